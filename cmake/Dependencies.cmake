@@ -1,0 +1,13 @@
+# libuv and threads always; libidn2 where it is wanted or found.
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.41)
+
+if(TCPGREET_IDN STREQUAL "AUTO")
+    pkg_check_modules(IDN2 IMPORTED_TARGET libidn2)
+elseif(TCPGREET_IDN)
+    pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
+else()
+    set(IDN2_FOUND FALSE)
+endif()

@@ -1,0 +1,20 @@
+# Instrumentation: sanitizers, libFuzzer's, or line counters.
+if(TCPGREET_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "TCPGREET_FUZZ needs clang: its -fsanitize=fuzzer (cmake --preset fuzz)")
+    endif()
+    set(instrument "fuzzer-no-link,${TCPGREET_SANITIZE}")
+    string(REGEX REPLACE ",$" "" instrument "${instrument}")
+else()
+    set(instrument "${TCPGREET_SANITIZE}")
+endif()
+
+if(instrument)
+    add_compile_options("-fsanitize=${instrument}" -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options("-fsanitize=${instrument}")
+endif()
+
+if(TCPGREET_COVERAGE)
+    add_compile_options(--coverage)
+    add_link_options(--coverage)
+endif()

@@ -1,0 +1,65 @@
+/* Bytes: a view, a fixed room to write into, and a buffer that grows. */
+#ifndef TCPGREET_BUF_H
+#define TCPGREET_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Somebody else's bytes, to read. */
+struct bytes {
+    const char *data;
+    size_t length;
+};
+
+/* Somebody else's room, to append to. Invariant: length <= capacity. */
+struct sink {
+    char *data;
+    size_t length;
+    size_t capacity;
+};
+
+/* A view of a string literal. */
+#define BYTES_LITERAL(text)                                                                                  \
+    (struct bytes)                                                                                           \
+    {                                                                                                        \
+        (text), sizeof(text) - 1                                                                             \
+    }
+
+/* Returns: the view without its first n bytes. Shape: n <= view.length. */
+struct bytes bytes_skip(struct bytes view, size_t n);
+
+/* Returns: whether both hold the same bytes. */
+bool bytes_equal(struct bytes a, struct bytes b);
+
+/* Returns: how many bytes still fit. */
+size_t sink_room(const struct sink *sink);
+
+/* Appends all of view. Returns: false, with nothing appended, where it does not fit. */
+bool sink_put(struct sink *sink, struct bytes view);
+
+/*
+ * Heap bytes, appended at the end and consumed from the front. Starts as `struct buf buf = {0}`.
+ * Holds memory only while something is in it: buf_consume gives it back with the last byte.
+ * Invariant: offset + length <= capacity; capacity == 0 if and only if data == NULL.
+ */
+struct buf {
+    char *data;
+    size_t offset;
+    size_t length;
+    size_t capacity;
+};
+
+/* Returns: what is in it; valid until the next call that changes the buffer. */
+struct bytes buf_bytes(const struct buf *buf);
+
+/* Borrows: view, which must not point into buf. Returns: 0, or -1 where memory is exhausted (nothing is
+ * appended). */
+int buf_append(struct buf *buf, struct bytes view);
+
+/* Shape: n <= buf->length. */
+void buf_consume(struct buf *buf, size_t n);
+
+/* Gives the memory back; the buffer is empty and usable again. */
+void buf_fini(struct buf *buf);
+
+#endif

@@ -1,0 +1,55 @@
+/* Sockets that wait for connections. */
+#ifndef TCPGREET_LISTENER_H
+#define TCPGREET_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tcpgreet/endpoint.h"
+#include "tcpgreet/err.h"
+#include "tcpgreet/target.h"
+
+enum { LISTENER_MAX = 128 };
+
+struct listener_options {
+    int backlog;     /* as listen(2) */
+    bool reuse_port; /* SO_REUSEPORT: several listeners share a port */
+    bool want_v6;
+    bool want_v4;
+};
+
+/* Invariant: fd >= 0 is listening at `at`. */
+struct listener {
+    int fd;
+    struct endpoint at;
+};
+
+/* Opens every address of target, one socket each: a v6-only and a v4 one for "every address"; port 0 becomes
+ * one port, the same for all. "Every address" is content with the families that the kernel has. Shape: writes
+ * at most room listeners. Returns: how many, 0 with err on failure (then none stays open). Errors:
+ * system-address-in-use, system-permission, system-address-not-available, system-descriptors, resolve-…; the
+ * text says on what and what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */
+size_t listener_open(const struct target *target, const struct listener_options *options,
+                     struct listener *listeners, size_t room, struct err *err);
+
+/* Opens one more socket at the same place as another listener, for another worker. Needs reuse_port on both.
+ */
+int listener_open_again(const struct listener *first, const struct listener_options *options,
+                        struct listener *listener, struct err *err);
+
+enum listener_result {
+    LISTENER_ACCEPTED,
+    LISTENER_EMPTY,     /* nobody waits */
+    LISTENER_EXHAUSTED, /* no descriptors or memory: pause, somebody must go first */
+    LISTENER_FAILED     /* the listening socket itself is broken */
+};
+
+/* Takes one connection: non-blocking, close-on-exec, TCP_NODELAY. A connection that died in the queue is
+ * skipped. Source: accept4(2), "Error handling". */
+enum listener_result listener_accept(const struct listener *listener, int *fd, struct endpoint *peer,
+                                     struct err *err);
+
+/* Closes the socket; the kernel resets what still waits in its queue. */
+void listener_close(struct listener *listener);
+
+#endif

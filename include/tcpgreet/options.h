@@ -1,0 +1,80 @@
+/* The command line as a struct: parsed and validated whole, nothing opened, nothing printed. */
+#ifndef TCPGREET_OPTIONS_H
+#define TCPGREET_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tcpgreet/err.h"
+#include "tcpgreet/log.h"
+#include "tcpgreet/target.h"
+
+enum options_mode {
+    MODE_NONE,
+    MODE_LISTEN,
+    MODE_CONNECT,
+    MODE_PROBE,
+    MODE_BENCH,
+    MODE_BENCH_MERGE,
+    MODE_DEMO,
+    MODE_HELP,
+    MODE_VERSION
+};
+
+enum options_framing { FRAMING_AUTO, FRAMING_LINE, FRAMING_BARE };
+enum options_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+enum { OPTIONS_LISTEN_MAX = 64 };
+
+/* Starts as what options_parse makes of it. Durations in ms; -1 where an option was not given and has no
+ * default. */
+struct options {
+    enum options_mode mode;
+
+    struct target listen[OPTIONS_LISTEN_MAX]; /* MODE_LISTEN */
+    size_t listen_count;
+    struct target target; /* MODE_CONNECT and the other modes with HOST PORT */
+
+    const char **operands; /* NAMEs; borrowed from argv, the array is ours */
+    size_t operand_count;
+
+    bool ipv4_only;
+    bool ipv6_only;
+    const char *source; /* --source, an address literal; NULL */
+    int64_t attempt_delay_ms;
+
+    int64_t connect_timeout_ms;
+    int64_t timeout_ms; /* -1: none */
+    int64_t answer_timeout_ms;
+    int64_t handshake_timeout_ms;
+    int64_t idle_timeout_ms;
+    int64_t name_timeout_ms;
+    int64_t drain_timeout_ms;
+    int64_t pause_ms; /* 0: off */
+
+    int workers;         /* 0: as many as processors it may run on */
+    int max_connections; /* 0: from the descriptor limit */
+    int backlog;         /* 0: SOMAXCONN */
+
+    enum options_framing framing;
+
+    bool explain;
+    bool verbose;
+    bool quiet;
+    enum log_format log_format;
+    enum options_color color;
+};
+
+/* Parses argv[1..argc-1].
+ * Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
+ * Errors: usage: a sentence that names the option and what would be right. */
+int options_parse(struct options *options, int argc, const char *const *argv, struct err *err);
+
+void options_fini(struct options *options);
+
+/* The text of --help: grouped as the command line's contract is, at most 80 columns wide. */
+void options_help(FILE *out);
+
+#endif

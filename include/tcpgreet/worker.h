@@ -1,0 +1,61 @@
+/* A thread that serves: its own loop, listeners, guests and counters. */
+#ifndef TCPGREET_WORKER_H
+#define TCPGREET_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tcpgreet/err.h"
+#include "tcpgreet/listener.h"
+#include "tcpgreet/session.h"
+
+/* The table of counters: field, and its words in the log. */
+#define WORKER_COUNTERS(X)                                                                                   \
+    X(connections, "connections")                                                                            \
+    X(open, "open now")                                                                                      \
+    X(names, "names greeted")                                                                                \
+    X(silent, "without a byte")                                                                              \
+    X(refused, "turned away")                                                                                \
+    X(failed, "failed")                                                                                      \
+    X(timed_out, "timed out")                                                                                \
+    X(strangers, "speaking something else")                                                                  \
+    X(pauses, "pauses of accepting")
+
+struct worker_counters {
+#define WORKER_FIELD(name, words) uint64_t name;
+    WORKER_COUNTERS(WORKER_FIELD)
+#undef WORKER_FIELD
+};
+
+struct worker_config {
+    const struct listener *listeners; /* borrowed during the call */
+    size_t listener_count;
+    const struct session_policy *policy; /* borrowed until worker_free */
+    size_t max_connections;
+    size_t max_refusals; /* guests being turned away at once; more are closed without a word */
+    int64_t handshake_ms;
+    int64_t drain_ms;
+    void (*stopped)(void *context); /* from the worker's thread, once, as its last act; NULL */
+    void *context;
+};
+
+struct worker;
+
+/* Starts the thread.
+ * Takes: the listeners' descriptors, also on failure. Returns: the worker, or NULL. Errors: internal,
+ * system-…. */
+struct worker *worker_start(const struct worker_config *config, struct err *err);
+
+/* Asks it to stop: no more is accepted (what the kernel has queued still is), dialogues may finish for
+ * drain_ms, the rest is told good bye. at_once: everything is closed now. May be called again. Thread: any;
+ * returns at once. */
+void worker_stop(struct worker *worker, bool at_once);
+
+/* Adds what it has counted so far. Thread: any. */
+void worker_count(struct worker *worker, struct worker_counters *sum);
+
+/* Waits for the thread and frees it. Call worker_stop before. Shape: NULL is allowed. */
+void worker_free(struct worker *worker);
+
+#endif

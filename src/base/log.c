@@ -1,0 +1,329 @@
+#include "tcpgreet/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "tcpgreet/buf.h"
+#include "tcpgreet/escape.h"
+
+enum {
+    RING_BYTES = 256 * 1024,
+    MESSAGE_BYTES =
+        6 * 1024, /* room for the longest name, escaped byte for byte, and what is said about it */
+    LINE_BYTES = 2 * MESSAGE_BYTES + 128,
+    LEVEL_CLOSED = -1
+};
+
+#ifdef __APPLE__ /* has no pthread_condattr_setclock */
+#define STOP_CLOCK CLOCK_REALTIME
+#else
+#define STOP_CLOCK CLOCK_MONOTONIC
+#endif
+
+/*
+ * One log a process. Static, because log_close can neither join nor end a writer that is blocked in a write:
+ * it sets `abandoned` and leaves it behind, to touch nothing but `running` any more. Invariants: the ring
+ * holds whole lines but for the first, whose front may be written already; only the writer takes from it, so
+ * that it reads what is queued without the lock; while untold > 0 no line is queued but the one that tells
+ * it; abandoned implies stopping.
+ */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t queued;  /* there is something to write, or to stop */
+    pthread_cond_t stopped; /* running has become false */
+    atomic_int level;       /* enum log_level, LEVEL_CLOSED */
+    atomic_int format;      /* enum log_format */
+    pthread_t writer;
+    int fd;
+    bool running;
+    bool stopping;
+    bool abandoned;
+    bool stalled;     /* the last write failed: the next line is the time to try again */
+    int failure;      /* errno of a failed write since lines were last told, 0 */
+    bool broken;      /* the descriptor will never take a line again */
+    uint64_t dropped; /* since log_open */
+    uint64_t untold;  /* of those, not yet told in the log */
+    size_t head;
+    size_t length;
+    char ring[RING_BYTES];
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER, .queued = PTHREAD_COND_INITIALIZER, .level = LEVEL_CLOSED};
+
+static void put_json_text(struct sink *line, const char *message)
+{
+    for (const char *at = message; *at != '\0'; at++) {
+        if (*at == '"' || *at == '\\')
+            (void)sink_put(line, BYTES_LITERAL("\\"));
+        (void)sink_put(line, (struct bytes){at, 1});
+    }
+}
+
+static void put_json_head(struct sink *line, enum log_level level)
+{
+    static const char *const words[] = {"error", "warning", "info", "debug"};
+    struct timespec now = {0};
+    struct tm utc = {0};
+    char text[96];
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    size_t length = strftime(text, sizeof(text), "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
+    (void)sink_put(line, (struct bytes){text, length});
+    int tail = snprintf(text, sizeof(text), ".%03dZ\",\"level\":\"%s\",\"message\":\"",
+                        (int)(now.tv_nsec / 1000000), words[level]);
+    (void)sink_put(line, (struct bytes){text, (size_t)tail});
+}
+
+/* Composes one line, LF included. Shape: line is empty and has room for LINE_BYTES, which always do. */
+static void put_line(struct sink *line, enum log_level level, const char *message)
+{
+    if (atomic_load_explicit(&state.format, memory_order_relaxed) == LOG_JSON) {
+        put_json_head(line, level);
+        put_json_text(line, message);
+        (void)sink_put(line, BYTES_LITERAL("\"}\n"));
+    } else {
+        (void)sink_put(line, (struct bytes){message, strlen(message)});
+        (void)sink_put(line, BYTES_LITERAL("\n"));
+    }
+}
+
+/* Under the lock. Returns: false, with nothing queued, where it does not fit. */
+static bool enqueue(struct bytes line)
+{
+    if (line.length > RING_BYTES - state.length)
+        return false;
+    size_t tail = (state.head + state.length) % RING_BYTES;
+    size_t first = line.length < RING_BYTES - tail ? line.length : RING_BYTES - tail;
+    memcpy(state.ring + tail, line.data, first);
+    memcpy(state.ring, line.data + first, line.length - first);
+    state.length += line.length;
+    return true;
+}
+
+/* Under the lock. */
+static void count_dropped(uint64_t lines)
+{
+    state.dropped += lines;
+    state.untold += lines;
+}
+
+/* Under the lock. Queues the line that tells how many were dropped, if there is room. */
+static void tell_dropped(void)
+{
+    char message[128];
+    char text[512];
+    struct sink line = {text, 0, sizeof(text)};
+    (void)snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: %s", state.untold,
+                   state.untold == 1 ? " was" : "s were",
+                   state.failure != 0 ? strerror(state.failure) : "nobody reads");
+    put_line(&line, LOG_WARNING, message);
+    if (!enqueue((struct bytes){line.data, line.length}))
+        return;
+    state.untold = 0;
+    state.failure = 0;
+}
+
+/* Under the lock. */
+static void drop_queue(void)
+{
+    uint64_t lines = 0;
+    for (size_t i = 0; i < state.length; i++)
+        lines += state.ring[(state.head + i) % RING_BYTES] == '\n';
+    count_dropped(lines);
+    state.length = 0;
+}
+
+/* Under the lock, which it leaves while it writes. Writes what is queued, once. */
+static void write_queue(void)
+{
+    size_t first = state.length < RING_BYTES - state.head ? state.length : RING_BYTES - state.head;
+    struct iovec parts[] = {{state.ring + state.head, first}, {state.ring, state.length - first}};
+    int fd = state.fd;
+    pthread_mutex_unlock(&state.lock);
+    ssize_t written = writev(fd, parts, parts[1].iov_len > 0 ? 2 : 1);
+    int native = written < 0 ? errno : 0;
+    if (native == EAGAIN)
+        (void)poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
+    pthread_mutex_lock(&state.lock);
+    if (state.abandoned)
+        return;
+    if (written > 0) {
+        state.head = (state.head + (size_t)written) % RING_BYTES;
+        state.length -= (size_t)written;
+    } else if (native == EPIPE || native == EBADF) {
+        state.broken = true;
+        drop_queue();
+    } else if (native != EINTR && native != EAGAIN) {
+        state.stalled = true;
+        state.failure = native;
+    }
+}
+
+static void *writer_main(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&state.lock);
+    while (!state.abandoned) {
+        if (state.length > 0 && !state.stalled) {
+            write_queue();
+            if (state.untold > 0 && !state.broken && !state.abandoned)
+                tell_dropped();
+        } else if (state.stopping) {
+            drop_queue();
+            break;
+        } else {
+            pthread_cond_wait(&state.queued, &state.lock);
+            state.stalled = false;
+        }
+    }
+    state.running = false;
+    pthread_cond_broadcast(&state.stopped);
+    pthread_mutex_unlock(&state.lock);
+    return NULL;
+}
+
+/* The thread takes no signals; the first gmtime_r reads the time zone here, not in log_write. */
+static int start_writer(void)
+{
+    sigset_t all;
+    sigset_t before;
+    (void)gmtime_r(&(time_t){0}, &(struct tm){0});
+    (void)sigfillset(&all);
+    int failure = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (failure != 0)
+        return failure;
+    failure = pthread_create(&state.writer, NULL, writer_main, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
+static void init_stopped(void)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+#ifndef __APPLE__
+    (void)pthread_condattr_setclock(&attributes, STOP_CLOCK);
+#endif
+    (void)pthread_cond_init(&state.stopped, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+int log_open(const struct log_config *config)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, init_stopped);
+    pthread_mutex_lock(&state.lock);
+    int failure = EBUSY;
+    if (!state.running) {
+        state.fd = config->fd;
+        state.stopping = state.abandoned = state.stalled = state.broken = false;
+        state.dropped = state.untold = 0;
+        state.failure = 0;
+        state.head = state.length = 0;
+        failure = start_writer();
+        state.running = failure == 0;
+    }
+    if (failure == 0) {
+        atomic_store(&state.format, (int)config->format);
+        atomic_store(&state.level, (int)config->level);
+    }
+    pthread_mutex_unlock(&state.lock);
+    if (failure == 0)
+        return 0;
+    errno = failure;
+    return -1;
+}
+
+/* A line stays one line, whatever was put into it. */
+static void blot_controls(char *message)
+{
+    for (char *at = message; *at != '\0'; at++)
+        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+            *at = '?';
+}
+
+void log_write(enum log_level level, const char *format, ...)
+{
+    if (!log_enabled(level))
+        return;
+    int saved = errno;
+    char message[MESSAGE_BYTES];
+    char text[LINE_BYTES];
+    struct sink line = {text, 0, sizeof(text)};
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    if (length < 0)
+        message[0] = '\0';
+    else if ((size_t)length >= sizeof(message))
+        message[escape_trim((struct bytes){message, sizeof(message) - 1})] = '\0';
+    blot_controls(message);
+    put_line(&line, level, message);
+    pthread_mutex_lock(&state.lock);
+    if (state.running && !state.stopping) {
+        if (state.broken || state.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
+            count_dropped(1);
+        pthread_cond_signal(&state.queued);
+    }
+    pthread_mutex_unlock(&state.lock);
+    errno = saved;
+}
+
+int log_enabled(enum log_level level)
+{
+    return (int)level <= atomic_load_explicit(&state.level, memory_order_acquire);
+}
+
+uint64_t log_dropped(void)
+{
+    pthread_mutex_lock(&state.lock);
+    uint64_t dropped = state.dropped;
+    pthread_mutex_unlock(&state.lock);
+    return dropped;
+}
+
+static struct timespec stop_time(int wait_ms)
+{
+    struct timespec time = {0};
+    (void)clock_gettime(STOP_CLOCK, &time);
+    time.tv_sec += wait_ms / 1000;
+    time.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (time.tv_nsec >= 1000000000) {
+        time.tv_sec++;
+        time.tv_nsec -= 1000000000;
+    }
+    return time;
+}
+
+void log_close(int wait_ms)
+{
+    struct timespec end = stop_time(wait_ms > 0 ? wait_ms : 0);
+    pthread_mutex_lock(&state.lock);
+    if (!state.running || state.stopping) {
+        pthread_mutex_unlock(&state.lock);
+        return;
+    }
+    atomic_store(&state.level, LEVEL_CLOSED);
+    state.stopping = true;
+    pthread_cond_signal(&state.queued);
+    int failure = 0;
+    while (state.running && failure == 0)
+        failure = pthread_cond_timedwait(&state.stopped, &state.lock, &end);
+    state.abandoned = state.running;
+    pthread_t writer = state.writer;
+    bool join = !state.running;
+    pthread_mutex_unlock(&state.lock);
+    if (join)
+        (void)pthread_join(writer, NULL);
+    else
+        (void)pthread_detach(writer);
+}

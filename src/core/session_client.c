@@ -1,0 +1,300 @@
+#include "session_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tcpgreet/escape.h"
+
+/* What the server may say next. Several are possible at once until a byte tells them apart; none begins
+ * another. */
+enum candidate { WELCOME, HELLO, HELLO_BARE, QUESTION, GOODBYE, TOO_MANY, CANDIDATES };
+
+#define CANDIDATE(which) (1u << (which))
+
+/* A candidate's text, in the order of the wire. */
+struct parts {
+    struct bytes part[4];
+};
+
+static struct bytes terminator(const struct session *session)
+{
+    if (session->framing == SESSION_FRAMING_BARE)
+        return (struct bytes){NULL, 0};
+    return session->crlf ? BYTES_LITERAL("\r\n") : BYTES_LITERAL("\n");
+}
+
+static struct parts candidate_text(const struct session *session, enum candidate candidate)
+{
+    static const struct bytes hello_end = BYTES_LITERAL(GREETING_HELLO_END GREETING_QUESTION);
+
+    switch (candidate) {
+    case WELCOME:
+        return (struct parts){{BYTES_LITERAL(GREETING_WELCOME GREETING_QUESTION)}};
+    case HELLO:
+        return (struct parts){{BYTES_LITERAL(GREETING_HELLO), session->name, hello_end}};
+    case HELLO_BARE:
+        return (struct parts){{BYTES_LITERAL(GREETING_HELLO), session->name, terminator(session), hello_end}};
+    case QUESTION:
+        return (struct parts){{BYTES_LITERAL(GREETING_QUESTION)}};
+    case GOODBYE:
+        return (struct parts){{BYTES_LITERAL(GREETING_GOODBYE)}};
+    case TOO_MANY:
+    case CANDIDATES:
+        break;
+    }
+    return (struct parts){{BYTES_LITERAL(GREETING_TOO_MANY)}};
+}
+
+static size_t common_prefix(struct bytes a, struct bytes b)
+{
+    size_t limit = a.length < b.length ? a.length : b.length;
+    if (limit == 0 || memcmp(a.data, b.data, limit) == 0)
+        return limit;
+    size_t n = 0;
+    while (a.data[n] == b.data[n])
+        n++;
+    return n;
+}
+
+/* Returns: how many bytes of in continue the candidate from offset on; *whole: that was all of it. */
+static size_t match(const struct session *session, enum candidate candidate, size_t offset, struct bytes in,
+                    bool *whole)
+{
+    struct parts text = candidate_text(session, candidate);
+    size_t matched = 0;
+
+    *whole = false;
+    for (size_t i = 0; i < sizeof text.part / sizeof text.part[0]; i++) {
+        struct bytes part = text.part[i];
+        if (offset >= part.length) {
+            offset -= part.length;
+            continue;
+        }
+        part = bytes_skip(part, offset);
+        offset = 0;
+        size_t same = common_prefix(part, bytes_skip(in, matched));
+        matched += same;
+        if (same < part.length)
+            return matched;
+    }
+    *whole = true;
+    return matched;
+}
+
+static void await(struct session *session, enum session_state next, unsigned candidates, int64_t deadline_ms)
+{
+    session_enter(session, next);
+    session->candidates = (uint8_t)candidates;
+    session->scanned = 0;
+    session->deadline_ms = deadline_ms;
+}
+
+void session_visit(struct session *session, const struct session_policy *policy, int64_t now_ms)
+{
+    *session = (struct session){.policy = policy,
+                                .state = SESSION_GREETED,
+                                .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),
+                                .deadline_ms = now_ms + policy->answer_ms,
+                                .name_deadline_ms = SESSION_NEVER,
+                                .framing = (uint8_t)policy->framing};
+}
+
+void session_say(struct session *session, struct bytes name, struct sink *out, int64_t now_ms)
+{
+    bool leaving = greeting_is_exit(name);
+    if (name.length == 0 && session->framing == SESSION_FRAMING_BARE)
+        return;
+
+    session->name = name;
+    session->crlf = name.length > 0 && name.data[name.length - 1] == '\r';
+    bool put = sink_put(out, name) && sink_put(out, terminator(session));
+    assert(put);
+    (void)put;
+
+    unsigned candidates = CANDIDATE(GOODBYE);
+    size_t begun = session->state == SESSION_READY ? session->scanned : 0;
+    if (!leaving)
+        candidates |= name.length == 0 ? CANDIDATE(QUESTION) : CANDIDATE(HELLO);
+    if (session->framing == SESSION_FRAMING_AUTO)
+        candidates |= CANDIDATE(HELLO_BARE);
+    if (begun > 0) /* unasked, and so not the answer to this */
+        candidates = CANDIDATE(GOODBYE);
+    await(session, leaving ? SESSION_LEAVING : SESSION_AWAITING, candidates,
+          now_ms + session->policy->answer_ms);
+    session->scanned = (uint32_t)begun;
+}
+
+/* The server has said all of a candidate. */
+static void heard(struct session *session, enum candidate candidate, struct sink *out, int64_t now_ms)
+{
+    bool leaving = session->state == SESSION_LEAVING;
+
+    switch (candidate) {
+    case HELLO:
+    case HELLO_BARE:
+        session->framing = candidate == HELLO_BARE ? SESSION_FRAMING_BARE : session->framing;
+        if (session->framing == SESSION_FRAMING_AUTO)
+            session->framing = SESSION_FRAMING_LINE;
+        if (leaving) {
+            session_say(session, BYTES_LITERAL(GREETING_EXIT), out, now_ms);
+            return;
+        }
+        session->names++;
+        break;
+    case GOODBYE:
+        if (leaving)
+            await(session, SESSION_PARTED, 0, now_ms + session->policy->answer_ms);
+        else
+            session_finish(session, SESSION_END_EARLY);
+        return;
+    case TOO_MANY:
+        session_finish(session, SESSION_END_TOO_MANY);
+        return;
+    case WELCOME:
+    case QUESTION:
+    case CANDIDATES:
+        break;
+    }
+    await(session, SESSION_READY, CANDIDATE(GOODBYE), SESSION_NEVER);
+}
+
+/* Takes the bytes that settle or continue what is awaited. Returns: how many. */
+static size_t take(struct session *session, struct bytes in, struct sink *out, int64_t now_ms)
+{
+    unsigned alive = 0;
+    size_t longest = 0;
+
+    for (unsigned c = 0; c < CANDIDATES; c++) {
+        if ((session->candidates & CANDIDATE(c)) == 0)
+            continue;
+        bool whole;
+        size_t matched = match(session, (enum candidate)c, session->scanned, in, &whole);
+        if (whole) {
+            heard(session, (enum candidate)c, out, now_ms);
+            return matched;
+        }
+        if (matched > longest || (alive == 0 && matched == longest)) {
+            longest = matched;
+            alive = 0;
+        }
+        if (matched == longest)
+            alive |= CANDIDATE(c);
+    }
+    session->candidates = (uint8_t)alive;
+    session->scanned += (uint32_t)longest;
+    if (longest < in.length)
+        session_finish(session, SESSION_END_WRONG_ANSWER);
+    return longest;
+}
+
+size_t session_client_receive(struct session *session, struct bytes in, struct sink *out, int64_t now_ms)
+{
+    size_t taken = 0;
+    while (taken < in.length && session->state != SESSION_ENDED)
+        taken += take(session, bytes_skip(in, taken), out, now_ms);
+    return taken;
+}
+
+void session_client_eof(struct session *session)
+{
+    session_finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
+}
+
+int session_name_fits(enum session_framing framing, struct bytes name, struct err *err)
+{
+    if (name.length > GREETING_NAME_MAX)
+        return err_set(err, ERR_USAGE, 0, "the name of %zu bytes is too long: a name has at most %d bytes",
+                       name.length, GREETING_NAME_MAX);
+    if (framing != SESSION_FRAMING_BARE && name.length > 0 && memchr(name.data, '\n', name.length) != NULL)
+        return err_set(err, ERR_USAGE, 0,
+                       "a name cannot hold a newline, which ends it: leave it out, or use --framing bare");
+    return 0;
+}
+
+/* Appends the candidate's first `length` bytes, at most what fits. */
+static void put_prefix(const struct session *session, enum candidate candidate, size_t length,
+                       struct sink *out)
+{
+    struct parts text = candidate_text(session, candidate);
+    for (size_t i = 0; i < sizeof text.part / sizeof text.part[0]; i++) {
+        struct bytes part = text.part[i];
+        part.length = part.length < length ? part.length : length;
+        length -= part.length;
+        if (!sink_put(out, part))
+            return;
+    }
+}
+
+static enum candidate first_candidate(const struct session *session)
+{
+    for (unsigned c = 0; c < CANDIDATES; c++)
+        if ((session->candidates & CANDIDATE(c)) != 0)
+            return (enum candidate)c;
+    return GOODBYE;
+}
+
+/* An alert or a handshake record (RFC 8446 section 5.1). No words of this dialogue begin so: the first byte
+ * is enough where no more has come. */
+static bool looks_like_tls(struct bytes wrong)
+{
+    enum { ALERT = 0x15, HANDSHAKE = 0x16, MAJOR = 3 };
+    return wrong.length > 0 && (wrong.data[0] == ALERT || wrong.data[0] == HANDSHAKE) &&
+           (wrong.length == 1 || wrong.data[1] == MAJOR);
+}
+
+static int fail_wrong(const struct session *session, struct bytes wrong, struct err *err)
+{
+    enum { SHOWN = 48, CONTEXT = 1200 };
+    char room[CONTEXT], expected[4 * SHOWN], said[4 * SHOWN];
+    struct sink whole = {room, 0, sizeof room};
+    enum candidate candidate = first_candidate(session);
+
+    if (session->scanned == 0 && looks_like_tls(wrong))
+        return err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server speaks TLS, this client came without");
+    if (session->candidates == 0)
+        return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "the server went on after its good bye: \"%s\"",
+                       escape_text(wrong, said, sizeof said));
+
+    put_prefix(session, candidate, SIZE_MAX, &whole);
+    size_t from = session->scanned > SHOWN / 2 ? session->scanned - SHOWN / 2 : 0;
+    struct bytes tail = {room + from, whole.length - from};
+    tail.length = tail.length < SHOWN ? tail.length : SHOWN;
+    escape_text(tail, expected, sizeof expected);
+
+    char got_room[2 * SHOWN];
+    struct sink got = {got_room, 0, sizeof got_room};
+    sink_put(&got, (struct bytes){room + from, session->scanned - from});
+    wrong.length = wrong.length < SHOWN ? wrong.length : SHOWN;
+    sink_put(&got, wrong);
+    escape_text((struct bytes){got.data, got.length}, said, sizeof said);
+
+    bool bare = candidate == HELLO && wrong.length > 0 && wrong.data[0] == '\n';
+    return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "expected \"%s%s\", the server said \"%s%s\"%s",
+                   from > 0 ? "..." : "", expected, from > 0 ? "..." : "", said,
+                   bare ? " (this server takes names without a newline: try --framing bare)" : "");
+}
+
+int session_failure(const struct session *session, struct bytes wrong, struct err *err)
+{
+    switch ((enum session_end)session->end) {
+    case SESSION_END_EXIT:
+        return 0;
+    case SESSION_END_EARLY:
+        return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
+                       "the server ended the dialogue after %u greeting%s, before exit was answered",
+                       session->names, session->names == 1 ? "" : "s");
+    case SESSION_END_TOO_MANY:
+        return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
+                       "the server has too many guests: try again later, or raise its --max-connections");
+    case SESSION_END_TIMEOUT:
+        return err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the server did not answer within %.3g s",
+                       (double)session->policy->answer_ms / 1000);
+    case SESSION_END_WRONG_ANSWER:
+        return fail_wrong(session, wrong, err);
+    default:
+        return err_set(err, ERR_INTERNAL, 0, "the dialogue is in state \"%s\" (%s)",
+                       session_state_name((enum session_state)session->state),
+                       session_end_text((enum session_end)session->end));
+    }
+}

@@ -1,0 +1,354 @@
+#include "tcpgreet/dialer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpgreet/race.h"
+#include "tcpgreet/resolver.h"
+#include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/trace.h"
+
+/* One connect(2) under way. Lives until its poll handle is closed. */
+struct attempt {
+    uv_poll_t poll;
+    struct dialer *dialer; /* NULL once nobody cares */
+    int number;
+    int fd;
+    uint64_t begin_ns;
+    struct attempt *next;
+};
+
+struct dialer {
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    struct resolver *resolver;
+    struct attempt *attempts;
+    struct race race;
+    struct target target;
+    struct endpoint source; /* AF_UNSPEC: the kernel's choice */
+    int64_t timeout_ms;
+    dialer_done_fn *done;
+    void *context;
+    uint64_t begin_ns;
+    struct dialer_facts facts;
+    struct err resolve_failure;
+    struct err connect_failure; /* every failed attempt, one after another */
+};
+
+static void advance(struct dialer *dialer);
+
+static int64_t now_ms(const struct dialer *dialer)
+{
+    return (int64_t)uv_now(dialer->loop);
+}
+
+static void on_attempt_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* Takes the attempt out of the dialer. The descriptor is closed unless it is kept. */
+static void drop_attempt(struct attempt *attempt, bool keep)
+{
+    struct attempt **link = &attempt->dialer->attempts;
+    while (*link != attempt)
+        link = &(*link)->next;
+    *link = attempt->next;
+    attempt->dialer = NULL;
+    uv_close((uv_handle_t *)&attempt->poll, on_attempt_closed);
+    if (!keep)
+        stream_tcp_close(attempt->fd);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+void dialer_cancel(struct dialer *dialer)
+{
+    if (dialer == NULL)
+        return;
+    while (dialer->attempts != NULL)
+        drop_attempt(dialer->attempts, false);
+    resolver_cancel(dialer->resolver);
+    uv_close((uv_handle_t *)&dialer->timer, on_timer_closed);
+}
+
+static void finish(struct dialer *dialer, struct stream *stream, const struct err *err)
+{
+    dialer_done_fn *done = dialer->done;
+    void *context = dialer->context;
+    struct dialer_facts facts = dialer->facts;
+    struct err copy = err != NULL ? *err : (struct err){0};
+
+    facts.total_ns = uv_hrtime() - dialer->begin_ns;
+    dialer_cancel(dialer);
+    done(context, stream, &facts, err != NULL ? &copy : NULL);
+}
+
+/* Several attempts, one sentence: the reason that says most stands for all. */
+static void note_failure(struct dialer *dialer, const struct err *why)
+{
+    static const enum err_reason telling[] = {ERR_CONNECT_REFUSED, ERR_CONNECT_RESET, ERR_CONNECT_UNREACHABLE,
+                                              ERR_CONNECT_TIMEOUT};
+    struct err *all = &dialer->connect_failure;
+
+    if (all->reason == ERR_OK) {
+        *all = *why;
+        return;
+    }
+    enum err_reason reason = all->reason;
+    for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++) {
+        if (all->reason == telling[i] || why->reason == telling[i]) {
+            reason = telling[i];
+            break;
+        }
+    }
+    struct err joined = {0};
+    err_set(&joined, reason, all->native, "%s; %s", all->text, why->text);
+    *all = joined;
+}
+
+static const char *remedy(enum err_reason reason)
+{
+    switch (reason) {
+    case ERR_CONNECT_REFUSED:
+        return " (nothing listens there, or a firewall refuses)";
+    case ERR_CONNECT_UNREACHABLE:
+        return " (no route: ip route tells what is reachable)";
+    default:
+        return "";
+    }
+}
+
+static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct err *err)
+{
+    const struct race_config *config = &dialer->race.config;
+    const struct err *why = &dialer->resolve_failure;
+
+    if (timed_out)
+        err_set(err, ERR_RESOLVE_TEMPORARY, 0, "no name server answered for %s within %.3g s",
+                dialer->target.host, (double)dialer->timeout_ms / 1000);
+    else if (why->reason == ERR_RESOLVE_NOT_FOUND && config->want_v6 != config->want_v4)
+        err_set(err, why->reason, why->native, "there is no IPv%c address for %s",
+                config->want_v6 ? '6' : '4', dialer->target.host);
+    else
+        *err = *why;
+}
+
+static void give_up(struct dialer *dialer, bool timed_out)
+{
+    char target[300];
+    struct err err = {0};
+    const struct err *failed = &dialer->connect_failure;
+    double seconds = (double)dialer->timeout_ms / 1000;
+    bool literal = dialer->target.kind == TARGET_IPV4 || dialer->target.kind == TARGET_IPV6;
+
+    target_format(&dialer->target, target, sizeof target);
+    if (dialer->facts.attempts == 0)
+        tell_unresolved(dialer, timed_out, &err);
+    else if (timed_out)
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %.3g s%s%s", target,
+                seconds, failed->reason == ERR_OK ? "" : "; ", failed->text);
+    else
+        err_set(&err, failed->reason, failed->native, "cannot connect to %s%s%s%s", literal ? "" : target,
+                literal ? "" : ": ", failed->text, remedy(failed->reason));
+    finish(dialer, NULL, &err);
+}
+
+/* The race is won: everything else is closed, done is told. */
+static void keep(struct dialer *dialer, int number)
+{
+    struct attempt *winner = dialer->attempts;
+    while (winner->number != number)
+        winner = winner->next;
+
+    struct err err = {0};
+    struct sockaddr_storage local;
+    socklen_t length = sizeof local;
+    int fd = winner->fd;
+
+    trace(.step = TRACE_RACE_WON, .fd = fd, .begin_ns = dialer->begin_ns);
+    dialer->facts.peer = *race_endpoint(&dialer->race, number);
+    dialer->facts.connect_ns = uv_hrtime() - winner->begin_ns;
+    if (getsockname(fd, (struct sockaddr *)&local, &length) == 0)
+        endpoint_from_sockaddr(&dialer->facts.local, (struct sockaddr *)&local, length);
+    drop_attempt(winner, true);
+    for (const struct attempt *other = dialer->attempts; other != NULL; other = other->next)
+        trace(.step = TRACE_RACE_LOST, .fd = other->fd);
+
+    struct stream *stream = stream_tcp_new(fd, &err);
+    finish(dialer, stream, stream == NULL ? &err : NULL);
+}
+
+static void on_outcome(uv_poll_t *poll, int status, int events)
+{
+    struct attempt *attempt = poll->data;
+    struct dialer *dialer = attempt->dialer;
+    struct err err = {0};
+    (void)status;
+    (void)events;
+
+    if (stream_tcp_outcome(attempt->fd, race_endpoint(&dialer->race, attempt->number), attempt->begin_ns,
+                           &err) == 0) {
+        uv_poll_stop(&attempt->poll);
+        race_connected(&dialer->race, attempt->number);
+    } else {
+        note_failure(dialer, &err);
+        race_failed(&dialer->race, attempt->number);
+        drop_attempt(attempt, false);
+    }
+    advance(dialer);
+}
+
+/* Returns: 0, or -1 with err where this attempt has failed already. */
+static int start_attempt(struct dialer *dialer, int number, struct err *err)
+{
+    bool from = endpoint_family(&dialer->source) != AF_UNSPEC;
+    struct attempt *attempt = calloc(1, sizeof *attempt);
+    if (attempt == NULL)
+        return err_set(err, ERR_INTERNAL, 0, "no memory for a connection");
+
+    dialer->facts.attempts++;
+    attempt->begin_ns = uv_hrtime();
+    attempt->number = number;
+    attempt->fd =
+        stream_tcp_connect(race_endpoint(&dialer->race, number), from ? &dialer->source : NULL, err);
+    if (attempt->fd < 0) {
+        free(attempt);
+        return -1;
+    }
+    int result = uv_poll_init(dialer->loop, &attempt->poll, attempt->fd);
+    if (result != 0) {
+        stream_tcp_close(attempt->fd);
+        free(attempt);
+        return err_set(err, ERR_INTERNAL, 0, "cannot watch a connection: %s", uv_strerror(result));
+    }
+    attempt->poll.data = attempt;
+    attempt->dialer = dialer;
+    attempt->next = dialer->attempts;
+    dialer->attempts = attempt;
+    uv_poll_start(&attempt->poll, UV_WRITABLE, on_outcome);
+    return 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    advance(timer->data);
+}
+
+static void sleep_until(struct dialer *dialer, int64_t until_ms)
+{
+    int64_t delay = until_ms - now_ms(dialer);
+    uv_timer_start(&dialer->timer, on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
+}
+
+/* Does what the race says until it says wait, or it is over. The dialer may be gone afterwards. */
+static void advance(struct dialer *dialer)
+{
+    for (;;) {
+        struct race_step step = race_next(&dialer->race, now_ms(dialer));
+        struct err err = {0};
+
+        switch (step.verdict) {
+        case RACE_START:
+            if (start_attempt(dialer, step.attempt, &err) < 0) {
+                note_failure(dialer, &err);
+                race_failed(&dialer->race, step.attempt);
+            }
+            break;
+        case RACE_SLEEP:
+            trace(.step = dialer->facts.attempts == 0 ? TRACE_RACE_HOLD : TRACE_RACE_NEXT, .fd = -1,
+                  .result = step.until_ms - now_ms(dialer));
+            sleep_until(dialer, step.until_ms);
+            return;
+        case RACE_WON:
+            keep(dialer, step.attempt);
+            return;
+        case RACE_EXHAUSTED:
+        case RACE_TIMED_OUT:
+            give_up(dialer, step.verdict == RACE_TIMED_OUT);
+            return;
+        }
+    }
+}
+
+static void on_answer(void *context, int family, const struct endpoint *endpoints, size_t count,
+                      const struct err *err)
+{
+    struct dialer *dialer = context;
+
+    uv_update_time(dialer->loop);
+    if (count > 0 && dialer->facts.resolve_ns == 0)
+        dialer->facts.resolve_ns = uv_hrtime() - dialer->begin_ns;
+    if (count == 0 && err != NULL && dialer->resolve_failure.reason != ERR_RESOLVE_TEMPORARY)
+        dialer->resolve_failure = *err; /* one that may pass says more than one that will not */
+    race_answer(&dialer->race, family == AF_INET6 ? RACE_V6 : RACE_V4, endpoints, count, now_ms(dialer));
+    advance(dialer);
+}
+
+static int find_source(struct dialer *dialer, const char *source, struct resolver_query *query,
+                       struct err *err)
+{
+    struct target at;
+    if (source == NULL)
+        return 0;
+    if (target_parse(&at, source, "0", err) < 0 || (at.kind != TARGET_IPV4 && at.kind != TARGET_IPV6)) {
+        err_clear(err);
+        return err_set(err, ERR_USAGE, 0, "--source takes an address of this machine, not \"%s\"", source);
+    }
+    struct resolver_query literal = {&at, at.kind == TARGET_IPV6, at.kind == TARGET_IPV4};
+    if (resolver_lookup(&literal, &dialer->source, 1, err) == 0)
+        return err_context(err, "--source");
+    query->want_v6 = query->want_v6 && at.kind == TARGET_IPV6;
+    query->want_v4 = query->want_v4 && at.kind == TARGET_IPV4;
+    return 0;
+}
+
+static int restrict_to_literal(const struct target *target, struct resolver_query *query, struct err *err)
+{
+    query->want_v6 = query->want_v6 && target->kind != TARGET_IPV4;
+    query->want_v4 = query->want_v4 && target->kind != TARGET_IPV6;
+    if (query->want_v6 || query->want_v4)
+        return 0;
+    return err_set(err, ERR_USAGE, 0, "%s is not of the address family that -4, -6 or --source leaves",
+                   target->host);
+}
+
+struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config, dialer_done_fn *done,
+                            void *context, struct err *err)
+{
+    struct resolver_query query = {config->target, config->want_v6, config->want_v4};
+    struct dialer *dialer = calloc(1, sizeof *dialer);
+    if (dialer == NULL) {
+        err_set(err, ERR_INTERNAL, 0, "no memory to connect");
+        return NULL;
+    }
+    dialer->loop = loop;
+    dialer->target = *config->target;
+    dialer->timeout_ms = config->timeout_ms;
+    dialer->done = done;
+    dialer->context = context;
+    dialer->begin_ns = uv_hrtime();
+    if (find_source(dialer, config->source, &query, err) < 0 ||
+        restrict_to_literal(config->target, &query, err) < 0 || uv_timer_init(loop, &dialer->timer) != 0) {
+        err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
+        free(dialer);
+        return NULL;
+    }
+    dialer->timer.data = dialer;
+    uv_update_time(loop);
+    struct race_config race = {.attempt_delay_ms = config->attempt_delay_ms,
+                               .deadline_ms = now_ms(dialer) + config->timeout_ms,
+                               .want_v6 = query.want_v6,
+                               .want_v4 = query.want_v4};
+    race_init(&dialer->race, &race);
+    dialer->resolver = resolver_start(loop, &query, on_answer, dialer, err);
+    if (dialer->resolver == NULL) {
+        dialer_cancel(dialer);
+        return NULL;
+    }
+    sleep_until(dialer, race.deadline_ms);
+    return dialer;
+}

@@ -1,0 +1,69 @@
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "tcpgreet/converse.h"
+#include "tcpgreet/options.h"
+#include "tcpgreet/process.h"
+#include "tcpgreet/resolver.h"
+#include "tcpgreet/serve.h"
+
+static int flush_output(struct err *err)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return err_set(err, ERR_SYSTEM_OUTPUT, 0, "cannot write to standard output");
+}
+
+static int help(struct err *err)
+{
+    options_help(stdout);
+    return flush_output(err);
+}
+
+static int version(struct err *err)
+{
+    printf("tcpgreet " TCPGREET_VERSION "\nlibuv %s (built with %d.%d.%d)\nbuilt without TLS\n",
+           uv_version_string(), UV_VERSION_MAJOR, UV_VERSION_MINOR, UV_VERSION_PATCH);
+    return flush_output(err);
+}
+
+static int run(const struct options *options, struct err *err)
+{
+    switch (options->mode) {
+    case MODE_LISTEN:
+        return serve(options, err);
+    case MODE_CONNECT:
+        return converse(options, err);
+    case MODE_HELP:
+        return help(err);
+    case MODE_VERSION:
+        return version(err);
+    default:
+        return err_set(err, ERR_INTERNAL, 0, "this mode is not built");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = {0};
+    struct options options = {0};
+
+    setlocale(LC_CTYPE, "");
+    signal(SIGPIPE, SIG_IGN);
+    if (process_guard_standard(&err) == 0 &&
+        options_parse(&options, argc, (const char *const *)argv, &err) == 0)
+        run(&options, &err);
+    options_fini(&options);
+
+    if (err.reason != ERR_OK)
+        fprintf(stderr, "tcpgreet: %s (%s)\n%s", err.text, err_word(err.reason),
+                err.reason == ERR_USAGE ? "Try: tcpgreet --help\n" : "");
+    int code = err_exit_code(err.reason);
+    if (resolver_pending() > 0)
+        _exit(code); /* exit would wait for the C library's resolver, whose answer nobody needs any more */
+    return code;
+}

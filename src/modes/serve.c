@@ -1,0 +1,228 @@
+#include "tcpgreet/serve.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "tcpgreet/explain.h"
+#include "tcpgreet/listener.h"
+#include "tcpgreet/log.h"
+#include "tcpgreet/process.h"
+#include "tcpgreet/worker.h"
+
+enum {
+    RESERVED_DESCRIPTORS = 24, /* standard streams, loops, the log, a reload's files */
+    REFUSALS = 64,             /* guests being turned away at once */
+    LOG_FLUSH_MS = 1000
+};
+
+static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+enum { SIGNALS = sizeof handled_signals / sizeof handled_signals[0] };
+
+struct server {
+    const struct options *options;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    uv_async_t stopped;
+    struct listener listeners[LISTENER_MAX];
+    size_t listener_count;
+    struct session_policy policy;
+    struct worker *worker;
+    bool stopping;
+};
+
+static void log_explanation(void *context, const char *line)
+{
+    (void)context;
+    log_write(LOG_ERROR, "%s", line); /* asked for: not even -q leaves it out */
+}
+
+static void close_listeners(struct server *server)
+{
+    for (size_t i = 0; i < server->listener_count; i++)
+        listener_close(&server->listeners[i]);
+    server->listener_count = 0;
+}
+
+static int open_listeners(struct server *server, struct err *err)
+{
+    const struct options *options = server->options;
+    struct listener_options how = {.backlog = options->backlog > 0 ? options->backlog : SOMAXCONN,
+                                   .want_v6 = !options->ipv4_only,
+                                   .want_v4 = !options->ipv6_only};
+
+    for (size_t i = 0; i < options->listen_count; i++) {
+        size_t opened = listener_open(&options->listen[i], &how, server->listeners + server->listener_count,
+                                      LISTENER_MAX - server->listener_count, err);
+        if (opened == 0)
+            return err_set(err, ERR_USAGE, 0, "more than %d addresses to listen on", LISTENER_MAX);
+        server->listener_count += opened;
+    }
+    return 0;
+}
+
+/* Each address is told on standard output: scripts wait for it. */
+static int announce(const struct endpoint *addresses, size_t count, struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
+        int length =
+            snprintf(line, sizeof line, "Waiting for connection on %s\n", endpoint_format(&addresses[i], at));
+        if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
+            return err_context(err, "cannot announce the server");
+    }
+    return 0;
+}
+
+/* How many guests fit: each needs a descriptor, and so does turning one away. */
+static void set_limits(const struct server *server, struct worker_config *config)
+{
+    size_t limit = process_raise_descriptors();
+    size_t reserved = RESERVED_DESCRIPTORS + server->listener_count;
+    size_t rest = limit > reserved + 2 ? limit - reserved : 2;
+    size_t asked = (size_t)server->options->max_connections;
+
+    config->max_refusals = rest / 8 < REFUSALS ? rest / 8 : REFUSALS;
+    config->max_connections = rest - config->max_refusals;
+    if (asked > config->max_connections)
+        log_write(LOG_WARNING,
+                  "--max-connections %zu is more than %zu descriptors carry: raise ulimit -Hn to %zu", asked,
+                  limit, asked + reserved + REFUSALS);
+    if (asked > 0)
+        config->max_connections = asked;
+}
+
+static void tell_counters(struct server *server)
+{
+    struct worker_counters sum = {0};
+    char line[512] = "Counters:";
+    worker_count(server->worker, &sum);
+
+#define PUT_FIELD(name, words)                                                                               \
+    snprintf(line + strlen(line), sizeof line - strlen(line), " %llu %s,", (unsigned long long)sum.name,     \
+             words);
+    WORKER_COUNTERS(PUT_FIELD)
+#undef PUT_FIELD
+    log_write(LOG_WARNING, "%s %llu log lines dropped", line, (unsigned long long)log_dropped());
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+
+    switch (number) {
+    case SIGUSR1:
+        tell_counters(server);
+        break;
+    case SIGHUP:
+        log_write(LOG_WARNING, "Nothing to load again: this server has no certificates");
+        break;
+    default:
+        if (!server->stopping)
+            log_write(LOG_INFO, "Stopping: dialogues may finish for %.3g s, a second signal ends them",
+                      (double)server->options->drain_timeout_ms / 1000);
+        worker_stop(server->worker, server->stopping);
+        server->stopping = true;
+    }
+}
+
+static void on_worker_stopped(void *context)
+{
+    struct server *server = context;
+    uv_async_send(&server->stopped);
+}
+
+static void on_stopped(uv_async_t *async)
+{
+    uv_stop(async->loop);
+}
+
+static int watch_signals(struct server *server, struct err *err)
+{
+    int result = uv_async_init(&server->loop, &server->stopped, on_stopped);
+    for (size_t i = 0; result == 0 && i < SIGNALS; i++) {
+        result = uv_signal_init(&server->loop, &server->signals[i]);
+        server->signals[i].data = server;
+        if (result == 0)
+            result = uv_signal_start(&server->signals[i], on_signal, handled_signals[i]);
+    }
+    return result == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot watch signals: %s", uv_strerror(result));
+}
+
+static void close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void close_loop(uv_loop_t *loop)
+{
+    uv_walk(loop, close_handle, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    uv_loop_close(loop);
+}
+
+/* From open listeners to the end. */
+static int serve_guests(struct server *server, struct err *err)
+{
+    struct endpoint addresses[LISTENER_MAX];
+    size_t count = server->listener_count;
+    struct worker_config config = {
+        .listeners = server->listeners,
+        .listener_count = count,
+        .policy = &server->policy,
+        .handshake_ms = server->options->handshake_timeout_ms,
+        .drain_ms = server->options->drain_timeout_ms,
+        .stopped = on_worker_stopped,
+        .context = server,
+    };
+    for (size_t i = 0; i < count; i++)
+        addresses[i] = server->listeners[i].at;
+    set_limits(server, &config);
+    server->listener_count = 0; /* the worker takes them */
+    server->worker = worker_start(&config, err);
+    if (server->worker == NULL)
+        return -1;
+
+    int result = announce(addresses, count, err);
+    if (result < 0)
+        worker_stop(server->worker, true);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    worker_free(server->worker);
+    return result;
+}
+
+int serve(const struct options *options, struct err *err)
+{
+    struct log_config log = {.fd = STDERR_FILENO,
+                             .level = options->verbose ? LOG_DEBUG
+                                      : options->quiet ? LOG_WARNING
+                                                       : LOG_INFO,
+                             .format = options->log_format};
+    struct server server = {.options = options,
+                            .policy = {.idle_ms = options->idle_timeout_ms,
+                                       .name_ms = options->name_timeout_ms,
+                                       .pause_ms = options->pause_ms}};
+    int result = -1;
+
+    if (log_open(&log) < 0)
+        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    if (options->explain)
+        explain_start(log_explanation, NULL);
+    if (uv_loop_init(&server.loop) != 0) {
+        err_set(err, ERR_INTERNAL, 0, "cannot start a loop");
+        goto out;
+    }
+    if (watch_signals(&server, err) == 0 && open_listeners(&server, err) == 0)
+        result = serve_guests(&server, err);
+    close_listeners(&server);
+    close_loop(&server.loop);
+out:
+    trace_to(NULL, NULL);
+    log_close(LOG_FLUSH_MS);
+    return result;
+}

@@ -1,0 +1,260 @@
+#include "tcpgreet/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tcpgreet/resolver.h"
+#include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/trace.h"
+
+enum {
+    PORT_ATTEMPTS = 32
+}; /* how often a port that the kernel chose for one family may be taken in the other */
+
+static const char *remedy(int native)
+{
+    switch (native) {
+    case EADDRINUSE:
+        return " (another program has this port: ss -ltnp tells which)";
+    case EACCES:
+        return " (ports below 1024 need CAP_NET_BIND_SERVICE)";
+    case EADDRNOTAVAIL:
+        return " (not an address of this machine: ip address tells which are)";
+    case EMFILE:
+    case ENFILE:
+        return " (raise ulimit -n)";
+    default:
+        return "";
+    }
+}
+
+static int fail(const struct endpoint *at, int native, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    return err_set(err, err_reason_of_system(native), native, "cannot listen on %s: %s%s",
+                   endpoint_format(at, text), strerror(native), remedy(native));
+}
+
+static int set_option(int fd, int level, int option, enum trace_step step)
+{
+    const int one = 1;
+    uint64_t begin = trace_begin();
+    int result = setsockopt(fd, level, option, &one, sizeof one);
+    trace(.step = step, .fd = fd, .begin_ns = begin, .result = result, .native = result < 0 ? errno : 0);
+    return result;
+}
+
+static int configure(int fd, int family, const struct listener_options *options)
+{
+    if (family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, TRACE_V6ONLY) < 0)
+        return -1;
+    if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, TRACE_REUSEADDR) < 0)
+        return -1;
+    if (options->reuse_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, TRACE_REUSEPORT) < 0)
+        return -1;
+    return set_option(fd, IPPROTO_TCP, TCP_NODELAY, TRACE_NODELAY);
+}
+
+static int bind_and_listen(int fd, const struct endpoint *at, int backlog)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    uint64_t begin = trace_begin();
+    int result = bind(fd, &at->address.any, endpoint_length(at));
+
+    trace(.step = TRACE_BIND, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(at, text),
+          .result = result, .native = result < 0 ? errno : 0);
+    if (result < 0)
+        return -1;
+    begin = trace_begin();
+    result = listen(fd, backlog);
+    if (trace_sink != NULL) {
+        int native = errno;
+        snprintf(text, sizeof text, "%d", backlog);
+        trace(.step = TRACE_LISTEN, .fd = fd, .begin_ns = begin, .arguments = text, .result = result,
+              .native = result < 0 ? native : 0);
+        errno = native;
+    }
+    return result;
+}
+
+static int read_back(struct listener *listener)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &length) < 0)
+        return -1;
+    return endpoint_from_sockaddr(&listener->at, (struct sockaddr *)&address, length);
+}
+
+static int open_one(const struct endpoint *at, const struct listener_options *options,
+                    struct listener *listener, struct err *err)
+{
+    int fd = stream_tcp_socket(endpoint_family(at), err);
+    if (fd < 0)
+        return err_context(err, "cannot listen");
+
+    *listener = (struct listener){fd, *at};
+    if (configure(fd, endpoint_family(at), options) == 0 && bind_and_listen(fd, at, options->backlog) == 0 &&
+        read_back(listener) == 0)
+        return 0;
+    int native = errno;
+    stream_tcp_close(fd);
+    listener->fd = -1;
+    return fail(at, native, err);
+}
+
+/* A family that this kernel lacks is no failure where every address was asked for. */
+static bool family_is_absent(const struct err *err)
+{
+    return err->native == EAFNOSUPPORT || err->native == EADDRNOTAVAIL;
+}
+
+static void close_all(struct listener *listeners, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        listener_close(&listeners[i]);
+}
+
+/* One try at all endpoints, with one port. Returns: how many are open; 0 with err. */
+static size_t open_all(const struct endpoint *endpoints, size_t count, bool every,
+                       const struct listener_options *options, struct listener *listeners, struct err *err)
+{
+    uint16_t port = endpoint_port(&endpoints[0]);
+    size_t opened = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct endpoint at = endpoints[i];
+        struct err why = {0};
+        endpoint_set_port(&at, port);
+        if (open_one(&at, options, &listeners[opened], &why) == 0) {
+            port = endpoint_port(&listeners[opened].at);
+            opened++;
+        } else if (!(every && family_is_absent(&why) && (opened > 0 || i + 1 < count))) {
+            close_all(listeners, opened);
+            *err = why;
+            return 0;
+        }
+    }
+    return opened;
+}
+
+static size_t find_endpoints(const struct target *target, const struct listener_options *options,
+                             struct endpoint *endpoints, size_t room, struct err *err)
+{
+    struct resolver_query query = {target, options->want_v6, options->want_v4};
+    size_t found = resolver_lookup(&query, endpoints, room, err);
+    size_t kept = 0;
+
+    for (size_t i = 0; i < found; i++) {
+        bool seen = false;
+        for (size_t j = 0; j < kept; j++)
+            seen = seen || endpoint_equal(&endpoints[i], &endpoints[j]);
+        if (!seen)
+            endpoints[kept++] = endpoints[i];
+    }
+    return kept;
+}
+
+size_t listener_open(const struct target *target, const struct listener_options *options,
+                     struct listener *listeners, size_t room, struct err *err)
+{
+    struct endpoint endpoints[LISTENER_MAX];
+    size_t count = find_endpoints(target, options, endpoints, room < LISTENER_MAX ? room : LISTENER_MAX, err);
+    if (count == 0)
+        return 0;
+
+    bool chosen_by_kernel = endpoint_port(&endpoints[0]) == 0;
+    for (int attempt = 1;; attempt++) {
+        struct err why = {0};
+        size_t opened =
+            open_all(endpoints, count, target->kind == TARGET_EVERY_ADDRESS, options, listeners, &why);
+        bool again = chosen_by_kernel && why.reason == ERR_SYSTEM_ADDRESS_IN_USE && attempt < PORT_ATTEMPTS;
+        if (opened > 0)
+            return opened;
+        if (!again) {
+            err_set(err, why.reason, why.native, "%s", why.text);
+            return 0;
+        }
+    }
+}
+
+int listener_open_again(const struct listener *first, const struct listener_options *options,
+                        struct listener *listener, struct err *err)
+{
+    return open_one(&first->at, options, listener, err);
+}
+
+static int accept_call(int fd, struct sockaddr_storage *address, socklen_t *length)
+{
+#ifdef SOCK_NONBLOCK
+    return accept4(fd, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    int accepted = accept(fd, (struct sockaddr *)address, length);
+    const int one = 1;
+    if (accepted >= 0 &&
+        (fcntl(accepted, F_SETFL, O_NONBLOCK) < 0 || fcntl(accepted, F_SETFD, FD_CLOEXEC) < 0 ||
+         setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0)) {
+        close(accepted);
+        errno = ECONNABORTED;
+        return -1;
+    }
+    return accepted;
+#endif
+}
+
+enum listener_result listener_accept(const struct listener *listener, int *fd, struct endpoint *peer,
+                                     struct err *err)
+{
+    for (;;) {
+        struct sockaddr_storage address;
+        socklen_t length = sizeof address;
+        uint64_t begin = trace_begin();
+
+        *fd = accept_call(listener->fd, &address, &length);
+        if (*fd >= 0) {
+            char text[ENDPOINT_TEXT_BYTES];
+            if (endpoint_from_sockaddr(peer, (struct sockaddr *)&address, length) < 0)
+                *peer = (struct endpoint){0};
+            trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = *fd,
+                  .arguments = endpoint_format(peer, text));
+            return LISTENER_ACCEPTED;
+        }
+        switch (errno) {
+        case EAGAIN:
+#if EWOULDBLOCK != EAGAIN
+        case EWOULDBLOCK:
+#endif
+            return LISTENER_EMPTY;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = -1, .native = errno);
+            err_set(err, ERR_SYSTEM_DESCRIPTORS, errno, "cannot accept: %s", strerror(errno));
+            return LISTENER_EXHAUSTED;
+        case EBADF:
+        case EINVAL:
+        case ENOTSOCK:
+        case EOPNOTSUPP:
+        case EFAULT:
+            fail(&listener->at, errno, err);
+            return LISTENER_FAILED;
+        default:
+            continue; /* the connection died in the queue: Linux hands its pending error to accept */
+        }
+    }
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener->fd >= 0)
+        stream_tcp_close(listener->fd);
+    listener->fd = -1;
+}

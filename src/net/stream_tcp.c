@@ -1,0 +1,236 @@
+#include "tcpgreet/stream_tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tcpgreet/trace.h"
+
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0 /* where it is missing, SO_NOSIGPIPE or an ignored SIGPIPE stands in */
+#endif
+
+struct stream_tcp {
+    struct stream base;
+    int fd;
+};
+
+static struct stream_tcp *of(struct stream *stream)
+{
+    return (struct stream_tcp *)stream;
+}
+
+static enum stream_result tcp_handshake(struct stream *stream, struct err *err)
+{
+    (void)stream;
+    (void)err;
+    return STREAM_OK;
+}
+
+/* Turns a failed call into one of the five words. */
+static enum stream_result failure(enum stream_result want, const char *doing, struct err *err)
+{
+    if (errno == EAGAIN || errno == EWOULDBLOCK)
+        return want;
+    if (errno == ECONNRESET || errno == EPIPE)
+        err_set(err, ERR_DIALOGUE_RESET, errno, "the peer reset the connection");
+    else
+        err_set(err, ERR_DIALOGUE_RESET, errno, "%s failed: %s", doing, strerror(errno));
+    return STREAM_FAILED;
+}
+
+static enum stream_result tcp_read(struct stream *stream, void *data, size_t room, size_t *count,
+                                   struct err *err)
+{
+    int fd = of(stream)->fd;
+    uint64_t begin = trace_begin();
+    ssize_t n;
+
+    do
+        n = recv(fd, data, room, 0);
+    while (n < 0 && errno == EINTR);
+
+    if (n > 0) {
+        *count = (size_t)n;
+        trace(.step = TRACE_READ, .fd = fd, .begin_ns = begin, .result = n, .data = {data, (size_t)n});
+        return STREAM_OK;
+    }
+    if (n == 0) {
+        trace(.step = TRACE_END, .fd = fd, .begin_ns = begin);
+        return STREAM_EOF;
+    }
+    enum stream_result result = failure(STREAM_WANT_READ, "reading", err);
+    if (result == STREAM_FAILED)
+        trace(.step = TRACE_READ, .fd = fd, .begin_ns = begin, .result = -1, .native = errno);
+    return result;
+}
+
+static enum stream_result tcp_write(struct stream *stream, const void *data, size_t length, size_t *count,
+                                    struct err *err)
+{
+    int fd = of(stream)->fd;
+    uint64_t begin = trace_begin();
+    ssize_t n;
+
+    do
+        n = send(fd, data, length, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+
+    trace(.step = TRACE_WRITE, .fd = fd, .begin_ns = begin, .result = n, .native = n < 0 ? errno : 0,
+          .data = {data, n < 0 ? 0 : (size_t)n});
+    if (n < 0)
+        return failure(STREAM_WANT_WRITE, "writing", err);
+    *count = (size_t)n;
+    return STREAM_OK;
+}
+
+static enum stream_result tcp_shutdown(struct stream *stream, struct err *err)
+{
+    int fd = of(stream)->fd;
+    uint64_t begin = trace_begin();
+    int result = shutdown(fd, SHUT_WR);
+
+    trace(.step = TRACE_SHUTDOWN, .fd = fd, .begin_ns = begin, .arguments = "SHUT_WR", .result = result,
+          .native = result < 0 ? errno : 0);
+    if (result < 0) {
+        err_set(err, ERR_DIALOGUE_RESET, errno, "ending our side failed: %s", strerror(errno));
+        return STREAM_FAILED;
+    }
+    return STREAM_OK;
+}
+
+static int tcp_fd(const struct stream *stream)
+{
+    return ((const struct stream_tcp *)stream)->fd;
+}
+
+static void tcp_free(struct stream *stream)
+{
+    stream_tcp_close(of(stream)->fd);
+    free(stream);
+}
+
+static const struct stream_ops tcp_ops = {
+    .handshake = tcp_handshake,
+    .read = tcp_read,
+    .write = tcp_write,
+    .shutdown = tcp_shutdown,
+    .fd = tcp_fd,
+    .free = tcp_free,
+};
+
+struct stream *stream_tcp_new(int fd, struct err *err)
+{
+    struct stream_tcp *stream = malloc(sizeof *stream);
+    if (stream == NULL) {
+        stream_tcp_close(fd);
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a connection");
+        return NULL;
+    }
+    *stream = (struct stream_tcp){{&tcp_ops}, fd};
+    return &stream->base;
+}
+
+void stream_tcp_close(int fd)
+{
+    uint64_t begin = trace_begin();
+    int result = close(fd);
+    trace(.step = TRACE_CLOSE, .fd = fd, .begin_ns = begin, .result = result,
+          .native = result < 0 ? errno : 0);
+}
+
+int stream_tcp_socket(int family, struct err *err)
+{
+    const char *name = family == AF_INET6 ? "AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC"
+                                          : "AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC";
+    uint64_t begin = trace_begin();
+#ifdef SOCK_NONBLOCK
+    int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+#else
+    int fd = socket(family, SOCK_STREAM, 0);
+    if (fd >= 0 && (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+        fd = -1;
+    }
+#endif
+    trace(.step = TRACE_SOCKET, .fd = -1, .begin_ns = begin, .arguments = name, .result = fd,
+          .native = fd < 0 ? errno : 0);
+    if (fd >= 0)
+        return fd;
+
+    enum err_reason reason = err_reason_of_system(errno);
+    if (errno == EAFNOSUPPORT)
+        return err_set(err, ERR_CONNECT_UNREACHABLE, errno, "this machine has no %s",
+                       family == AF_INET6 ? "IPv6" : "IPv4");
+    return err_set(err, reason, errno, "cannot create a socket: %s%s", strerror(errno),
+                   reason == ERR_SYSTEM_DESCRIPTORS ? " (raise ulimit -n)" : "");
+}
+
+static int bind_source(int fd, const struct endpoint *from, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    uint64_t begin = trace_begin();
+    int result = bind(fd, &from->address.any, endpoint_length(from));
+
+    trace(.step = TRACE_BIND, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(from, text),
+          .result = result, .native = result < 0 ? errno : 0);
+    if (result == 0)
+        return 0;
+    return err_set(err, err_reason_of_system(errno), errno, "cannot connect from %s: %s%s",
+                   endpoint_format(from, text), strerror(errno),
+                   errno == EADDRNOTAVAIL ? " (--source takes an address of this machine)" : "");
+}
+
+int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, struct err *err)
+{
+    const int one = 1;
+    char text[ENDPOINT_TEXT_BYTES];
+    int fd = stream_tcp_socket(endpoint_family(to), err);
+    if (fd < 0)
+        return -1;
+
+    uint64_t begin = trace_begin();
+    int result = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    trace(.step = TRACE_NODELAY, .fd = fd, .begin_ns = begin, .result = result,
+          .native = result < 0 ? errno : 0);
+    if (from != NULL && bind_source(fd, from, err) < 0)
+        goto failed;
+
+    begin = trace_begin();
+    do
+        result = connect(fd, &to->address.any, endpoint_length(to));
+    while (result < 0 && errno == EINTR);
+    if (result == 0 || errno == EINPROGRESS || errno == EALREADY || errno == EISCONN) {
+        trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text));
+        return fd;
+    }
+    trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text),
+          .result = -1, .native = errno);
+    err_set(err, err_reason_of_connect(errno), errno, "%s: %s", endpoint_format(to, text), strerror(errno));
+failed:
+    stream_tcp_close(fd);
+    return -1;
+}
+
+int stream_tcp_outcome(int fd, const struct endpoint *to, uint64_t begin_ns, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    int native = 0;
+    socklen_t length = sizeof native;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &native, &length) < 0)
+        native = errno;
+    trace(.step = TRACE_CONNECTED, .fd = fd, .begin_ns = begin_ns, .arguments = endpoint_format(to, text),
+          .result = native == 0 ? 0 : -1, .native = native);
+    if (native == 0)
+        return 0;
+    return err_set(err, err_reason_of_connect(native), native, "%s: %s", endpoint_format(to, text),
+                   strerror(native));
+}

@@ -1,0 +1,173 @@
+#include "options_table.h"
+
+#include <string.h>
+
+#include "tcpgreet/escape.h"
+#include "tcpgreet/session.h"
+
+enum { WORD_BYTES = 64, MODES_BYTES = 96 };
+
+struct check {
+    const struct options *options;
+    const struct option_words *words;
+    struct err *err;
+};
+
+static const char *shown(const char *word, char room[WORD_BYTES])
+{
+    return escape_text((struct bytes){word, strlen(word)}, room, WORD_BYTES);
+}
+
+static unsigned built_modes(void)
+{
+    unsigned modes = 0;
+
+    for (size_t i = 0; i < OPTION_ROWS; i++)
+        if (option_rows[i].group == OPTION_GROUP_MODE && option_rows[i].built)
+            modes |= OPTION_IN(option_rows[i].mode);
+    return modes;
+}
+
+static int check_modes(const struct check *check)
+{
+    char title[OPTION_TITLE_BYTES];
+    char modes[MODES_BYTES];
+
+    if (check->words->mode == NULL) {
+        return err_set(check->err, ERR_USAGE, 0, "no mode is chosen: give %s",
+                       option_modes(built_modes(), modes, sizeof(modes)));
+    }
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (check->words->given[i] != NULL && (row->modes & OPTION_IN(check->words->mode->mode)) == 0) {
+            unsigned users = (row->modes & built_modes()) != 0 ? row->modes & built_modes() : row->modes;
+            return err_set(check->err, ERR_USAGE, 0, "%s is for %s, not for --%s", option_title(row, title),
+                           option_modes(users, modes, sizeof(modes)), check->words->mode->name);
+        }
+    }
+    return 0;
+}
+
+static int check_proxy(const struct check *check, const struct option_row *row, const char *value)
+{
+    bool server = check->options->mode == MODE_LISTEN;
+
+    if (server == (*value == '\0'))
+        return 0;
+    return err_set(check->err, ERR_USAGE, 0,
+                   server ? "--%s takes no value with --listen" : "--%s needs v1 or v2", row->name);
+}
+
+/* The modes come first in the table, so a mode that is missing is named before its options. */
+static int check_built(const struct check *check)
+{
+    char title[OPTION_TITLE_BYTES];
+    char room[WORD_BYTES];
+
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        const struct option_row *row = &option_rows[i];
+        const char *value = check->words->given[i];
+        if (value != NULL && row->kind == OPTION_PROXY && check_proxy(check, row, value) != 0)
+            return -1;
+        if (value != NULL && !row->built)
+            return err_set(check->err, ERR_USAGE, 0, "%s is not built in yet", option_title(row, title));
+        if (value != NULL && row->only != NULL && strcmp(value, row->only) != 0) {
+            return err_set(check->err, ERR_USAGE, 0, "--%s %s is not built in yet: %s", row->name,
+                           shown(value, room), row->only_why);
+        }
+    }
+    return 0;
+}
+
+static int check_family(const struct check *check, const char *option, const struct target *target)
+{
+    const struct options *options = check->options;
+    char room[WORD_BYTES];
+
+    if (options->ipv4_only && target->kind == TARGET_IPV6) {
+        return err_set(check->err, ERR_USAGE, 0, "-4 allows IPv4 only, but the %s address %s is IPv6", option,
+                       shown(target->host, room));
+    }
+    if (options->ipv6_only && target->kind == TARGET_IPV4) {
+        return err_set(check->err, ERR_USAGE, 0, "-6 allows IPv6 only, but the %s address %s is IPv4", option,
+                       shown(target->host, room));
+    }
+    return 0;
+}
+
+static bool is_literal(const struct target *target)
+{
+    return target->kind == TARGET_IPV4 || target->kind == TARGET_IPV6;
+}
+
+static int check_families(const struct check *check)
+{
+    const struct options *options = check->options;
+    struct target source = {0};
+
+    if (options->ipv4_only && options->ipv6_only)
+        return err_set(check->err, ERR_USAGE, 0, "-4 and -6 exclude each other: without them both are used");
+    for (size_t i = 0; i < options->listen_count; i++)
+        if (check_family(check, "--listen", &options->listen[i]) != 0)
+            return -1;
+    if (check_family(check, "--connect", &options->target) != 0)
+        return -1;
+    if (options->source == NULL)
+        return 0;
+    if (target_parse(&source, options->source, "0", check->err) != 0 ||
+        check_family(check, "--source", &source) != 0)
+        return -1;
+    if (is_literal(&options->target) && options->target.kind != source.kind) {
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--source and --connect name addresses of different families");
+    }
+    return 0;
+}
+
+static int check_names(const struct check *check)
+{
+    static const enum session_framing framings[] = {[FRAMING_AUTO] = SESSION_FRAMING_AUTO,
+                                                    [FRAMING_LINE] = SESSION_FRAMING_LINE,
+                                                    [FRAMING_BARE] = SESSION_FRAMING_BARE};
+    const struct options *options = check->options;
+
+    for (size_t i = 0; i < options->operand_count; i++) {
+        struct bytes name = {options->operands[i], strlen(options->operands[i])};
+        if (session_name_fits(framings[options->framing], name, check->err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int check_operands(const struct check *check)
+{
+    const struct options *options = check->options;
+    size_t first = options->mode == MODE_PROBE ? check->words->before_dashes : options->operand_count;
+    char room[WORD_BYTES];
+
+    if (options->mode == MODE_CONNECT)
+        return check_names(check);
+    if (options->mode == MODE_BENCH_MERGE) {
+        return options->operand_count > 0
+                   ? 0
+                   : err_set(check->err, ERR_USAGE, 0, "--bench-merge needs at least one FILE");
+    }
+    if (first == 0)
+        return 0;
+    return err_set(check->err, ERR_USAGE, 0, "\"%s\" is one word too many for --%s%s%s",
+                   shown(options->operands[0], room), check->words->mode->name,
+                   check->words->mode->argument != NULL ? " " : "",
+                   check->words->mode->argument != NULL ? check->words->mode->argument : "");
+}
+
+int options_check(const struct options *options, const struct option_words *words, struct err *err)
+{
+    struct check check = {options, words, err};
+
+    if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_built(&check) != 0 ||
+        check_families(&check) != 0)
+        return -1;
+    if (options->verbose && options->quiet)
+        return err_set(err, ERR_USAGE, 0, "-v and -q exclude each other");
+    return 0;
+}

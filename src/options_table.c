@@ -1,0 +1,215 @@
+#include "options_table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define L OPTION_IN(MODE_LISTEN)
+#define C OPTION_IN(MODE_CONNECT)
+#define P OPTION_IN(MODE_PROBE)
+#define B OPTION_IN(MODE_BENCH)
+#define M OPTION_IN(MODE_BENCH_MERGE)
+#define D OPTION_IN(MODE_DEMO)
+#define EACH (L | C | P | B | M | D)
+
+#define LONGEST "168h"
+#define OPTION(group_, kind_, name_, argument_, modes_, help_, ...)                                          \
+    {                                                                                                        \
+        .name = (name_), .group = OPTION_GROUP_##group_, .kind = OPTION_##kind_, .argument = (argument_),    \
+        .modes = (modes_), .help = (help_), __VA_ARGS__                                                      \
+    }
+#define BUILT .built = true
+#define REPEATABLE .repeatable = true
+#define DEFAULT(text) .fallback = (text)
+#define KEPT(member) .field = offsetof(struct options, member)
+#define RANGE(low, high) .least = (low), .most = (high)
+
+const struct option_row option_rows[] = {
+    OPTION(MODE, ENDPOINT, "listen", "[HOST] PORT", L, "serve the greeting dialogue; may be repeated",
+           .mode = MODE_LISTEN, BUILT, REPEATABLE),
+    OPTION(MODE, PEER, "connect", "HOST PORT [NAME...]", C, "say the NAMEs to a server, then exit",
+           .mode = MODE_CONNECT, BUILT),
+    OPTION(MODE, PEER, "probe", "HOST PORT [-- COMMAND...]", P, "try every address through every phase",
+           .mode = MODE_PROBE),
+    OPTION(MODE, PEER, "bench", "HOST PORT", B, "drive many dialogues", .mode = MODE_BENCH),
+    OPTION(MODE, FLAG, "bench-merge", "FILE...", M, "add up results", .mode = MODE_BENCH_MERGE),
+    OPTION(MODE, FLAG, "demo", NULL, D, "a server and a client face to face", .mode = MODE_DEMO),
+
+    OPTION(PATH, FLAG, "ipv4", NULL, L | C | P | B, "only IPv4, never IPv6", KEPT(ipv4_only), .letter = '4',
+           BUILT),
+    OPTION(PATH, FLAG, "ipv6", NULL, L | C | P | B, "only IPv6, never IPv4", KEPT(ipv6_only), .letter = '6',
+           BUILT),
+    OPTION(PATH, ADDRESS, "source", "ADDRESS", C | P | B, "client: connect from this address", KEPT(source),
+           BUILT),
+    OPTION(PATH, DURATION, "attempt-delay", "TIME", C | B, "client: wait before the next address",
+           RANGE("10ms", "10s"), DEFAULT("250ms"), KEPT(attempt_delay_ms), BUILT),
+
+    OPTION(TIME, DURATION, "connect-timeout", "TIME", C | P | B, "client: to resolve and connect",
+           RANGE("1ms", LONGEST), DEFAULT("10s"), KEPT(connect_timeout_ms), BUILT),
+    OPTION(TIME, DURATION, "timeout", "TIME", C | P, "client: for the whole run (none)",
+           RANGE("1ms", LONGEST), KEPT(timeout_ms), BUILT),
+    OPTION(TIME, DURATION, "answer-timeout", "TIME", C | P | B, "client: for each answer",
+           RANGE("1ms", LONGEST), DEFAULT("10s"), KEPT(answer_timeout_ms), BUILT),
+    OPTION(TIME, DURATION, "handshake-timeout", "TIME", L, "server: the TLS handshake", RANGE("1ms", LONGEST),
+           DEFAULT("10s"), KEPT(handshake_timeout_ms)),
+    OPTION(TIME, DURATION, "idle-timeout", "TIME", L, "server: silence before a name", RANGE("1ms", LONGEST),
+           DEFAULT("300s"), KEPT(idle_timeout_ms), BUILT),
+    OPTION(TIME, DURATION, "name-timeout", "TIME", L, "server: to end a name begun", RANGE("1ms", LONGEST),
+           DEFAULT("30s"), KEPT(name_timeout_ms), BUILT),
+    OPTION(TIME, DURATION, "drain-timeout", "TIME", L, "server: for dialogues when stopped",
+           RANGE("0", LONGEST), DEFAULT("10s"), KEPT(drain_timeout_ms), BUILT),
+    OPTION(TIME, DURATION, "pause", "TIME", L, "server: silence that ends a name", RANGE("0", "1m"),
+           DEFAULT("300ms"), KEPT(pause_ms), BUILT),
+
+    OPTION(TLS, FLAG, "tls", NULL, L | C | P | B | D, "speak TLS"),
+    OPTION(TLS, TEXT, "ca", "PATH", C | P | B, "whom to trust: FILE or DIR"),
+    OPTION(TLS, TEXT, "servername", "NAME", C | P | B, "the name to ask and check for"),
+    OPTION(TLS, FLAG, "insecure", NULL, C | P | B, "check no certificate"),
+    OPTION(TLS, PIN, "pin", "sha256:HEX", C | P | B, "the only public key to accept", REPEATABLE),
+    OPTION(TLS, TEXT, "cert", "FILE", L | C | P | B, "certificate chain", REPEATABLE),
+    OPTION(TLS, TEXT, "key", "FILE", L | C | P | B, "its private key", REPEATABLE),
+    OPTION(TLS, TEXT, "client-ca", "FILE", L, "whom clients must be signed by"),
+    OPTION(TLS, CHOICE, "client-auth", "require|request", L, "client certificates"),
+    OPTION(TLS, CHOICE, "tls-min", "1.2|1.3", L | C | P | B, "lowest version", DEFAULT("1.2")),
+    OPTION(TLS, ALPN, "alpn", "LIST", L | C | P | B, "application protocols"),
+    OPTION(TLS, TEXT, "ticket-keys", "FILE", L, "keys of session tickets"),
+
+    OPTION(SERVER, INTEGER, "workers", "N", L | B, "threads that serve; one so far", RANGE("1", "1024"),
+           .only = "1", .only_why = "one worker serves", KEPT(workers), BUILT),
+    OPTION(SERVER, INTEGER, "max-connections", "N", L, "at a time (from the descriptor limit)",
+           RANGE("1", "10000000"), KEPT(max_connections), BUILT),
+    OPTION(SERVER, INTEGER, "max-per-address", "N", L, "connections of one address", RANGE("1", "10000000")),
+    OPTION(SERVER, INTEGER, "backlog", "N", L, "connections that may wait to be accepted",
+           RANGE("1", "1000000"), KEPT(backlog), BUILT),
+    OPTION(SERVER, PROXY, "proxy-protocol", "v1|v2", L | C | P | B,
+           "PROXY header: demanded by --listen, else sent"),
+    OPTION(SERVER, NETWORK, "proxy-from", "CIDR", L, "who may send a PROXY header", REPEATABLE),
+    OPTION(SERVER, FLAG, "whoami", NULL, L, "tell a peer how it is seen"),
+    OPTION(SERVER, ENDPOINT, "metrics", "[HOST] PORT", L, "counters over HTTP"),
+    OPTION(SERVER, TEXT, "user", "NAME", L, "become this user"),
+    OPTION(SERVER, FLAG, "no-sandbox", NULL, L, "keep every system call"),
+    OPTION(SERVER, MISBEHAVE, "misbehave", "KIND", L, "to test checks"),
+
+    OPTION(CLIENT, CHOICE, "framing", "auto|line|bare", C | P | B, "names sent with a newline or without",
+           DEFAULT("auto"), KEPT(framing), BUILT),
+
+    OPTION(PROBE, CHOICE, "until", "resolve|connect|tls|dialogue", P, "the last phase", DEFAULT("dialogue")),
+    OPTION(PROBE, INTEGER, "count", "N", P, "how often", RANGE("1", "1000000000")),
+    OPTION(PROBE, DURATION, "interval", "TIME", P, "from one to the next", RANGE("10ms", LONGEST)),
+    OPTION(PROBE, DURATION, "retry", "TIME", P, "until all is well", RANGE("1ms", LONGEST)),
+    OPTION(PROBE, INTEGER, "expect-days", "N", P, "certificate stays valid", RANGE("0", "36500")),
+    OPTION(PROBE, TEXT, "warn", "SPEC", P, "ranges that warn"),
+    OPTION(PROBE, TEXT, "crit", "SPEC", P, "ranges that alarm"),
+    OPTION(PROBE, CHOICE, "require", "all|any", P, "addresses that must be well", DEFAULT("all")),
+
+    OPTION(BENCH, INTEGER, "connections", "N", B, "at a time", RANGE("1", "10000000"), DEFAULT("50")),
+    OPTION(BENCH, DURATION, "duration", "TIME", B, "how long", RANGE("1ms", LONGEST), DEFAULT("10s")),
+    OPTION(BENCH, INTEGER, "names", "N", B, "a connection; 0: keep it", RANGE("0", "1000000000")),
+    OPTION(BENCH, INTEGER, "rate", "N", B, "names a second", RANGE("1", "1000000000")),
+    OPTION(BENCH, FLAG, "resume", NULL, B, "resume TLS sessions"),
+
+    OPTION(OUTPUT, CHOICE, "format", "text|json|prometheus|nagios", C | P | B | M, "how results are written",
+           DEFAULT("text"), .only = "text", .only_why = "results are text", BUILT),
+    OPTION(OUTPUT, TEXT, "plot", "FILE.svg", P | B, "draw it"),
+    OPTION(OUTPUT, FLAG, "explain", NULL, L | C | P, "tell each step as it happens, and why", KEPT(explain),
+           BUILT),
+    OPTION(OUTPUT, CHOICE, "log-format", "text|json", EACH, "how log lines are written", DEFAULT("text"),
+           KEPT(log_format), BUILT),
+    OPTION(OUTPUT, FLAG, "verbose", NULL, EACH, "log more: which address won, silent peers", KEPT(verbose),
+           .letter = 'v', BUILT),
+    OPTION(OUTPUT, FLAG, "quiet", NULL, EACH, "log errors only", KEPT(quiet), .letter = 'q', BUILT),
+    OPTION(OUTPUT, CHOICE, "color", "auto|always|never", EACH, "colours; auto: on a terminal",
+           DEFAULT("auto"), KEPT(color), BUILT),
+
+    OPTION(ABOUT, FLAG, "help", NULL, 0, "this text", .mode = MODE_HELP, .letter = 'h', BUILT),
+    OPTION(ABOUT, FLAG, "version", NULL, 0, "the versions of tcpgreet and its libraries",
+           .mode = MODE_VERSION, .letter = 'V', BUILT),
+};
+
+const struct option_row *option_find(const char *name, size_t length)
+{
+    for (size_t i = 0; i < OPTION_ROWS; i++)
+        if (strncmp(option_rows[i].name, name, length) == 0 && option_rows[i].name[length] == '\0')
+            return &option_rows[i];
+    return NULL;
+}
+
+const struct option_row *option_find_letter(char letter)
+{
+    for (size_t i = 0; letter != '\0' && i < OPTION_ROWS; i++)
+        if (option_rows[i].letter == letter)
+            return &option_rows[i];
+    return NULL;
+}
+
+enum { NEAR_BYTES = 24, NEAR_EDITS = 2 };
+
+static size_t least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Returns: insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
+ * alignment). Shape: both lengths <= NEAR_BYTES. */
+static size_t edits(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    size_t d[NEAR_BYTES + 1][NEAR_BYTES + 1];
+
+    for (size_t i = 0; i <= a_length; i++) {
+        for (size_t j = 0; j <= b_length; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            d[i][j] = least_of(d[i][j], least_of(d[i - 1][j], d[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least_of(d[i][j], d[i - 2][j - 2] + 1);
+        }
+    }
+    return d[a_length][b_length];
+}
+
+const struct option_row *option_nearest(const char *name, size_t length)
+{
+    const struct option_row *nearest = NULL;
+    size_t best = NEAR_EDITS + 1;
+
+    if (length < 2 || length > NEAR_BYTES)
+        return NULL;
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        size_t distance = edits(name, length, option_rows[i].name, strlen(option_rows[i].name));
+        if (length > NEAR_EDITS && strncmp(option_rows[i].name, name, length) == 0)
+            distance = least_of(distance, NEAR_EDITS);
+        if (distance < best && distance < length - 1) {
+            best = distance;
+            nearest = &option_rows[i];
+        }
+    }
+    return nearest;
+}
+
+const char *option_title(const struct option_row *row, char title[OPTION_TITLE_BYTES])
+{
+    if (row->letter != '\0')
+        snprintf(title, OPTION_TITLE_BYTES, "-%c/--%s", row->letter, row->name);
+    else
+        snprintf(title, OPTION_TITLE_BYTES, "--%s", row->name);
+    return title;
+}
+
+const char *option_modes(unsigned modes, char *text, size_t room)
+{
+    size_t length = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < OPTION_ROWS && length < room; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->mode != MODE_NONE && (modes & OPTION_IN(row->mode)) != 0) {
+            modes &= ~OPTION_IN(row->mode);
+            const char *joint = length == 0 ? "" : modes == 0 ? " or " : ", ";
+            int n = snprintf(text + length, room - length, "%s--%s", joint, row->name);
+            length += n > 0 ? (size_t)n : 0;
+        }
+    }
+    return text;
+}

@@ -1,0 +1,55 @@
+#include "tcpgreet/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+int process_write(int fd, struct bytes bytes, struct err *err)
+{
+    while (bytes.length > 0) {
+        ssize_t written = write(fd, bytes.data, bytes.length);
+        if (written >= 0) {
+            bytes = bytes_skip(bytes, (size_t)written);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd room = {.fd = fd, .events = POLLOUT};
+            if (poll(&room, 1, -1) < 0 && errno != EINTR)
+                return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write: %s", strerror(errno));
+        } else if (errno != EINTR) {
+            return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s%s",
+                           strerror(errno), errno == EBADF ? " (it is closed)" : "");
+        }
+    }
+    return 0;
+}
+
+int process_guard_standard(struct err *err)
+{
+    /* Reading from 0 ends at once, writing to 1 fails and is told, writing to 2 goes nowhere. */
+    static const int flags[3] = {O_RDONLY, O_RDONLY, O_WRONLY};
+
+    for (int fd = 0; fd < 3; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", flags[fd]) != fd)
+            return err_set(err, ERR_SYSTEM_FILE, errno,
+                           "cannot open /dev/null in place of a closed descriptor: %s", strerror(errno));
+    }
+    return 0;
+}
+
+size_t process_raise_descriptors(void)
+{
+    enum { UNKNOWN = 1024 };
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return UNKNOWN;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (before != limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        limit.rlim_cur = before;
+    return limit.rlim_cur == RLIM_INFINITY ? (size_t)1 << 20 : (size_t)limit.rlim_cur;
+}
