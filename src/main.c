@@ -3,13 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "tcpgreet/converse.h"
 #include "tcpgreet/options.h"
 #include "tcpgreet/process.h"
 #include "tcpgreet/resolver.h"
 #include "tcpgreet/serve.h"
+#include "tcpgreet/version.h"
 
 static int flush_output(struct err *err)
 {
@@ -26,8 +26,7 @@ static int help(struct err *err)
 
 static int version(struct err *err)
 {
-    printf("tcpgreet " TCPGREET_VERSION "\nlibuv %s (built with %d.%d.%d)\nbuilt without TLS\n",
-           uv_version_string(), UV_VERSION_MAJOR, UV_VERSION_MINOR, UV_VERSION_PATCH);
+    version_put(stdout);
     return flush_output(err);
 }
 

@@ -142,7 +142,7 @@ static int check_names(const struct check *check)
 static int check_operands(const struct check *check)
 {
     const struct options *options = check->options;
-    size_t first = options->mode == MODE_PROBE ? check->words->before_dashes : options->operand_count;
+    size_t surplus = options->mode == MODE_PROBE ? check->words->before_dashes : options->operand_count;
     char room[WORD_BYTES];
 
     if (options->mode == MODE_CONNECT)
@@ -152,7 +152,7 @@ static int check_operands(const struct check *check)
                    ? 0
                    : err_set(check->err, ERR_USAGE, 0, "--bench-merge needs at least one FILE");
     }
-    if (first == 0)
+    if (surplus == 0)
         return 0;
     return err_set(check->err, ERR_USAGE, 0, "\"%s\" is one word too many for --%s%s%s",
                    shown(options->operands[0], room), check->words->mode->name,

@@ -30,9 +30,11 @@ struct names {
     size_t taken; /* bytes of line that the last name given out occupies */
     bool skipping;
     bool ended;
-    bool polled;   /* fd can be waited for: a file cannot, and need not */
-    bool readable; /* it was, when last waited for */
+    bool polled;    /* fd can be waited for: a file cannot, and need not */
+    bool readable;  /* it was, when last waited for */
+    unsigned reads; /* in a row, of a file */
     uv_poll_t poll;
+    uv_timer_t turn; /* lets the loop have its turn while a file is read */
     void (*more)(void *context);
     void *context;
 };

@@ -37,9 +37,10 @@ struct stream {
  * Errors: tls-…, cert-…, dialogue-reset. */
 enum stream_result stream_handshake(struct stream *stream, struct err *err);
 
-/* Like recv(2), but do not trust errno. Shape: room > 0; 0 < *count <= room with STREAM_OK.
- * *count < room says that nothing more waits in user space: wait for the descriptor before the next read.
- * Errors: dialogue-reset, dialogue-truncated: the peer's end is not a clean one. */
+/* Like recv(2), but do not trust errno. Read until STREAM_WANT_READ: bytes that wait in user space wake no
+ * poll. That last call is cheap: it asks the kernel only where the call before filled the room. Shape: room >
+ * 0; 0 < *count <= room with STREAM_OK. Errors: dialogue-reset; dialogue-truncated: the peer's end is not a
+ * clean one. */
 enum stream_result stream_read(struct stream *stream, void *data, size_t room, size_t *count,
                                struct err *err);
 

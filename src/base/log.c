@@ -48,7 +48,7 @@ static struct {
     bool running;
     bool stopping;
     bool abandoned;
-    bool stalled;     /* the last write failed: the next line is the time to try again */
+    bool stalled;     /* a write failed, and nobody has come since: the next line is the time to try again */
     int failure;      /* errno of a failed write since lines were last told, 0 */
     bool broken;      /* the descriptor will never take a line again */
     uint64_t dropped; /* since log_open */
@@ -147,6 +147,7 @@ static void write_queue(void)
     size_t first = state.length < RING_BYTES - state.head ? state.length : RING_BYTES - state.head;
     struct iovec parts[] = {{state.ring + state.head, first}, {state.ring, state.length - first}};
     int fd = state.fd;
+    state.stalled = true;
     pthread_mutex_unlock(&state.lock);
     ssize_t written = writev(fd, parts, parts[1].iov_len > 0 ? 2 : 1);
     int native = written < 0 ? errno : 0;
@@ -155,15 +156,16 @@ static void write_queue(void)
     pthread_mutex_lock(&state.lock);
     if (state.abandoned)
         return;
-    if (written > 0) {
-        state.head = (state.head + (size_t)written) % RING_BYTES;
-        state.length -= (size_t)written;
-    } else if (native == EPIPE || native == EBADF) {
+    if (native == EPIPE || native == EBADF) {
         state.broken = true;
         drop_queue();
-    } else if (native != EINTR && native != EAGAIN) {
-        state.stalled = true;
+    } else if (native != 0 && native != EINTR && native != EAGAIN) {
         state.failure = native;
+    } else {
+        size_t taken = written > 0 ? (size_t)written : 0;
+        state.head = (state.head + taken) % RING_BYTES;
+        state.length -= taken;
+        state.stalled = false;
     }
 }
 
@@ -181,7 +183,6 @@ static void *writer_main(void *unused)
             break;
         } else {
             pthread_cond_wait(&state.queued, &state.lock);
-            state.stalled = false;
         }
     }
     state.running = false;
@@ -272,6 +273,7 @@ void log_write(enum log_level level, const char *format, ...)
     if (state.running && !state.stopping) {
         if (state.broken || state.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
             count_dropped(1);
+        state.stalled = false;
         pthread_cond_signal(&state.queued);
     }
     pthread_mutex_unlock(&state.lock);
@@ -314,6 +316,7 @@ void log_close(int wait_ms)
     }
     atomic_store(&state.level, LEVEL_CLOSED);
     state.stopping = true;
+    state.stalled = false;
     pthread_cond_signal(&state.queued);
     int failure = 0;
     while (state.running && failure == 0)

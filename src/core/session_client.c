@@ -174,7 +174,7 @@ static size_t take(struct session *session, struct bytes in, struct sink *out, i
             heard(session, (enum candidate)c, out, now_ms);
             return matched;
         }
-        if (matched > longest || (alive == 0 && matched == longest)) {
+        if (matched > longest) {
             longest = matched;
             alive = 0;
         }

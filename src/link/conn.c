@@ -13,7 +13,7 @@ enum conn_phase {
     CLOSING    /* the handles are being closed */
 };
 
-enum { READS_PER_STEP = 4 }; /* then the others get their turn; the poll handle is level-triggered */
+enum { READS_PER_STEP = 4 }; /* then the others get their turn */
 
 static int64_t now_ms(const struct conn *conn)
 {
@@ -239,7 +239,7 @@ static void hear_end(struct conn *conn, unsigned *interest)
     follow(conn, &answers, (struct bytes){0}, interest);
 }
 
-/* One read. Returns: whether another may bring more at once. */
+/* One read. Returns: whether to go on: false where the stream waits, or is over. */
 static bool read_once(struct conn *conn, unsigned *interest)
 {
     struct err err;
@@ -249,7 +249,7 @@ static bool read_once(struct conn *conn, unsigned *interest)
     enum stream_result result = stream_read(conn->stream, data, sizeof conn->shared->in, &count, &err);
 
     if (result == STREAM_FAILED) {
-        fail(conn, &err);
+        fail(conn, conn->phase == LINGERING ? NULL : &err); /* after the farewell any end will do */
         return false;
     }
     if (waits(result, interest))
@@ -268,7 +268,7 @@ static bool read_once(struct conn *conn, unsigned *interest)
         conn->events->received(conn->context, fresh);
     if (conn->phase == TALKING)
         feed(conn, fresh, interest);
-    return count == sizeof conn->shared->in;
+    return true;
 }
 
 static void begin_talking(struct conn *conn, unsigned *interest)
@@ -352,7 +352,7 @@ static void settle(struct conn *conn, unsigned interest)
 static void conn_step(struct conn *conn, bool readable)
 {
     unsigned interest = 0;
-    int reads = readable ? READS_PER_STEP : 0;
+    int reads = 0;
 
     conn->in_step = true;
     if (conn->phase == HANDSHAKING)
@@ -368,12 +368,14 @@ static void conn_step(struct conn *conn, bool readable)
                 break;
         } else if (conn->phase == LINGERING && conn->peer_ended) {
             close_now(conn);
-        } else if (reads-- > 0) {
-            if (!read_once(conn, &interest))
-                reads = 0;
-        } else {
+        } else if (!readable) {
             interest |= UV_READABLE;
             break;
+        } else if (reads++ == READS_PER_STEP) {
+            interest |= UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
+            break;
+        } else {
+            readable = read_once(conn, &interest);
         }
     }
     conn->in_step = false;
@@ -384,9 +386,10 @@ static void conn_step(struct conn *conn, bool readable)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *conn = poll->data;
+    (void)events;
     if (status < 0)
         conn->interest = 0; /* libuv has stopped on an error; the next read or write tells which */
-    conn_step(conn, status < 0 || (events & UV_READABLE) != 0);
+    conn_step(conn, true);
 }
 
 static void expire(struct conn *conn, int64_t now)
@@ -426,7 +429,7 @@ static void on_timer(uv_timer_t *timer)
         notice(conn);
     if (now >= deadline(conn))
         expire(conn, now);
-    conn_step(conn, false);
+    conn_step(conn, true);
 }
 
 int conn_start(struct conn *conn, const struct conn_config *config, struct stream *stream, struct err *err)
@@ -467,7 +470,7 @@ void conn_say(struct conn *conn, struct bytes name)
     session_say(&conn->session, name, &out, now_ms(conn));
     send_answers(conn, &out, &interest);
     if (!conn->in_step && conn->phase != CLOSING)
-        conn_step(conn, false);
+        conn_step(conn, true);
 }
 
 void conn_farewell(struct conn *conn)
@@ -481,7 +484,7 @@ void conn_farewell(struct conn *conn)
     } else if (conn->phase == TALKING) {
         session_farewell(&conn->session, &out);
         follow(conn, &out, (struct bytes){0}, &interest);
-        conn_step(conn, false);
+        conn_step(conn, true);
     }
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 4096 };
+enum { READ_BYTES = 4096, READS_IN_A_ROW = 64 };
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
@@ -14,6 +14,13 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)events;
     uv_poll_stop(poll);
     names->readable = true;
+    names->more(names->context);
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+    struct names *names = timer->data;
+    names->reads = 0;
     names->more(names->context);
 }
 
@@ -28,7 +35,9 @@ int names_open(struct names *names, uv_loop_t *loop, int fd, struct err *err)
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read names from standard input: %s",
                        strerror(errno));
     names->polled = uv_poll_init(loop, &names->poll, fd) == 0;
-    names->poll.data = names;
+    names->poll.data = names->turn.data = names;
+    if (uv_timer_init(loop, &names->turn) != 0)
+        return err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
     if (fcntl(fd, F_SETFL, flags) < 0) /* libuv has made it non-blocking for everybody who shares it */
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot restore standard input: %s", strerror(errno));
     return 0;
@@ -56,6 +65,10 @@ static enum names_result fill(struct names *names, struct err *err)
         return NAMES_FAILED;
     }
     names->readable = false;
+    if (!names->polled && names->reads++ == READS_IN_A_ROW) {
+        uv_timer_start(&names->turn, on_turn, 0, 0);
+        return NAMES_WAIT;
+    }
     do
         n = read(names->fd, data, sizeof data);
     while (n < 0 && errno == EINTR);
@@ -146,7 +159,9 @@ enum names_result names_next(struct names *names, struct bytes *name, struct err
 
 void names_close(struct names *names)
 {
-    if (names->polled && !uv_is_closing((uv_handle_t *)&names->poll))
+    if (names->polled)
         uv_close((uv_handle_t *)&names->poll, NULL);
+    if (names->turn.data != NULL)
+        uv_close((uv_handle_t *)&names->turn, NULL);
     buf_fini(&names->line);
 }

@@ -1,6 +1,7 @@
 #include "tcpgreet/serve.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -159,8 +160,15 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
+/* From here on a signal changes nothing: without its handler, one more would kill what is about to end well.
+ */
 static void close_loop(uv_loop_t *loop)
 {
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaddset(&handled, handled_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &handled, NULL);
     uv_walk(loop, close_handle, NULL);
     uv_run(loop, UV_RUN_DEFAULT);
     uv_loop_close(loop);

@@ -26,6 +26,8 @@ static const char *remedy(int native)
         return " (ports below 1024 need CAP_NET_BIND_SERVICE)";
     case EADDRNOTAVAIL:
         return " (not an address of this machine: ip address tells which are)";
+    case EAFNOSUPPORT:
+        return " (the kernel has this family switched off)";
     case EMFILE:
     case ENFILE:
         return " (raise ulimit -n)";
@@ -37,8 +39,10 @@ static const char *remedy(int native)
 static int fail(const struct endpoint *at, int native, struct err *err)
 {
     char text[ENDPOINT_TEXT_BYTES];
-    return err_set(err, err_reason_of_system(native), native, "cannot listen on %s: %s%s",
-                   endpoint_format(at, text), strerror(native), remedy(native));
+    enum err_reason reason =
+        native == EAFNOSUPPORT ? ERR_SYSTEM_ADDRESS_NOT_AVAILABLE : err_reason_of_system(native);
+    return err_set(err, reason, native, "cannot listen on %s: %s%s", endpoint_format(at, text),
+                   strerror(native), remedy(native));
 }
 
 static int set_option(int fd, int level, int option, enum trace_step step)
@@ -96,9 +100,10 @@ static int read_back(struct listener *listener)
 static int open_one(const struct endpoint *at, const struct listener_options *options,
                     struct listener *listener, struct err *err)
 {
-    int fd = stream_tcp_socket(endpoint_family(at), err);
+    struct err why = {0};
+    int fd = stream_tcp_socket(endpoint_family(at), &why);
     if (fd < 0)
-        return err_context(err, "cannot listen");
+        return fail(at, why.native, err);
 
     *listener = (struct listener){fd, *at};
     if (configure(fd, endpoint_family(at), options) == 0 && bind_and_listen(fd, at, options->backlog) == 0 &&
@@ -110,10 +115,14 @@ static int open_one(const struct endpoint *at, const struct listener_options *op
     return fail(at, native, err);
 }
 
-/* A family that this kernel lacks is no failure where every address was asked for. */
-static bool family_is_absent(const struct err *err)
+/* A family that this kernel lacks is no failure where there is another. Switched off by sysctl, IPv6 still
+ * gives sockets, but neither :: nor ::1 to bind them to. */
+static bool family_is_absent(const struct endpoint *at, const struct err *err)
 {
-    return err->native == EAFNOSUPPORT || err->native == EADDRNOTAVAIL;
+    bool v6_of_every_machine =
+        endpoint_family(at) == AF_INET6 && (IN6_IS_ADDR_UNSPECIFIED(&at->address.v6.sin6_addr) ||
+                                            IN6_IS_ADDR_LOOPBACK(&at->address.v6.sin6_addr));
+    return err->native == EAFNOSUPPORT || (err->native == EADDRNOTAVAIL && v6_of_every_machine);
 }
 
 static void close_all(struct listener *listeners, size_t count)
@@ -123,8 +132,8 @@ static void close_all(struct listener *listeners, size_t count)
 }
 
 /* One try at all endpoints, with one port. Returns: how many are open; 0 with err. */
-static size_t open_all(const struct endpoint *endpoints, size_t count, bool every,
-                       const struct listener_options *options, struct listener *listeners, struct err *err)
+static size_t open_all(const struct endpoint *endpoints, size_t count, const struct listener_options *options,
+                       struct listener *listeners, struct err *err)
 {
     uint16_t port = endpoint_port(&endpoints[0]);
     size_t opened = 0;
@@ -136,7 +145,7 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, bool ever
         if (open_one(&at, options, &listeners[opened], &why) == 0) {
             port = endpoint_port(&listeners[opened].at);
             opened++;
-        } else if (!(every && family_is_absent(&why) && (opened > 0 || i + 1 < count))) {
+        } else if (!family_is_absent(&at, &why) || (opened == 0 && i + 1 == count)) {
             close_all(listeners, opened);
             *err = why;
             return 0;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 struct stream_tcp {
     struct stream base;
     int fd;
+    bool drained; /* the last recv left nothing in the kernel: the next read need not ask */
 };
 
 static struct stream_tcp *of(struct stream *stream)
@@ -47,16 +49,22 @@ static enum stream_result failure(enum stream_result want, const char *doing, st
 static enum stream_result tcp_read(struct stream *stream, void *data, size_t room, size_t *count,
                                    struct err *err)
 {
-    int fd = of(stream)->fd;
+    struct stream_tcp *tcp = of(stream);
+    int fd = tcp->fd;
     uint64_t begin = trace_begin();
     ssize_t n;
 
+    if (tcp->drained) {
+        tcp->drained = false;
+        return STREAM_WANT_READ;
+    }
     do
         n = recv(fd, data, room, 0);
     while (n < 0 && errno == EINTR);
 
     if (n > 0) {
         *count = (size_t)n;
+        tcp->drained = *count < room;
         trace(.step = TRACE_READ, .fd = fd, .begin_ns = begin, .result = n, .data = {data, (size_t)n});
         return STREAM_OK;
     }
@@ -132,7 +140,7 @@ struct stream *stream_tcp_new(int fd, struct err *err)
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a connection");
         return NULL;
     }
-    *stream = (struct stream_tcp){{&tcp_ops}, fd};
+    *stream = (struct stream_tcp){.base = {&tcp_ops}, .fd = fd};
     return &stream->base;
 }
 
