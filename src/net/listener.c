@@ -182,8 +182,7 @@ size_t listener_open(const struct target *target, const struct listener_options 
     bool chosen_by_kernel = endpoint_port(&endpoints[0]) == 0;
     for (int attempt = 1;; attempt++) {
         struct err why = {0};
-        size_t opened =
-            open_all(endpoints, count, target->kind == TARGET_EVERY_ADDRESS, options, listeners, &why);
+        size_t opened = open_all(endpoints, count, options, listeners, &why);
         bool again = chosen_by_kernel && why.reason == ERR_SYSTEM_ADDRESS_IN_USE && attempt < PORT_ATTEMPTS;
         if (opened > 0)
             return opened;
