@@ -56,7 +56,7 @@ static struct {
     size_t head;
     size_t length;
     char ring[RING_BYTES];
-} state = {.lock = PTHREAD_MUTEX_INITIALIZER, .queued = PTHREAD_COND_INITIALIZER, .level = LEVEL_CLOSED};
+} journal = {.lock = PTHREAD_MUTEX_INITIALIZER, .queued = PTHREAD_COND_INITIALIZER, .level = LEVEL_CLOSED};
 
 static void put_json_text(struct sink *line, const char *message)
 {
@@ -85,7 +85,7 @@ static void put_json_head(struct sink *line, enum log_level level)
 /* Composes one line, LF included. Shape: line is empty and has room for LINE_BYTES, which always do. */
 static void put_line(struct sink *line, enum log_level level, const char *message)
 {
-    if (atomic_load_explicit(&state.format, memory_order_relaxed) == LOG_JSON) {
+    if (atomic_load_explicit(&journal.format, memory_order_relaxed) == LOG_JSON) {
         put_json_head(line, level);
         put_json_text(line, message);
         (void)sink_put(line, BYTES_LITERAL("\"}\n"));
@@ -98,21 +98,21 @@ static void put_line(struct sink *line, enum log_level level, const char *messag
 /* Under the lock. Returns: false, with nothing queued, where it does not fit. */
 static bool enqueue(struct bytes line)
 {
-    if (line.length > RING_BYTES - state.length)
+    if (line.length > RING_BYTES - journal.length)
         return false;
-    size_t tail = (state.head + state.length) % RING_BYTES;
+    size_t tail = (journal.head + journal.length) % RING_BYTES;
     size_t first = line.length < RING_BYTES - tail ? line.length : RING_BYTES - tail;
-    memcpy(state.ring + tail, line.data, first);
-    memcpy(state.ring, line.data + first, line.length - first);
-    state.length += line.length;
+    memcpy(journal.ring + tail, line.data, first);
+    memcpy(journal.ring, line.data + first, line.length - first);
+    journal.length += line.length;
     return true;
 }
 
 /* Under the lock. */
 static void count_dropped(uint64_t lines)
 {
-    state.dropped += lines;
-    state.untold += lines;
+    journal.dropped += lines;
+    journal.untold += lines;
 }
 
 /* Under the lock. Queues the line that tells how many were dropped, if there is room. */
@@ -121,73 +121,73 @@ static void tell_dropped(void)
     char message[128];
     char text[512];
     struct sink line = {text, 0, sizeof(text)};
-    (void)snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: %s", state.untold,
-                   state.untold == 1 ? " was" : "s were",
-                   state.failure != 0 ? strerror(state.failure) : "nobody reads");
+    (void)snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: %s", journal.untold,
+                   journal.untold == 1 ? " was" : "s were",
+                   journal.failure != 0 ? strerror(journal.failure) : "nobody reads");
     put_line(&line, LOG_WARNING, message);
     if (!enqueue((struct bytes){line.data, line.length}))
         return;
-    state.untold = 0;
-    state.failure = 0;
+    journal.untold = 0;
+    journal.failure = 0;
 }
 
 /* Under the lock. */
 static void drop_queue(void)
 {
     uint64_t lines = 0;
-    for (size_t i = 0; i < state.length; i++)
-        lines += state.ring[(state.head + i) % RING_BYTES] == '\n';
+    for (size_t i = 0; i < journal.length; i++)
+        lines += journal.ring[(journal.head + i) % RING_BYTES] == '\n';
     count_dropped(lines);
-    state.length = 0;
+    journal.length = 0;
 }
 
 /* Under the lock, which it leaves while it writes. Writes what is queued, once. */
 static void write_queue(void)
 {
-    size_t first = state.length < RING_BYTES - state.head ? state.length : RING_BYTES - state.head;
-    struct iovec parts[] = {{state.ring + state.head, first}, {state.ring, state.length - first}};
-    int fd = state.fd;
-    state.stalled = true;
-    pthread_mutex_unlock(&state.lock);
+    size_t first = journal.length < RING_BYTES - journal.head ? journal.length : RING_BYTES - journal.head;
+    struct iovec parts[] = {{journal.ring + journal.head, first}, {journal.ring, journal.length - first}};
+    int fd = journal.fd;
+    journal.stalled = true;
+    pthread_mutex_unlock(&journal.lock);
     ssize_t written = writev(fd, parts, parts[1].iov_len > 0 ? 2 : 1);
     int native = written < 0 ? errno : 0;
     if (native == EAGAIN)
         (void)poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
-    pthread_mutex_lock(&state.lock);
-    if (state.abandoned)
+    pthread_mutex_lock(&journal.lock);
+    if (journal.abandoned)
         return;
     if (native == EPIPE || native == EBADF) {
-        state.broken = true;
+        journal.broken = true;
         drop_queue();
     } else if (native != 0 && native != EINTR && native != EAGAIN) {
-        state.failure = native;
+        journal.failure = native;
     } else {
         size_t taken = written > 0 ? (size_t)written : 0;
-        state.head = (state.head + taken) % RING_BYTES;
-        state.length -= taken;
-        state.stalled = false;
+        journal.head = (journal.head + taken) % RING_BYTES;
+        journal.length -= taken;
+        journal.stalled = false;
     }
 }
 
 static void *writer_main(void *unused)
 {
     (void)unused;
-    pthread_mutex_lock(&state.lock);
-    while (!state.abandoned) {
-        if (state.length > 0 && !state.stalled) {
+    pthread_mutex_lock(&journal.lock);
+    while (!journal.abandoned) {
+        if (journal.length > 0 && !journal.stalled) {
             write_queue();
-            if (state.untold > 0 && !state.broken && !state.abandoned)
+            if (journal.untold > 0 && !journal.broken && !journal.abandoned)
                 tell_dropped();
-        } else if (state.stopping) {
+        } else if (journal.stopping) {
             drop_queue();
             break;
         } else {
-            pthread_cond_wait(&state.queued, &state.lock);
+            pthread_cond_wait(&journal.queued, &journal.lock);
         }
     }
-    state.running = false;
-    pthread_cond_broadcast(&state.stopped);
-    pthread_mutex_unlock(&state.lock);
+    journal.running = false;
+    pthread_cond_broadcast(&journal.stopped);
+    pthread_mutex_unlock(&journal.lock);
     return NULL;
 }
 
@@ -201,7 +201,7 @@ static int start_writer(void)
     int failure = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (failure != 0)
         return failure;
-    failure = pthread_create(&state.writer, NULL, writer_main, NULL);
+    failure = pthread_create(&journal.writer, NULL, writer_main, NULL);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;
 }
@@ -213,7 +213,7 @@ static void init_stopped(void)
 #ifndef __APPLE__
     (void)pthread_condattr_setclock(&attributes, STOP_CLOCK);
 #endif
-    (void)pthread_cond_init(&state.stopped, &attributes);
+    (void)pthread_cond_init(&journal.stopped, &attributes);
     (void)pthread_condattr_destroy(&attributes);
 }
 
@@ -221,22 +221,22 @@ int log_open(const struct log_config *config)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, init_stopped);
-    pthread_mutex_lock(&state.lock);
+    pthread_mutex_lock(&journal.lock);
     int failure = EBUSY;
-    if (!state.running) {
-        state.fd = config->fd;
-        state.stopping = state.abandoned = state.stalled = state.broken = false;
-        state.dropped = state.untold = 0;
-        state.failure = 0;
-        state.head = state.length = 0;
+    if (!journal.running) {
+        journal.fd = config->fd;
+        journal.stopping = journal.abandoned = journal.stalled = journal.broken = false;
+        journal.dropped = journal.untold = 0;
+        journal.failure = 0;
+        journal.head = journal.length = 0;
         failure = start_writer();
-        state.running = failure == 0;
+        journal.running = failure == 0;
     }
     if (failure == 0) {
-        atomic_store(&state.format, (int)config->format);
-        atomic_store(&state.level, (int)config->level);
+        atomic_store(&journal.format, (int)config->format);
+        atomic_store(&journal.level, (int)config->level);
     }
-    pthread_mutex_unlock(&state.lock);
+    pthread_mutex_unlock(&journal.lock);
     if (failure == 0)
         return 0;
     errno = failure;
@@ -269,27 +269,27 @@ void log_write(enum log_level level, const char *format, ...)
         message[escape_trim((struct bytes){message, sizeof(message) - 1})] = '\0';
     blot_controls(message);
     put_line(&line, level, message);
-    pthread_mutex_lock(&state.lock);
-    if (state.running && !state.stopping) {
-        if (state.broken || state.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
+    pthread_mutex_lock(&journal.lock);
+    if (journal.running && !journal.stopping) {
+        if (journal.broken || journal.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
             count_dropped(1);
-        state.stalled = false;
-        pthread_cond_signal(&state.queued);
+        journal.stalled = false;
+        pthread_cond_signal(&journal.queued);
     }
-    pthread_mutex_unlock(&state.lock);
+    pthread_mutex_unlock(&journal.lock);
     errno = saved;
 }
 
 int log_enabled(enum log_level level)
 {
-    return (int)level <= atomic_load_explicit(&state.level, memory_order_acquire);
+    return (int)level <= atomic_load_explicit(&journal.level, memory_order_acquire);
 }
 
 uint64_t log_dropped(void)
 {
-    pthread_mutex_lock(&state.lock);
-    uint64_t dropped = state.dropped;
-    pthread_mutex_unlock(&state.lock);
+    pthread_mutex_lock(&journal.lock);
+    uint64_t dropped = journal.dropped;
+    pthread_mutex_unlock(&journal.lock);
     return dropped;
 }
 
@@ -309,22 +309,22 @@ static struct timespec stop_time(int wait_ms)
 void log_close(int wait_ms)
 {
     struct timespec end = stop_time(wait_ms > 0 ? wait_ms : 0);
-    pthread_mutex_lock(&state.lock);
-    if (!state.running || state.stopping) {
-        pthread_mutex_unlock(&state.lock);
+    pthread_mutex_lock(&journal.lock);
+    if (!journal.running || journal.stopping) {
+        pthread_mutex_unlock(&journal.lock);
         return;
     }
-    atomic_store(&state.level, LEVEL_CLOSED);
-    state.stopping = true;
-    state.stalled = false;
-    pthread_cond_signal(&state.queued);
+    atomic_store(&journal.level, LEVEL_CLOSED);
+    journal.stopping = true;
+    journal.stalled = false;
+    pthread_cond_signal(&journal.queued);
     int failure = 0;
-    while (state.running && failure == 0)
-        failure = pthread_cond_timedwait(&state.stopped, &state.lock, &end);
-    state.abandoned = state.running;
-    pthread_t writer = state.writer;
-    bool join = !state.running;
-    pthread_mutex_unlock(&state.lock);
+    while (journal.running && failure == 0)
+        failure = pthread_cond_timedwait(&journal.stopped, &journal.lock, &end);
+    journal.abandoned = journal.running;
+    pthread_t writer = journal.writer;
+    bool join = !journal.running;
+    pthread_mutex_unlock(&journal.lock);
     if (join)
         (void)pthread_join(writer, NULL);
     else

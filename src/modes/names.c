@@ -66,7 +66,7 @@ static enum names_result fill(struct names *names, struct err *err)
     }
     names->readable = false;
     if (!names->polled && names->reads++ == READS_IN_A_ROW) {
-        uv_timer_start(&names->turn, on_turn, 0, 0);
+        uv_timer_start(&names->turn, on_turn, 1, 0); /* at 0 it would run again in the same turn */
         return NAMES_WAIT;
     }
     do

@@ -17,7 +17,7 @@ enum {
     PORT_ATTEMPTS = 32
 }; /* how often a port that the kernel chose for one family may be taken in the other */
 
-static const char *remedy(int native)
+static const char *remedy(int native, int family)
 {
     switch (native) {
     case EADDRINUSE:
@@ -27,7 +27,8 @@ static const char *remedy(int native)
     case EADDRNOTAVAIL:
         return " (not an address of this machine: ip address tells which are)";
     case EAFNOSUPPORT:
-        return " (the kernel has this family switched off)";
+        return family == AF_INET6 ? " (the kernel has IPv6 switched off)"
+                                  : " (the kernel has IPv4 switched off)";
     case EMFILE:
     case ENFILE:
         return " (raise ulimit -n)";
@@ -42,7 +43,7 @@ static int fail(const struct endpoint *at, int native, struct err *err)
     enum err_reason reason =
         native == EAFNOSUPPORT ? ERR_SYSTEM_ADDRESS_NOT_AVAILABLE : err_reason_of_system(native);
     return err_set(err, reason, native, "cannot listen on %s: %s%s", endpoint_format(at, text),
-                   strerror(native), remedy(native));
+                   strerror(native), remedy(native, endpoint_family(at)));
 }
 
 static int set_option(int fd, int level, int option, enum trace_step step)
