@@ -1,4 +1,4 @@
-# libuv and threads always; libidn2 where it is wanted or found.
+# libuv and threads always; OpenSSL unless it is not wanted; libidn2 where it is wanted or found.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -10,4 +10,8 @@ elseif(TCPGREET_IDN)
     pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
 else()
     set(IDN2_FOUND FALSE)
+endif()
+
+if(TCPGREET_TLS)
+    pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
 endif()

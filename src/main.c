@@ -9,6 +9,7 @@
 #include "tcpgreet/process.h"
 #include "tcpgreet/resolver.h"
 #include "tcpgreet/serve.h"
+#include "tcpgreet/tls.h"
 #include "tcpgreet/version.h"
 
 static int flush_output(struct err *err)
@@ -27,6 +28,7 @@ static int help(struct err *err)
 static int version(struct err *err)
 {
     version_put(stdout);
+    tls_version_put(stdout);
     return flush_output(err);
 }
 

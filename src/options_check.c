@@ -160,12 +160,38 @@ static int check_operands(const struct check *check)
                    check->words->mode->argument != NULL ? check->words->mode->argument : "");
 }
 
+/* The options of TLS say nothing without it, and some go together. */
+static int check_tls(const struct check *check)
+{
+    const struct options *options = check->options;
+
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        const struct option_row *row = &option_rows[i];
+        bool about_tls = row->group == OPTION_GROUP_TLS || strcmp(row->name, "handshake-timeout") == 0;
+        if (about_tls && check->words->given[i] != NULL && !options->tls)
+            return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
+        if (strcmp(row->name, "client-auth") == 0 && check->words->given[i] != NULL &&
+            options->client_ca == NULL)
+            return err_set(check->err, ERR_USAGE, 0, "--client-auth needs --client-ca");
+    }
+    if (options->keys.count != 0 && options->keys.count != options->certs.count) {
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--key is given %zu times and --cert %zu times: each certificate needs its key",
+                       options->keys.count, options->certs.count);
+    }
+    if (options->mode != MODE_LISTEN && options->certs.count > 1)
+        return err_set(check->err, ERR_USAGE, 0, "--cert can be given once: a client has one certificate");
+    if (options->passphrase_file != NULL && options->certs.count == 0)
+        return err_set(check->err, ERR_USAGE, 0, "--key-passphrase-file needs --cert");
+    return 0;
+}
+
 int options_check(const struct options *options, const struct option_words *words, struct err *err)
 {
     struct check check = {options, words, err};
 
     if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_built(&check) != 0 ||
-        check_families(&check) != 0)
+        check_families(&check) != 0 || check_tls(&check) != 0)
         return -1;
     if (options->verbose && options->quiet)
         return err_set(err, ERR_USAGE, 0, "-v and -q exclude each other");

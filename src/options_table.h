@@ -9,7 +9,7 @@
 #include "tcpgreet/err.h"
 #include "tcpgreet/options.h"
 
-enum { OPTION_ROWS = 64, OPTION_TITLE_BYTES = 32 };
+enum { OPTION_ROWS = 65, OPTION_TITLE_BYTES = 32 };
 
 enum option_kind {
     OPTION_FLAG,      /* bool */

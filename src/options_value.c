@@ -7,7 +7,9 @@
 #include "tcpgreet/target.h"
 
 _Static_assert(offsetof(struct options, mode) == 0, "field 0 says: not kept");
-_Static_assert(sizeof(enum options_framing) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
+_Static_assert(sizeof(enum options_client_auth) == sizeof(int) &&
+                   sizeof(enum options_tls_min) == sizeof(int) &&
+                   sizeof(enum options_framing) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
                    sizeof(enum options_color) == sizeof(int),
                "a choice is kept as an int");
 
@@ -178,6 +180,26 @@ static void keep(const struct option_row *row, struct options *options, const vo
         memcpy((char *)options + row->field, value, size);
 }
 
+/* Shape: there is room, options.c has looked. */
+static void keep_text(const struct option_row *row, struct options *options, const char *word)
+{
+    if (row->field == 0)
+        return;
+    if (!row->repeatable) {
+        keep(row, options, &word, sizeof(word));
+        return;
+    }
+    struct options_list *list = (struct options_list *)(void *)((char *)options + row->field);
+    list->values[list->count++] = word;
+}
+
+static bool list_is_full(const struct option_row *row, const struct options *options)
+{
+    return row->repeatable && row->field != 0 &&
+           ((const struct options_list *)(const void *)((const char *)options + row->field))->count ==
+               OPTIONS_LIST_MAX;
+}
+
 static bool keep_number(const struct option_row *row, struct options *options, int64_t number)
 {
     int narrow = (int)number;
@@ -187,6 +209,20 @@ static bool keep_number(const struct option_row *row, struct options *options, i
     else
         keep(row, options, &narrow, sizeof(narrow));
     return true;
+}
+
+static bool is_text(enum option_kind kind, const char *word)
+{
+    switch (kind) {
+    case OPTION_ADDRESS:
+        return is_address(word);
+    case OPTION_PIN:
+        return is_pin(word);
+    case OPTION_ALPN:
+        return is_alpn(word);
+    default:
+        return *word != '\0';
+    }
 }
 
 static bool take_value(const struct option_row *row, const char *word, struct options *options)
@@ -203,14 +239,12 @@ static bool take_value(const struct option_row *row, const char *word, struct op
         return number >= 0 && keep_number(row, options, number);
     case OPTION_ADDRESS:
     case OPTION_TEXT:
-        keep(row, options, &word, sizeof(word));
-        return row->kind == OPTION_TEXT ? *word != '\0' : is_address(word);
+    case OPTION_PIN:
+    case OPTION_ALPN:
+        keep_text(row, options, word);
+        return is_text(row->kind, word);
     case OPTION_NETWORK:
         return is_network(word);
-    case OPTION_PIN:
-        return is_pin(word);
-    case OPTION_ALPN:
-        return is_alpn(word);
     case OPTION_MISBEHAVE:
         return is_misbehaviour(word);
     case OPTION_FLAG:
@@ -265,6 +299,9 @@ int option_value(const struct option_row *row, const char *word, struct options 
     char right[128];
     char shown[WORD_BYTES];
 
+    if (list_is_full(row, options))
+        return err_set(err, ERR_USAGE, 0, "%s can be given at most %d times", option_title(row, title),
+                       OPTIONS_LIST_MAX);
     if (take_value(row, word, options))
         return 0;
     return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title),

@@ -41,6 +41,7 @@ struct conn_result {
 
 /* NULL where nobody cares. None may free the conn but done. */
 struct conn_events {
+    void (*up)(void *context);      /* the stream's handshake is done; once */
     void (*noticed)(void *context); /* the peer sent its first byte, or stayed CONN_NOTICE_MS; once */
     void (*received)(void *context, struct bytes bytes); /* every byte the peer sent, as it came */
     void (*ready)(void *context);                        /* client: our turn; call conn_say, now or later */

@@ -24,6 +24,12 @@ int endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *add
 /* Returns: "every address" of a family, with a port in host order. */
 struct endpoint endpoint_wildcard(int family, uint16_t port);
 
+/* Returns: whether it is "every address". */
+bool endpoint_is_wildcard(const struct endpoint *endpoint);
+
+/* Returns: ::1 or 127.0.0.1, with a port in host order. */
+struct endpoint endpoint_loopback(int family, uint16_t port);
+
 int endpoint_family(const struct endpoint *endpoint);
 socklen_t endpoint_length(const struct endpoint *endpoint);
 

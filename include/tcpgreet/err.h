@@ -16,6 +16,20 @@
     X(ERR_CONNECT_UNREACHABLE, "connect-unreachable", 4)                                                     \
     X(ERR_CONNECT_TIMEOUT, "connect-timeout", 4)                                                             \
     X(ERR_CONNECT_RESET, "connect-reset", 4)                                                                 \
+    X(ERR_TLS_PLAINTEXT_PEER, "tls-plaintext-peer", 5)                                                       \
+    X(ERR_TLS_SILENT_PEER, "tls-silent-peer", 5)                                                             \
+    X(ERR_TLS_PROTOCOL, "tls-protocol", 5)                                                                   \
+    X(ERR_TLS_ALERT, "tls-alert", 5)                                                                         \
+    X(ERR_TLS_TIMEOUT, "tls-timeout", 5)                                                                     \
+    X(ERR_TLS_CLIENT_CERTIFICATE, "tls-client-certificate", 5)                                               \
+    X(ERR_CERT_EXPIRED, "cert-expired", 6)                                                                   \
+    X(ERR_CERT_NOT_YET_VALID, "cert-not-yet-valid", 6)                                                       \
+    X(ERR_CERT_NAME, "cert-name", 6)                                                                         \
+    X(ERR_CERT_UNTRUSTED, "cert-untrusted", 6)                                                               \
+    X(ERR_CERT_SELF_SIGNED, "cert-self-signed", 6)                                                           \
+    X(ERR_CERT_PURPOSE, "cert-purpose", 6)                                                                   \
+    X(ERR_CERT_WEAK, "cert-weak", 6)                                                                         \
+    X(ERR_CERT_PIN, "cert-pin", 6)                                                                           \
     X(ERR_DIALOGUE_EARLY_END, "dialogue-early-end", 7)                                                       \
     X(ERR_DIALOGUE_TRUNCATED, "dialogue-truncated", 7)                                                       \
     X(ERR_DIALOGUE_WRONG_ANSWER, "dialogue-wrong-answer", 7)                                                 \

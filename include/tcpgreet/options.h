@@ -26,7 +26,16 @@ enum options_mode {
 enum options_framing { FRAMING_AUTO, FRAMING_LINE, FRAMING_BARE };
 enum options_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
-enum { OPTIONS_LISTEN_MAX = 64 };
+enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16 };
+
+enum options_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_REQUEST };
+enum options_tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
+
+/* The values of an option that may be repeated. Borrowed from argv. */
+struct options_list {
+    const char *values[OPTIONS_LIST_MAX];
+    size_t count;
+};
 
 /* Starts as what options_parse makes of it. Durations in ms; -1 where an option was not given and has no
  * default. */
@@ -57,6 +66,20 @@ struct options {
     int workers;         /* 0: as many as processors it may run on */
     int max_connections; /* 0: from the descriptor limit */
     int backlog;         /* 0: SOMAXCONN */
+
+    bool tls;
+    bool insecure;
+    const char *ca; /* this and the other texts: borrowed from argv; NULL where not given */
+    const char *servername;
+    struct options_list pins;
+    struct options_list certs;
+    struct options_list keys; /* as many as certs, or none: the keys stand with the certificates */
+    const char *passphrase_file;
+    const char *client_ca;
+    enum options_client_auth client_auth; /* where client_ca is given */
+    enum options_tls_min tls_min;
+    const char *alpn;
+    const char *ticket_keys;
 
     enum options_framing framing;
 

@@ -17,7 +17,8 @@ struct resolver_query {
     bool want_v4;
 };
 
-/* One family's answer. count == 0: err says why (resolve-not-found, resolve-temporary). Borrows everything.
+/* One family's answer. count == 0: err says why (resolve-not-found, also for no such service;
+ * resolve-temporary). Borrows everything.
  */
 typedef void resolver_answer_fn(void *context, int family, const struct endpoint *endpoints, size_t count,
                                 const struct err *err);
@@ -27,7 +28,7 @@ struct resolver;
 /* Asks for each wanted family; a literal is answered without asking anybody.
  * Calls back: from the loop, once a wanted family, never from inside resolver_start; not after
  * resolver_cancel. Returns: the resolver, to resolver_cancel once it is not needed; NULL on failure. Errors:
- * resolve-not-found: the name cannot be a domain name; usage: no such service; internal. Source:
+ * resolve-not-found: the name cannot be a domain name, or no such zone or service; internal. Source:
  * getaddrinfo(3), RFC 5891 (IDN), RFC 4007 (zones). */
 struct resolver *resolver_start(uv_loop_t *loop, const struct resolver_query *query,
                                 resolver_answer_fn *answer, void *context, struct err *err);

@@ -73,6 +73,7 @@ struct session {
     bool ends_names;    /* server: this peer has ended a name with a newline */
     bool heard;         /* server: a first name is behind us */
     bool stalled;       /* server: names wait, the output has no room; call session_receive again */
+    bool knocked;       /* client: has spoken without a welcome, to find out whether this is a TLS server */
     bool crlf;          /* client: the name was sent with CR LF, because it ends with a CR itself */
 };
 

@@ -16,7 +16,7 @@ enum stream_result {
 
 struct stream;
 
-/* Every implementation's five operations. None blocks, none raises SIGPIPE. */
+/* Every implementation's operations. None blocks, none raises SIGPIPE. */
 struct stream_ops {
     enum stream_result (*handshake)(struct stream *stream, struct err *err);
     enum stream_result (*read)(struct stream *stream, void *data, size_t room, size_t *count,
@@ -24,6 +24,7 @@ struct stream_ops {
     enum stream_result (*write)(struct stream *stream, const void *data, size_t length, size_t *count,
                                 struct err *err);
     enum stream_result (*shutdown)(struct stream *stream, struct err *err);
+    void (*waiting)(const struct stream *stream, struct err *err);
     int (*fd)(const struct stream *stream);
     void (*free)(struct stream *stream);
 };
@@ -52,6 +53,9 @@ enum stream_result stream_write(struct stream *stream, const void *data, size_t 
 /* Ends this side: close_notify where TLS is on, then FIN. The other side can still be read.
  * Repeat until STREAM_OK. Errors: dialogue-reset. */
 enum stream_result stream_shutdown(struct stream *stream, struct err *err);
+
+/* The time for the handshake is over. Errors: what it was waiting for: tls-silent-peer, tls-timeout. */
+void stream_waiting(const struct stream *stream, struct err *err);
 
 /* Returns: the descriptor to poll, -1 where there is none (memory). */
 int stream_fd(const struct stream *stream);

@@ -7,29 +7,48 @@
 #include "tcpgreet/buf.h"
 
 enum trace_step {
-    TRACE_RESOLVE,    /* getaddrinfo asked for one family */
-    TRACE_RESOLVED,   /* its answer; result: addresses, or -1 */
-    TRACE_RACE_HOLD,  /* an answer is held back for AAAA */
-    TRACE_RACE_NEXT,  /* the next attempt is due at a known time */
-    TRACE_SOCKET,     /* socket(2) */
-    TRACE_V6ONLY,     /* setsockopt IPV6_V6ONLY */
-    TRACE_REUSEADDR,  /* setsockopt SO_REUSEADDR */
-    TRACE_REUSEPORT,  /* setsockopt SO_REUSEPORT */
-    TRACE_NODELAY,    /* setsockopt TCP_NODELAY */
-    TRACE_BIND,       /* bind(2) */
-    TRACE_LISTEN,     /* listen(2) */
-    TRACE_WAIT,       /* the loop waits for connections */
-    TRACE_ACCEPT,     /* accept4(2) */
-    TRACE_CONNECT,    /* connect(2) begun */
-    TRACE_CONNECTED,  /* its outcome; result 0 or -1 */
-    TRACE_RACE_WON,   /* this attempt is kept */
-    TRACE_RACE_LOST,  /* this one is closed, another was faster */
-    TRACE_READ,       /* recv(2) */
-    TRACE_END,        /* recv(2) returned 0: the peer ended its side */
-    TRACE_WRITE,      /* send(2) */
-    TRACE_NAME_PAUSE, /* a pause ended a name */
-    TRACE_NAME_SPLIT, /* one read brought several names, or a part of one; result: names ended */
-    TRACE_SHUTDOWN,   /* shutdown(2) */
+    TRACE_RESOLVE,          /* getaddrinfo asked for one family */
+    TRACE_RESOLVED,         /* its answer; result: addresses, or -1 */
+    TRACE_RACE_HOLD,        /* an answer is held back for AAAA */
+    TRACE_RACE_NEXT,        /* the next attempt is due at a known time */
+    TRACE_SOCKET,           /* socket(2) */
+    TRACE_V6ONLY,           /* setsockopt IPV6_V6ONLY */
+    TRACE_REUSEADDR,        /* setsockopt SO_REUSEADDR */
+    TRACE_REUSEPORT,        /* setsockopt SO_REUSEPORT */
+    TRACE_NODELAY,          /* setsockopt TCP_NODELAY */
+    TRACE_BIND,             /* bind(2) */
+    TRACE_LISTEN,           /* listen(2) */
+    TRACE_WAIT,             /* the loop waits for connections */
+    TRACE_ACCEPT,           /* accept4(2) */
+    TRACE_CONNECT,          /* connect(2) begun */
+    TRACE_CONNECTED,        /* its outcome; result 0 or -1 */
+    TRACE_RACE_WON,         /* this attempt is kept */
+    TRACE_RACE_LOST,        /* this one is closed, another was faster */
+    TRACE_READ,             /* recv(2) */
+    TRACE_END,              /* recv(2) returned 0: the peer ended its side */
+    TRACE_WRITE,            /* send(2) */
+    TRACE_NAME_PAUSE,       /* a pause ended a name */
+    TRACE_NAME_SPLIT,       /* one read brought several names, or a part of one; result: names ended */
+    TRACE_SHUTDOWN,         /* shutdown(2) */
+    TRACE_TLS_CLIENT_HELLO, /* from here to ALERT: one TLS message each; arguments: which way, and its size */
+    TRACE_TLS_SERVER_HELLO,
+    TRACE_TLS_HELLO_RETRY_REQUEST,
+    TRACE_TLS_ENCRYPTED_EXTENSIONS,
+    TRACE_TLS_CERTIFICATE_REQUEST,
+    TRACE_TLS_CERTIFICATE,
+    TRACE_TLS_CERTIFICATE_STATUS,
+    TRACE_TLS_CERTIFICATE_VERIFY,
+    TRACE_TLS_SERVER_KEY_EXCHANGE,
+    TRACE_TLS_SERVER_HELLO_DONE,
+    TRACE_TLS_CLIENT_KEY_EXCHANGE,
+    TRACE_TLS_FINISHED,
+    TRACE_TLS_NEW_SESSION_TICKET,
+    TRACE_TLS_KEY_UPDATE,
+    TRACE_TLS_CHANGE_CIPHER_SPEC,
+    TRACE_TLS_OTHER_MESSAGE,
+    TRACE_TLS_CLOSE_NOTIFY,
+    TRACE_TLS_ALERT,
+    TRACE_TLS_AGREED, /* the handshake is over; arguments: version, cipher, group */
     TRACE_DEADLINE,   /* a time limit is over */
     TRACE_CLOSE,      /* close(2) */
     TRACE_STEPS

@@ -9,11 +9,14 @@
 #include "tcpgreet/err.h"
 #include "tcpgreet/listener.h"
 #include "tcpgreet/session.h"
+#include "tcpgreet/tls.h"
 
 /* The table of counters: field, and its words in the log. */
 #define WORKER_COUNTERS(X)                                                                                   \
     X(connections, "connections")                                                                            \
     X(open, "open now")                                                                                      \
+    X(handshakes, "TLS handshakes")                                                                          \
+    X(resumed, "of them resumed")                                                                            \
     X(names, "names greeted")                                                                                \
     X(silent, "without a byte")                                                                              \
     X(refused, "turned away")                                                                                \
@@ -32,6 +35,7 @@ struct worker_config {
     const struct listener *listeners; /* borrowed during the call */
     size_t listener_count;
     const struct session_policy *policy; /* borrowed until worker_free */
+    struct tls_server *tls;              /* taken, also on failure; NULL: plain */
     size_t max_connections;
     size_t max_refusals; /* guests being turned away at once; more are closed without a word */
     int64_t handshake_ms;
@@ -51,6 +55,10 @@ struct worker *worker_start(const struct worker_config *config, struct err *err)
  * drain_ms, the rest is told good bye. at_once: everything is closed now. May be called again. Thread: any;
  * returns at once. */
 void worker_stop(struct worker *worker, bool at_once);
+
+/* From now on new guests meet this identity; running dialogues stay as they are, ticket keys too.
+ * Takes: tls. Thread: one at a time, any; returns at once. */
+void worker_replace_tls(struct worker *worker, struct tls_server *tls);
 
 /* Adds what it has counted so far. Thread: any. */
 void worker_count(struct worker *worker, struct worker_counters *sum);

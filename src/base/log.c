@@ -50,7 +50,6 @@ static struct {
     bool abandoned;
     bool stalled;     /* a write failed, and nobody has come since: the next line is the time to try again */
     int failure;      /* errno of a failed write since lines were last told, 0 */
-    bool broken;      /* the descriptor will never take a line again */
     uint64_t dropped; /* since log_open */
     uint64_t untold;  /* of those, not yet told in the log */
     size_t head;
@@ -157,8 +156,7 @@ static void write_queue(void)
     if (journal.abandoned)
         return;
     if (native == EPIPE || native == EBADF) {
-        journal.broken = true;
-        drop_queue();
+        drop_queue(); /* never to be told, so no line is queued any more */
     } else if (native != 0 && native != EINTR && native != EAGAIN) {
         journal.failure = native;
     } else {
@@ -166,6 +164,8 @@ static void write_queue(void)
         journal.head = (journal.head + taken) % RING_BYTES;
         journal.length -= taken;
         journal.stalled = false;
+        if (taken > 0 && journal.untold > 0)
+            tell_dropped();
     }
 }
 
@@ -176,8 +176,6 @@ static void *writer_main(void *unused)
     while (!journal.abandoned) {
         if (journal.length > 0 && !journal.stalled) {
             write_queue();
-            if (journal.untold > 0 && !journal.broken && !journal.abandoned)
-                tell_dropped();
         } else if (journal.stopping) {
             drop_queue();
             break;
@@ -225,7 +223,7 @@ int log_open(const struct log_config *config)
     int failure = EBUSY;
     if (!journal.running) {
         journal.fd = config->fd;
-        journal.stopping = journal.abandoned = journal.stalled = journal.broken = false;
+        journal.stopping = journal.abandoned = journal.stalled = false;
         journal.dropped = journal.untold = 0;
         journal.failure = 0;
         journal.head = journal.length = 0;
@@ -271,7 +269,7 @@ void log_write(enum log_level level, const char *format, ...)
     put_line(&line, level, message);
     pthread_mutex_lock(&journal.lock);
     if (journal.running && !journal.stopping) {
-        if (journal.broken || journal.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
+        if (journal.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
             count_dropped(1);
         journal.stalled = false;
         pthread_cond_signal(&journal.queued);

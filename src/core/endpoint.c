@@ -28,6 +28,23 @@ struct endpoint endpoint_wildcard(int family, uint16_t port)
     return endpoint;
 }
 
+bool endpoint_is_wildcard(const struct endpoint *endpoint)
+{
+    if (endpoint_family(endpoint) == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&endpoint->address.v6.sin6_addr);
+    return endpoint_family(endpoint) == AF_INET && endpoint->address.v4.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+struct endpoint endpoint_loopback(int family, uint16_t port)
+{
+    struct endpoint endpoint = endpoint_wildcard(family, port);
+    if (family == AF_INET6)
+        endpoint.address.v6.sin6_addr = in6addr_loopback;
+    else
+        endpoint.address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return endpoint;
+}
+
 int endpoint_family(const struct endpoint *endpoint)
 {
     return endpoint->address.any.sa_family;

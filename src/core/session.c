@@ -232,7 +232,7 @@ size_t session_expire(struct session *session, struct bytes in, struct sink *out
     if (now_ms < session->deadline_ms)
         return 0;
     if (is_client(session))
-        session_finish(session, SESSION_END_TIMEOUT);
+        session_client_expire(session, out, now_ms);
     else if (session->state == SESSION_ASKING)
         part(session, SESSION_END_IDLE, out);
     else if (session->deadline_ms == session->name_deadline_ms)

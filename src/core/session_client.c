@@ -152,6 +152,11 @@ static void heard(struct session *session, enum candidate candidate, struct sink
         session_finish(session, SESSION_END_TOO_MANY);
         return;
     case WELCOME:
+        if (session->knocked) {
+            session_finish(session, SESSION_END_TIMEOUT);
+            return;
+        }
+        break;
     case QUESTION:
     case CANDIDATES:
         break;
@@ -199,6 +204,21 @@ size_t session_client_receive(struct session *session, struct bytes in, struct s
 void session_client_eof(struct session *session)
 {
     session_finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
+}
+
+/* No welcome at all. A TLS server waits for us to speak, and answers any words with an alert: so some are
+ * said, and the answer tells. They are "exit", which does no harm to a server of this dialogue. */
+void session_client_expire(struct session *session, struct sink *out, int64_t now_ms)
+{
+    enum { KNOCK_MS = 1000 };
+
+    if (session->state == SESSION_GREETED && session->scanned == 0 && !session->knocked &&
+        sink_put(out, BYTES_LITERAL(GREETING_EXIT "\n"))) {
+        session->knocked = true;
+        session->deadline_ms = now_ms + KNOCK_MS;
+    } else {
+        session_finish(session, SESSION_END_TIMEOUT);
+    }
 }
 
 int session_name_fits(enum session_framing framing, struct bytes name, struct err *err)
@@ -251,7 +271,7 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     enum candidate candidate = first_candidate(session);
 
     if (session->scanned == 0 && looks_like_tls(wrong))
-        return err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server speaks TLS, this client came without");
+        return err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server speaks TLS: add --tls");
     if (session->candidates == 0)
         return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "the server went on after its good bye: \"%s\"",
                        escape_text(wrong, said, sizeof said));
@@ -281,6 +301,10 @@ int session_failure(const struct session *session, struct bytes wrong, struct er
     case SESSION_END_EXIT:
         return 0;
     case SESSION_END_EARLY:
+        if (session->knocked)
+            return err_set(err, ERR_DIALOGUE_TLS_PEER, 0,
+                           "the server said nothing until it was spoken to, and ended then: it may speak TLS "
+                           "(add --tls)");
         return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
                        "the server ended the dialogue after %u greeting%s, before exit was answered",
                        session->names, session->names == 1 ? "" : "s");

@@ -13,5 +13,6 @@ void session_finish(struct session *session, enum session_end end);
 /* The client's side of session_receive, session_eof and session_expire. */
 size_t session_client_receive(struct session *session, struct bytes in, struct sink *out, int64_t now_ms);
 void session_client_eof(struct session *session);
+void session_client_expire(struct session *session, struct sink *out, int64_t now_ms);
 
 #endif

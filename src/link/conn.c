@@ -189,7 +189,7 @@ static void follow(struct conn *conn, const struct sink *answers, struct bytes r
         return;
     }
     if (over)
-        set_phase(conn, ENDING, CONN_LINGER_MS);
+        set_phase(conn, ENDING, SESSION_NEVER); /* what is queued may take its time */
     else if (client && conn->session.state == SESSION_READY && conn->events->ready != NULL)
         conn->events->ready(conn->context);
 }
@@ -288,10 +288,13 @@ static void shake_hands(struct conn *conn, unsigned *interest)
 {
     struct err err = {0};
     enum stream_result result = stream_handshake(conn->stream, &err);
-    if (result == STREAM_OK)
+    if (result == STREAM_OK) {
+        if (conn->events->up != NULL)
+            conn->events->up(conn->context);
         begin_talking(conn, interest);
-    else if (!waits(result, interest))
+    } else if (!waits(result, interest)) {
         fail(conn, &err);
+    }
 }
 
 /* Everything is said and sent: end our side. */
@@ -299,8 +302,11 @@ static void end_side(struct conn *conn, unsigned *interest)
 {
     struct err err = {0};
     enum stream_result result = stream_shutdown(conn->stream, &err);
-    if (waits(result, interest))
+    if (waits(result, interest)) {
+        if (conn->phase_deadline_ms == SESSION_NEVER)
+            set_phase(conn, ENDING, CONN_LINGER_MS);
         return;
+    }
     bool linger = result == STREAM_OK && !conn->peer_ended && conn->role != CONN_CLIENT;
     if (linger)
         set_phase(conn, LINGERING, CONN_LINGER_MS);
@@ -402,7 +408,7 @@ static void expire(struct conn *conn, int64_t now)
     if (conn->phase != TALKING && now >= conn->phase_deadline_ms) {
         trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
         if (conn->phase == HANDSHAKING)
-            err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the handshake took too long");
+            stream_waiting(conn->stream, &err);
         fail(conn, err.reason == ERR_OK ? NULL : &err);
     } else if (queued && now >= conn->stall_deadline_ms) {
         trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));

@@ -8,6 +8,7 @@
 #include "tcpgreet/conn.h"
 #include "tcpgreet/log.h"
 #include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/stream_tls.h"
 #include "tcpgreet/trace.h"
 
 enum {
@@ -55,7 +56,9 @@ struct worker {
     size_t guest_count;
     size_t refusal_count;
     struct counters counters;
-    atomic_int command; /* enum command, set from other threads */
+    struct tls_server *tls;               /* NULL: plain */
+    _Atomic(struct tls_server *) new_tls; /* to be taken up, from other threads; NULL */
+    atomic_int command;                   /* enum command, set from other threads */
     enum command obeyed;
     bool farewell_said;
     bool paused;
@@ -89,6 +92,24 @@ static void on_noticed(void *context)
         announce(guest);
 }
 
+static void on_up(void *context)
+{
+    struct guest *guest = context;
+    struct stream_tls_facts facts;
+    if (!stream_tls_facts(guest->conn.stream, &facts))
+        return;
+    count(&guest->worker->counters.handshakes, 1);
+    count(&guest->worker->counters.resumed, facts.resumed);
+}
+
+/* A peer that went away without saying anything: a scanner, a balancer's check. */
+static bool was_silent(const struct conn_result *result)
+{
+    bool gone = result->err == NULL || result->err->reason == ERR_DIALOGUE_RESET ||
+                result->err->reason == ERR_DIALOGUE_EARLY_END;
+    return !result->heard && gone && result->end != SESSION_END_STOPPED;
+}
+
 static void format_duration(int64_t ms, char *text, size_t room)
 {
     if (ms < 1000)
@@ -100,8 +121,8 @@ static void format_duration(int64_t ms, char *text, size_t room)
 static void tell_closed(const struct guest *guest, const struct conn_result *result)
 {
     char peer[ENDPOINT_TEXT_BYTES], time[32];
-    bool silent = !result->heard && !guest->announced && !guest->refused;
-    enum log_level level = silent ? LOG_DEBUG : LOG_INFO;
+    bool unseen = was_silent(result) && !guest->announced && !guest->refused;
+    enum log_level level = unseen ? LOG_DEBUG : LOG_INFO;
     const char *reason = result->err != NULL ? result->err->text : session_end_text(result->end);
 
     if (!log_enabled(level))
@@ -113,16 +134,19 @@ static void tell_closed(const struct guest *guest, const struct conn_result *res
 
 static void count_end(struct counters *counters, const struct conn_result *result)
 {
+    enum err_reason reason = result->err != NULL ? result->err->reason : ERR_OK;
     bool timed_out = result->end == SESSION_END_IDLE || result->end == SESSION_END_NAME_TIMEOUT ||
-                     (result->err != NULL && result->err->reason == ERR_DIALOGUE_TIMEOUT);
-    bool stranger = result->end == SESSION_END_TLS_CLIENT || result->end == SESSION_END_HTTP_CLIENT;
+                     reason == ERR_DIALOGUE_TIMEOUT || reason == ERR_TLS_TIMEOUT ||
+                     reason == ERR_TLS_SILENT_PEER;
+    bool stranger = result->end == SESSION_END_TLS_CLIENT || result->end == SESSION_END_HTTP_CLIENT ||
+                    reason == ERR_TLS_PLAINTEXT_PEER;
 
     count(&counters->open, -1);
     if (timed_out)
         count(&counters->timed_out, 1);
     else if (stranger)
         count(&counters->strangers, 1);
-    else if (!result->heard && result->end != SESSION_END_STOPPED)
+    else if (was_silent(result))
         count(&counters->silent, 1);
     else if (result->err != NULL)
         count(&counters->failed, 1);
@@ -169,18 +193,24 @@ static void turn_away_silently(int fd)
 /* Takes: fd. */
 static void receive_guest(struct worker *worker, int fd, const struct endpoint *peer)
 {
-    static const struct conn_events events = {.noticed = on_noticed, .done = on_done};
+    static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
     bool refused = worker->guest_count - worker->refusal_count >= worker->config.max_connections;
     struct err err = {0};
 
     if (refused) {
         count(&worker->counters.refused, 1);
+        if (worker->tls != NULL) { /* a word would cost a handshake */
+            stream_tcp_close(fd);
+            return;
+        }
         if (worker->refusal_count >= worker->config.max_refusals) {
             turn_away_silently(fd);
             return;
         }
     }
     struct stream *stream = stream_tcp_new(fd, &err);
+    if (stream != NULL && worker->tls != NULL)
+        stream = tls_server_stream(worker->tls, stream, &err);
     struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         stream_free(stream);
@@ -341,9 +371,21 @@ static void obey(struct worker *worker)
     finish_if_empty(worker);
 }
 
+static void take_up_tls(struct worker *worker)
+{
+    struct tls_server *tls = atomic_exchange(&worker->new_tls, NULL);
+    if (tls == NULL)
+        return;
+    tls_server_inherit(tls, worker->tls);
+    tls_server_free(worker->tls);
+    worker->tls = tls;
+}
+
 static void on_wake(uv_async_t *async)
 {
-    obey(async->data);
+    struct worker *worker = async->data;
+    take_up_tls(worker);
+    obey(worker);
 }
 
 static void run(void *context)
@@ -394,6 +436,8 @@ static void dismantle(struct worker *worker)
     uv_loop_close(&worker->loop);
     for (size_t i = 0; i < worker->config.listener_count; i++)
         listener_close(&worker->doors[i].listener);
+    tls_server_free(worker->tls);
+    tls_server_free(atomic_load(&worker->new_tls));
     free(worker->doors);
     free(worker);
 }
@@ -408,12 +452,14 @@ struct worker *worker_start(const struct worker_config *config, struct err *err)
             listener_close(&(struct listener){config->listeners[i].fd, config->listeners[i].at});
         free(doors);
         free(worker);
+        tls_server_free(config->tls);
         err_set(err, ERR_INTERNAL, 0, "no memory for a worker");
         return NULL;
     }
     worker->doors = doors;
     worker->config = *config;
     worker->config.listeners = NULL;
+    worker->tls = config->tls;
     worker->shared.loop = &worker->loop;
     worker->shared.handshake_ms = config->handshake_ms;
     for (size_t i = 0; i < config->listener_count; i++)
@@ -432,6 +478,12 @@ void worker_stop(struct worker *worker, bool at_once)
         atomic_store(&worker->command, command);
         uv_async_send(&worker->wake);
     }
+}
+
+void worker_replace_tls(struct worker *worker, struct tls_server *tls)
+{
+    tls_server_free(atomic_exchange(&worker->new_tls, tls)); /* one that was never taken up */
+    uv_async_send(&worker->wake);
 }
 
 void worker_count(struct worker *worker, struct worker_counters *sum)

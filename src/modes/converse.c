@@ -15,6 +15,8 @@
 #include "tcpgreet/names.h"
 #include "tcpgreet/process.h"
 #include "tcpgreet/resolver.h"
+#include "tcpgreet/stream_tls.h"
+#include "tcpgreet/tls_setup.h"
 
 enum { UTF8_CUT_MAX = 3 };
 
@@ -25,6 +27,7 @@ struct client {
     uv_timer_t limit; /* --timeout */
     struct names names;
     struct dialer *dialer;
+    struct tls_client *tls; /* NULL: plain */
     struct session_policy policy;
     struct conn_shared *shared;
     struct conn conn;
@@ -173,10 +176,22 @@ static void tell_connected(const struct dialer_facts *facts)
         (double)facts->connect_ns / 1e6);
 }
 
+static void on_up(void *context)
+{
+    const struct client *client = context;
+    struct stream_tls_facts facts;
+    if (!client->options->verbose || !stream_tls_facts(client->conn.stream, &facts))
+        return;
+    fprintf(stderr, "Speaking %s, %s%s%s%s%s with %s (issued by %s, pin sha256:%s)\n", facts.version,
+            facts.cipher, facts.group[0] != '\0' ? ", " : "", facts.group,
+            facts.alpn[0] != '\0' ? ", ALPN " : "", facts.alpn, facts.subject, facts.issuer, facts.pin);
+}
+
 static void on_dialed(void *context, struct stream *stream, const struct dialer_facts *facts,
                       const struct err *err)
 {
-    static const struct conn_events events = {.received = on_received, .ready = say_next, .done = on_done};
+    static const struct conn_events events = {
+        .up = on_up, .received = on_received, .ready = say_next, .done = on_done};
     struct client *client = context;
     struct conn_config config = {.shared = client->shared,
                                  .policy = &client->policy,
@@ -193,6 +208,12 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
     if (client->options->verbose)
         tell_connected(facts);
     client->shared->handshake_ms = client->options->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
+    if (client->tls != NULL)
+        stream = tls_client_stream(client->tls, stream, client->options->target.host, client->err);
+    if (stream == NULL) {
+        stop(client);
+        return;
+    }
     client->talking = true;
     if (conn_start(&client->conn, &config, stream, client->err) < 0) {
         client->talking = false;
@@ -234,6 +255,14 @@ static int start(struct client *client, struct err *err)
     if (options->timeout_ms >= 0)
         uv_timer_start(&client->limit, on_limit, (uint64_t)options->timeout_ms, 0);
 
+    if (options->tls) {
+        client->tls = tls_setup_client(options, err);
+        if (client->tls == NULL)
+            return -1;
+        if (options->insecure)
+            fprintf(stderr,
+                    "tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n");
+    }
     if (names_open(&client->names, &client->loop, STDIN_FILENO, err) < 0)
         return -1;
     client->dialer = dialer_start(&client->loop, &config, on_dialed, client, err);
@@ -306,6 +335,7 @@ int converse(const struct options *options, struct err *err)
         *err = client->refused;
     names_close(&client->names);
     close_loop(&client->loop);
+    tls_client_free(client->tls);
     if (resolver_pending() == 0) {
         free(client);
         free(shared);

@@ -90,6 +90,63 @@ static const struct words {
     [TRACE_SHUTDOWN] = {"shutdown", CALL, NULL,
                         "Ends our side: a FIN goes out after the last byte. What the peer still sends can be "
                         "read, so nothing is cut off."},
+    [TRACE_TLS_CLIENT_HELLO] =
+        {"TLS ClientHello", NOTE, NULL,
+         "The client offers versions, ciphers and key shares, and names the host it wants "
+         "(SNI). Nothing is encrypted yet."},
+    [TRACE_TLS_SERVER_HELLO] =
+        {"TLS ServerHello", NOTE, NULL,
+         "The server settles version and cipher. With its key share both sides can compute "
+         "the same secret; TLS 1.3 encrypts from here on."},
+    [TRACE_TLS_HELLO_RETRY_REQUEST] =
+        {"TLS HelloRetryRequest", NOTE, NULL,
+         "The server wants another key exchange group than the client guessed: the "
+         "hello is said again, at the price of one round trip."},
+    [TRACE_TLS_ENCRYPTED_EXTENSIONS] =
+        {"TLS EncryptedExtensions", NOTE, NULL,
+         "What the server settles besides the keys: the protocol above (ALPN), for "
+         "example."},
+    [TRACE_TLS_CERTIFICATE_REQUEST] = {"TLS CertificateRequest", NOTE, NULL,
+                                       "The server asks who the client is (mutual TLS)."},
+    [TRACE_TLS_CERTIFICATE] =
+        {"TLS Certificate", NOTE, NULL,
+         "Says who this side is: its certificate, and those of the CAs above it up to one "
+         "that the other side trusts."},
+    [TRACE_TLS_CERTIFICATE_STATUS] = {"TLS CertificateStatus", NOTE, NULL,
+                                      "A fresh word of the CA that the certificate is not revoked (OCSP)."},
+    [TRACE_TLS_CERTIFICATE_VERIFY] =
+        {"TLS CertificateVerify", NOTE, NULL,
+         "A signature over everything said so far: it proves that this side has the "
+         "certificate's key."},
+    [TRACE_TLS_SERVER_KEY_EXCHANGE] = {"TLS ServerKeyExchange", NOTE, NULL,
+                                       "TLS 1.2: the server's share for the secret, signed with its key."},
+    [TRACE_TLS_SERVER_HELLO_DONE] = {"TLS ServerHelloDone", NOTE, NULL,
+                                     "TLS 1.2: the server has said its part; it is the client's turn."},
+    [TRACE_TLS_CLIENT_KEY_EXCHANGE] = {"TLS ClientKeyExchange", NOTE, NULL,
+                                       "TLS 1.2: the client's share; now both sides have the secret."},
+    [TRACE_TLS_FINISHED] =
+        {"TLS Finished", NOTE, NULL,
+         "A checksum over the whole handshake under the new keys: nobody has changed a byte of "
+         "it on the way."},
+    [TRACE_TLS_NEW_SESSION_TICKET] =
+        {"TLS NewSessionTicket", NOTE, NULL,
+         "With this the client can come back without certificates and signatures "
+         "(resumption). The server keeps nothing."},
+    [TRACE_TLS_KEY_UPDATE] = {"TLS KeyUpdate", NOTE, NULL, "From here on this side sends under fresh keys."},
+    [TRACE_TLS_CHANGE_CIPHER_SPEC] =
+        {"TLS ChangeCipherSpec", NOTE, NULL,
+         "TLS 1.2: from here on this side encrypts. TLS 1.3 sends it only so that old "
+         "middleboxes see what they expect."},
+    [TRACE_TLS_OTHER_MESSAGE] = {"TLS message", NOTE, NULL, "A message without a name here."},
+    [TRACE_TLS_CLOSE_NOTIFY] =
+        {"TLS close_notify", NOTE, NULL,
+         "The last word of this side, encrypted: an end without it may be an attacker's "
+         "cut."},
+    [TRACE_TLS_ALERT] = {"TLS alert", NOTE, NULL, "One side refuses to go on, and says why."},
+    [TRACE_TLS_AGREED] =
+        {"TLS is up:", NOTE, NULL,
+         "Version, cipher and key exchange are settled, and every byte from here on is encrypted "
+         "and guarded against change."},
     [TRACE_DEADLINE] = {"a time limit is over", NOTE, NULL,
                         "Nobody may hold a connection open for ever without saying anything."},
     [TRACE_CLOSE] =

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -12,12 +13,15 @@
 #include "tcpgreet/listener.h"
 #include "tcpgreet/log.h"
 #include "tcpgreet/process.h"
+#include "tcpgreet/tls_setup.h"
 #include "tcpgreet/worker.h"
 
 enum {
     RESERVED_DESCRIPTORS = 24, /* standard streams, loops, the log, a reload's files */
     REFUSALS = 64,             /* guests being turned away at once */
-    LOG_FLUSH_MS = 1000
+    LOG_FLUSH_MS = 1000,
+    EXPIRY_WARNING_DAYS = 14,
+    SECONDS_A_DAY = 24 * 60 * 60
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -31,6 +35,7 @@ struct server {
     struct listener listeners[LISTENER_MAX];
     size_t listener_count;
     struct session_policy policy;
+    struct tls_server *tls; /* until the worker has it; NULL: plain */
     struct worker *worker;
     bool stopping;
 };
@@ -66,16 +71,67 @@ static int open_listeners(struct server *server, struct err *err)
 }
 
 /* Each address is told on standard output: scripts wait for it. */
-static int announce(const struct endpoint *addresses, size_t count, struct err *err)
+static int announce(const struct server *server, const struct endpoint *addresses, size_t count,
+                    struct err *err)
 {
     for (size_t i = 0; i < count; i++) {
         char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
-        int length =
-            snprintf(line, sizeof line, "Waiting for connection on %s\n", endpoint_format(&addresses[i], at));
+        int length = snprintf(line, sizeof line, "Waiting for connection on %s%s\n",
+                              endpoint_format(&addresses[i], at), server->options->tls ? " with TLS" : "");
         if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
             return err_context(err, "cannot announce the server");
     }
     return 0;
+}
+
+static void warn_of_expiry(const struct tls_server *tls)
+{
+    struct tls_identity_facts facts;
+    for (size_t i = 0; tls_server_identity(tls, i, &facts); i++) {
+        double days = (double)(facts.not_after - (int64_t)time(NULL)) / SECONDS_A_DAY;
+        if (days < 0)
+            log_write(LOG_WARNING, "The certificate for %s has expired: clients will refuse it", facts.names);
+        else if (days < EXPIRY_WARNING_DAYS)
+            log_write(LOG_WARNING, "The certificate for %s expires in %.1f days", facts.names, days);
+    }
+}
+
+/* For a certificate that was made just now: the command that trusts it. */
+static void tell_pin(const struct server *server, const struct endpoint *address)
+{
+    struct tls_identity_facts facts;
+    struct endpoint at = *address;
+    char text[ENDPOINT_TEXT_BYTES];
+
+    if (!server->options->tls || server->options->certs.count > 0 ||
+        !tls_server_identity(server->tls, 0, &facts))
+        return;
+    if (endpoint_is_wildcard(&at))
+        at = endpoint_loopback(endpoint_family(&at), endpoint_port(&at));
+    log_write(LOG_WARNING,
+              "The certificate is made for this run; connect with: tcpgreet --connect %s --tls --pin %s",
+              endpoint_format(&at, text), facts.pin);
+}
+
+static void reload(struct server *server)
+{
+    struct err err = {0};
+    if (!server->options->tls) {
+        log_write(LOG_WARNING, "Nothing to load again: this server has no certificates");
+        return;
+    }
+    if (server->options->certs.count == 0 && server->options->ticket_keys == NULL) {
+        log_write(LOG_WARNING, "Nothing to load again: the certificate was made for this run");
+        return;
+    }
+    struct tls_server *tls = tls_setup_server(server->options, &err);
+    if (tls == NULL) {
+        log_write(LOG_ERROR, "The certificates stay as they are: %s", err.text);
+        return;
+    }
+    warn_of_expiry(tls);
+    worker_replace_tls(server->worker, tls);
+    log_write(LOG_WARNING, "The certificates are loaded again");
 }
 
 /* How many guests fit: each needs a descriptor, and so does turning one away. */
@@ -119,7 +175,7 @@ static void on_signal(uv_signal_t *handle, int number)
         tell_counters(server);
         break;
     case SIGHUP:
-        log_write(LOG_WARNING, "Nothing to load again: this server has no certificates");
+        reload(server);
         break;
     default:
         if (!server->stopping)
@@ -139,6 +195,18 @@ static void on_worker_stopped(void *context)
 static void on_stopped(uv_async_t *async)
 {
     uv_stop(async->loop);
+}
+
+static int open_tls(struct server *server, struct err *err)
+{
+    if (!server->options->tls)
+        return 0;
+    server->tls = tls_setup_server(server->options, err);
+    if (server->tls == NULL)
+        return -1;
+    if (server->options->certs.count > 0)
+        warn_of_expiry(server->tls);
+    return 0;
 }
 
 static int watch_signals(struct server *server, struct err *err)
@@ -183,6 +251,7 @@ static int serve_guests(struct server *server, struct err *err)
         .listeners = server->listeners,
         .listener_count = count,
         .policy = &server->policy,
+        .tls = server->tls,
         .handshake_ms = server->options->handshake_timeout_ms,
         .drain_ms = server->options->drain_timeout_ms,
         .stopped = on_worker_stopped,
@@ -191,12 +260,14 @@ static int serve_guests(struct server *server, struct err *err)
     for (size_t i = 0; i < count; i++)
         addresses[i] = server->listeners[i].at;
     set_limits(server, &config);
+    tell_pin(server, &addresses[0]);
     server->listener_count = 0; /* the worker takes them */
+    server->tls = NULL;
     server->worker = worker_start(&config, err);
     if (server->worker == NULL)
         return -1;
 
-    int result = announce(addresses, count, err);
+    int result = announce(server, addresses, count, err);
     if (result < 0)
         worker_stop(server->worker, true);
     uv_run(&server->loop, UV_RUN_DEFAULT);
@@ -225,9 +296,10 @@ int serve(const struct options *options, struct err *err)
         err_set(err, ERR_INTERNAL, 0, "cannot start a loop");
         goto out;
     }
-    if (watch_signals(&server, err) == 0 && open_listeners(&server, err) == 0)
+    if (open_tls(&server, err) == 0 && watch_signals(&server, err) == 0 && open_listeners(&server, err) == 0)
         result = serve_guests(&server, err);
     close_listeners(&server);
+    tls_server_free(server.tls);
     close_loop(&server.loop);
 out:
     trace_to(NULL, NULL);

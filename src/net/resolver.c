@@ -34,6 +34,7 @@ struct resolver {
     unsigned references;
     bool cancelled;
     char host[TARGET_HOST_BYTES];
+    char service[TARGET_SERVICE_BYTES];
 };
 
 static atomic_uint pending;
@@ -182,7 +183,7 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
     if (list != NULL)
         uv_freeaddrinfo(list);
     if (count == 0)
-        fail(&err, resolver->host, "", status == 0 ? UV_EAI_NODATA : status, 0);
+        fail(&err, resolver->host, resolver->service, status == 0 ? UV_EAI_NODATA : status, 0);
     trace(.step = TRACE_RESOLVED, .fd = -1, .begin_ns = question->begin_ns,
           .arguments = question->family == AF_INET6 ? "AAAA" : "A", .result = count > 0 ? (int64_t)count : -1,
           .data = {err.text, strlen(err.text)});
@@ -234,6 +235,7 @@ static int start_questions(struct resolver *resolver, uv_loop_t *loop, const str
 
     if (to_a_labels(query->target->host, resolver->host, err) < 0)
         return -1;
+    strcpy(resolver->service, query->target->service);
     for (size_t i = 0; i < 2; i++) {
         resolver->questions[i].family = families[i];
         if (wanted[i] && ask(resolver, loop, &resolver->questions[i], query->target, err) < 0)

@@ -21,6 +21,11 @@ enum stream_result stream_shutdown(struct stream *stream, struct err *err)
     return stream->ops->shutdown(stream, err);
 }
 
+void stream_waiting(const struct stream *stream, struct err *err)
+{
+    stream->ops->waiting(stream, err);
+}
+
 int stream_fd(const struct stream *stream)
 {
     return stream->ops->fd(stream);

@@ -112,6 +112,12 @@ static enum stream_result tcp_shutdown(struct stream *stream, struct err *err)
     return STREAM_OK;
 }
 
+static void tcp_waiting(const struct stream *stream, struct err *err)
+{
+    (void)stream;
+    err_set(err, ERR_INTERNAL, 0, "a plain stream has no handshake to wait for");
+}
+
 static int tcp_fd(const struct stream *stream)
 {
     return ((const struct stream_tcp *)stream)->fd;
@@ -128,6 +134,7 @@ static const struct stream_ops tcp_ops = {
     .read = tcp_read,
     .write = tcp_write,
     .shutdown = tcp_shutdown,
+    .waiting = tcp_waiting,
     .fd = tcp_fd,
     .free = tcp_free,
 };

@@ -1,0 +1,14 @@
+/* The command line's TLS options as contexts, for the modes. */
+#ifndef TCPGREET_TLS_SETUP_H
+#define TCPGREET_TLS_SETUP_H
+
+#include "tcpgreet/err.h"
+#include "tcpgreet/options.h"
+#include "tcpgreet/tls.h"
+
+/* Returns: the context; NULL with err. Errors: usage: built without TLS, or a file that an option names is
+ * not there; those of tls_client_new and tls_server_new. Borrows: options, as long as the context lives. */
+struct tls_client *tls_setup_client(const struct options *options, struct err *err);
+struct tls_server *tls_setup_server(const struct options *options, struct err *err);
+
+#endif

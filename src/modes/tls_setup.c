@@ -1,0 +1,81 @@
+#include "tcpgreet/tls_setup.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A file that is not there is a mistake on the command line; the option is named before anything is opened.
+ */
+static int check_file(const char *option, const char *path, struct err *err)
+{
+    if (path == NULL || access(path, R_OK) == 0)
+        return 0;
+    return err_set(err, ERR_USAGE, errno, "--%s %s cannot be read: %s", option, path, strerror(errno));
+}
+
+static int check_files(const struct options *options, struct err *err)
+{
+    for (size_t i = 0; i < options->certs.count; i++)
+        if (check_file("cert", options->certs.values[i], err) < 0)
+            return -1;
+    for (size_t i = 0; i < options->keys.count; i++)
+        if (check_file("key", options->keys.values[i], err) < 0)
+            return -1;
+    return check_file("ca", options->ca, err) < 0 || check_file("client-ca", options->client_ca, err) < 0 ||
+                   check_file("key-passphrase-file", options->passphrase_file, err) < 0 ||
+                   check_file("ticket-keys", options->ticket_keys, err) < 0
+               ? -1
+               : 0;
+}
+
+static struct tls_policy policy_of(const struct options *options)
+{
+    return (struct tls_policy){.tls13_only = options->tls_min == TLS_MIN_1_3,
+                               .alpn = options->alpn,
+                               .passphrase_file = options->passphrase_file,
+                               .insecure = options->insecure};
+}
+
+static struct tls_files files_of(const struct options *options, size_t i)
+{
+    return (struct tls_files){.cert = options->certs.values[i],
+                              .key = i < options->keys.count ? options->keys.values[i] : NULL};
+}
+
+struct tls_client *tls_setup_client(const struct options *options, struct err *err)
+{
+    struct tls_pin pins[OPTIONS_LIST_MAX];
+    struct tls_client_config config = {.policy = policy_of(options),
+                                       .ca = options->ca,
+                                       .servername = options->servername,
+                                       .pins = pins,
+                                       .pin_count = options->pins.count};
+
+    if (tls_available(err) < 0 || check_files(options, err) < 0)
+        return NULL;
+    for (size_t i = 0; i < options->pins.count; i++)
+        if (tls_pin_parse(options->pins.values[i], &pins[i], err) < 0)
+            return NULL;
+    if (options->certs.count > 0)
+        config.identity = files_of(options, 0);
+    return tls_client_new(&config, err);
+}
+
+struct tls_server *tls_setup_server(const struct options *options, struct err *err)
+{
+    struct tls_files identities[OPTIONS_LIST_MAX];
+    struct tls_server_config config = {.policy = policy_of(options),
+                                       .identities = identities,
+                                       .identity_count = options->certs.count,
+                                       .client_ca = options->client_ca,
+                                       .ticket_keys = options->ticket_keys};
+
+    if (tls_available(err) < 0 || check_files(options, err) < 0)
+        return NULL;
+    for (size_t i = 0; i < options->certs.count; i++)
+        identities[i] = files_of(options, i);
+    if (options->client_ca != NULL)
+        config.client_auth =
+            options->client_auth == CLIENT_AUTH_REQUEST ? TLS_CLIENT_AUTH_REQUEST : TLS_CLIENT_AUTH_REQUIRE;
+    return tls_server_new(&config, err);
+}

@@ -1,0 +1,82 @@
+#include "tcpgreet/stream_tls.h"
+#include "tcpgreet/tls.h"
+
+int tls_available(struct err *err)
+{
+    return err_set(err, ERR_USAGE, 0, "--tls: this tcpgreet was built without TLS (it needs OpenSSL 3)");
+}
+
+void tls_version_put(FILE *out)
+{
+    fprintf(out, "built without TLS\n");
+}
+
+bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts)
+{
+    (void)stream;
+    *facts = (struct stream_tls_facts){0};
+    return false;
+}
+
+struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
+{
+    (void)config;
+    tls_available(err);
+    return NULL;
+}
+
+struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
+                                 struct err *err)
+{
+    (void)client;
+    (void)host;
+    stream_free(lower);
+    tls_available(err);
+    return NULL;
+}
+
+void tls_client_free(struct tls_client *client)
+{
+    (void)client;
+}
+
+struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err)
+{
+    (void)config;
+    tls_available(err);
+    return NULL;
+}
+
+void tls_server_inherit(struct tls_server *server, struct tls_server *previous)
+{
+    (void)server;
+    (void)previous;
+}
+
+struct stream *tls_server_stream(struct tls_server *server, struct stream *lower, struct err *err)
+{
+    (void)server;
+    stream_free(lower);
+    tls_available(err);
+    return NULL;
+}
+
+void tls_server_free(struct tls_server *server)
+{
+    (void)server;
+}
+
+bool tls_server_identity(const struct tls_server *server, size_t index, struct tls_identity_facts *facts)
+{
+    (void)server;
+    (void)index;
+    *facts = (struct tls_identity_facts){0};
+    return false;
+}
+
+int tls_pin_parse(const char *text, struct tls_pin *pin, struct err *err)
+{
+    (void)text;
+    *pin = (struct tls_pin){0};
+    return tls_available(err);
+}

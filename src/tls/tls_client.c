@@ -1,0 +1,208 @@
+#include <arpa/inet.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#ifdef TCPGREET_HAVE_IDN2
+#include <idn2.h>
+#endif
+
+#include "tls_private.h"
+
+enum { ALPN_BYTES = 512, HOST_BYTES = 256 };
+
+struct tls_client {
+    SSL_CTX *context;
+    SSL_SESSION *session; /* the newest ticket, for the next stream; NULL */
+    const char *servername;
+    FILE *key_log;
+    struct tls_trust trust;
+    struct tls_pin pins[];
+};
+
+static int trust_ca(SSL_CTX *context, const char *ca, struct err *err)
+{
+    struct stat status;
+    if (ca == NULL)
+        return SSL_CTX_set_default_verify_paths(context) == 1
+                   ? 0
+                   : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
+    if (stat(ca, &status) < 0)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read --ca %s: %s", ca, strerror(errno));
+    bool folder = S_ISDIR(status.st_mode);
+    if ((folder ? SSL_CTX_load_verify_dir(context, ca) : SSL_CTX_load_verify_file(context, ca)) == 1)
+        return 0;
+    ERR_clear_error();
+    return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)", ca);
+}
+
+/* NSS key log, SSLKEYLOGFILE: one line a secret. */
+static void on_key_line(const SSL *ssl, const char *line)
+{
+    const struct tls_client *client = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    fprintf(client->key_log, "%s\n", line);
+}
+
+static int open_key_log(struct tls_client *client, struct err *err)
+{
+    const char *path = secure_getenv("SSLKEYLOGFILE");
+    if (path == NULL || path[0] == '\0')
+        return 0;
+    client->key_log = fopen(path, "ae");
+    if (client->key_log == NULL)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write to SSLKEYLOGFILE %s: %s", path,
+                       strerror(errno));
+    setvbuf(client->key_log, NULL, _IOLBF, 0);
+    SSL_CTX_set_keylog_callback(client->context, on_key_line);
+    return 0;
+}
+
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_client *client = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    SSL_SESSION_free(client->session);
+    client->session = session;
+    return 1; /* the reference is ours now */
+}
+
+static int use_identity(SSL_CTX *context, const struct tls_client_config *config, struct err *err)
+{
+    struct tls_identity identity;
+    if (config->identity.cert == NULL)
+        return 0;
+    if (tls_identity_load(&identity, &config->identity, &config->policy, err) < 0)
+        return -1;
+    int used = SSL_CTX_use_cert_and_key(context, identity.certificate, identity.key, identity.chain, 1);
+    tls_identity_fini(&identity);
+    return used == 1 ? 0 : tls_fail(err, ERR_SYSTEM_FILE, "using the client certificate");
+}
+
+static int use_alpn(SSL_CTX *context, const char *list, struct err *err)
+{
+    unsigned char wire[ALPN_BYTES];
+    if (list == NULL)
+        return 0;
+    size_t length = tls_alpn_wire(list, wire, sizeof wire, err);
+    if (length == 0)
+        return -1;
+    return SSL_CTX_set_alpn_protos(context, wire, (unsigned)length) == 0
+               ? 0
+               : tls_fail(err, ERR_INTERNAL, "ALPN");
+}
+
+static int configure(struct tls_client *client, const struct tls_client_config *config, struct err *err)
+{
+    client->context = tls_context_new(TLS_client_method(), &config->policy, err);
+    if (client->context == NULL)
+        return -1;
+    SSL_CTX_set_app_data(client->context, client);
+    SSL_CTX_set_verify(client->context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(client->context, tls_verify, &client->trust);
+    SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(client->context, on_session);
+    if (!config->policy.insecure && trust_ca(client->context, config->ca, err) < 0)
+        return -1;
+    if (use_identity(client->context, config, err) < 0 ||
+        use_alpn(client->context, config->policy.alpn, err) < 0)
+        return -1;
+    return open_key_log(client, err);
+}
+
+struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
+{
+    struct tls_client *client = calloc(1, sizeof *client + config->pin_count * sizeof client->pins[0]);
+    if (client == NULL) {
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
+        return NULL;
+    }
+    if (config->pin_count > 0)
+        memcpy(client->pins, config->pins, config->pin_count * sizeof client->pins[0]);
+    client->servername = config->servername;
+    client->trust = (struct tls_trust){.pins = client->pins,
+                                       .pin_count = config->pin_count,
+                                       .believe_all = config->policy.insecure,
+                                       .pins_stand_alone = config->pin_count > 0 && config->ca == NULL};
+    if (configure(client, config, err) == 0)
+        return client;
+    tls_client_free(client);
+    return NULL;
+}
+
+void tls_client_free(struct tls_client *client)
+{
+    if (client == NULL)
+        return;
+    SSL_SESSION_free(client->session);
+    SSL_CTX_free(client->context);
+    if (client->key_log != NULL)
+        fclose(client->key_log);
+    free(client);
+}
+
+static bool is_address(const char *host)
+{
+    unsigned char binary[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, binary) == 1 || inet_pton(AF_INET6, host, binary) == 1;
+}
+
+/* The name as certificates have it: A-labels, no trailing dot, no zone. */
+static int canonical_host(const char *host, char *name, size_t room, struct err *err)
+{
+    size_t length = strcspn(host, "%");
+    const char *from = host;
+#ifdef TCPGREET_HAVE_IDN2
+    char *ascii = NULL;
+    if (idn2_to_ascii_8z(host, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK &&
+        strchr(host, ':') == NULL) {
+        from = ascii;
+        length = strlen(ascii);
+    }
+#endif
+    bool fits = length < room;
+    snprintf(name, room, "%.*s", (int)length, from);
+#ifdef TCPGREET_HAVE_IDN2
+    idn2_free(ascii);
+#endif
+    if (!fits)
+        return err_set(err, ERR_CERT_NAME, 0, "no certificate can name a host of %zu bytes", length);
+    if (length > 1 && name[length - 1] == '.')
+        name[length - 1] = '\0';
+    return 0;
+}
+
+static int expect_host(SSL *ssl, const char *name, struct err *err)
+{
+    X509_VERIFY_PARAM *verify = SSL_get0_param(ssl);
+    int set;
+
+    X509_VERIFY_PARAM_set_hostflags(verify, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                                X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    if (is_address(name))
+        set = X509_VERIFY_PARAM_set1_ip_asc(verify, name);
+    else
+        set = X509_VERIFY_PARAM_set1_host(verify, name, 0) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+    return set == 1 ? 0 : tls_fail(err, ERR_INTERNAL, "setting the name to expect");
+}
+
+struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
+                                 struct err *err)
+{
+    char name[HOST_BYTES];
+    const char *whose = client->servername != NULL ? client->servername : host;
+    SSL *ssl = SSL_new(client->context);
+
+    if (ssl == NULL)
+        tls_fail(err, ERR_INTERNAL, "making a TLS connection");
+    if (ssl == NULL || canonical_host(whose, name, sizeof name, err) < 0 || expect_host(ssl, name, err) < 0) {
+        SSL_free(ssl);
+        stream_free(lower);
+        return NULL;
+    }
+    SSL_set_connect_state(ssl);
+    if (client->session != NULL)
+        SSL_set_session(ssl, client->session);
+    return stream_tls_new(lower, ssl, name, err);
+}

@@ -1,0 +1,90 @@
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <string.h>
+
+#include "tcpgreet/buf.h"
+#include "tls_private.h"
+
+/* What is offered and why: docs/tls.md. */
+#define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define SUITES_12                                                                                            \
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"               \
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+#define GROUPS "X25519:P-256:P-384"
+#define HYBRID_GROUPS "X25519MLKEM768:" GROUPS
+
+enum { CERTIFICATES_BYTES = 64 * 1024, SECURITY_LEVEL = 2 /* 112 bits: RSA from 2048, no SHA-1 */ };
+
+int tls_fail(struct err *err, enum err_reason reason, const char *doing)
+{
+    unsigned long code = ERR_peek_error();
+    const char *why = code != 0 ? ERR_reason_error_string(code) : NULL;
+    err_set(err, reason, (int)ERR_GET_REASON(code), "%s failed: %s", doing,
+            why != NULL ? why : "no reason given");
+    ERR_clear_error();
+    return -1;
+}
+
+int tls_available(struct err *err)
+{
+    (void)err;
+    return 0;
+}
+
+void tls_version_put(FILE *out)
+{
+    fprintf(out, "%s (built with %s)\n", OpenSSL_version(OPENSSL_VERSION), OPENSSL_VERSION_TEXT);
+}
+
+static int set_groups(SSL_CTX *context)
+{
+    int set = SSL_CTX_set1_groups_list(context, HYBRID_GROUPS) == 1;
+    ERR_clear_error(); /* libraries before 3.5 have no ML-KEM */
+    return set || SSL_CTX_set1_groups_list(context, GROUPS) == 1;
+}
+
+SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *policy, struct err *err)
+{
+    /* The environment's OPENSSL_CONF must not loosen what is written here. */
+    int ready = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1;
+    SSL_CTX *context = ready ? SSL_CTX_new(method) : NULL;
+
+    if (context == NULL) {
+        tls_fail(err, ERR_INTERNAL, "making a TLS context");
+        return NULL;
+    }
+    SSL_CTX_set_security_level(context, SECURITY_LEVEL);
+    SSL_CTX_set_options(context,
+                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_max_cert_list(context, CERTIFICATES_BYTES);
+    if (SSL_CTX_set_min_proto_version(context, policy->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
+        SSL_CTX_set_ciphersuites(context, SUITES_13) == 1 &&
+        SSL_CTX_set_cipher_list(context, SUITES_12) == 1 && set_groups(context))
+        return context;
+    tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
+    SSL_CTX_free(context);
+    return NULL;
+}
+
+size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err)
+{
+    size_t length = 0;
+    while (*list != '\0') {
+        size_t name = strcspn(list, ",");
+        if (name == 0 || name > 255 || length + 1 + name > room) {
+            err_set(err, ERR_USAGE, 0,
+                    "--alpn takes protocol names of 1 to 255 bytes, with commas between them");
+            return 0;
+        }
+        wire[length++] = (unsigned char)name;
+        memcpy(wire + length, list, name);
+        length += name;
+        list += name + (list[name] == ',');
+    }
+    if (length == 0)
+        err_set(err, ERR_USAGE, 0, "--alpn names no protocol");
+    return length;
+}

@@ -1,0 +1,198 @@
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tls_private.h"
+
+enum { MADE_DAYS = 30, PASSPHRASE_BYTES = 1024 };
+
+void tls_identity_fini(struct tls_identity *identity)
+{
+    X509_free(identity->certificate);
+    EVP_PKEY_free(identity->key);
+    sk_X509_pop_free(identity->chain, X509_free);
+    *identity = (struct tls_identity){0};
+}
+
+struct passphrase {
+    const struct tls_policy *policy;
+    const char *key;
+    struct err *err;
+};
+
+static int from_file(const char *path, char *buffer, int room, struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(buffer, room, file) == NULL) {
+        err_set(err, ERR_SYSTEM_FILE, errno, "cannot read the pass phrase in %s: %s", path,
+                file == NULL ? strerror(errno) : "it is empty");
+        if (file != NULL)
+            fclose(file);
+        return -1;
+    }
+    fclose(file);
+    buffer[strcspn(buffer, "\r\n")] = '\0';
+    return (int)strlen(buffer);
+}
+
+/* For PEM_read_bio_PrivateKey. */
+static int on_passphrase(char *buffer, int room, int writing, void *argument)
+{
+    struct passphrase *ask = argument;
+    char prompt[300];
+    (void)writing;
+
+    if (ask->policy->passphrase_file != NULL)
+        return from_file(ask->policy->passphrase_file, buffer, room, ask->err);
+    snprintf(prompt, sizeof prompt, "Pass phrase for %s: ", ask->key);
+    if (isatty(STDIN_FILENO) != 1 || EVP_read_pw_string(buffer, room, prompt, 0) != 0)
+        return err_set(ask->err, ERR_SYSTEM_FILE, 0,
+                       "the key in %s is encrypted and nobody is at the terminal: give --key-passphrase-file",
+                       ask->key);
+    return (int)strlen(buffer);
+}
+
+static BIO *open_file(const char *path, struct err *err)
+{
+    BIO *file = BIO_new_file(path, "r");
+    if (file == NULL) {
+        err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
+        ERR_clear_error();
+    }
+    return file;
+}
+
+/* A private key is read by its owner, or by a group that was chosen for it. */
+static int check_mode(const char *path, struct err *err)
+{
+    struct stat status;
+    if (stat(path, &status) < 0)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
+    if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+        return err_set(err, ERR_SYSTEM_PERMISSION, 0,
+                       "the key in %s is open to others (mode %04o): chmod 600 %s, or --insecure", path,
+                       (unsigned)status.st_mode & 07777, path);
+    return 0;
+}
+
+static int load_key(struct tls_identity *identity, const char *path, const struct tls_policy *policy,
+                    struct err *err)
+{
+    struct passphrase ask = {policy, path, err};
+    if (!policy->insecure && check_mode(path, err) < 0)
+        return -1;
+    BIO *file = open_file(path, err);
+    if (file == NULL)
+        return -1;
+    identity->key = PEM_read_bio_PrivateKey(file, NULL, on_passphrase, &ask);
+    BIO_free(file);
+    if (identity->key != NULL)
+        return 0;
+    bool wrong = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_DECRYPT ||
+                 ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_EVP ||
+                 ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_PROV;
+    ERR_clear_error();
+    return err_set(err, ERR_SYSTEM_FILE, 0,
+                   wrong ? "the pass phrase for the key in %s is wrong"
+                         : "there is no private key in %s (PEM is expected)",
+                   path);
+}
+
+static int load_certificates(struct tls_identity *identity, const char *path, struct err *err)
+{
+    BIO *file = open_file(path, err);
+    X509 *next;
+    if (file == NULL)
+        return -1;
+
+    identity->certificate = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL);
+    identity->chain = sk_X509_new_null();
+    while (identity->certificate != NULL && identity->chain != NULL &&
+           (next = PEM_read_bio_X509(file, NULL, NULL, NULL)) != NULL) {
+        if (sk_X509_push(identity->chain, next) == 0) {
+            X509_free(next);
+            break;
+        }
+    }
+    BIO_free(file);
+    bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    if (identity->certificate == NULL)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no certificate in %s (PEM is expected)", path);
+    if (identity->chain == NULL || !whole)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "a certificate in %s is damaged", path);
+    return 0;
+}
+
+int tls_identity_load(struct tls_identity *identity, const struct tls_files *files,
+                      const struct tls_policy *policy, struct err *err)
+{
+    const char *key = files->key != NULL ? files->key : files->cert;
+
+    *identity = (struct tls_identity){0};
+    ERR_clear_error();
+    if (load_certificates(identity, files->cert, err) < 0 || load_key(identity, key, policy, err) < 0)
+        goto failed;
+    if (X509_check_private_key(identity->certificate, identity->key) == 1)
+        return 0;
+    ERR_clear_error();
+    err_set(err, ERR_SYSTEM_FILE, 0, "the key in %s does not belong to the certificate in %s", key,
+            files->cert);
+failed:
+    tls_identity_fini(identity);
+    return -1;
+}
+
+static int add_extension(X509 *certificate, int nid, const char *value)
+{
+    X509V3_CTX context;
+    X509V3_set_ctx_nodb(&context);
+    X509V3_set_ctx(&context, certificate, certificate, NULL, NULL, 0);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
+    int added = extension != NULL && X509_add_ext(certificate, extension, -1) == 1;
+    X509_EXTENSION_free(extension);
+    return added;
+}
+
+static int add_random_serial(X509 *certificate)
+{
+    BIGNUM *number = BN_new();
+    int done = number != NULL && BN_rand(number, 120, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
+               BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != NULL;
+    BN_free(number);
+    return done;
+}
+
+static int add_common_name(X509 *certificate)
+{
+    X509_NAME *name = X509_NAME_new();
+    int done = name != NULL &&
+               X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                          (const unsigned char *)"tcpgreet, this run only", -1, -1, 0) == 1 &&
+               X509_set_subject_name(certificate, name) == 1 && X509_set_issuer_name(certificate, name) == 1;
+    X509_NAME_free(name);
+    return done;
+}
+
+int tls_identity_make(struct tls_identity *identity, struct err *err)
+{
+    enum { HOUR = 3600, DAY = 24 * HOUR, VERSION_3 = 2 };
+
+    *identity = (struct tls_identity){.certificate = X509_new(), .key = EVP_EC_gen("P-256")};
+    X509 *certificate = identity->certificate;
+    if (certificate != NULL && identity->key != NULL && X509_set_version(certificate, VERSION_3) == 1 &&
+        X509_gmtime_adj(X509_getm_notBefore(certificate), -HOUR) != NULL &&
+        X509_gmtime_adj(X509_getm_notAfter(certificate), (long)MADE_DAYS * DAY) != NULL &&
+        add_random_serial(certificate) && add_common_name(certificate) &&
+        X509_set_pubkey(certificate, identity->key) == 1 &&
+        add_extension(certificate, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1") &&
+        add_extension(certificate, NID_ext_key_usage, "serverAuth") &&
+        X509_sign(certificate, identity->key, EVP_sha256()) > 0)
+        return 0;
+    tls_identity_fini(identity);
+    return tls_fail(err, ERR_INTERNAL, "making a certificate");
+}

@@ -1,0 +1,76 @@
+/* What the files of src/tls share: OpenSSL's types stop here. */
+#ifndef TCPGREET_TLS_PRIVATE_H
+#define TCPGREET_TLS_PRIVATE_H
+
+#include <openssl/ssl.h>
+
+#include "tcpgreet/stream_tls.h"
+#include "tcpgreet/tls.h"
+
+/* A certificate of ours. Starts as {0}. */
+struct tls_identity {
+    X509 *certificate;
+    EVP_PKEY *key;
+    STACK_OF(X509) * chain;
+};
+
+int tls_identity_load(struct tls_identity *identity, const struct tls_files *files,
+                      const struct tls_policy *policy, struct err *err);
+int tls_identity_make(struct tls_identity *identity, struct err *err);
+void tls_identity_fini(struct tls_identity *identity);
+
+/* The first verdict of a failed verification, kept for the sentence. Starts as {0}. */
+struct tls_verdict {
+    int code; /* X509_V_ERR_… */
+    int depth;
+    X509 *certificate; /* ours to free; NULL */
+    X509 *leaf;        /* likewise */
+    bool leaf_alone;   /* the peer sent nothing but its own certificate */
+};
+
+/* What to believe of a peer's certificate. */
+struct tls_trust {
+    const struct tls_pin *pins;
+    size_t pin_count;
+    bool believe_all;      /* --insecure: pins count still */
+    bool pins_stand_alone; /* a pin stands in for a chain of trust and a name */
+};
+
+/* For SSL_CTX_set_cert_verify_callback; argument: struct tls_trust. Leaves its verdict with the stream. */
+int tls_verify(X509_STORE_CTX *store, void *trust);
+
+/* Turns a verdict into reason and sentence. whose: the host, or NULL on the server's side. */
+int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struct err *err);
+void tls_verdict_fini(struct tls_verdict *verdict);
+
+/* The names in a certificate, printable: DNS and IP SANs, else its subject. Returns: text. */
+const char *tls_certificate_names(X509 *certificate, char *text, size_t room);
+const char *tls_name_text(const X509_NAME *name, char *text, size_t room);
+int tls_certificate_pin(X509 *certificate, struct tls_pin *pin);
+int64_t tls_seconds(const ASN1_TIME *time);
+void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
+
+/* Takes: lower and ssl, also on failure. whose: copied. */
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct err *err);
+
+/* The verdict that a stream keeps; NULL where ssl belongs to none. */
+struct tls_verdict *stream_tls_verdict(SSL *ssl);
+
+/* Says what OpenSSL's error queue holds, and empties it. Returns: -1. */
+int tls_fail(struct err *err, enum err_reason reason, const char *doing);
+
+/* The limits and orders that both roles share. */
+SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *policy, struct err *err);
+
+/* "h2,http/1.1" in the wire's form. Returns: length, 0 on failure. */
+size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err);
+
+/* Session tickets: installs the callback, and the keys into the context's keeping. */
+int tls_tickets_install(SSL_CTX *context, const char *file, struct err *err);
+void tls_tickets_inherit(SSL_CTX *context, SSL_CTX *previous);
+
+/* The trace of TLS messages and the count against floods; stream_tls.c. */
+void tls_trace_message(int fd, int sent, int content_type, const unsigned char *bytes, size_t length);
+void tls_trace_agreed(int fd, const struct stream_tls_facts *facts, uint64_t begin_ns);
+
+#endif

@@ -1,0 +1,263 @@
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "tls_private.h"
+
+enum { ALPN_BYTES = 512, TICKET_SECONDS = 2 * 24 * 60 * 60 };
+
+/* What the context's callbacks need. Lives as long as the context, which running streams may keep after the
+ * server. */
+struct identities {
+    struct tls_identity list[TLS_FILES_MAX];
+    size_t count;
+    struct tls_trust trust;
+    unsigned char alpn[ALPN_BYTES];
+    unsigned alpn_length;
+};
+
+struct tls_server {
+    SSL_CTX *context;
+    struct identities *identities;
+};
+
+static int identities_index;
+
+static void free_identities(void *parent, void *pointer, CRYPTO_EX_DATA *data, int index, long number,
+                            void *argument)
+{
+    struct identities *identities = pointer;
+    (void)parent;
+    (void)data;
+    (void)index;
+    (void)number;
+    (void)argument;
+    if (identities == NULL)
+        return;
+    for (size_t i = 0; i < identities->count; i++)
+        tls_identity_fini(&identities->list[i]);
+    free(identities);
+}
+
+static void make_index(void)
+{
+    identities_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_identities);
+}
+
+static int load(struct identities *identities, const struct tls_server_config *config, struct err *err)
+{
+    if (config->identity_count == 0) {
+        identities->count = 1;
+        return tls_identity_make(&identities->list[0], err);
+    }
+    if (config->identity_count > TLS_FILES_MAX)
+        return err_set(err, ERR_USAGE, 0, "more than %d certificates", TLS_FILES_MAX);
+    for (size_t i = 0; i < config->identity_count; i++) {
+        if (tls_identity_load(&identities->list[i], &config->identities[i], &config->policy, err) < 0)
+            return -1;
+        identities->count = i + 1;
+    }
+    return 0;
+}
+
+static bool is_for(const struct tls_identity *identity, const char *name)
+{
+    return X509_check_host(identity->certificate, name, 0,
+                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+                           NULL) == 1;
+}
+
+static int use(SSL *ssl, const struct tls_identity *identity)
+{
+    return SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1);
+}
+
+/* Chooses by SNI among several: all that are for the name (one a key type counts), else those of the first's
+ * name. */
+static int on_certificate(SSL *ssl, void *argument)
+{
+    const struct identities *identities = argument;
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    bool found = false;
+
+    if (name == NULL)
+        return 1; /* the defaults */
+    for (size_t i = 0; i < identities->count; i++) {
+        if (!is_for(&identities->list[i], name))
+            continue;
+        if (!found)
+            SSL_certs_clear(ssl);
+        found = true;
+        if (use(ssl, &identities->list[i]) != 1)
+            return 0;
+    }
+    return 1;
+}
+
+/* Without SNI: the first certificate of each key type. */
+static int use_defaults(SSL_CTX *context, const struct identities *identities, struct err *err)
+{
+    for (size_t i = 0; i < identities->count; i++) {
+        const struct tls_identity *identity = &identities->list[i];
+        bool type_is_taken = false;
+        for (size_t j = 0; j < i; j++)
+            type_is_taken = type_is_taken || EVP_PKEY_get_base_id(identities->list[j].key) ==
+                                                 EVP_PKEY_get_base_id(identity->key);
+        if (!type_is_taken &&
+            SSL_CTX_use_cert_and_key(context, identity->certificate, identity->key, identity->chain, 1) != 1)
+            return tls_fail(err, ERR_SYSTEM_FILE, "using a certificate (is its key too short?)");
+    }
+    return 0;
+}
+
+/* A stranger's tickets must not get around a policy: sessions count only where it is the same. */
+static int separate_sessions(SSL_CTX *context, const struct tls_server_config *config)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    char text[1200];
+    unsigned length;
+    snprintf(text, sizeof text, "tcpgreet %d %s", (int)config->client_auth,
+             config->client_ca != NULL ? config->client_ca : "");
+    return EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL) == 1 &&
+           SSL_CTX_set_session_id_context(context, digest, SSL_MAX_SID_CTX_LENGTH) == 1;
+}
+
+static int set_client_auth(struct tls_server *server, const struct tls_server_config *config, struct err *err)
+{
+    struct stat status;
+    int mode = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
+
+    if (config->client_auth == TLS_CLIENT_AUTH_NONE)
+        return 0;
+    if (stat(config->client_ca, &status) < 0)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read --client-ca %s: %s", config->client_ca,
+                       strerror(errno));
+    bool folder = S_ISDIR(status.st_mode);
+    STACK_OF(X509_NAME) *names = folder ? NULL : SSL_load_client_CA_file(config->client_ca);
+    int loaded = folder ? SSL_CTX_load_verify_dir(server->context, config->client_ca)
+                        : SSL_CTX_load_verify_file(server->context, config->client_ca);
+    if (loaded != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        ERR_clear_error();
+        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)",
+                       config->client_ca);
+    }
+    SSL_CTX_set_client_CA_list(server->context, names);
+    if (config->client_auth == TLS_CLIENT_AUTH_REQUIRE)
+        mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+    SSL_CTX_set_verify(server->context, mode, NULL);
+    SSL_CTX_set_cert_verify_callback(server->context, tls_verify, &server->identities->trust);
+    return 0;
+}
+
+static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
+                   unsigned in_length, void *argument)
+{
+    const struct identities *identities = argument;
+    unsigned char *chosen;
+    (void)ssl;
+    if (SSL_select_next_proto(&chosen, out_length, identities->alpn, identities->alpn_length, in,
+                              in_length) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 section 3.2: no_application_protocol */
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static int set_alpn(struct tls_server *server, const char *list, struct err *err)
+{
+    if (list == NULL)
+        return 0;
+    server->identities->alpn_length =
+        (unsigned)tls_alpn_wire(list, server->identities->alpn, sizeof server->identities->alpn, err);
+    if (server->identities->alpn_length == 0)
+        return -1;
+    SSL_CTX_set_alpn_select_cb(server->context, on_alpn, server->identities);
+    return 0;
+}
+
+static int configure(struct tls_server *server, const struct tls_server_config *config, struct err *err)
+{
+    SSL_CTX *context = tls_context_new(TLS_server_method(), &config->policy, err);
+    if (context == NULL)
+        return -1;
+    server->context = context;
+    if (SSL_CTX_set_ex_data(context, identities_index, server->identities) != 1) {
+        free_identities(NULL, server->identities, NULL, 0, 0, NULL);
+        server->identities = NULL;
+        return tls_fail(err, ERR_INTERNAL, "making a TLS context");
+    }
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets only: nothing is kept here */
+    SSL_CTX_set_timeout(context, TICKET_SECONDS);
+    if (SSL_CTX_set_num_tickets(context, 1) != 1 || !separate_sessions(context, config))
+        return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
+    if (load(server->identities, config, err) < 0 || use_defaults(context, server->identities, err) < 0 ||
+        tls_tickets_install(context, config->ticket_keys, err) < 0 ||
+        set_client_auth(server, config, err) < 0 || set_alpn(server, config->policy.alpn, err) < 0)
+        return -1;
+    if (server->identities->count > 1)
+        SSL_CTX_set_cert_cb(context, on_certificate, server->identities);
+    return 0;
+}
+
+struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err)
+{
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    struct tls_server *server = calloc(1, sizeof *server);
+    struct identities *identities = calloc(1, sizeof *identities);
+
+    if (server == NULL || identities == NULL || !CRYPTO_THREAD_run_once(&once, make_index)) {
+        free(server);
+        free(identities);
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
+        return NULL;
+    }
+    server->identities = identities;
+    if (configure(server, config, err) == 0)
+        return server;
+    if (server->context == NULL)
+        free(identities);
+    tls_server_free(server);
+    return NULL;
+}
+
+void tls_server_inherit(struct tls_server *server, struct tls_server *previous)
+{
+    tls_tickets_inherit(server->context, previous->context);
+}
+
+struct stream *tls_server_stream(struct tls_server *server, struct stream *lower, struct err *err)
+{
+    SSL *ssl = SSL_new(server->context);
+    if (ssl == NULL) {
+        tls_fail(err, ERR_INTERNAL, "making a TLS connection");
+        stream_free(lower);
+        return NULL;
+    }
+    SSL_set_accept_state(ssl);
+    return stream_tls_new(lower, ssl, NULL, err);
+}
+
+void tls_server_free(struct tls_server *server)
+{
+    if (server == NULL)
+        return;
+    SSL_CTX_free(server->context); /* and with the last stream, what it holds */
+    free(server);
+}
+
+bool tls_server_identity(const struct tls_server *server, size_t index, struct tls_identity_facts *facts)
+{
+    struct tls_pin pin;
+    if (index >= server->identities->count)
+        return false;
+    X509 *certificate = server->identities->list[index].certificate;
+    *facts = (struct tls_identity_facts){.not_after = tls_seconds(X509_get0_notAfter(certificate))};
+    tls_certificate_names(certificate, facts->names, sizeof facts->names);
+    if (tls_certificate_pin(certificate, &pin) == 0)
+        tls_pin_format(&pin, facts->pin);
+    return true;
+}
