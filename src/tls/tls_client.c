@@ -105,7 +105,8 @@ static int configure(struct tls_client *client, const struct tls_client_config *
     client->context = tls_context_new(TLS_client_method(), &config->policy, err);
     if (client->context == NULL)
         return -1;
-    SSL_CTX_set_app_data(client->context, client);
+    if (SSL_CTX_set_app_data(client->context, client) != 1)
+        return tls_fail(err, ERR_INTERNAL, "making a TLS context");
     SSL_CTX_set_verify(client->context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(client->context, tls_verify, &client->trust);
     SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
