@@ -84,8 +84,8 @@ const struct option_row option_rows[] = {
            BUILT),
     OPTION(TLS, TEXT, "ticket-keys", "FILE", L, "server: keys of session tickets", KEPT(ticket_keys), BUILT),
 
-    OPTION(SERVER, INTEGER, "workers", "N", L | B, "threads that serve; one so far", RANGE("1", "1024"),
-           .only = "1", .only_why = "one worker serves", KEPT(workers), BUILT),
+    OPTION(SERVER, INTEGER, "workers", "N", L | B, "threads that serve (its processors)", RANGE("1", "256"),
+           KEPT(workers), BUILT),
     OPTION(SERVER, INTEGER, "max-connections", "N", L, "at a time (from the descriptor limit)",
            RANGE("1", "10000000"), KEPT(max_connections), BUILT),
     OPTION(SERVER, INTEGER, "max-per-address", "N", L, "connections of one address", RANGE("1", "10000000")),

@@ -26,7 +26,7 @@ enum options_mode {
 enum options_framing { FRAMING_AUTO, FRAMING_LINE, FRAMING_BARE };
 enum options_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
-enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16 };
+enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16, OPTIONS_WORKERS_MAX = 256 };
 
 enum options_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_REQUEST };
 enum options_tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };

@@ -72,6 +72,11 @@ void tls_client_free(struct tls_client *client);
 /* Returns: the context, or NULL, and then nothing has changed. Errors: as tls_client_new. */
 struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err);
 
+/* The same identities, policy and ticket keys again, sharing nothing: OpenSSL's contexts contend among
+ * threads. config is what the original was made of, its files are not read again. Errors: internal. */
+struct tls_server *tls_server_copy(const struct tls_server *server, const struct tls_server_config *config,
+                                   struct err *err);
+
 /* Takes over the ticket keys of the server that this one replaces, unless they come from a file. */
 void tls_server_inherit(struct tls_server *server, struct tls_server *previous);
 

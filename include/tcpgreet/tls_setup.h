@@ -9,6 +9,9 @@
 /* Returns: the context; NULL with err. Errors: usage: built without TLS, or a file that an option names is
  * not there; those of tls_client_new and tls_server_new. Borrows: options, as long as the context lives. */
 struct tls_client *tls_setup_client(const struct options *options, struct err *err);
-struct tls_server *tls_setup_server(const struct options *options, struct err *err);
+
+/* One context for each of n workers, with the same identities and ticket keys.
+ * Returns: 0 with all of them, -1 with none. Shape: n <= OPTIONS_WORKERS_MAX. */
+int tls_setup_servers(const struct options *options, struct tls_server **servers, size_t n, struct err *err);
 
 #endif

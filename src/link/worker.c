@@ -161,10 +161,12 @@ static void on_done(void *context, const struct conn_result *result)
     struct worker *worker = guest->worker;
 
     tell_closed(guest, result);
-    if (guest->refused)
+    if (guest->refused) {
         worker->refusal_count--;
-    else
+    } else {
+        atomic_fetch_sub_explicit(worker->config.guests, 1, memory_order_relaxed);
         count_end(&worker->counters, result);
+    }
     if (guest->previous != NULL)
         guest->previous->next = guest->next;
     else
@@ -194,7 +196,8 @@ static void turn_away_silently(int fd)
 static void receive_guest(struct worker *worker, int fd, const struct endpoint *peer)
 {
     static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
-    bool refused = worker->guest_count - worker->refusal_count >= worker->config.max_connections;
+    bool refused =
+        atomic_load_explicit(worker->config.guests, memory_order_relaxed) >= worker->config.max_connections;
     struct err err = {0};
 
     if (refused) {
@@ -239,6 +242,7 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
         worker->refusal_count++;
         return;
     }
+    atomic_fetch_add_explicit(worker->config.guests, 1, memory_order_relaxed);
     count(&worker->counters.connections, 1);
     count(&worker->counters.open, 1);
     if (log_enabled(LOG_DEBUG) || trace_sink != NULL)

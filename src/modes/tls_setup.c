@@ -61,7 +61,7 @@ struct tls_client *tls_setup_client(const struct options *options, struct err *e
     return tls_client_new(&config, err);
 }
 
-struct tls_server *tls_setup_server(const struct options *options, struct err *err)
+int tls_setup_servers(const struct options *options, struct tls_server **servers, size_t n, struct err *err)
 {
     struct tls_files identities[OPTIONS_LIST_MAX];
     struct tls_server_config config = {.policy = policy_of(options),
@@ -71,11 +71,19 @@ struct tls_server *tls_setup_server(const struct options *options, struct err *e
                                        .ticket_keys = options->ticket_keys};
 
     if (tls_available(err) < 0 || check_files(options, err) < 0)
-        return NULL;
+        return -1;
     for (size_t i = 0; i < options->certs.count; i++)
         identities[i] = files_of(options, i);
     if (options->client_ca != NULL)
         config.client_auth =
             options->client_auth == CLIENT_AUTH_REQUEST ? TLS_CLIENT_AUTH_REQUEST : TLS_CLIENT_AUTH_REQUIRE;
-    return tls_server_new(&config, err);
+    for (size_t i = 0; i < n; i++) {
+        servers[i] = i == 0 ? tls_server_new(&config, err) : tls_server_copy(servers[0], &config, err);
+        if (servers[i] == NULL) {
+            while (i > 0)
+                tls_server_free(servers[--i]);
+            return -1;
+        }
+    }
+    return 0;
 }

@@ -241,6 +241,9 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
 {
     struct stream_tls *tls = of(stream);
     if (tls->progress == NEW) {
+        enum stream_result lower = stream_handshake(tls->lower, err);
+        if (lower != STREAM_OK)
+            return lower;
         tls->begin_ns = trace_begin();
         tls->progress = SHAKING;
     }
@@ -311,7 +314,9 @@ static void waiting(const struct stream *stream, struct err *err)
     const struct stream_tls *tls = (const struct stream_tls *)stream;
     const char *whose = tls->whose != NULL ? tls->whose : "the client";
 
-    if (tls->first_count > 0 && !speaks_tls(tls))
+    if (tls->progress == NEW)
+        stream_waiting(tls->lower, err);
+    else if (tls->first_count > 0 && !speaks_tls(tls))
         fail_plaintext(tls, err);
     else if (tls->first_count == 0)
         err_set(err, ERR_TLS_SILENT_PEER, 0, "%s says nothing in answer to the TLS handshake%s", whose,

@@ -47,6 +47,13 @@ struct tls_server *tls_server_new(const struct tls_server_config *config, struct
     return NULL;
 }
 
+struct tls_server *tls_server_copy(const struct tls_server *server, const struct tls_server_config *config,
+                                   struct err *err)
+{
+    (void)server;
+    return tls_server_new(config, err);
+}
+
 void tls_server_inherit(struct tls_server *server, struct tls_server *previous)
 {
     (void)server;

@@ -147,6 +147,23 @@ failed:
     return -1;
 }
 
+static X509 *duplicate(const X509 *certificate)
+{
+    return X509_dup((X509 *)(uintptr_t)certificate); /* const only since OpenSSL 3.0's later headers */
+}
+
+int tls_identity_copy(struct tls_identity *identity, const struct tls_identity *from, struct err *err)
+{
+    *identity = (struct tls_identity){.certificate = X509_dup(from->certificate),
+                                      .key = EVP_PKEY_dup(from->key),
+                                      .chain = sk_X509_deep_copy(from->chain, duplicate, X509_free)};
+    if (identity->certificate != NULL && identity->key != NULL &&
+        (identity->chain != NULL || from->chain == NULL))
+        return 0;
+    tls_identity_fini(identity);
+    return tls_fail(err, ERR_INTERNAL, "copying a certificate");
+}
+
 static int add_extension(X509 *certificate, int nid, const char *value)
 {
     X509V3_CTX context;
