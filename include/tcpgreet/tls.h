@@ -66,6 +66,9 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
 struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
                                  struct err *err);
 
+/* The next stream makes a full handshake: the newest ticket is thrown away. */
+void tls_client_forget(struct tls_client *client);
+
 /* Shape: NULL is allowed. */
 void tls_client_free(struct tls_client *client);
 

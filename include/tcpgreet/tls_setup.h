@@ -10,6 +10,16 @@
  * not there; those of tls_client_new and tls_server_new. Borrows: options, as long as the context lives. */
 struct tls_client *tls_setup_client(const struct options *options, struct err *err);
 
+/* What tls_client_new takes, with storage for what it points to: stays where it is while it is used. */
+struct tls_setup_client_config {
+    struct tls_client_config config;
+    struct tls_pin pins[OPTIONS_LIST_MAX];
+};
+
+/* Errors: usage. */
+int tls_setup_client_config(const struct options *options, struct tls_setup_client_config *setup,
+                            struct err *err);
+
 /* One context for each of n workers, with the same identities and ticket keys.
  * Returns: 0 with all of them, -1 with none. Shape: n <= OPTIONS_WORKERS_MAX. */
 int tls_setup_servers(const struct options *options, struct tls_server **servers, size_t n, struct err *err);

@@ -71,9 +71,11 @@ int histogram_put(struct histogram *histogram, size_t bucket, uint64_t n)
 
 int64_t histogram_quantile_ns(const struct histogram *histogram, double share)
 {
-    uint64_t rank = (uint64_t)(share * (double)histogram->total + 0.5);
+    double exact = share * (double)histogram->total * (1 - 1e-12); /* 0.07 * 100 is no more than 7 */
+    uint64_t rank = (uint64_t)exact;
     uint64_t seen = 0;
 
+    rank += (double)rank < exact;
     rank = rank < 1 ? 1 : rank;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->counts[i];

@@ -95,11 +95,10 @@ static void on_noticed(void *context)
 static void on_up(void *context)
 {
     struct guest *guest = context;
-    struct stream_tls_facts facts;
-    if (!stream_tls_facts(guest->conn.stream, &facts))
+    if (guest->worker->tls == NULL)
         return;
     count(&guest->worker->counters.handshakes, 1);
-    count(&guest->worker->counters.resumed, facts.resumed);
+    count(&guest->worker->counters.resumed, stream_tls_resumed(guest->conn.stream));
 }
 
 /* A peer that went away without saying anything: a scanner, a balancer's check. */

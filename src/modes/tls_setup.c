@@ -42,23 +42,28 @@ static struct tls_files files_of(const struct options *options, size_t i)
                               .key = i < options->keys.count ? options->keys.values[i] : NULL};
 }
 
+int tls_setup_client_config(const struct options *options, struct tls_setup_client_config *setup,
+                            struct err *err)
+{
+    setup->config = (struct tls_client_config){.policy = policy_of(options),
+                                               .ca = options->ca,
+                                               .servername = options->servername,
+                                               .pins = setup->pins,
+                                               .pin_count = options->pins.count};
+    if (tls_available(err) < 0 || check_files(options, err) < 0)
+        return -1;
+    for (size_t i = 0; i < options->pins.count; i++)
+        if (tls_pin_parse(options->pins.values[i], &setup->pins[i], err) < 0)
+            return -1;
+    if (options->certs.count > 0)
+        setup->config.identity = files_of(options, 0);
+    return 0;
+}
+
 struct tls_client *tls_setup_client(const struct options *options, struct err *err)
 {
-    struct tls_pin pins[OPTIONS_LIST_MAX];
-    struct tls_client_config config = {.policy = policy_of(options),
-                                       .ca = options->ca,
-                                       .servername = options->servername,
-                                       .pins = pins,
-                                       .pin_count = options->pins.count};
-
-    if (tls_available(err) < 0 || check_files(options, err) < 0)
-        return NULL;
-    for (size_t i = 0; i < options->pins.count; i++)
-        if (tls_pin_parse(options->pins.values[i], &pins[i], err) < 0)
-            return NULL;
-    if (options->certs.count > 0)
-        config.identity = files_of(options, 0);
-    return tls_client_new(&config, err);
+    struct tls_setup_client_config setup;
+    return tls_setup_client_config(options, &setup, err) == 0 ? tls_client_new(&setup.config, err) : NULL;
 }
 
 int tls_setup_servers(const struct options *options, struct tls_server **servers, size_t n, struct err *err)

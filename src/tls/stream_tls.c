@@ -424,3 +424,9 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
         put_certificate(certificate, facts);
     return true;
 }
+
+bool stream_tls_resumed(const struct stream *stream)
+{
+    const struct stream_tls *tls = (const struct stream_tls *)stream;
+    return stream->ops == &tls_ops && tls->progress >= UP && SSL_session_reused(tls->ssl) == 1;
+}

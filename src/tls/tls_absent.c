@@ -18,6 +18,17 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
     return false;
 }
 
+bool stream_tls_resumed(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+void tls_client_forget(struct tls_client *client)
+{
+    (void)client;
+}
+
 struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
 {
     (void)config;

@@ -131,6 +131,12 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
     return NULL;
 }
 
+void tls_client_forget(struct tls_client *client)
+{
+    SSL_SESSION_free(client->session);
+    client->session = NULL;
+}
+
 void tls_client_free(struct tls_client *client)
 {
     if (client == NULL)
