@@ -92,14 +92,14 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 """
 
 WIDTH, NAME_WIDTH, BAR_WIDTH, ROW, BAR, TOP = 760, 130, 440, 22, 14, 56
-CUT = 5  # a bar above so many times the floor's is cut
+CUT = 5  # a bar above so many times the greater of the floor's and tcpgreet's is cut
 
 
 def bars(rows, unit, y):
     """Returns the rows of one work as SVG, and where they end. The widest bar that is not cut fills the width."""
     costs = {name: max(row["cost"], 0) for name, row in rows.items()}
-    least = costs.get("bare") or min(costs.values()) or 1
-    scale = min(max(costs.values()), CUT * least) or 1
+    measure = max(costs.get("bare", 0), costs.get("tcpgreet", 0)) or max(costs.values())
+    scale = min(max(costs.values()), CUT * measure) or 1
     parts = []
     for name, row in rows.items():
         width = BAR_WIDTH * min(costs[name] / scale, 1)

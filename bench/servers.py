@@ -11,7 +11,7 @@ import sys
 import time
 
 RIVALS = pathlib.Path(__file__).resolve().parent / "rivals"
-START_LIMIT_S = 10
+START_LIMIT_S = STOP_LIMIT_S = 10
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -85,7 +85,8 @@ def tutorial(_place, port, _tls):
 
 
 def socat(_place, port, _tls):
-    return [["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,nodelay,fork,backlog=4096", f"EXEC:{RIVALS}/greet.sh"]]
+    listen = f"TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,nodelay,fork,backlog=4096"
+    return [["socat", listen, f"EXEC:{RIVALS}/greet.sh"]]
 
 
 def nginx(place, port, _tls):
@@ -188,12 +189,10 @@ class Running:
             commands = server.commands(place, self.port, tls)
             with open(self.log, "wb") as log:
                 for command in reversed(commands):
-                    bounded = ["timeout", "--signal=KILL", str(place.limit_s), "taskset", "-c", str(place.core), *command]
-                    self.processes.append(
-                        subprocess.Popen(
-                            bounded, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-                        )
-                    )
+                    bounded = ["timeout", "--signal=KILL", str(place.limit_s)]
+                    bounded += ["taskset", "-c", str(place.core), *command]
+                    streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+                    self.processes.append(subprocess.Popen(bounded, **streams, start_new_session=True))
             self.await_listening()
         except BaseException:
             self.stop()
@@ -246,11 +245,16 @@ class Running:
         return sum(int(fields[21]) * PAGE_BYTES for _, fields in self.stats())
 
     def stop(self):
-        for pid, _ in list(self.stats()):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """Again until none is left: a parent may replace a child before it is killed itself."""
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while living := [pid for pid, fields in self.stats() if fields[0] not in "ZX"]:
+            for pid in living:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            if time.monotonic() > deadline:
+                raise Failure(f"does not end: {living}")
+            time.sleep(0.01)
         for process in self.processes:
-            process.kill()
             process.wait()

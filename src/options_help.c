@@ -68,8 +68,8 @@ void options_help(FILE *out)
     }
     fputs("\nA default stands in brackets. A TIME has its unit: 500ms, 1.5s, 5m, 1h.\n"
           "Options may stand anywhere; what follows -- is taken as it is.\n"
-          "\nExit codes: 0 all is well, 1 internal, 2 usage, 3 resolve, 4 connect,\n"
-          "7 dialogue, 8 system, 130 interrupted.\n"
+          "\nExit codes: 0 all is well, 1 internal, 2 usage, 3 resolve, 4 connect, 5 TLS,\n"
+          "6 certificate, 7 dialogue, 8 system, 130 interrupted.\n"
           "Read on: man tcpgreet, docs/exit-codes.md\n",
           out);
 }

@@ -15,7 +15,7 @@ struct log_config {
 
 /* Starts the thread that writes. Lines before log_open and after log_close are lost silently.
  * The descriptor's flags are left as they are: it may be shared with a shell.
- * Returns: 0, or -1 with errno. */
+ * Returns: 0, or -1 with errno; EBUSY while a write that an earlier log_close gave up is still under way. */
 int log_open(const struct log_config *config);
 
 /* Queues one line. The text must hold no unescaped bytes of a peer (escape.h).

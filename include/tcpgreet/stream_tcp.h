@@ -23,8 +23,8 @@ void stream_tcp_close(int fd);
 
 /* Begins to connect, with TCP_NODELAY: what is said in one write must not wait for an ACK.
  * Shape: from NULL or an address of the same family to connect from.
- * Returns: a descriptor that becomes writable when the outcome is known, or -1. Errors: connect-…, system-….
- */
+ * Returns: a descriptor that becomes writable when the outcome is known, or -1. Errors: connect-…, system-…:
+ * the text begins with the endpoint. */
 int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, struct err *err);
 
 /* Asks for that outcome. begin_ns is for the trace.

@@ -291,7 +291,8 @@ static void shake_hands(struct conn *conn, unsigned *interest)
     if (result == STREAM_OK) {
         if (conn->events->up != NULL)
             conn->events->up(conn->context);
-        begin_talking(conn, interest);
+        if (conn->phase == HANDSHAKING) /* it may have aborted */
+            begin_talking(conn, interest);
     } else if (!waits(result, interest)) {
         fail(conn, &err);
     }

@@ -239,7 +239,7 @@ const char *explain_format(const struct trace_event *event, uint64_t start_ns, u
 /* The reason, in lines that fit a terminal. */
 static void tell_why(const char *why)
 {
-    enum { WIDTH = 66 };
+    enum { WIDTH = 65 }; /* with the indent, 80 columns */
     char line[WIDTH + 32];
 
     while (*why != '\0') {

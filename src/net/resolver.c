@@ -55,7 +55,7 @@ static int is_ascii(const char *text)
 /* The name as the DNS knows it: A-labels. Without libidn2, what libuv makes of it is used. */
 static int to_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err *err)
 {
-    strcpy(out, host);
+    snprintf(out, TARGET_HOST_BYTES, "%s", host);
 #ifdef TCPGREET_HAVE_IDN2
     if (is_ascii(host))
         return 0;
@@ -69,7 +69,7 @@ static int to_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err
         idn2_free(ascii);
         return -1;
     }
-    strcpy(out, ascii);
+    snprintf(out, TARGET_HOST_BYTES, "%s", ascii);
     idn2_free(ascii);
 #else
     (void)is_ascii;
@@ -235,7 +235,7 @@ static int start_questions(struct resolver *resolver, uv_loop_t *loop, const str
 
     if (to_a_labels(query->target->host, resolver->host, err) < 0)
         return -1;
-    strcpy(resolver->service, query->target->service);
+    snprintf(resolver->service, sizeof resolver->service, "%s", query->target->service);
     for (size_t i = 0; i < 2; i++) {
         resolver->questions[i].family = families[i];
         if (wanted[i] && ask(resolver, loop, &resolver->questions[i], query->target, err) < 0)
@@ -262,7 +262,7 @@ struct resolver *resolver_start(uv_loop_t *loop, const struct resolver_query *qu
                          : start_questions(resolver, loop, query, err);
     if (result < 0) {
         resolver_cancel(resolver);
-        return NULL;
+        return NULL; /* NOLINT(clang-analyzer-unix.Malloc): the last reference frees it */
     }
     return resolver;
 }

@@ -218,7 +218,7 @@ static int bind_source(int fd, const struct endpoint *from, struct err *err)
           .result = result, .native = result < 0 ? errno : 0);
     if (result == 0)
         return 0;
-    return err_set(err, err_reason_of_system(errno), errno, "cannot connect from %s: %s%s",
+    return err_set(err, err_reason_of_system(errno), errno, "cannot use source %s: %s%s",
                    endpoint_format(from, text), strerror(errno),
                    errno == EADDRNOTAVAIL ? " (--source takes an address of this machine)" : "");
 }
@@ -229,14 +229,16 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, s
     char text[ENDPOINT_TEXT_BYTES];
     int fd = stream_tcp_socket(endpoint_family(to), err);
     if (fd < 0)
-        return -1;
+        return err_context(err, "%s", endpoint_format(to, text));
 
     uint64_t begin = trace_begin();
     int result = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     trace(.step = TRACE_NODELAY, .fd = fd, .begin_ns = begin, .result = result,
           .native = result < 0 ? errno : 0);
-    if (from != NULL && bind_source(fd, from, err) < 0)
+    if (from != NULL && bind_source(fd, from, err) < 0) {
+        err_context(err, "%s", endpoint_format(to, text));
         goto failed;
+    }
 
     begin = trace_begin();
     do

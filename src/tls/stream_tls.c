@@ -8,7 +8,7 @@
 #include "tcpgreet/trace.h"
 #include "tls_private.h"
 
-enum progress { NEW, SHAKING, UP, CLOSE_SENT, DOWN };
+enum progress { NEW, SHAKING, REFUSED, UP, CLOSE_SENT, DOWN };
 
 /* Invariant: err is set only inside an operation. */
 struct stream_tls {
@@ -19,10 +19,12 @@ struct stream_tls {
     char *whose;     /* the host, for sentences; NULL on the server's side */
     uint64_t begin_ns;
     struct tls_verdict verdict;
-    bool lower_ended; /* the peer has sent its FIN */
+    bool lower_ended;   /* the peer has sent its FIN */
+    bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
     uint8_t progress;
     uint8_t first_count;
     uint8_t flood;
+    uint16_t pending; /* bytes of a write that waits */
     unsigned char first[STREAM_TLS_FIRST_BYTES]; /* what the peer said first */
 };
 
@@ -33,6 +35,7 @@ static struct stream_tls *of(struct stream *stream)
 
 /* The BIO below OpenSSL speaks the stream's five words. */
 
+/* Returns: as BIO_read and BIO_write: 1, 0 at the end, else -1: SSL_shutdown takes a 0 for success. */
 static int bio_result(BIO *bio, struct stream_tls *tls, enum stream_result result)
 {
     BIO_clear_retry_flags(bio);
@@ -41,7 +44,7 @@ static int bio_result(BIO *bio, struct stream_tls *tls, enum stream_result resul
         BIO_set_retry_read(bio);
     else if (result == STREAM_WANT_WRITE)
         BIO_set_retry_write(bio);
-    return result == STREAM_OK;
+    return result == STREAM_OK ? 1 : result == STREAM_EOF ? 0 : -1;
 }
 
 static void keep_first(struct stream_tls *tls, const char *data, size_t count)
@@ -69,8 +72,12 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
 static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
 {
     struct stream_tls *tls = BIO_get_data(bio);
+    struct err ignored;
+    bool is_last_alert = ERR_peek_error() != 0; /* what it is about counts, not whether it can be sent */
     *count = 0;
-    return bio_result(bio, tls, stream_write(tls->lower, data, length, count, tls->err));
+    err_clear(&ignored);
+    return bio_result(bio, tls,
+                      stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err));
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
@@ -118,11 +125,13 @@ static void on_message(int sent, int version, int content_type, const void *byte
 {
     struct stream_tls *tls = context;
     (void)version;
-    (void)ssl;
     if (!sent && tls->progress >= UP &&
         (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
         tls->flood <= STREAM_TLS_FLOOD_MAX)
         tls->flood++;
+    if (!sent && content_type == SSL3_RT_HANDSHAKE && length > 0 &&
+        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE_REQUEST && SSL_get_certificate(ssl) == NULL)
+        tls->asked_in_vain = true;
     if (trace_sink != NULL)
         tls_trace_message(stream_fd(tls->lower), sent, content_type, bytes, length);
 }
@@ -173,6 +182,12 @@ static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
         return err_set(err, tls->whose != NULL ? ERR_TLS_CLIENT_CERTIFICATE : ERR_TLS_ALERT, alert,
                        "the peer refused our certificate: %s", name);
     default:
+        if (tls->asked_in_vain) /* TLS 1.2 has no alert of its own for that */
+            return err_set(
+                err, ERR_TLS_CLIENT_CERTIFICATE, alert,
+                "the server asked for a client certificate and ended with the TLS alert \"%s\": give "
+                "--cert and --key",
+                name);
         return err_set(err, ERR_TLS_ALERT, alert, "the peer ended with the TLS alert \"%s\"", name);
     }
 }
@@ -196,7 +211,7 @@ static enum stream_result fail(struct stream_tls *tls, const char *doing, struct
     int reason = ERR_GET_REASON(code);
     bool shaking = tls->progress <= SHAKING;
 
-    tls->progress = DOWN;
+    tls->progress = shaking ? REFUSED : DOWN;
     bool cut = tls->lower_ended || err->reason == ERR_DIALOGUE_RESET;
     if (cut && shaking) {
         fail_cut(tls, err);
@@ -225,13 +240,16 @@ static enum stream_result result_of(struct stream_tls *tls, int returned, const 
 {
     switch (SSL_get_error(tls->ssl, returned)) {
     case SSL_ERROR_NONE:
+        err_clear(err); /* a ticket that could not be sent to a client that has left */
         return STREAM_OK;
     case SSL_ERROR_WANT_READ:
         return STREAM_WANT_READ;
     case SSL_ERROR_WANT_WRITE:
         return STREAM_WANT_WRITE;
     case SSL_ERROR_ZERO_RETURN:
-        return STREAM_EOF;
+        if (err->reason == ERR_OK)
+            return STREAM_EOF;
+        return fail(tls, doing, err); /* the peer has ended its side, and now this one fails */
     default:
         return fail(tls, doing, err);
     }
@@ -274,6 +292,7 @@ static enum stream_result read_tls(struct stream *stream, void *data, size_t roo
     int returned = SSL_read_ex(tls->ssl, data, room, count);
     if (returned == 1) {
         tls->flood = 0;
+        tls->asked_in_vain = false;
         return STREAM_OK;
     }
     return result_of(tls, returned, "reading", err);
@@ -283,9 +302,15 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
                                     struct err *err)
 {
     struct stream_tls *tls = of(stream);
+    /* A record at a time, and the same one again: of several, OpenSSL would tell when all are written. */
+    size_t offered = length < SSL3_RT_MAX_PLAIN_LENGTH ? length : SSL3_RT_MAX_PLAIN_LENGTH;
+    if (tls->pending > 0 && tls->pending < offered)
+        offered = tls->pending;
+
     begin(tls, err);
-    int returned = SSL_write_ex(tls->ssl, data, length, count);
+    int returned = SSL_write_ex(tls->ssl, data, offered, count);
     enum stream_result result = returned == 1 ? STREAM_OK : result_of(tls, returned, "writing", err);
+    tls->pending = result == STREAM_WANT_READ || result == STREAM_WANT_WRITE ? (uint16_t)offered : 0;
     if (result == STREAM_EOF) {
         err_set(err, ERR_DIALOGUE_RESET, 0, "the peer has closed its side and takes nothing more");
         return STREAM_FAILED;
@@ -296,7 +321,7 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
 static enum stream_result shutdown_tls(struct stream *stream, struct err *err)
 {
     struct stream_tls *tls = of(stream);
-    if (tls->progress < CLOSE_SENT && tls->progress == UP) {
+    if (tls->progress == UP) {
         begin(tls, err);
         int returned = SSL_shutdown(tls->ssl);
         if (returned < 0) {

@@ -1,10 +1,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #ifdef TCPGREET_HAVE_IDN2
 #include <idn2.h>
@@ -51,7 +53,10 @@ static int open_key_log(struct tls_client *client, struct err *err)
     const char *path = secure_getenv("SSLKEYLOGFILE");
     if (path == NULL || path[0] == '\0')
         return 0;
-    client->key_log = fopen(path, "ae");
+    /* Who can read this file can read what was said. */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (fd >= 0 && (client->key_log = fdopen(fd, "a")) == NULL)
+        close(fd);
     if (client->key_log == NULL)
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write to SSLKEYLOGFILE %s: %s", path,
                        strerror(errno));
@@ -144,7 +149,7 @@ void tls_client_free(struct tls_client *client)
     SSL_SESSION_free(client->session);
     SSL_CTX_free(client->context);
     if (client->key_log != NULL)
-        fclose(client->key_log);
+        (void)fclose(client->key_log); /* each line went out as it came */
     free(client);
 }
 

@@ -12,6 +12,11 @@
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384"
 #define HYBRID_GROUPS "X25519MLKEM768:" GROUPS
+#define SIGNATURES                                                                                           \
+    "ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed448:"                    \
+    "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"                                           \
+    "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                                              \
+    "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512"
 
 enum { CERTIFICATES_BYTES = 64 * 1024, SECURITY_LEVEL = 2 /* 112 bits: RSA from 2048, no SHA-1 */ };
 
@@ -62,7 +67,8 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
     SSL_CTX_set_max_cert_list(context, CERTIFICATES_BYTES);
     if (SSL_CTX_set_min_proto_version(context, policy->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_ciphersuites(context, SUITES_13) == 1 &&
-        SSL_CTX_set_cipher_list(context, SUITES_12) == 1 && set_groups(context))
+        SSL_CTX_set_cipher_list(context, SUITES_12) == 1 &&
+        SSL_CTX_set1_sigalgs_list(context, SIGNATURES) == 1 && set_groups(context))
         return context;
     tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     SSL_CTX_free(context);

@@ -31,10 +31,10 @@ static int from_file(const char *path, char *buffer, int room, struct err *err)
         err_set(err, ERR_SYSTEM_FILE, errno, "cannot read the pass phrase in %s: %s", path,
                 file == NULL ? strerror(errno) : "it is empty");
         if (file != NULL)
-            fclose(file);
+            (void)fclose(file);
         return -1;
     }
-    fclose(file);
+    (void)fclose(file);
     buffer[strcspn(buffer, "\r\n")] = '\0';
     return (int)strlen(buffer);
 }

@@ -38,7 +38,7 @@ struct tls_trust {
 };
 
 /* For SSL_CTX_set_cert_verify_callback; argument: struct tls_trust. Leaves its verdict with the stream. */
-int tls_verify(X509_STORE_CTX *store, void *trust);
+int tls_verify(X509_STORE_CTX *store, void *argument);
 
 /* Turns a verdict into reason and sentence. whose: the host, or NULL on the server's side. */
 int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struct err *err);

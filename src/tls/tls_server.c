@@ -125,16 +125,42 @@ static int use_defaults(SSL_CTX *context, const struct identities *identities, s
     return 0;
 }
 
-/* A stranger's tickets must not get around a policy: sessions count only where it is the same. */
-static int separate_sessions(SSL_CTX *context, const struct tls_server_config *config)
+/* What a client must prove, as bytes: the CAs of a file, or the folder with its last change. */
+static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_server_config *config)
+{
+    STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
+    unsigned char print[EVP_MAX_MD_SIZE];
+    unsigned length;
+    struct stat status;
+
+    if (EVP_DigestUpdate(sum, &config->client_auth, sizeof config->client_auth) != 1)
+        return -1;
+    for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
+        const X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
+        if (certificate != NULL && (X509_digest(certificate, EVP_sha256(), print, &length) != 1 ||
+                                    EVP_DigestUpdate(sum, print, length) != 1))
+            return -1;
+    }
+    if (config->client_auth == TLS_CLIENT_AUTH_NONE || stat(config->client_ca, &status) < 0 ||
+        !S_ISDIR(status.st_mode))
+        return 0;
+    return EVP_DigestUpdate(sum, config->client_ca, strlen(config->client_ca)) == 1 &&
+                   EVP_DigestUpdate(sum, &status.st_mtime, sizeof status.st_mtime) == 1
+               ? 0
+               : -1;
+}
+
+/* Tickets must not get around a policy: sessions count only where it is the same, so a CA that is taken away
+ * takes the sessions of its clients along. */
+static int separate_sessions(SSL_CTX *context, const struct tls_server_config *config, struct err *err)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
-    char text[1200];
-    unsigned length;
-    snprintf(text, sizeof text, "tcpgreet %d %s", (int)config->client_auth,
-             config->client_ca != NULL ? config->client_ca : "");
-    return EVP_Digest(text, strlen(text), digest, &length, EVP_sha256(), NULL) == 1 &&
-           SSL_CTX_set_session_id_context(context, digest, SSL_MAX_SID_CTX_LENGTH) == 1;
+    EVP_MD_CTX *sum = EVP_MD_CTX_new();
+    int done = sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
+               digest_trust(sum, context, config) == 0 && EVP_DigestFinal_ex(sum, digest, NULL) == 1 &&
+               SSL_CTX_set_session_id_context(context, digest, SSL_MAX_SID_CTX_LENGTH) == 1;
+    EVP_MD_CTX_free(sum);
+    return done ? 0 : tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
 }
 
 static int set_client_auth(struct tls_server *server, const struct tls_server_config *config, struct err *err)
@@ -205,13 +231,14 @@ static int configure(struct tls_server *server, const struct tls_server_config *
     }
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets only: nothing is kept here */
     SSL_CTX_set_timeout(context, TICKET_SECONDS);
-    if (SSL_CTX_set_num_tickets(context, 1) != 1 || !separate_sessions(context, config))
+    if (SSL_CTX_set_num_tickets(context, 1) != 1)
         return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     int loaded = from != NULL ? copy(server->identities, from->identities, err)
                               : load(server->identities, config, err);
     if (loaded < 0 || use_defaults(context, server->identities, err) < 0 ||
         tls_tickets_install(context, from != NULL ? NULL : config->ticket_keys, err) < 0 ||
-        set_client_auth(server, config, err) < 0 || set_alpn(server, config->policy.alpn, err) < 0)
+        set_client_auth(server, config, err) < 0 || separate_sessions(context, config, err) < 0 ||
+        set_alpn(server, config->policy.alpn, err) < 0)
         return -1;
     if (from != NULL)
         tls_tickets_copy(context, from->context);

@@ -80,9 +80,8 @@ static int expand(const struct tickets *tickets, const char *label, unsigned cha
     OSSL_PARAM parameters[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 0),
         OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)(uintptr_t)tickets->secret,
-                                          SECRET_BYTES),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)(uintptr_t)label, strlen(label)),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)tickets->secret, SECRET_BYTES),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)label, strlen(label)),
         OSSL_PARAM_construct_end(),
     };
     int derived = context != NULL && EVP_KDF_derive(context, out, length, parameters) == 1;
@@ -123,7 +122,7 @@ static int use_key(const struct tickets *tickets, const struct ticket_key *key, 
                    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
 {
     OSSL_PARAM parameters[] = {
-        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(uintptr_t)key->mac, MAC_BYTES),
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)key->mac, MAC_BYTES),
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
         OSSL_PARAM_construct_end(),
     };
@@ -166,7 +165,7 @@ static int read_file(struct tickets *tickets, const char *path, struct err *err)
     size_t bytes = fread(tickets->keys, 1, sizeof tickets->keys, file);
     bool failed = ferror(file) != 0;
     bool more = fgetc(file) != EOF;
-    fclose(file);
+    (void)fclose(file);
     if (failed || more || bytes == 0 || bytes % FILE_KEY_BYTES != 0)
         return err_set(err, ERR_SYSTEM_FILE, 0,
                        "the ticket keys in %s are not 1 to %d keys of %d bytes (openssl rand -out FILE %d)",

@@ -265,16 +265,18 @@ static int tell_name(const struct tls_verdict *verdict, const char *which, const
                    "%s is for %s, not for %s (--servername says which name to expect)", which, names, whose);
 }
 
-static int tell_untrusted(const struct tls_verdict *verdict, const char *which, struct err *err)
+static int tell_untrusted(const struct tls_verdict *verdict, const char *which, const char *whose,
+                          struct err *err)
 {
     char issuer[200] = "?";
     if (verdict->certificate != NULL)
         tls_name_text(X509_get_issuer_name(verdict->certificate), issuer, sizeof issuer);
-    return err_set(
-        err, ERR_CERT_UNTRUSTED, verdict->code,
-        "%s was issued by \"%s\", which is not trusted here (--ca FILE trusts a CA%s)", which, issuer,
-        verdict->leaf_alone ? "; if that is an intermediate CA, the peer must send its certificate along"
-                            : "");
+    return err_set(err, ERR_CERT_UNTRUSTED, verdict->code,
+                   "%s was issued by \"%s\", which is not trusted here (%s FILE trusts a CA%s)", which,
+                   issuer, whose != NULL ? "--ca" : "--client-ca",
+                   verdict->leaf_alone
+                       ? "; if that is an intermediate CA, the peer must send its certificate along"
+                       : "");
 }
 
 static int tell_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
@@ -300,14 +302,14 @@ int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struc
         return tell_name(verdict, which, whose, err);
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return err_set(err, ERR_CERT_SELF_SIGNED, verdict->code,
-                       "%s is signed by itself, not by a CA (if it is the right one: --ca FILE, or --pin)",
-                       which);
+                       "%s is signed by itself, not by a CA (if it is the right one: %s)", which,
+                       whose != NULL ? "--ca FILE, or --pin" : "--client-ca FILE");
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_CERT_UNTRUSTED:
-        return tell_untrusted(verdict, which, err);
+        return tell_untrusted(verdict, which, whose, err);
     case X509_V_ERR_INVALID_PURPOSE:
         return err_set(err, ERR_CERT_PURPOSE, verdict->code,
                        "%s is not meant for a TLS %s (its extended key usage says for what)", which,
@@ -338,7 +340,7 @@ int tls_pin_parse(const char *text, struct tls_pin *pin, struct err *err)
         text += strlen(prefix);
         length = strspn(text, "0123456789abcdefABCDEF");
     }
-    if (length == 2 * TLS_PIN_BYTES && text[length] == '\0')
+    if (length == (size_t)TLS_PIN_BYTES * 2 && text[length] == '\0')
         binary = OPENSSL_hexstr2buf(text, &bytes);
     if (binary == NULL || bytes != TLS_PIN_BYTES) {
         OPENSSL_free(binary);

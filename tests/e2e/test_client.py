@@ -1,0 +1,588 @@
+"""The client: where its names come from, where its words go, and what it says when something is wrong."""
+
+import contextlib
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import termios
+import time
+import unittest
+
+from harness import (GOODBYE, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server, Terminal,
+                     await_that, can_unshare, connect, hello, listening, main, refusing_port, run, shell, spawn)
+
+HOSTS = "127.0.0.1 localhost here.example\n::1 localhost here.example\n127.0.0.1 four.example\nfd77::6 six.example\n"
+
+
+def scripted(*words, ends=True):
+    """A server that says the next of the words after each line it hears; then, or never, it ends its side."""
+    def serve(peer):
+        for number, word in enumerate(words):
+            heard = b"" if number else b"\n"
+            while not heard.endswith(b"\n"):
+                data = peer.receive()
+                if not data:
+                    return
+                heard += data
+            peer.send(word)
+        if ends:
+            peer.end()
+        with contextlib.suppress(ConnectionError):
+            while peer.receive():
+                pass
+    return Script(serve)
+
+
+class Sources(Case):
+    """Names from arguments, from a pipe, from a file."""
+
+    def test_names_come_from_arguments(self):
+        with Server() as server:
+            result = connect("::1", server.port, "Michael", "Tracy", "Sarah")
+        self.assertDialogue(result, hello(b"Michael"), hello(b"Tracy"), hello(b"Sarah"))
+        self.assertEqual(result.err, b"")
+
+    def test_host_and_port_may_be_one_word(self):
+        with Server() as server:
+            self.assertDialogue(run("--connect", f"[::1]:{server.port}", "Michael"), hello(b"Michael"))
+        with Server(listen=[("127.0.0.1", "0")]) as server:
+            self.assertDialogue(run("--connect", f"127.0.0.1:{server.port}", "Michael"), hello(b"Michael"))
+
+    def test_options_may_stand_before_and_behind_the_names(self):
+        with Server() as server:
+            result = run("--answer-timeout", "5s", "--connect", "::1", str(server.port), "Michael", "--framing", "line",
+                         "Tracy")
+        self.assertDialogue(result, hello(b"Michael"), hello(b"Tracy"))
+
+    def test_what_follows_two_dashes_is_a_name(self):
+        with Server() as server:
+            result = connect("::1", server.port, "--", "--listen", "-4")
+        self.assertDialogue(result, hello(b"--listen"), hello(b"-4"))
+
+    def test_arguments_leave_standard_input_alone(self):
+        with Server() as server:
+            result = connect("::1", server.port, "Michael", stdin=b"Tracy\n")
+        self.assertDialogue(result, hello(b"Michael"))
+
+    def test_names_come_from_a_pipe_with_any_line_ends(self):
+        with Server() as server:
+            result = connect("::1", server.port, stdin=b"Michael\r\nTracy\n\nMi\rchael\n\xff\0\xfe\nSarah")
+        self.assertDialogue(result, hello(b"Michael"), hello(b"Tracy"), QUESTION, hello(b"Mi\rchael"),
+                            hello(b"\xff\0\xfe"), hello(b"Sarah"))
+
+    def test_an_empty_pipe_says_exit_only(self):
+        with Server() as server:
+            for stdin in (b"", None):
+                self.assertDialogue(connect("::1", server.port, stdin=stdin))
+
+    def test_an_empty_argument_is_asked_again(self):
+        with Server() as server:
+            self.assertDialogue(connect("::1", server.port, "", "Michael"), QUESTION, hello(b"Michael"))
+
+    def test_many_names_come_from_a_file(self):
+        names = [b"name %d" % i for i in range(5000)]
+        with Server() as server:
+            result = connect("::1", server.port, stdin=b"".join(n + b"\n" for n in names))
+        self.assertDialogue(result, *map(hello, names))
+
+    def test_a_pipe_is_answered_name_by_name(self):
+        with Server() as server:
+            child = spawn(["--connect", "::1", str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          bufsize=0)
+            seen = b""
+            for name, answer in ((b"", OPENING), (b"Michael\n", hello(b"Michael")), (b"Tracy\n", hello(b"Tracy"))):
+                child.stdin.write(name)
+                wanted = seen + answer
+                while len(seen) < len(wanted):
+                    self.assertTrue(select.select([child.stdout], [], [], LIMIT_S)[0], seen)
+                    data = os.read(child.stdout.fileno(), 65536)
+                    self.assertTrue(data, seen)
+                    seen += data
+                self.assertEqual(seen, wanted)
+            child.stdin.close()
+            self.assertEqual(child.stdout.read(), GOODBYE)
+            self.assertEqual(child.wait(LIMIT_S), 0)
+            child.stdout.close()
+
+    def test_exit_among_the_names_ends_the_dialogue(self):
+        with Server() as server:
+            self.assertDialogue(connect("::1", server.port, "Michael", "exit", "Tracy"), hello(b"Michael"))
+            self.assertDialogue(connect("::1", server.port, stdin=b"Michael\nexit\nTracy\n"), hello(b"Michael"))
+
+    def test_names_of_1024_bytes_are_said_and_longer_ones_refused_before_they_are_sent(self):
+        longest = b"n" * 1024
+        with Server() as server:
+            self.assertDialogue(connect("::1", server.port, longest), hello(longest))
+            self.assertDialogue(connect("::1", server.port, stdin=longest + b"\r\n"), hello(longest))
+            for result in (connect("::1", server.port, longest + b"n"), connect("::1", server.port, "a\nb")):
+                self.assertFails(result, 2, "usage")
+                self.assertEqual(result.out, b"", "nothing is opened for a command line that is wrong")
+
+    def test_a_line_too_long_is_told_and_the_others_are_said(self):
+        with Server() as server:
+            for long in (b"n" * 1025, b"n" * 1026, b"n" * 100_000):
+                for lines in (b"Michael\n" + long + b"\nTracy\n", b"Michael\n" + long + b"\r\nTracy"):
+                    result = connect("::1", server.port, stdin=lines)
+                    self.assertFails(result, 2, "usage")
+                    self.assertIn(b"line 2", result.err)
+                    self.assertEqual(result.out, OPENING + hello(b"Michael") + hello(b"Tracy") + GOODBYE)
+
+    def test_endless_input_without_a_newline_neither_grows_nor_outlasts_a_limit_or_an_interrupt(self):
+        with Server() as server:
+            with open("/dev/zero", "rb") as zero:
+                self.assertFails(connect("::1", server.port, "--timeout", "400ms", stdin=zero), 7, "dialogue-timeout")
+                child = spawn(["--connect", "::1", str(server.port)], stdin=zero, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+                self.assertEqual(os.read(child.stdout.fileno(), len(OPENING)), OPENING)
+                child.send_signal(signal.SIGINT)
+                self.assertEqual(child.wait(LIMIT_S), 130)
+                child.stdout.close()
+
+    def test_a_name_that_ends_with_cr_keeps_it(self):
+        with Server() as server:
+            for name in (b"Michael\r", b"\r", b"\r\r", b"Mi\rchael"):
+                with self.subTest(name=name):
+                    self.assertDialogue(connect("::1", server.port, name), hello(name))
+
+    def test_odd_bytes_come_back_raw_on_a_pipe(self):
+        names = [b"\x1b[31mred", b"\xff\xfe", b"!", b"a!\r", b"Server: Hello x!", "Zoë 李".encode(), b"%s%n",
+                 bytes(b for b in range(1, 256) if b != 10)]
+        with Server() as server:
+            self.assertDialogue(connect("::1", server.port, *names), *map(hello, names))
+
+    def test_closed_standard_input_is_no_crash(self):
+        with Server() as server:
+            result = connect("::1", server.port, "Michael", wrap=shell("<&-"))
+            self.assertDialogue(result, hello(b"Michael"))
+            self.assertIn(connect("::1", server.port, wrap=shell("<&-")).code, (0, 8))
+
+
+class Persons(Case):
+    """A person at a terminal."""
+
+    def test_the_prompt_is_shown_before_anything_is_typed(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.expect(b"Server: Welcome!\r\n").expect(QUESTION)
+            terminal.send(b"Michael\n").expect(b"Server: Hello Michael!\r\n").expect(QUESTION)
+            terminal.send(b"exit\n").expect(b"Server: Good bye!\r\n")
+            self.assertEqual(terminal.wait(), 0)
+
+    def test_ctrl_d_says_exit(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.expect(QUESTION).send(b"Michael\n").expect(QUESTION)
+            terminal.send(b"\x04").expect(b"Server: Good bye!\r\n")
+            self.assertEqual(terminal.wait(), 0)
+
+    def test_ctrl_c_ends_with_130(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.expect(QUESTION).send(b"Mich").send(b"\x03")
+            self.assertEqual(terminal.wait(), 130)
+            self.assertEqual(terminal.attributes(), terminal.before)
+
+    def test_the_terminal_is_left_as_it_was_found(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.expect(QUESTION).send(b"Michael\n").expect(QUESTION)
+            self.assertTrue(terminal.attributes()[3] & termios.ICANON)
+            terminal.send(b"\x04")
+            self.assertEqual(terminal.wait(), 0)
+            self.assertEqual(terminal.attributes(), terminal.before)
+
+    def test_the_terminal_is_left_blocking(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.expect(QUESTION).send(b"\x04")
+            self.assertEqual(terminal.wait(), 0)
+            self.assertTrue(os.get_blocking(terminal._slave))
+
+    def test_a_person_is_not_hurried(self):
+        with Server() as server, \
+                Terminal("--connect", "::1", str(server.port), "--answer-timeout", "200ms") as terminal:
+            terminal.expect(QUESTION)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                terminal.process.wait(0.6)
+            terminal.send(b"Michael\n").expect(b"Server: Hello Michael!\r\n").expect(QUESTION).send(b"\x04")
+            self.assertEqual(terminal.wait(), 0)
+
+    def test_lines_typed_ahead_are_names(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.send(b"Michael\nTracy\n").expect(b"Server: Hello Michael!\r\n").expect(b"Server: Hello Tracy!\r\n")
+            terminal.expect(QUESTION).send(b"\x04")
+            self.assertEqual(terminal.wait(), 0)
+
+    def test_the_end_of_the_server_is_told_while_a_person_types(self):
+        with scripted(OPENING) as server, Terminal("--connect", "::1", str(server.port)) as terminal:
+            terminal.expect(QUESTION).expect(b"(dialogue-early-end)")
+            self.assertEqual(terminal.wait(), 7)
+
+    def test_what_could_drive_the_terminal_is_shown_escaped(self):
+        name = b"\x1b[31mred\x9b2J"
+        with Server() as server:
+            with Terminal("--connect", "::1", str(server.port), name) as terminal:
+                terminal.expect(b"Server: Hello \\x1b[31mred\\x9b2J!\r\n")
+                self.assertEqual(terminal.wait(), 0)
+                self.assertNotIn(b"\x1b[31m", terminal.shown())
+            out, out_end = os.pipe()
+            with Terminal("--connect", "::1", str(server.port), name, stdout=out_end) as terminal:
+                os.close(out_end)
+                self.assertEqual(terminal.wait(), 0)
+            with open(out, "rb") as pipe:
+                self.assertEqual(pipe.read(), OPENING + hello(name) + GOODBYE)
+
+    def test_a_wrong_answer_is_shown_escaped_in_the_error(self):
+        with scripted(OPENING, b"\x1b]0;owned\x07 who?\n", ends=False) as server:
+            with Terminal("--connect", "::1", str(server.port), "Michael") as terminal:
+                terminal.expect(b"(dialogue-wrong-answer)")
+                self.assertEqual(terminal.wait(), 7)
+                self.assertNotIn(b"\x1b]0", terminal.shown())
+
+    def test_printable_text_of_any_language_is_shown_as_it_is(self):
+        with Server() as server, Terminal("--connect", "::1", str(server.port), "Zoë 李 🦊") as terminal:
+            terminal.expect("Server: Hello Zoë 李 🦊!\r\n".encode())
+            self.assertEqual(terminal.wait(), 0)
+
+
+class Interrupts(Case):
+
+    def test_sigint_ends_a_piped_client_with_130(self):
+        with Server() as server:
+            child = spawn(["--connect", "::1", str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.assertTrue(select.select([child.stdout], [], [], LIMIT_S)[0])
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(LIMIT_S), 130)
+            child.stdin.close()
+            child.stdout.close()
+
+    def test_sigint_while_connecting_ends_with_130(self):
+        with dead_end() as port:
+            child = spawn(["--connect", "::1", str(port), "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
+            await_sigint_handler(child.pid)
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(LIMIT_S), 130)
+
+
+def await_sigint_handler(pid):
+    """Until the program says what SIGINT does, the kernel says it: death."""
+    def caught():
+        with open(f"/proc/{pid}/status") as status:
+            return int(re.search(r"SigCgt:\s*([0-9a-f]+)", status.read())[1], 16) & 1 << signal.SIGINT - 1
+    await_that(caught, "a handler for SIGINT")
+
+
+@contextlib.contextmanager
+def dead_end():
+    """A port whose SYNs get no answer: its backlog is full."""
+    with listening("::1", backlog=0) as listener, contextlib.ExitStack() as stack:
+        port = listener.getsockname()[1]
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
+            filler.setblocking(False)
+            filler.connect_ex(("::1", port))
+            if not select.select([], [filler], [], 0.1)[1]:
+                break
+        yield port
+
+
+class Connecting(Case):
+    """Failures before a word was said."""
+
+    def test_refused(self):
+        with refusing_port() as port:
+            result = connect("::1", port, "Michael")
+        self.assertFails(result, 4, "connect-refused")
+        self.assertIn(f"[::1]:{port}".encode(), result.err)
+        self.assertEqual(result.out, b"")
+
+    def test_no_answer_in_time(self):
+        with dead_end() as port:
+            result = connect("::1", port, "--connect-timeout", "400ms")
+        self.assertFails(result, 4, "connect-timeout")
+        self.assertBetween(result.seconds, 0.39, 1.2)
+
+    def test_a_name_that_is_not_there(self):
+        result = connect("nobody.invalid", 6000, "--connect-timeout", "5s")
+        self.assertFails(result, 3, "resolve-(not-found|temporary)")
+        self.assertIn(b"nobody.invalid", result.err)
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_not_there_and_nobody_to_ask_are_told_apart(self):
+        with Names(HOSTS) as names:
+            self.assertFails(connect("nobody.invalid", 6000, wrap=names.wrap), 3, "resolve-not-found")
+        with Names(HOSTS, dns=True) as names:
+            result = connect("nobody.invalid", 6000, "--connect-timeout", "8s", wrap=names.wrap)
+            self.assertFails(result, 3, "resolve-temporary")
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_one_family_alone_is_used_when_asked(self):
+        with Names(HOSTS) as names, Server(listen=[("::1", "0")]) as six:
+            self.assertDialogue(connect("localhost", six.port, "Michael", wrap=names.wrap), hello(b"Michael"))
+            for option in ("-6", "--ipv6"):
+                self.assertDialogue(connect("localhost", six.port, option, wrap=names.wrap))
+            for option in ("-4", "--ipv4"):
+                self.assertFails(connect("localhost", six.port, option, wrap=names.wrap), 4, "connect-refused")
+        with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as four:
+            self.assertDialogue(connect("localhost", four.port, "Michael", wrap=names.wrap), hello(b"Michael"))
+            self.assertDialogue(connect("localhost", four.port, "-4", wrap=names.wrap))
+            self.assertFails(connect("localhost", four.port, "-6", wrap=names.wrap), 4, "connect-refused")
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_a_family_that_a_name_does_not_have_is_not_found(self):
+        with Names(HOSTS) as names:
+            self.assertFails(connect("four.example", 6000, "-6", wrap=names.wrap), 3, "resolve-not-found")
+            self.assertFails(connect("six.example", 6000, "-4", wrap=names.wrap), 3, "resolve-not-found")
+
+    def test_v_tells_which_address_won_and_in_what_time(self):
+        with Server() as server:
+            result = connect("::1", server.port, "-v", "Michael")
+        self.assertDialogue(result, hello(b"Michael"))
+        self.assertRegex(result.err.decode(), rf"\[::1\]:{server.port}\D.*\d ?(µs|us|ms|s)\b")
+
+    def test_the_source_address_is_the_one_asked_for(self):
+        def serve(peer):
+            peer.send(OPENING).expect(b"exit\n").send(GOODBYE)
+        with Script(serve, "127.0.0.1") as server:
+            self.assertDialogue(connect("127.0.0.1", server.port, "--source", "127.0.0.5"))
+        self.assertEqual([address[0] for address in server.peers], ["127.0.0.5"])
+
+    def test_a_source_that_is_not_ours_is_said(self):
+        with Server(listen=[("127.0.0.1", "0")]) as server:
+            result = connect("127.0.0.1", server.port, "--source", "192.0.2.1")
+        self.assertFails(result, 8, "system-address-not-available")
+        self.assertIn(b"192.0.2.1", result.err)
+
+
+class Answers(Case):
+    """Servers that do not say what they should."""
+
+    def fails(self, script, word, *args, out=None, **options):
+        with script as server:
+            result = connect(server.host, server.port, *(args or ("Michael",)), **options)
+        self.assertFails(result, 7, word)
+        if out is not None:
+            self.assertEqual(result.out, out)
+        return result
+
+    def test_a_wrong_answer(self):
+        for wrong in (b"Server: Hello Bob!\n", b"Server: Hello Michael?\n", b"server: Hello Michael!\n", b"\0", b"\n"):
+            with self.subTest(wrong=wrong):
+                self.fails(scripted(OPENING, wrong + QUESTION, ends=False), "dialogue-wrong-answer")
+
+    def test_a_wrong_welcome(self):
+        result = self.fails(scripted(b"SSH-2.0-OpenSSH_9.2\r\n", ends=False), "dialogue-wrong-answer")
+        self.assertIn(b"SSH-2.0", result.err)
+
+    def test_more_than_the_answer(self):
+        self.fails(scripted(OPENING, hello(b"Michael") + b"Server: Hello?", ends=False), "dialogue-wrong-answer")
+
+    def test_endless_wrong_words_are_cut_short(self):
+        def serve(peer):
+            with contextlib.suppress(ConnectionError):
+                for _ in range(10_000):
+                    peer.send(b"x" * 65536)
+        self.fails(Script(serve), "dialogue-wrong-answer")
+
+    def test_an_early_end(self):
+        for said in (b"", b"Server: Wel", WELCOME, OPENING):
+            with self.subTest(said=said):
+                self.fails(scripted(said), "dialogue-early-end", out=said)
+
+    def test_an_early_end_in_mid_word(self):
+        self.fails(scripted(OPENING, b"Server: Hel"), "dialogue-early-end", out=OPENING + b"Server: Hel")
+
+    def test_an_end_without_good_bye(self):
+        self.fails(scripted(OPENING, hello(b"Michael"), b""), "dialogue-early-end", out=OPENING + hello(b"Michael"))
+
+    def test_a_good_bye_too_soon(self):
+        self.fails(scripted(OPENING, GOODBYE), "dialogue-early-end", out=OPENING + GOODBYE)
+        self.fails(scripted(OPENING + GOODBYE), "dialogue-early-end")
+
+    def test_words_after_good_bye(self):
+        self.fails(scripted(OPENING, hello(b"Michael"), GOODBYE + b"x"), "dialogue-wrong-answer")
+
+    def test_no_end_after_good_bye(self):
+        self.fails(scripted(OPENING, hello(b"Michael"), GOODBYE, ends=False), "dialogue-timeout", "Michael",
+                   "--answer-timeout", "300ms")
+
+    def test_too_many_guests(self):
+        result = self.fails(scripted(TOO_MANY), r"dialogue-\S+", out=TOO_MANY)
+        self.assertRegex(result.err, rb"too many guests|full")
+
+    def test_no_answer_in_time(self):
+        for words in ((b"",), (OPENING, b"Server: Hel")):
+            with self.subTest(words=words):
+                began = time.monotonic()
+                self.fails(scripted(*words, ends=False), "dialogue-timeout", "Michael", "--answer-timeout", "300ms")
+                self.assertBetween(time.monotonic() - began, 0.29, 1.5)
+
+    def test_an_answer_that_drips_is_no_answer_in_time(self):
+        def serve(peer):
+            with contextlib.suppress(ConnectionError):
+                for byte in OPENING:
+                    peer.send(bytes([byte]))
+                    if select.select([peer.socket], [], [], 0.1)[0]:
+                        return
+        self.fails(Script(serve), "dialogue-timeout", "Michael", "--answer-timeout", "400ms")
+
+    def test_a_reset(self):
+        def serve(peer):
+            peer.send(OPENING).expect(b"Michael\n").reset()
+        self.fails(Script(serve), "dialogue-reset")
+
+    def test_a_reset_after_good_bye_is_no_clean_end(self):
+        def serve(peer):
+            peer.send(OPENING).expect(b"exit\n").send(GOODBYE).reset()
+        with Script(serve) as server:
+            self.assertIn(connect(server.host, server.port).code, (0, 7))
+
+    def test_the_whole_run_has_a_limit(self):
+        began = time.monotonic()
+        self.fails(scripted(OPENING, ends=False), r"dialogue-timeout", "Michael", "--timeout", "400ms")
+        self.assertBetween(time.monotonic() - began, 0.39, 1.5)
+
+    def test_an_answer_in_single_bytes_is_an_answer(self):
+        def serve(peer):
+            for heard, said in ((b"", OPENING), (b"Michael\n", hello(b"Michael")), (b"exit\n", GOODBYE)):
+                peer.expect(heard)
+                for byte in said:
+                    peer.send(bytes([byte]))
+        with Script(serve) as server:
+            self.assertDialogue(connect(server.host, server.port, "Michael"), hello(b"Michael"))
+
+
+class Outputs(Case):
+    """A standard output that cannot take what is written to it is an error, neither death nor silence."""
+
+    def test_closed(self):
+        with Server() as server:
+            result = connect("::1", server.port, "Michael", wrap=shell(">&-"))
+        self.assertFails(result, 8, "system-output")
+
+    def test_full(self):
+        with Server() as server, open("/dev/full", "wb") as full:
+            result = connect("::1", server.port, "Michael", stdout=full)
+        self.assertFails(result, 8, "system-output")
+
+    def test_nobody_reads(self):
+        reader, writer = os.pipe()
+        os.close(reader)
+        with Server() as server:
+            result = connect("::1", server.port, "Michael", stdout=writer)
+        os.close(writer)
+        self.assertFails(result, 8, "system-output")
+
+    def test_the_reader_goes_away_on_the_way(self):
+        with Server() as server:
+            child = spawn(["--connect", "::1", str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, bufsize=0)
+            self.assertEqual(os.read(child.stdout.fileno(), len(OPENING)), OPENING)
+            child.stdout.close()
+            child.stdin.write(b"Michael\n")
+            self.assertEqual(child.wait(LIMIT_S), 8)
+            self.assertRegex(child.stderr.read(), rb"^tcpgreet: \S.* \(system-output\)\n$")
+            child.stdin.close()
+            child.stderr.close()
+
+    def test_a_slow_reader_gets_every_byte(self):
+        names = [b"name %d" % i for i in range(4000)]
+        with Server() as server:
+            out, out_end = os.pipe()
+            child = spawn(["--connect", "::1", str(server.port)], stdin=subprocess.PIPE, stdout=out_end)
+            os.close(out_end)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.communicate(b"".join(n + b"\n" for n in names), timeout=0.5)
+            with open(out, "rb") as pipe:
+                self.assertEqual(pipe.read(), OPENING + b"".join(map(hello, names)) + GOODBYE)
+            self.assertEqual(child.wait(LIMIT_S), 0)
+
+    def test_standard_error_closed_is_no_crash(self):
+        with refusing_port() as port:
+            self.assertEqual(connect("::1", port, wrap=shell("2>&-")).code, 4)
+        with Server() as server:
+            self.assertDialogue(connect("::1", server.port, "Michael", "-v", wrap=shell("2>&-")), hello(b"Michael"))
+
+    def test_everything_closed_never_writes_into_the_socket(self):
+        heard = []
+
+        def serve(peer):
+            peer.send(OPENING)
+            while True:
+                with contextlib.suppress(ConnectionError):
+                    data = peer.receive()
+                    heard.append(data)
+                    if data:
+                        continue
+                return
+        with Script(serve) as server:
+            result = connect(server.host, server.port, "Michael", "-v", wrap=shell("<&- >&- 2>&-"))
+        self.assertEqual(result.code, 8)
+        self.assertIn(b"".join(heard), (b"", b"Michael\n"))
+
+
+class Usage(Case):
+    """A command line that cannot be meant is refused before anything is opened."""
+
+    def test_refusals_name_what_is_wrong(self):
+        refusals = (
+            (["--connect", "::1"], "--connect"), (["--connect"], "--connect"), (["--listen"], "--listen"), ([], ""),
+            (["--connect", "::1", "6000", "--listen", "::1", "6000"], "--listen|--connect"),
+            (["--connect", "::1", "65536"], "65536"), (["--connect", "::1", "-1"], "--connect"),
+            (["--connect", "", "6000"], "--connect"),
+            (["--connect", "::1", "6000", "--no-such-option"], "--no-such-option"),
+            (["--connect", "::1", "6000", "--answer-timeout"], "--answer-timeout"),
+            (["--connect", "::1", "6000", "--answer-timeout", "soon"], "--answer-timeout"),
+            (["--connect", "::1", "6000", "--answer-timeout", "-1s"], "--answer-timeout"),
+            (["--connect", "::1", "6000", "--timeout", "1s", "--timeout", "2s"], "--timeout"),
+            (["--connect", "::1", "6000", "--framing", "none"], "--framing"),
+            (["--connect", "::1", "6000", "--idle-timeout", "1s"], "--idle-timeout"),
+            (["--connect", "::1", "6000", "--source", "here"], "--source"),
+            (["--connect", "::1", "6000", "-4", "-6"], "-4|-6|--ipv4|--ipv6"),
+            (["--listen", "::1", "6000", "--framing", "bare"], "--framing"),
+            (["--listen", "::1", "0", "--max-connections", "0"], "--max-connections"),
+            (["--listen", "::1", "0", "--max-connections", "many"], "--max-connections"),
+            (["--connect", "::1", "6000", "--connect", "::1", "6000"], "--connect"),
+        )
+        for args, named in refusals:
+            with self.subTest(args=args):
+                result = run(*args)
+                self.assertFails(result, 2, "usage")
+                self.assertIsNotNone(re.search(named, result.err.decode()), repr(result))
+                self.assertEqual(result.out, b"")
+
+    def test_what_is_not_built_yet_is_refused_and_not_ignored(self):
+        for args in (["--probe", "::1", "6000"], ["--bench", "::1", "6000"], ["--demo"],
+                     ["--listen", "::1", "0", "--metrics", "::1", "0"], ["--listen", "::1", "0", "--whoami"]):
+            with self.subTest(args=args):
+                result = run(*args)
+                self.assertFails(result, 2, "usage")
+                self.assertIn(b"not built in yet", result.err)
+
+    def test_an_argument_in_an_error_is_shown_escaped(self):
+        result = run("--connect", "::1", "6000", "--\x1b[31m")
+        self.assertFails(result, 2, "usage")
+        self.assertNotIn(b"\x1b", result.err)
+
+    def test_help_fits_a_terminal_and_names_every_exit(self):
+        result = run("--help")
+        self.assertEqual((result.code, result.err), (0, b""))
+        self.assertLessEqual(max(map(len, result.out.decode().splitlines())), 80)
+        for word in ("--listen", "--connect", "--framing", "--idle-timeout"):
+            self.assertIn(word, result.out.decode())
+        self.assertEqual(run("-h").out, result.out)
+
+    def test_version_tells_what_it_runs_with(self):
+        result = run("--version")
+        self.assertEqual((result.code, result.err), (0, b""))
+        self.assertRegex(result.out.decode(), r"^tcpgreet \d+\.\d+")
+        self.assertRegex(result.out.decode(), r"libuv \d+\.\d+")
+        self.assertEqual(run("-V").out, result.out)
+
+    def test_help_that_cannot_be_written_is_an_error(self):
+        for option in ("--help", "--version"):
+            with open("/dev/full", "wb") as full:
+                self.assertFails(run(option, stdout=full), 8, "system-output")
+
+
+if __name__ == "__main__":
+    main()

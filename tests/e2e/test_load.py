@@ -1,0 +1,135 @@
+"""A crowd: thousands idle and a thousand talking at once, every answer checked, and nothing left over behind it.
+
+TCPGREET_LOAD_SCALE scales the counts (0.1 for builds with sanitizers).
+"""
+
+import os
+import selectors
+import socket
+import struct
+import sys
+import time
+
+from harness import (GOODBYE, OPENING, PATIENCE, SANITIZED, Case, Peer, Server, await_that, hello, main,
+                     raise_descriptor_limit, skip_file)
+
+SCALE = float(os.environ.get("TCPGREET_LOAD_SCALE", "1"))
+IDLE = max(1, int(5000 * SCALE))
+TALKING = max(1, int(1000 * SCALE))
+NAMES = 10
+ROUNDS = 3
+SLACK_BYTES = 64 << 20 if SANITIZED else 1 << 20  # sanitizers keep what was freed
+
+
+class Talker:
+    """One talking peer: says a name, checks the whole answer, says the next; at last exit."""
+
+    def __init__(self, number, connection):
+        self.socket = connection
+        names = [b"guest %d, name %d \xff\0\x1b" % (number, i) for i in range(NAMES)]
+        self.script = [(b"", OPENING), *((name + b"\n", hello(name)) for name in names), (b"exit\n", GOODBYE)]
+        self.step = 0
+        self.got = b""
+
+    def say(self):
+        said = self.script[self.step][0]
+        if said and self.socket.send(said) != len(said):
+            raise AssertionError("a short name did not fit into an empty socket")
+
+    def hear(self):
+        """Takes what has come; returns whether the dialogue is over."""
+        data = self.socket.recv(65536)
+        if self.step == len(self.script):
+            if data:
+                raise AssertionError(f"{data!r} behind the good bye")
+            return True
+        if not data:
+            raise AssertionError(f"the stream ended in step {self.step} after {self.got!r}")
+        self.got += data
+        wanted = self.script[self.step][1]
+        if self.got == wanted:
+            self.got = b""
+            self.step += 1
+            if self.step < len(self.script):
+                self.say()
+        elif not wanted.startswith(self.got):
+            raise AssertionError(f"expected {wanted!r}, got {self.got!r}")
+        return False
+
+
+class Crowd(Case):
+    limit_s = 55
+
+    def open(self, server, count):
+        connections = []
+        for _ in range(count):
+            connection = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            self.addCleanup(connection.close)
+            connection.settimeout(10 * PATIENCE)
+            connection.connect((server.host, server.port))
+            connections.append(connection)
+        return connections
+
+    def welcome(self, connections):
+        for connection in connections:
+            said = b""
+            while len(said) < len(OPENING):
+                data = connection.recv(len(OPENING) - len(said))
+                self.assertTrue(data, "an idle guest was sent away")
+                said += data
+            self.assertEqual(said, OPENING)
+
+    def talk(self, connections):
+        with selectors.DefaultSelector() as selector:
+            for number, connection in enumerate(connections):
+                connection.setblocking(False)
+                selector.register(connection, selectors.EVENT_READ, Talker(number, connection))
+            while selector.get_map():
+                ready = selector.select(10 * PATIENCE)
+                self.assertTrue(ready, f"{len(selector.get_map())} dialogues stand still")
+                for key, _ in ready:
+                    if key.data.hear():
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+
+    def leave(self, connections):
+        """A third goes with an end, a third with exit, a third with a reset."""
+        for number, connection in enumerate(connections):
+            if number % 3 == 1:
+                connection.sendall(b"exit\n")
+            elif number % 3 == 2:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for number, connection in enumerate(connections):
+            if number % 3 == 1:
+                self.assertEqual(connection.recv(64), GOODBYE)
+                self.assertEqual(connection.recv(64), b"")
+            connection.close()
+
+    def test_thousands_idle_and_a_thousand_talking_leave_nothing_over(self):
+        with Server() as server:
+            baseline = len(server.fds())
+            self.talk(self.open(server, 1))
+            await_that(lambda: len(server.fds()) == baseline, "the first descriptor is given back")
+            memory = []
+            for number in range(ROUNDS):
+                began = time.monotonic()
+                idle = self.open(server, IDLE)
+                talking = self.open(server, TALKING)
+                self.welcome(idle)
+                await_that(lambda: len(server.fds()) == baseline + IDLE + TALKING, "all are there at once")
+                full = server.rss()
+                self.talk(talking)
+                with Peer(server) as late:
+                    late.expect(OPENING)
+                self.leave(idle)
+                await_that(lambda: len(server.fds()) == baseline, "every descriptor is given back")
+                memory.append(server.rss())
+                print(f"round {number + 1}: {IDLE} idle, {TALKING} talking, {time.monotonic() - began:.1f} s, "
+                      f"{full >> 10} KiB full, {memory[-1] >> 10} KiB empty", file=sys.stderr)
+            self.assertLessEqual(memory[-1], memory[0] + SLACK_BYTES, memory)
+
+
+if __name__ == "__main__":
+    if raise_descriptor_limit() < IDLE + TALKING + 100:
+        skip_file(f"needs {IDLE + TALKING + 100} descriptors; TCPGREET_LOAD_SCALE asks for less")
+    main()

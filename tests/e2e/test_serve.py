@@ -1,0 +1,457 @@
+"""The server as a process: how it starts, announces itself, stops, logs, and what it shares with the world."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from harness import (BINARY, GOODBYE, IS_ROOT, OPENING, PATIENCE, SOCKET_CALL, Case, Lines, Names, Peer, Server,
+                     await_that, can_unshare, connect, hello, listening, main, refusing_port, run, shell, without_ipv6)
+
+O_CLOEXEC = 0o2000000
+HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
+
+
+def greets(host, port):
+    with Peer((host, port)) as peer:
+        peer.expect(OPENING).send(b"Michael\nexit\n").expect(hello(b"Michael") + GOODBYE).expect_eof()
+
+
+def refuses(host, port):
+    """Whether nobody listens; a reset is the end of one that was closed with us in its backlog."""
+    try:
+        Peer((host, port)).close()
+    except ConnectionRefusedError:
+        return True
+    except ConnectionResetError:
+        pass
+    return False
+
+
+class Announcements(Case):
+    """One line an address on standard output, once it can be reached."""
+
+    def lines(self, server):
+        return server.out.bytes().decode()
+
+    def test_one_address(self):
+        with Server() as server:
+            greets("::1", server.port)
+            self.assertEqual(self.lines(server), f"Waiting for connection on [::1]:{server.port}\n")
+
+    def test_one_ipv4_address(self):
+        with Server(listen=[("127.0.0.1", "0")]) as server:
+            greets("127.0.0.1", server.port)
+            self.assertEqual(self.lines(server), f"Waiting for connection on 127.0.0.1:{server.port}\n")
+
+    def test_the_port_asked_for_is_the_port(self):
+        with refusing_port() as free:
+            pass
+        with Server(listen=[("::1", str(free))]) as server:
+            self.assertEqual(server.port, free)
+            greets("::1", free)
+
+    def test_host_and_port_in_one_word(self):
+        with Server(listen=[("[::1]:0",)]) as server:
+            greets("::1", server.port)
+        with Server(listen=[("127.0.0.1:0",)]) as server:
+            greets("127.0.0.1", server.port)
+
+    def test_every_address_of_both_families_has_one_port(self):
+        with Server(listen=[("0",)], announcements=2) as server:
+            self.assertEqual(sorted(m[1] for m in server.announcements), ["0.0.0.0", "[::]"])
+            self.assertEqual(len({m[2] for m in server.announcements}), 1)
+            for host in ("::1", "127.0.0.1", "127.0.0.7"):
+                greets(host, server.port)
+            # An IPv6 socket that also took IPv4 would show mapped addresses.
+            server.log.expect(r"^Accept new connection from 127\.0\.0\.1:\d+$")
+            self.assertNotIn("::ffff:", "".join(server.log.lines()))
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_all_addresses_of_a_name_have_one_port(self):
+        with Names(HOSTS) as names, Server(listen=[("localhost", "0")], announcements=2, wrap=names.wrap) as server:
+            self.assertEqual(sorted(m[1] for m in server.announcements), ["127.0.0.1", "[::1]"])
+            self.assertEqual(len({m[2] for m in server.announcements}), 1)
+            for host in ("::1", "127.0.0.1"):
+                greets(host, server.port)
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_one_family_alone(self):
+        for option, address in (("-4", "127.0.0.1"), ("-6", "[::1]")):
+            with Names(HOSTS) as names, Server(option, listen=[("localhost", "0")], wrap=names.wrap) as server:
+                self.assertEqual([m[1] for m in server.announcements], [address])
+                greets(server.host, server.port)
+        with Server("-4", listen=[("0",)]) as server:
+            self.assertTrue(refuses("::1", server.port))
+            self.assertEqual(len(server.out.lines()), 1)
+        with Server("-6", listen=[("0",)]) as server:
+            self.assertTrue(refuses("127.0.0.1", server.port))
+
+    def test_several_listens(self):
+        with Server(listen=[("::1", "0"), ("127.0.0.1", "0"), ("127.0.0.2", "0")]) as server:
+            for match in server.announcements:
+                greets(match[1].strip("[]"), int(match[2]))
+
+    def test_a_port_left_in_time_wait_can_be_had_again(self):
+        with Server() as server:
+            greets("::1", server.port)
+            port = server.port
+        with Server(listen=[("::1", str(port))]) as server:
+            greets("::1", port)
+
+    def test_a_long_backlog_is_asked_for(self):
+        with Server("--backlog", "7") as server:
+            shown = subprocess.run(["ss", "-Hltn", f"sport = :{server.port}"], capture_output=True, text=True) \
+                if shutil.which("ss") else self.skipTest("needs ss")
+            self.assertEqual(shown.stdout.split()[2], "7", shown.stdout)
+
+
+class Starts(Case):
+    """A start that cannot be says what, on what, why, and what to do; nothing is announced."""
+
+    def assertNoStart(self, result, word):
+        self.assertFails(result, 8, word)
+        self.assertEqual(result.out, b"")
+
+    def test_an_address_in_use(self):
+        with listening("::1") as other:
+            port = other.getsockname()[1]
+            result = run("--listen", "::1", str(port))
+        self.assertNoStart(result, "system-address-in-use")
+        self.assertRegex(result.err.decode(), rf"cannot listen on \[::1\]:{port}: .*in use")
+
+    def test_two_servers_never_share_an_address(self):
+        with Server() as server:
+            result = run("--listen", "::1", str(server.port))
+            self.assertNoStart(result, "system-address-in-use")
+            greets("::1", server.port)
+
+    def test_a_second_listen_in_use_stops_the_start(self):
+        with listening("127.0.0.1") as other:
+            self.assertNoStart(run("--listen", "::1", "0", "--listen", "127.0.0.1", str(other.getsockname()[1])),
+                               "system-address-in-use")
+
+    def test_an_address_that_is_not_ours(self):
+        for address in ("192.0.2.1", "2001:db8::1"):
+            result = run("--listen", address, "0")
+            self.assertNoStart(result, "system-address-not-available")
+            self.assertIn(address, result.err.decode())
+
+    def test_a_name_that_is_not_there(self):
+        self.assertFails(run("--listen", "nobody.invalid", "0"), 3, "resolve-(not-found|temporary)")
+
+    def test_a_port_that_needs_a_permission(self):
+        drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as start:
+            if int(start.read()) <= 1:
+                self.skipTest("every port is free for all here")
+        if not IS_ROOT:
+            drop = []
+        elif not shutil.which("setpriv"):
+            self.skipTest("needs setpriv, to be nobody")
+        elif subprocess.run(drop + [BINARY, "--version"], capture_output=True).returncode != 0:
+            self.skipTest("nobody may not run the program where it lies")
+        result = run("--listen", "::1", "1", wrap=drop)
+        self.assertNoStart(result, "system-permission")
+        self.assertRegex(result.err.decode(), r"cannot listen on \[::1\]:1: .*CAP_NET_BIND_SERVICE")
+
+    def test_an_announcement_that_nobody_can_hear_is_an_error(self):
+        self.assertFails(run("--listen", "::1", "0", wrap=shell(">&-")), 8, "system-output")
+        with open("/dev/full", "wb") as full:
+            self.assertFails(run("--listen", "::1", "0", stdout=full), 8, "system-output")
+        reader, writer = os.pipe()
+        os.close(reader)
+        self.assertFails(run("--listen", "::1", "0", stdout=writer), 8, "system-output")
+        os.close(writer)
+
+
+@unittest.skipUnless(SOCKET_CALL, "knows the number of socket(2) on other machines only")
+class WithoutIPv6(Case):
+    """A kernel that knows no IPv6: "everything" is IPv4, and what asks for IPv6 is refused in words."""
+
+    def test_everything_is_ipv4(self):
+        with Server(listen=[("0",)], preexec_fn=without_ipv6) as server:
+            self.assertEqual(server.out.bytes().decode(), f"Waiting for connection on 0.0.0.0:{server.port}\n")
+            greets("127.0.0.1", server.port)
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_a_name_of_both_families_is_visited_over_ipv4(self):
+        with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as server:
+            result = connect("localhost", server.port, "Michael", wrap=names.wrap, preexec_fn=without_ipv6)
+            self.assertDialogue(result, hello(b"Michael"))
+
+    def test_an_ipv6_address_is_refused_in_words(self):
+        result = run("--listen", "::1", "0", preexec_fn=without_ipv6)
+        self.assertFails(result, 8, r"system-\S+")
+        self.assertRegex(result.err.decode(), r"cannot listen on \[::1\]:0: .*IPv6")
+        self.assertFails(connect("::1", 6000, preexec_fn=without_ipv6), 4, "connect-unreachable")
+
+
+class Stops(Case):
+    """TERM and INT: stop accepting, let dialogues finish, say good bye, end with 0; a second one ends at once."""
+
+    def drain(self, server, number=signal.SIGTERM):
+        server.send_signal(number)
+        await_that(lambda: refuses("::1", server.port), "the listener is closed")
+
+    def test_an_idle_server_ends_at_once(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Server("--drain-timeout", "60s") as server:
+                began = time.monotonic()
+                self.assertEqual(server.stop(number), 0)
+                self.assertLess(time.monotonic() - began, 1 * PATIENCE)
+
+    def test_a_dialogue_goes_on_to_its_end(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
+                peer.expect(OPENING)
+                self.drain(server, number)
+                for name in (b"Michael", b"Tracy"):
+                    peer.send(name + b"\n").expect(hello(name))
+                self.assertTrue(server.is_alive())
+                peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+                peer.close()
+                self.assertEqual(server.wait(), 0)
+
+    def test_the_last_peer_that_leaves_ends_it(self):
+        with Server("--drain-timeout", "60s") as server, Peer(server) as first, Peer(server) as second:
+            first.expect(OPENING)
+            second.expect(OPENING)
+            self.drain(server)
+            first.close()
+            second.send(b"Michael\n").expect(hello(b"Michael")).end().expect_eof()
+            second.close()
+            self.assertEqual(server.wait(), 0)
+
+    def test_who_stays_is_told_good_bye(self):
+        with Server("--drain-timeout", "300ms") as server, Peer(server) as idle, Peer(server) as typing:
+            idle.expect(OPENING)
+            typing.expect(OPENING).send(b"Tracy\n").expect(hello(b"Tracy")).send(b"Mich")
+            began = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            for peer in (idle, typing):
+                peer.expect(GOODBYE).expect_eof()
+                peer.close()
+            self.assertEqual(server.wait(), 0)
+            self.assertBetween(time.monotonic() - began, 0.29, 1.5)
+
+    def test_who_never_reads_does_not_hold_it(self):
+        with Server("--drain-timeout", "300ms") as server, Peer(server, receive_buffer=4096) as deaf:
+            deaf.flood(b"\n" * 65536, 256 << 20)
+            began = time.monotonic()
+            self.assertEqual(server.stop(), 0)
+            self.assertLess(time.monotonic() - began, 3 * PATIENCE)
+
+    def test_who_never_closes_does_not_hold_it(self):
+        with Server("--drain-timeout", "200ms") as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            began = time.monotonic()
+            server.send_signal(signal.SIGTERM)
+            peer.expect(GOODBYE).expect_eof()
+            self.assertEqual(server.wait(), 0)
+            self.assertLess(time.monotonic() - began, 4 * PATIENCE)
+
+    def test_a_second_signal_ends_at_once(self):
+        for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
+                              (signal.SIGTERM, signal.SIGINT)):
+            with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
+                peer.expect(OPENING)
+                self.drain(server, first)
+                self.assertTrue(server.is_alive())
+                began = time.monotonic()
+                self.assertEqual(server.stop(second), 0)
+                self.assertLess(time.monotonic() - began, 1 * PATIENCE)
+
+    def test_a_drain_of_0_says_good_bye_at_once(self):
+        with Server("--drain-timeout", "0s") as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            server.send_signal(signal.SIGTERM)
+            peer.expect(GOODBYE).expect_eof()
+            peer.close()
+            self.assertEqual(server.wait(), 0)
+
+    def test_other_signals_do_not_end_it(self):
+        with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            for _ in range(50):
+                for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1):
+                    server.send_signal(number)
+            peer.send(b"Michael\n").expect(hello(b"Michael"))
+            self.drain(server)
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                server.send_signal(number)
+            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            peer.close()
+            self.assertEqual(server.wait(), 0)
+
+    def test_a_storm_of_signals_ends_it_well(self):
+        for _ in range(10):
+            with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
+                peer.expect(OPENING)
+                for number in (signal.SIGHUP, signal.SIGUSR1) * 20:
+                    server.send_signal(number)
+                while server.is_alive():
+                    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+                        server.send_signal(number)
+                self.assertEqual(server.wait(), 0)
+
+    def test_a_signal_right_after_the_announcement_counts(self):
+        for _ in range(20):
+            with Server() as server:
+                self.assertEqual(server.stop(), 0)
+
+    def test_the_log_tells_the_drained_why(self):
+        with Server("--drain-timeout", "100ms") as server, Peer(server) as peer:
+            peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
+            address = re.escape(peer.address)
+            server.send_signal(signal.SIGTERM)
+            peer.expect(GOODBYE).expect_eof()
+            server.log.expect(rf"^Connection from {address} is closed: \S.*, 1 names?, ")
+
+
+class Logs(Case):
+    """A log line never blocks the server."""
+
+    def talk(self, server, times):
+        for _ in range(times):
+            with Peer(server) as peer:
+                peer.send(b"Michael\nexit\n").expect(OPENING + hello(b"Michael") + GOODBYE).expect_eof()
+
+    def test_a_reader_that_stopped_holds_nobody(self):
+        reader, writer = os.pipe()
+        with Server("-v", stderr=writer) as server:
+            os.close(writer)
+            self.talk(server, 4000)
+            before = server.rss()
+            self.talk(server, 1000)
+            self.assertLess(server.rss() - before, 1 << 20)
+            log = Lines(reader)
+            log.expect(r"(?i)\d.*\b(dropped|lost)|(dropped|lost).*\d")
+            self.talk(server, 1)
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_reader_that_stopped_does_not_hold_the_end(self):
+        reader, writer = os.pipe()
+        with Server("-v", stderr=writer) as server:
+            os.close(writer)
+            self.talk(server, 3000)
+            began = time.monotonic()
+            self.assertEqual(server.stop(), 0)
+            self.assertLess(time.monotonic() - began, 5 * PATIENCE)
+        os.close(reader)
+
+    def test_a_reader_that_went_away_kills_nobody(self):
+        reader, writer = os.pipe()
+        with Server(stderr=writer) as server:
+            os.close(writer)
+            os.close(reader)
+            self.talk(server, 20)
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_full_disk_behind_the_log_kills_nobody(self):
+        with open("/dev/full", "wb") as full, Server(stderr=full) as server:
+            self.talk(server, 20)
+            self.assertEqual(server.stop(), 0)
+
+    def test_json_lines_are_json(self):
+        with Server("--log-format", "json") as server, Peer(server) as peer:
+            peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
+            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            server.log.expect("closed")
+            server.send_signal(signal.SIGUSR1)
+            self.assertEqual(server.stop(), 0)
+            server.log.join()
+            for line in server.log.lines():
+                self.assertIsInstance(json.loads(line), dict, line)
+            self.assertGreaterEqual(len(server.log.lines()), 2)
+
+    def test_a_terminal_that_is_shared_is_left_blocking(self):
+        reader, writer = os.pipe()
+        with Server(stderr=writer) as server:
+            self.talk(server, 1)
+            self.assertTrue(os.get_blocking(writer))
+        os.close(writer)
+        os.close(reader)
+
+
+class Descriptors(Case):
+    """Nothing leaks in or out."""
+
+    def check(self, redirections):
+        with Server(wrap=shell(redirections)) as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            fds = server.fds()
+            self.assertFalse([fd for fd in (0, 1, 2) if fds.get(fd, "").startswith("socket:")], fds)
+            peer.send(b"Michael\n").expect(hello(b"Michael"))
+            server.send_signal(signal.SIGUSR1)
+            greets("::1", server.port)
+            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+
+    def test_a_closed_standard_input_takes_no_socket(self):
+        self.check("<&-")
+
+    def test_a_closed_standard_error_takes_no_socket(self):
+        self.check("2>&-")
+
+    def test_both_closed_take_no_socket(self):
+        self.check("<&- 2>&-")
+
+    def test_all_three_closed_end_the_start_and_nothing_hangs(self):
+        self.assertEqual(run("--listen", "::1", "0", wrap=shell("<&- >&- 2>&-")).code, 8)
+
+    def test_every_descriptor_of_its_own_is_closed_on_exec(self):
+        with Server(listen=[("0",)], announcements=2) as server, Peer(("::1", server.port)) as peer:
+            peer.expect(OPENING)
+            for fd, target in server.fds().items():
+                if fd > 2:
+                    with open(f"/proc/{server.process.pid}/fdinfo/{fd}") as info:
+                        flags = int(re.search(r"flags:\s*([0-7]+)", info.read())[1], 8)
+                    self.assertTrue(flags & O_CLOEXEC, f"{fd} -> {target}")
+
+    def test_an_idle_server_spends_nothing(self):
+        with Server() as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            before = server.cpu_s()
+            peer.stays_silent(1)
+            self.assertLessEqual(server.cpu_s() - before, 0.03 * PATIENCE)
+
+
+class Explanations(Case):
+    """--explain tells each step in plain words, beside an unchanged dialogue."""
+
+    def assertTells(self, text, words):
+        missing = [word for word in words if not re.search(rf"\b{word}\b", text)]
+        self.assertFalse(missing, f"no word of {missing} in:\n{text}")
+
+    def test_the_server_tells_its_steps(self):
+        with Server("--explain") as server, Peer(server) as peer:
+            peer.expect(OPENING).send(b"Michael\nexit\n").expect(hello(b"Michael") + GOODBYE).expect_eof()
+            peer.close()
+            self.assertEqual(server.stop(), 0)
+            server.out.join()
+            server.log.join()
+            text = (server.out.bytes() + server.log.bytes()).decode()
+        self.assertTells(text, ("socket", "bind", "listen", "accept4?", "recv", "send", "shutdown", "close"))
+        self.assertIn("Michael", text)
+
+    def test_the_client_tells_its_steps_and_its_words_stay_exact(self):
+        with Server() as server:
+            result = connect("::1", server.port, "--explain", "Michael")
+        self.assertDialogue(result, hello(b"Michael"))
+        self.assertTells(result.err.decode(), ("socket", "connect", "recv", "send", "close"))
+
+    def test_it_shows_peers_bytes_escaped(self):
+        with Server("--explain") as server, Peer(server) as peer:
+            peer.expect(OPENING).send(b"\x1b[31mred\n").expect(hello(b"\x1b[31mred"))
+            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            self.assertEqual(server.stop(), 0)
+            server.out.join()
+            self.assertNotIn(b"\x1b", server.out.bytes())
+
+
+if __name__ == "__main__":
+    main()

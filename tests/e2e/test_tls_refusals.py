@@ -1,0 +1,532 @@
+"""The client under TLS: whom it believes, whom it refuses with which words, and what it makes of strange peers."""
+
+import contextlib
+import pathlib
+import re
+import shutil
+import ssl
+import warnings
+
+from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, connect, environment, hello, main)
+from tls_harness import (VERSIONS, ByHand, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
+                         openssl, pin_of, server_context, skip_without_tls)
+
+WARNING = b"tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n"
+MICHAEL = hello(b"Michael")
+
+
+def has_idn():
+    with open(BINARY, "rb") as file:
+        return b"idn2_to_ascii_8z" in file.read()
+
+
+def wait_for_end(peer):
+    with contextlib.suppress(OSError):
+        while peer.receive():
+            pass
+
+
+def say(server, *options, **more):
+    """Our client says one name to the server."""
+    return connect("::1", server.port, "Michael", "--tls", *options, **more)
+
+
+class TlsCase(Case):
+    def assertRefused(self, result, word, sentence=None):
+        """Nothing was said, and the one line of stderr is the sentence."""
+        self.assertFails(result, 6 if word.startswith("cert-") else 5, word)
+        self.assertEqual(result.out, b"", repr(result))
+        self.assertEqual(result.err.count(b"\n"), 1, repr(result))
+        if sentence:
+            self.assertRegex(result.err.decode(), f"^tcpgreet: {sentence} \\({word}\\)\n$")
+
+
+class BadCertificates(TlsCase):
+    """Each has one fault. The CA is trusted, so that only the fault can be why."""
+
+    EXPIRED = r"expired 3 days ago \(20\d\d-\d\d-\d\d \d\d:\d\d UTC\): it must be renewed"
+    NOT_YET = r"is valid only in 6 days \(from 20\d\d-\d\d-\d\d \d\d:\d\d UTC\): is a clock wrong.*\?"
+    NO_NAMES = r"names no host or address in subjectAltName \(a common name alone does not count\)"
+    FOR = r"is for {}, not for {} \(--servername says which name to expect\)"
+    # certificate: reason, what is said of the certificate of {host}, whether a pin alone makes up for it
+    TABLE = {
+        "expired": ("cert-expired", EXPIRED, False),
+        "not-yet-valid": ("cert-not-yet-valid", NOT_YET, False),
+        "wrong-name": ("cert-name", FOR.format(r"wrong\.example, 192\.0\.2\.1", "{host}"), True),
+        "self-signed": ("cert-self-signed", r"is signed by itself, not by a CA .*--ca FILE, or --pin\)", True),
+        "unknown-ca": ("cert-untrusted", r'was issued by "tcpgreet unknown CA", which is not trusted here .*--ca.*', True),
+        "missing-intermediate": ("cert-untrusted", r'was issued by "tcpgreet intermediate CA", which is not trusted '
+                                 r'here .*the peer must send its certificate along\)', True),
+        "wrong-purpose": ("cert-purpose", r"is not meant for a TLS server \(.*\)", False),
+        "weak-rsa": ("cert-weak", r"has too short a key \(RSA needs 2048 bits\)", False),
+        # A pin names the key: nobody's signature below it matters then.
+        "sha1": ("cert-weak", r"is signed with a broken hash such as SHA-1", True),
+        "ip-in-cn": ("cert-name", NO_NAMES, True),
+        "name-in-cn": ("cert-name", NO_NAMES, True),
+        "nul-in-san": ("cert-name", FOR.format(r"localhost\\x00\.evil\.example", "{host}"), True),
+        "unknown-critical": ("cert-untrusted", r"is refused: .*critical extension", False),
+    }
+
+    def setUp(self):
+        super().setUp()
+        self.made = certificates("--bad")
+
+    def serve(self, name, version=None):
+        return TlsScript(greet, server_context(self.made.bad(name), version, weak=True))
+
+    def test_each_is_refused_with_its_reason(self):
+        for name, (word, sentence, _) in self.TABLE.items():
+            for version in VERSIONS:
+                with self.subTest(name, version=version.name), self.serve(name, version) as server:
+                    for host, options in (("::1", ()), ("localhost", ("--servername", "localhost"))):
+                        result = say(server, "--ca", self.made.ca, *options)
+                        self.assertRefused(result, word, f"the certificate of {host} {sentence.format(host=host)}")
+                    self.assertEqual(len(server.peers), 2)
+                    self.assertFalse(server.facts, "the peer is told before it says a word")
+
+    def test_a_faulty_certificate_above_is_named(self):
+        with self.serve("expired-intermediate") as server:
+            self.assertRefused(say(server, "--ca", self.made.ca), "cert-expired",
+                               rf'the CA certificate "tcpgreet expired intermediate CA" above that of ::1 {self.EXPIRED}')
+
+    def test_a_partial_wildcard_matches_nothing(self):
+        with self.serve("partial-wildcard") as server:
+            self.assertRefused(say(server, "--ca", self.made.ca, "--servername", "foo.example"),
+                               "cert-name", r"the certificate of foo\.example is for f\*\.\S*, not for foo\.example .*")
+
+    def test_an_intermediate_that_is_sent_along_makes_a_chain(self):
+        certificate, key = self.made.bad("missing-intermediate")
+        chain = folder() / "chain.crt"
+        chain.write_bytes(b"".join(pathlib.Path(path).read_bytes()
+                                   for path in (certificate, self.made.bad("intermediate")[0])))
+        with TlsScript(greet, server_context((chain, key))) as server:
+            self.assertDialogue(say(server, "--ca", self.made.ca), MICHAEL)
+
+    def test_insecure_believes_anything_and_says_so_each_time(self):
+        for name in (*self.TABLE, "expired-intermediate", "partial-wildcard"):
+            with self.subTest(name), self.serve(name) as server:
+                for more in ((), ("-q",)):
+                    result = say(server, "--insecure", *more)
+                    self.assertDialogue(result, MICHAEL)
+                    self.assertEqual(result.err, WARNING)
+
+    def test_a_pin_stands_in_for_trust_and_name_and_for_nothing_else(self):
+        for name, (word, sentence, covered) in self.TABLE.items():
+            pin = ("--pin", pin_of(self.made.bad(name)[0]))
+            with self.subTest(name), self.serve(name) as server:
+                result = say(server, *pin)
+                if covered:
+                    self.assertDialogue(result, MICHAEL)
+                    self.assertEqual(result.err, b"")
+                else:
+                    self.assertRefused(result, word, f"the certificate of ::1 {sentence}")
+                self.assertRefused(say(server, *pin, "--ca", self.made.ca), word)
+
+    def test_the_right_pin_is_no_excuse_beside_a_ca(self):
+        for name in ("unknown-ca", "wrong-name", "self-signed"):
+            with self.subTest(name), self.serve(name) as server:
+                self.assertRefused(say(server, "--ca", self.made.ca, "--pin",
+                                       pin_of(self.made.bad(name)[0])), self.TABLE[name][0])
+
+    def test_another_key_than_pinned_is_refused(self):
+        wrong = pin_of(self.made.client[0])
+        right = pin_of(self.made.server[0])
+        with TlsScript(greet, server_context(self.made.server)) as server:
+            for options in ((), ("--ca", self.made.ca), ("--insecure",)):
+                with self.subTest(options):
+                    result = say(server, "--pin", wrong, *options)
+                    self.assertFails(result, 6, "cert-pin")
+                    self.assertEqual(result.out, b"")
+                    self.assertIn(f"the certificate of ::1 has another key than --pin allows: {right} ".encode(),
+                                  result.err)
+            self.assertDialogue(say(server, "--pin", wrong, "--pin", right.upper().replace("SHA", "sha")),
+                                MICHAEL)
+            self.assertDialogue(say(server, "--ca", self.made.ca, "--pin", right), MICHAEL)
+
+
+class Trust(TlsCase):
+    """Where trust comes from."""
+
+    def setUp(self):
+        super().setUp()
+        self.made, self.other = certificates("--bad"), certificates()
+
+    def serve(self):
+        return TlsScript(greet, server_context(self.made.server))
+
+    def hashed(self):
+        """A directory as OpenSSL looks CAs up in."""
+        place = folder()
+        name = openssl("x509", "-in", self.made.ca, "-noout", "-hash").decode().strip()
+        shutil.copy(self.made.ca, place / f"{name}.0")
+        return str(place)
+
+    def test_a_ca_is_a_file_or_a_directory(self):
+        both = folder() / "both.crt"
+        both.write_bytes(b"".join(pathlib.Path(m.ca).read_bytes() for m in (self.other, self.made)))
+        with self.serve() as server:
+            for ca in (self.made.ca, both, self.hashed()):
+                self.assertDialogue(say(server, "--ca", ca), MICHAEL)
+            for ca in (self.other.ca, folder()):
+                self.assertRefused(say(server, "--ca", ca), "cert-untrusted")
+
+    def test_the_system_store_is_believed_by_default(self):
+        with self.serve() as server:
+            for env in ({"SSL_CERT_FILE": self.made.ca, "SSL_CERT_DIR": "/nowhere"},
+                        {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": self.hashed()}):
+                self.assertDialogue(say(server, env=environment(**env)), MICHAEL)
+                self.assertRefused(say(server, "--ca", self.other.ca, env=environment(**env)),
+                                   "cert-untrusted")
+            self.assertRefused(say(server), "cert-untrusted")
+
+    def test_a_ca_that_is_none_is_told(self):
+        nothing = folder() / "nothing.pem"
+        nothing.write_text("no certificate\n")
+        with self.serve() as server:
+            self.assertFails(say(server, "--ca", nothing), 8, "system-file")
+            result = say(server, "--ca", "/nowhere/ca.crt")
+            self.assertEqual(result.code, 2, repr(result))
+            self.assertIn(b"--ca /nowhere/ca.crt cannot be read: No such file or directory", result.err)
+        self.assertEqual(server.peers, [], "nothing is opened before")
+
+
+class Names(TlsCase):
+    """Which name is asked for, and which certificate is believed for it."""
+
+    def serve(self, made, host="::1"):
+        return TlsScript(greet, server_context(made.server), host)
+
+    def test_the_host_is_asked_for_unless_it_is_an_address(self):
+        made = certificates()
+        asked = [(("localhost",), (), "localhost"), (("127.0.0.1",), (), None),
+                 (("127.0.0.1",), ("--servername", "localhost"), "localhost"),
+                 (("127.0.0.1",), ("--servername", "localhost."), "localhost"),
+                 (("localhost",), ("--servername", "127.0.0.1"), None), (("127.0.0.1",), ("--servername", "::1"), None)]
+        with self.serve(made, "127.0.0.1") as server:
+            for (host,), options, _ in asked:
+                with self.subTest(host=host, options=options):
+                    self.assertDialogue(connect(host, server.port, "Michael", "-4", "--tls", "--ca", made.ca, *options),
+                                        MICHAEL)
+        self.assertEqual(server.names, [name for *_, name in asked])
+
+    def test_addresses_are_compared_as_addresses(self):
+        made = certificates("--host", "127.0.0.1")
+        with self.serve(made, "127.0.0.1") as four, self.serve(made) as six:
+            self.assertDialogue(connect("127.0.0.1", four.port, "Michael", "--tls", "--ca", made.ca), MICHAEL)
+            self.assertRefused(say(six, "--ca", made.ca), "cert-name",
+                               r"the certificate of ::1 is for 127\.0\.0\.1, not for ::1 .*")
+            self.assertRefused(connect("localhost", four.port, "Michael", "-4", "--tls", "--ca", made.ca), "cert-name")
+            self.assertDialogue(say(six, "--ca", made.ca, "--servername", "127.0.0.1"), MICHAEL)
+
+    def test_an_address_has_many_spellings(self):
+        made = certificates("--host", "2001:db8::1")
+        with self.serve(made) as server:
+            self.assertDialogue(say(server, "--ca", made.ca, "--servername", "2001:DB8:0::0:1"), MICHAEL)
+            self.assertRefused(say(server, "--ca", made.ca, "--servername", "2001:db8::2"), "cert-name")
+
+    def test_a_wildcard_stands_for_one_label(self):
+        made = certificates("--host", "*.wild.test")
+        table = {"a.wild.test": True, "A.WILD.test": True, "a.wild.test.": True, "wild.test": False,
+                 "a.b.wild.test": False, "a.wild.test.evil": False, "*.wild.test": None, "127.0.0.1": False}
+        with self.serve(made) as server:
+            for name, believed in table.items():
+                with self.subTest(name):
+                    result = say(server, "--ca", made.ca, "--servername", name)
+                    if believed:
+                        self.assertDialogue(result, MICHAEL)
+                    elif believed is not None:
+                        self.assertRefused(result, "cert-name", f"the certificate of {re.escape(name)} is for "
+                                           rf"\*\.wild\.test, not for {re.escape(name)} .*")
+
+    def test_an_international_name_is_compared_as_the_dns_has_it(self):
+        made = certificates("--host", "xn--bcher-kva.test")
+        names = ["xn--bcher-kva.test", "XN--BCHER-KVA.test"]
+        if has_idn():
+            names += ["bücher.test", "BÜCHER.test", "bu\u0308cher.test", "bücher.test."]
+        with self.serve(made) as server:
+            for name in names:
+                with self.subTest(name):
+                    self.assertDialogue(say(server, "--ca", made.ca, "--servername", name), MICHAEL)
+            self.assertRefused(say(server, "--ca", made.ca, "--servername", "bucher.test"), "cert-name")
+        self.assertEqual({name.lower() for name in server.names}, {"xn--bcher-kva.test", "bucher.test"})
+        if not has_idn():
+            self.skipTest("the A-label is checked; this program was built without libidn2")
+
+    def test_a_name_that_no_certificate_can_hold_is_refused_before_a_handshake(self):
+        with self.serve(certificates()) as server:
+            result = say(server, "--servername", "a." * 200 + "test")
+            self.assertIn(result.code, (2, 6), repr(result))
+        self.assertEqual((server.names, server.facts), ([], []))
+
+
+class StrangePeers(TlsCase):
+    """What is no TLS, or TLS that goes wrong."""
+
+    def setUp(self):
+        super().setUp()
+        self.made = certificates()
+
+    def meet(self, function, *options):
+        """Our client meets a scripted plain peer."""
+        with Script(function) as server:
+            return say(server, "--ca", self.made.ca, *options)
+
+    def test_a_plaintext_peer_is_quoted(self):
+        words = {b"220 mail.example ESMTP\r\n": r"220 mail\.example ESMTP\\r\\n",
+                 b"SSH-2.0-x\x1b[31m\0\xff\r\n": r"SSH-2\.0-x\\x1b\[31m\\x00\\xff\\r\\n",
+                 b"HTTP/1.1 400 Bad Request\r\n\r\n": r"HTTP/1\.1 400 Bad Request\\r\\n\\r\\n",
+                 b"2": "2", OPENING: r"Server: Welcome!\\nServer: What's "}
+        for said, shown in words.items():
+            for ends in (True, False):
+                with self.subTest(said, ends=ends):
+                    def serve(peer):
+                        peer.send(said)
+                        if ends:
+                            peer.end()
+                        wait_for_end(peer)
+                    result = self.meet(serve, "--connect-timeout", "500ms")
+                    self.assertRefused(result, "tls-plaintext-peer", rf'::1 does not speak TLS at this port, it said '
+                                       rf'"{shown}" \(leave --tls out.*\)')
+
+    def test_our_own_plain_server_is_recognised_and_recognises_us(self):
+        with Server() as server:
+            self.assertRefused(say(server), "tls-plaintext-peer")
+            server.log.expect("is closed: .*TLS")
+            server.expect_counters(" 1 speaking something else")
+
+    def test_a_silent_peer_is_not_waited_for_longer_than_told(self):
+        result = self.meet(wait_for_end, "--connect-timeout", "500ms")
+        self.assertRefused(result, "tls-silent-peer", r"::1 says nothing in answer to the TLS handshake \(.*\)")
+        self.assertBetween(result.seconds, 0.45, 1.5)
+
+    def test_a_handshake_that_stalls_is_not_waited_for_either(self):
+        def serve(peer):
+            tls = ByHand(peer, server_context(self.made.server), server_side=True)
+            peer.send(tls.flight()[:200])
+            wait_for_end(peer)
+        result = self.meet(serve, "--connect-timeout", "500ms")
+        self.assertRefused(result, "tls-timeout", "the TLS handshake with ::1 took too long")
+        self.assertBetween(result.seconds, 0.45, 1.5)
+
+    def test_a_handshake_in_single_bytes_is_a_handshake(self):
+        for version in VERSIONS:
+            def serve(peer):
+                tls = ByHand(peer, server_context(self.made.server, version), server_side=True)
+
+                def drip(data):
+                    for byte in data:
+                        peer.send(bytes([byte]))
+                tls.do(tls.tls.do_handshake, send=drip)
+                tls.do(tls.tls.write, OPENING, send=drip)
+                self.assertEqual(tls.do(tls.tls.read, 100), b"Michael\n")
+                tls.do(tls.tls.write, MICHAEL, send=drip)
+                self.assertEqual(tls.do(tls.tls.read, 100), b"exit\n")
+                tls.do(tls.tls.write, GOODBYE, send=drip)
+                tls.step(tls.tls.unwrap)
+                drip(tls.records())
+                peer.end()
+            with self.subTest(version=version.name):
+                self.assertDialogue(self.meet(serve), MICHAEL)
+
+    def test_a_handshake_that_is_cut_off_anywhere(self):
+        for version in VERSIONS:
+            for count in (0, 1, 4, 5, 6, 50, 95, 130, 131, 400, -1):
+                for way in ("end", "reset"):
+                    def serve(peer):
+                        tls = ByHand(peer, server_context(self.made.server, version), server_side=True)
+                        peer.send(tls.flight()[:count])
+                        if way == "end":
+                            peer.end()
+                            wait_for_end(peer)
+                        else:
+                            peer.reset()
+                    with self.subTest(version=version.name, bytes=count, way=way):
+                        self.assertRefused(self.meet(serve), "tls-protocol",
+                                           "the peer cut the connection in the middle of the TLS handshake")
+
+    def test_records_that_make_no_sense(self):
+        for name, record in {"garbage in a handshake record": b"\x16\x03\x03\x00\x0aabcdefghij",
+                             "data before keys": b"\x17\x03\x03\x00\x05hello",
+                             "a record longer than any": b"\x16\x03\x03\xff\xff" + bytes(100),
+                             "an empty handshake record": b"\x16\x03\x03\x00\x00" * 40,
+                             "a change of ciphers, again and again": b"\x14\x03\x03\x00\x01\x01" * 60,
+                             "a record of an unknown kind": b"\x18\x03\x03\x00\x03abc" + bytes(20)}.items():
+            def serve(peer):
+                peer.receive()
+                peer.send(record)
+                wait_for_end(peer)
+            with self.subTest(name):
+                result = self.meet(serve, "--connect-timeout", "2s")
+                self.assertEqual(result.code, 5, repr(result))
+                self.assertRegex(result.err, rb"\((tls-protocol|tls-plaintext-peer)\)\n$")
+                self.assertLess(result.seconds, 2 if "kind" not in name else 20, repr(result))
+
+    def test_a_server_that_only_speaks_old_versions(self):
+        old = server_context(self.made.server, weak=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        with TlsScript(greet, old) as server:
+            self.assertRefused(say(server, "--ca", self.made.ca), "tls-protocol",
+                               "the peer speaks no TLS version that this side allows")
+        with TlsScript(greet, server_context(self.made.server, VERSIONS[0])) as server:
+            self.assertRefused(say(server, "--ca", self.made.ca, "--tls-min", "1.3"), "tls-protocol")
+            self.assertDialogue(say(server, "--ca", self.made.ca, "--tls-min", "1.2"), MICHAEL)
+
+    def test_a_server_with_weak_ciphers_only(self):
+        for ciphers in ("AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256"):
+            pair = self.made.server if "ECDSA" in ciphers else certificates("--rsa").server
+            context = server_context(pair, VERSIONS[0], weak=True)
+            context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+            with self.subTest(ciphers), TlsScript(greet, context) as server:
+                self.assertRefused(say(server, "--ca", self.made.ca), "tls-alert")
+
+    def test_an_alert_is_told_in_words(self):
+        for number, name, word in ((40, "handshake failure", "tls-alert"), (80, "internal error", "tls-alert"),
+                                   (112, "unrecognized name", "tls-alert"), (48, "unknown CA", "tls-client-certificate"),
+                                   (70, "no TLS version", "tls-protocol"), (0, "ended TLS", "tls-protocol")):
+            def serve(peer):
+                peer.receive()
+                peer.send(bytes([0x15, 3, 3, 0, 2, 2 if number else 1, number]))
+                wait_for_end(peer)
+            with self.subTest(number):
+                self.assertRefused(self.meet(serve), word, f".*{name}.*")
+
+    def test_a_client_certificate_that_is_asked_for(self):
+        other = certificates("--rsa")
+        for version in VERSIONS:
+            context = server_context(self.made.server, version, client_ca=self.made.ca)
+            with self.subTest(version=version.name), TlsScript(greet, context) as server:
+                base = ("--ca", self.made.ca)
+                result = say(server, *base, "--cert", self.made.client[0], "--key", self.made.client[1])
+                self.assertDialogue(result, MICHAEL)
+                self.assertEqual(server.facts[0][3]["subject"], ((("commonName", "tcpgreet client"),),))
+                self.assertRefused(say(server, *base), "tls-client-certificate", ".*--cert and --key")
+                for pair in (other.client, self.made.server, issue(self.made, "late", "clientAuth", -9000, -3600)):
+                    result = say(server, *base, "--cert", pair[0], "--key", pair[1])
+                    self.assertRefused(result, "tls-client-certificate", "the peer refused our certificate: .*")
+
+    def test_the_key_of_a_client_may_stand_in_its_certificate_file(self):
+        both = folder() / "both.pem"
+        both.touch(0o600)
+        both.write_bytes(b"".join(pathlib.Path(path).read_bytes() for path in self.made.client))
+        context = server_context(self.made.server, client_ca=self.made.ca)
+        with TlsScript(greet, context) as server:
+            self.assertDialogue(say(server, "--ca", self.made.ca, "--cert", both), MICHAEL)
+
+
+class Ends(TlsCase):
+    """How a dialogue under TLS may end, and what a plain client makes of a TLS server."""
+
+    def setUp(self):
+        super().setUp()
+        self.made = certificates()
+
+    def meet(self, function, *options, version=None):
+        with TlsScript(function, server_context(self.made.server, version)) as server:
+            return say(server, "--ca", self.made.ca, *options)
+
+    def assertEnds(self, function, word, out):
+        for version in VERSIONS:
+            with self.subTest(version=version.name):
+                result = self.meet(function, version=version)
+                self.assertFails(result, 5 if word.startswith("tls") else 7, word)
+                self.assertEqual(result.out, out)
+
+    def test_a_cut_is_told_apart_from_an_end(self):
+        def cut(peer):
+            peer.send(OPENING).expect(b"Michael\n")
+            peer.end()
+            wait_for_end(peer)
+        self.assertEnds(cut, "dialogue-truncated", OPENING)
+
+        def close(peer):
+            peer.send(OPENING).expect(b"Michael\n")
+            with contextlib.suppress(ssl.SSLError):  # the client has nothing to say to such a peer
+                peer.socket.unwrap()
+        self.assertEnds(close, "dialogue-early-end", OPENING)
+
+    def test_a_cut_after_the_good_bye_is_a_cut(self):
+        def serve(peer):
+            peer.send(OPENING).expect(b"Michael\n").send(MICHAEL).expect(b"exit\n").send(GOODBYE).end()
+            wait_for_end(peer)
+        self.assertEnds(serve, "dialogue-truncated", OPENING + MICHAEL + GOODBYE)
+
+    def test_a_cut_inside_a_record_is_a_cut(self):
+        def serve(peer):
+            tls = ByHand(peer, server_context(self.made.server), server_side=True)
+            tls.do(tls.tls.do_handshake)
+            tls.step(tls.tls.write, OPENING)
+            peer.send(tls.records()[:-5]).end()
+            wait_for_end(peer)
+        with Script(serve) as server:
+            result = say(server, "--ca", self.made.ca)
+        self.assertFails(result, 7, "dialogue-truncated")
+        self.assertEqual(result.out, b"")
+
+    def test_a_changed_byte_is_noticed(self):
+        def serve(peer):
+            tls = ByHand(peer, server_context(self.made.server), server_side=True)
+            tls.do(tls.tls.do_handshake)
+            tls.step(tls.tls.write, OPENING)
+            data = bytearray(tls.records())
+            data[-20] ^= 1
+            peer.send(data)
+            wait_for_end(peer)
+        with Script(serve) as server:
+            result = say(server, "--ca", self.made.ca)
+        self.assertFails(result, 5, "tls-protocol")
+        self.assertEqual(result.out, b"")
+
+    def test_a_reset_is_told(self):
+        def serve(peer):
+            peer.send(OPENING).expect(b"Michael\n")
+            peer.reset()
+        self.assertEnds(serve, "dialogue-reset", OPENING)
+
+    def test_a_wrong_answer_is_told(self):
+        def serve(peer):
+            peer.send(OPENING).expect(b"Michael\n").send(hello(b"Tracy"))
+            wait_for_end(peer)
+        result = self.meet(serve)
+        self.assertFails(result, 7, "dialogue-wrong-answer")
+
+    def test_a_server_that_says_nothing_above_tls(self):
+        result = self.meet(wait_for_end, "--answer-timeout", "300ms")
+        self.assertEqual(result.code, 7, repr(result))
+        self.assertBetween(result.seconds, 0.28, 2)
+
+    def test_what_waits_inside_tls_never_stalls_a_dialogue(self):
+        def serve(peer):
+            tls = ByHand(peer, server_context(self.made.server), server_side=True)
+            tls.do(tls.tls.do_handshake)
+            for part in (OPENING[:3], OPENING[3:9], OPENING[9:]):
+                tls.step(tls.tls.write, part)
+            peer.send(tls.records())
+            self.assertEqual(tls.do(tls.tls.read, 100), b"Michael\n")
+            for byte in MICHAEL:  # many records in one segment
+                tls.step(tls.tls.write, bytes([byte]))
+            peer.send(tls.records())
+            self.assertEqual(tls.do(tls.tls.read, 100), b"exit\n")
+            tls.step(tls.tls.write, GOODBYE)
+            tls.step(tls.tls.unwrap)
+            peer.send(tls.records())  # good bye and close_notify in one segment
+            peer.end()
+        with Script(serve) as server:
+            result = say(server, "--ca", self.made.ca)
+        self.assertDialogue(result, MICHAEL)
+        self.assertLess(result.seconds, 5)
+
+    def test_a_plain_client_recognises_a_tls_server(self):
+        with Server("--tls", *self.made.serve()) as server:
+            result = connect("::1", server.port, "Michael", "--answer-timeout", "300ms")
+            self.assertFails(result, 7, "dialogue-tls-peer")
+            self.assertIn(b"--tls", result.err)
+            server.log.expect('is closed: .*does not speak TLS, it said "exit')
+            server.expect_counters(" 1 speaking something else")
+            dialogue(server, client_context(self.made), b"Michael")
+
+
+if __name__ == "__main__":
+    skip_without_tls()
+    main()

@@ -1,0 +1,557 @@
+"""The server under TLS: whom it lets in, which certificate it shows, reloads, and peers that mean it ill."""
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import threading
+import time
+
+from harness import (GOODBYE, OPENING, PATIENCE, Case, Peer, Server, await_that, connect, hello, main)
+from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, converse, dialogue, fingerprint,
+                         folder, identity, issue, openssl, server_context, skip_without_tls, visit)
+
+MICHAEL = hello(b"Michael")
+
+
+def copies(*files):
+    """New files with the same bytes and modes, to be changed by a test."""
+    place = folder()
+    return [str(shutil.copy(file, place / os.path.basename(file))) for file in files]
+
+
+class TlsCase(Case):
+    def setUp(self):
+        super().setUp()
+        self.made = certificates()
+
+    def serve(self, *options, **more):
+        return Server("--tls", *self.made.serve(), *options, **more)
+
+    def assertServed(self, server):
+        """Others are served as ever."""
+        dialogue(server, client_context(self.made), b"Michael")
+
+
+class ClientCertificates(TlsCase):
+    def visit(self, server, pair, version=None, session=None, context=None):
+        context = context or client_context(self.made, version, pair=pair)
+        return dialogue(server, context, b"Michael", session=session)
+
+    def assertTurnedAway(self, server, pair, version, why, session=None, context=None):
+        """The client is told by an alert, the log by a sentence."""
+        before = server.log.bytes().count(b"is closed")
+        with self.assertRaisesRegex(ssl.SSLError, "ALERT"):
+            self.visit(server, pair, version, session, context)
+        server.log.expect("is closed", before + 1)
+        self.assertRegex(server.log.lines()[-1], f"is closed: {why}, 0 names")
+
+    def pairs(self):
+        """Client certificates that are not to be believed, and what the log says of each."""
+        rsa = certificates("--rsa")
+        return ((None, "(the client sent no certificate|.*did not return a certificate)"),
+                (rsa.client, r"the client's certificate was issued by \"tcpgreet CA \w+\", which is not trusted here .*"),
+                (issue(self.made, "late", "clientAuth", -90000, -3600),
+                 r"the client's certificate expired 1 hour ago \(20.* UTC\): it must be renewed"),
+                (issue(self.made, "early", "clientAuth", 3700, 90000), "the client's certificate is valid only in .*"),
+                (self.made.server, "the client's certificate is not meant for a TLS client .*"))
+
+    def test_required_means_required(self):
+        for options in (("--client-ca", self.made.ca), ("--client-ca", self.made.ca, "--client-auth", "require")):
+            with self.serve(*options) as server:
+                for version in VERSIONS:
+                    for pair, why in self.pairs():
+                        with self.subTest(version=version.name, why=why):
+                            self.assertTurnedAway(server, pair, version, why)
+                    self.visit(server, self.made.client, version)
+                server.expect_counters(" 2 TLS handshakes, .* 2 names greeted, .* 10 failed")
+
+    def test_requested_means_none_or_a_good_one(self):
+        with self.serve("--client-ca", self.made.ca, "--client-auth", "request") as server:
+            for version in VERSIONS:
+                self.visit(server, None, version)
+                self.visit(server, self.made.client, version)
+                for pair, why in self.pairs()[1:]:
+                    with self.subTest(version=version.name, why=why):
+                        self.assertTurnedAway(server, pair, version, why)
+
+    def test_our_client_learns_what_is_missing(self):
+        with self.serve("--client-ca", self.made.ca) as server:
+            base = ("Michael", "--tls", "--ca", self.made.ca)
+            self.assertDialogue(connect("::1", server.port, *base, *identity(self.made.client)), MICHAEL)
+            result = connect("::1", server.port, *base)
+            self.assertFails(result, 5, "tls-client-certificate")
+            self.assertIn(b"give --cert and --key", result.err)
+            result = connect("::1", server.port, *base, *identity(certificates("--rsa").client))
+            self.assertFails(result, 5, "tls-client-certificate")
+            self.assertIn(b"the peer refused our certificate: unknown CA", result.err)
+
+    def test_the_ca_of_clients_may_be_a_directory(self):
+        place = folder()
+        name = openssl("x509", "-in", self.made.ca, "-noout", "-hash").decode().strip()
+        shutil.copy(self.made.ca, place / f"{name}.0")
+        with self.serve("--client-ca", str(place)) as server:
+            self.visit(server, self.made.client)
+            self.assertTurnedAway(server, None, None, ".*certificate")
+
+    def test_a_ticket_does_not_get_around_a_policy(self):
+        keys = folder() / "keys"
+        keys.write_bytes(openssl("rand", "80"))
+        own, other = ("--client-ca", self.made.ca), ("--client-ca", certificates("--rsa").ca)
+        shared = ("--ticket-keys", str(keys))
+        with self.serve(*shared) as free, self.serve(*shared, *own, "--client-auth", "request") as asking, \
+                self.serve(*shared, *own) as strict, self.serve(*shared, *other) as stranger:
+            for version in VERSIONS:
+                for easy in (free, asking):
+                    context = client_context(self.made, version)
+                    session, _ = self.visit(easy, None, context=context)
+                    self.assertTrue(self.visit(easy, None, context=context, session=session)[1])
+                    self.assertTurnedAway(strict, None, None, ".*certificate", session, context)
+                context = client_context(self.made, version, pair=self.made.client)
+                session, _ = self.visit(strict, None, context=context)
+                self.assertTrue(self.visit(strict, None, context=context, session=session)[1], "its own it takes")
+                self.assertTurnedAway(stranger, None, None, "the client's certificate was .*", session, context)
+
+    def test_a_ca_that_is_withdrawn_is_withdrawn_from_tickets_too(self):
+        ca, = copies(self.made.ca)
+        with self.serve("--client-ca", ca) as server:
+            for version in VERSIONS:
+                context = client_context(self.made, version, pair=self.made.client)
+                session, _ = self.visit(server, None, context=context)
+                loaded = server.log.bytes().count(b"loaded again")
+                shutil.copy(certificates("--rsa").ca, ca)
+                server.send_signal(signal.SIGHUP)
+                server.log.expect("loaded again", loaded + 1)
+                self.assertTurnedAway(server, None, None, "the client's certificate was .*", session, context)
+                shutil.copy(self.made.ca, ca)
+                server.send_signal(signal.SIGHUP)
+                server.log.expect("loaded again", loaded + 2)
+
+
+class Identities(TlsCase):
+    """Several certificates: the name that the client asks for chooses, and what it can check."""
+
+    def shown(self, server, name, version=None):
+        """The certificate that the server shows to who asks for a name; "::1": for none."""
+        with visit(server, client_context(version=version), name) as peer:
+            shown = peer.socket.getpeercert(True)
+            converse(peer)
+        return shown
+
+    def test_the_name_chooses(self):
+        one, two = certificates("--host", "a.test"), certificates("--host", "b.test", "--host", "*.c.test")
+        table = {"a.test": one, "b.test": two, "x.c.test": two, "B.TEST": two, "c.test": one, "unknown.test": one,
+                 "::1": one}
+        with Server("--tls", *one.serve(), *two.serve()) as server:
+            for version in VERSIONS:
+                for name, made in table.items():
+                    with self.subTest(name, version=version.name):
+                        self.assertEqual(self.shown(server, name, version), fingerprint(made.server[0]))
+            for made, name in ((one, "a.test"), (two, "b.test")):
+                result = connect("::1", server.port, "Michael", "--tls", "--ca", made.ca, "--servername", name)
+                self.assertDialogue(result, MICHAEL)
+            result = connect("::1", server.port, "Michael", "--tls", "--ca", one.ca, "--servername", "b.test")
+            self.assertFails(result, 6, "cert-untrusted")
+
+    def test_one_key_type_for_each_client(self):
+        ec, rsa = certificates(), certificates("--rsa")
+        with Server("--tls", *ec.serve(), *rsa.serve()) as server:
+            for options, key in ((("-tls1_3", "-sigalgs", "ecdsa_secp256r1_sha256"), "id-ecPublicKey"),
+                                 (("-tls1_3", "-sigalgs", "rsa_pss_rsae_sha256"), "rsaEncryption"),
+                                 (("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), "id-ecPublicKey"),
+                                 (("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), "rsaEncryption"),
+                                 (("-tls1_3",), "id-ecPublicKey")):
+                for name in ((), ("-servername", "localhost"), ("-servername", "unknown.test")):
+                    with self.subTest(options, name=name), \
+                            Program("openssl", "s_client", "-connect", f"[::1]:{server.port}", "-ign_eof",
+                                    *(name or ("-noservername",)), *options) as client:
+                        client.expect(OPENING).send(b"exit\n").expect(GOODBYE).wait()
+                        self.assertRegex(client.out.bytes(), rb"a:PKEY: %s" % key.encode())
+
+    def test_a_chain_is_sent_whole(self):
+        made = certificates("--bad")
+        certificate, key = made.bad("missing-intermediate")
+        chain, key = copies(certificate, key)
+        with open(chain, "ab") as file, open(made.bad("intermediate")[0], "rb") as above:
+            file.write(above.read())
+        with Server("--tls", "--cert", chain, "--key", key) as server:
+            dialogue(server, client_context(made), b"Michael")
+
+    def test_a_session_of_one_name_is_not_shown_to_another(self):
+        one, two = certificates("--host", "a.test"), certificates("--host", "b.test", "--host", "*.c.test")
+        with Server("--tls", *one.serve(), *two.serve()) as server:
+            context = client_context()
+            with visit(server, context, "a.test") as peer:
+                session = converse(peer)
+            with visit(server, context, "a.test", session) as peer:
+                self.assertTrue(peer.socket.session_reused)
+                converse(peer)
+
+
+class Reload(TlsCase):
+    def setUp(self):
+        super().setUp()
+        self.other = certificates("--rsa")
+        self.cert, self.key = copies(*self.made.server)
+
+    def serve(self, *options, **more):
+        return Server("--tls", "--cert", self.cert, "--key", self.key, *options, **more)
+
+    def put(self, pair):
+        for source, place in zip(pair, (self.cert, self.key)):
+            shutil.copy(source, place + ".new")
+            os.rename(place + ".new", place)
+
+    def hup(self, server, words="The certificates are loaded again"):
+        before = len(re.findall(words, server.log.bytes().decode()))
+        server.send_signal(signal.SIGHUP)
+        server.log.expect(words, before + 1)
+
+    def shown(self, server):
+        with visit(server, client_context()) as peer:
+            shown = peer.socket.getpeercert(True)
+            converse(peer, b"Michael")
+        return shown
+
+    def assertShows(self, server, made):
+        """The log is a moment ahead of the worker."""
+        await_that(lambda: self.shown(server) == fingerprint(made.server[0]), "the new certificate")
+
+    def test_a_reload_changes_the_certificate_and_no_dialogue(self):
+        with self.serve() as server, visit(server, client_context(self.made)) as before:
+            before.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
+            self.put(self.other.server)
+            self.hup(server)
+            self.assertShows(server, self.other)
+            converse_on = before.send(b"Tracy\n").expect(hello(b"Tracy")).send(b"exit\n")
+            converse_on.expect(GOODBYE).expect_eof()
+
+    def test_no_dialogue_is_lost_under_load(self):
+        failures, stopped, done = [], threading.Event(), []
+        seen, changed = {}, threading.Condition()
+
+        def load():
+            contexts = [client_context(version=version) for version in VERSIONS]
+            while not stopped.is_set():
+                try:
+                    with visit(server, contexts[len(done) % 2]) as peer:
+                        shown = peer.socket.getpeercert(True)
+                        converse(peer, b"Michael", b"Tracy")
+                except Exception as failure:
+                    failures.append(failure)
+                    return
+                with changed:
+                    done.append(shown)
+                    seen[shown] = len(done)
+                    changed.notify_all()
+
+        with self.serve() as server:
+            threads = [threading.Thread(target=load, daemon=True) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for turn in range(6):
+                made = (self.other, self.made)[turn % 2]
+                self.put(made.server)
+                self.hup(server)
+                with changed:
+                    mark = len(done)
+                    self.assertTrue(changed.wait_for(
+                        lambda: failures or seen.get(fingerprint(made.server[0]), 0) > mark + 10, 20), "the new one")
+            for _ in range(20):  # signals in a storm
+                server.send_signal(signal.SIGHUP)
+            with changed:
+                mark = len(done)
+                changed.wait_for(lambda: failures or len(done) > mark + 20, 20)
+            stopped.set()
+            for thread in threads:
+                thread.join(20)
+            self.assertEqual(failures, [])
+            server.expect_counters(rf"Counters: {len(done)} connections, 0 open now, {len(done)} TLS handshakes, "
+                                   rf".* {2 * len(done)} names greeted, .* 0 failed")
+
+    def bad_files(self):
+        """Ways to spoil the files, and what the log says of each."""
+        def half():
+            os.truncate(self.cert, 200)
+
+        def cut_key():
+            os.truncate(self.key, 100)
+
+        yield "the certificate is half-written", half, "certificate in .* "
+        yield "the key is half-written", cut_key, "there is no private key in .*"
+        yield "the key is not there", lambda: os.unlink(self.key), "--key .* cannot be read: No such file or directory"
+        yield "the certificate is not there", lambda: os.unlink(self.cert), "--cert .* cannot be read: No such file"
+        yield "the key is another's", lambda: shutil.copy(self.other.server[1], self.key), \
+            "the key in .* does not belong to the certificate in .*"
+        yield "only the certificate is new", lambda: shutil.copy(self.other.server[0], self.cert), \
+            "the key in .* does not belong to the certificate in .*"
+        yield "others can read the key", lambda: os.chmod(self.key, 0o644), r"the key in .* is open to others \(mode 0644\)"
+        yield "it is empty", lambda: os.truncate(self.cert, 0), "there is no certificate in .*"
+        yield "it is a folder", lambda: (os.unlink(self.cert), os.mkdir(self.cert)), ".*"
+
+    def test_a_bad_file_keeps_the_old_and_the_log_says_why(self):
+        with self.serve() as server:
+            for name, spoil, why in self.bad_files():
+                with self.subTest(name):
+                    spoil()
+                    self.hup(server, f"The certificates stay as they are: {why}")
+                    self.assertEqual(self.shown(server), fingerprint(self.made.server[0]))
+                    if os.path.isdir(self.cert):
+                        os.rmdir(self.cert)
+                    self.put(self.made.server)
+            self.put(self.other.server)
+            self.hup(server)
+            self.assertShows(server, self.other)
+
+    def test_a_server_with_nothing_to_load_says_so(self):
+        for options in (("--tls",), ()):
+            with Server(*options) as server:
+                self.hup(server, "Nothing to load again")
+                self.assertDialogue(connect("::1", server.port, "Michael", *options, *["--insecure"] * len(options)),
+                                    MICHAEL)
+
+    def test_a_reload_while_draining_harms_nothing(self):
+        with self.serve("--drain-timeout", "5s") as server, visit(server, client_context(self.made)) as peer:
+            peer.expect(OPENING)
+            server.send_signal(signal.SIGTERM)
+            server.log.expect("Stopping")
+            server.send_signal(signal.SIGHUP)
+            server.log.expect("loaded again")
+            peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
+            self.assertEqual(server.wait(), 0)
+
+
+class Endings(TlsCase):
+    def test_the_end_is_close_notify_and_then_fin(self):
+        with self.serve() as server:
+            for version in VERSIONS:
+                dialogue(server, client_context(self.made, version), b"Michael")  # ends with unwrap()
+            server.expect_counters(" 0 failed")
+        self.assertEqual(server.log.bytes().count(b"is closed: exit, 1 name"), 2)
+
+    def test_a_client_that_ends_with_close_notify_ends_well(self):
+        with self.serve() as server:
+            for version in VERSIONS:
+                with visit(server, client_context(self.made, version)) as peer:
+                    peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
+                    with contextlib.closing(peer.socket.unwrap()) as plain:
+                        plain.settimeout(5 * PATIENCE)
+                        self.assertEqual(plain.recv(1), b"")
+            server.log.expect("is closed: the peer ended, 1 name,", 2)
+            server.expect_counters(" 0 failed")
+
+    def test_a_client_that_ends_without_is_told_apart(self):
+        with self.serve() as server:
+            for version in VERSIONS:
+                with visit(server, client_context(self.made, version)) as peer:
+                    peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
+                    peer.end()
+            server.log.expect("is closed: the stream was cut off: the peer ended it without close_notify, 1 name", 2)
+            with visit(server, client_context(self.made)) as peer:
+                peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL).reset()
+            server.log.expect("is closed: .*reset")
+            server.expect_counters(" 0 open now")
+
+    def test_a_server_that_stops_says_good_bye_and_close_notify(self):
+        with self.serve("--drain-timeout", "0") as server, visit(server, client_context(self.made)) as peer, \
+                Peer(server) as silent:
+            peer.expect(OPENING)
+            server.send_signal(signal.SIGTERM)
+            peer.expect(GOODBYE).expect_eof()
+            peer.close()
+            silent.close()
+            self.assertEqual(server.wait(), 0)
+
+    def test_a_surplus_guest_is_turned_away(self):
+        with self.serve("--max-connections", "1") as server, visit(server, client_context(self.made)) as peer:
+            peer.expect(OPENING)
+            with self.assertRaises((OSError, ssl.SSLError)):
+                visit(server, client_context(self.made))
+            server.expect_counters(" 1 turned away")
+            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            peer.close()
+            server.expect_counters(" 0 open now")
+            self.assertServed(server)
+
+
+class Strangers(TlsCase):
+    """What is no TLS, or no good TLS. Each time the others are served."""
+
+    def test_plain_words_are_named(self):
+        words = {b"Michael\n": r"Michael\\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": r"GET / HTTP/1\.1\\r\\nHost: x\\r\\n",
+                 b"\x1b[2J\0\xff\r\n": r"\\x1b\[2J\\x00\\xff\\r\\n", b"PUT /x\n": r"PUT /x\\n",
+                 b"CONNECT x:1 HTTP/1.1\r\n\r\n": "CONNECT x:1 HTTP", b"SSH-2.0-x\r\n": r"SSH-2\.0-x\\r\\n"}
+        with self.serve() as server:
+            for said in words:
+                with Peer(server) as peer:
+                    peer.send(said)
+                    with contextlib.suppress(ConnectionError):
+                        peer.read_all()  # closed at once, not when a time limit is over
+            for shown in words.values():
+                server.log.expect(rf'is closed: a client that does not speak TLS, it said "{shown}', limit_s=5 * PATIENCE)
+            server.expect_counters(f" {len(words)} speaking something else")
+            self.assertServed(server)
+
+    def hello(self, version=None):
+        return ByHand(None, client_context(self.made, version)).hello()
+
+    def test_a_handshake_in_single_bytes_is_a_handshake(self):
+        with self.serve() as server:
+            for version in VERSIONS:
+                with Peer(server) as peer:
+                    tls = ByHand(peer, client_context(self.made, version))
+
+                    def drip(data):
+                        for byte in data:
+                            peer.send(bytes([byte]))
+                    tls.do(tls.tls.do_handshake, send=drip)
+                    said = b""
+                    for wanted, word in ((OPENING, b"Michael\n"), (MICHAEL, b"exit\n"), (GOODBYE, None)):
+                        while not said.endswith(wanted):
+                            said += tls.do(tls.tls.read, 1000, send=drip)
+                        if word:
+                            tls.do(tls.tls.write, word, send=drip)
+                    self.assertEqual(said, OPENING + MICHAEL + GOODBYE)
+                    tls.do(tls.tls.unwrap, send=drip)
+                    peer.expect_eof()
+            server.expect_counters(" 2 TLS handshakes, .* 0 failed")
+
+    def test_a_hello_in_many_records_is_a_hello(self):
+        with self.serve() as server, Peer(server) as peer:
+            tls = ByHand(peer, client_context(self.made))
+            body = tls.hello()[5:]
+            peer.send(b"".join(b"\x16\x03\x01" + struct.pack(">H", len(part)) + part
+                               for part in (body[i:i + 7] for i in range(0, len(body), 7))))
+            tls.do(tls.tls.do_handshake)
+            self.assertEqual(tls.do(tls.tls.read, 1000), OPENING)
+
+    def test_a_handshake_that_stalls_is_cut(self):
+        first = self.hello()
+        with self.serve("--handshake-timeout", "300ms") as server:
+            began = time.monotonic()
+            peers = [Peer(server) for _ in range(30)]
+            for count, peer in enumerate(peers):
+                peer.send(first[:count * 3])
+            self.assertServed(server)
+            self.assertLess(time.monotonic() - began, 0.3 * PATIENCE + 1, "others feel nothing")
+            for peer in peers:
+                with contextlib.suppress(ConnectionError):
+                    peer.expect_eof()
+                peer.close()
+            self.assertBetween(time.monotonic() - began, 0.29, 3)
+            server.log.expect("is closed: the client says nothing")
+            server.log.expect("is closed: the TLS handshake with the client took too long", 29)
+            server.expect_counters(" 0 open now,.* 30 timed out")
+
+    def test_a_handshake_that_drips_too_slowly_is_cut(self):
+        with self.serve("--handshake-timeout", "300ms") as server, Peer(server) as peer:
+            began = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                for byte in self.hello():  # each byte is on time, the handshake is not
+                    peer.send(bytes([byte]))
+                    if select.select([peer.socket], [], [], 0.02)[0]:
+                        break
+            self.assertBetween(time.monotonic() - began, 0.29, 2)
+            server.log.expect("is closed: the TLS handshake with the client took too long")
+
+    def test_a_finished_handshake_has_no_such_limit(self):
+        with self.serve("--handshake-timeout", "300ms") as server, visit(server, client_context(self.made)) as peer:
+            peer.expect(OPENING).stays_silent(0.6)
+            peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
+
+    def test_a_client_that_cuts_its_handshake_is_only_logged(self):
+        first = self.hello()
+        with self.serve() as server:
+            fds = len(server.fds())
+            for count in (1, 4, 5, 6, len(first) // 2, len(first) - 1, len(first)):
+                for way in (Peer.end, Peer.reset):
+                    with Peer(server) as peer:
+                        peer.send(first[:count])
+                        way(peer)
+                        if way == Peer.end:
+                            with contextlib.suppress(ConnectionError):
+                                peer.read_all()
+            server.log.expect("is closed: .*(in the middle of the TLS handshake|reset)", 14)
+            server.expect_counters(" 0 open now,.* 14 failed")
+            await_that(lambda: len(server.fds()) == fds, "all descriptors to be closed")
+            self.assertServed(server)
+
+    def test_a_scanner_is_counted_and_not_logged(self):
+        with self.serve() as server:
+            for _ in range(100):
+                Peer(server).close()
+            server.expect_counters(" 0 open now,.* 100 without a byte")
+            self.assertNotIn(b"is closed", server.log.bytes())
+            self.assertServed(server)
+
+    def test_records_that_make_no_sense_are_refused(self):
+        hello_head = b"\x16\x03\x01\x40\x00\x01\xff\xff\xff\x03\x03"
+        records = {"garbage": b"\x16\x03\x01\x00\x0aabcdefghij", "data first": b"\x17\x03\x03\x00\x05hello",
+                   "too long a record": b"\x16\x03\x01\xff\xff" + bytes(1000),
+                   "too long a hello": hello_head + bytes(0x4000 - 6),
+                   "empty records": b"\x16\x03\x01\x00\x00" * 100, "alerts": b"\x15\x03\x01\x00\x02\x01\x5a" * 100,
+                   "a heartbeat": b"\x18\x03\x02\x00\x03\x01\x40\x00", "SSL 2": b"\x80\x2e\x01\x00\x02" + bytes(50),
+                   "SSL 3": b"\x16\x03\x00\x00\x2f\x01\x00\x00\x2b\x03\x00" + bytes(32) +
+                            b"\x00\x00\x04\x00\x0a\x00\x05\x01\x00"}
+        with self.serve("--handshake-timeout", "1s") as server:
+            for name, record in records.items():
+                with self.subTest(name), Peer(server) as peer:
+                    peer.send(record)
+                    with contextlib.suppress(ConnectionError):
+                        said = peer.read_all()
+                        self.assertNotIn(b"Server", said)
+            server.log.expect("is closed: ", len(records))
+            server.expect_counters(" 0 open now")
+            self.assertServed(server)
+
+    def s_client(self, server, *options):
+        return Program("openssl", "s_client", "-connect", f"[::1]:{server.port}", "-CAfile", self.made.ca, *options)
+
+    def test_a_flood_of_key_updates_is_cut_off(self):
+        with self.serve() as server, self.s_client(server, "-tls1_3") as client:
+            client.expect(OPENING)
+            for count in range(1, 21):
+                client.send(b"K\n").expect(b"KEYUPDATE", count)
+            client.send(b"Michael\n").expect(MICHAEL)  # some are nothing to mind
+            with contextlib.suppress(BrokenPipeError, AssertionError):
+                for count in range(21, 80):
+                    client.send(b"K\n").expect(b"KEYUPDATE", count, limit_s=0.5)
+            client.wait()
+            self.assertLess(client.out.bytes().count(b"KEYUPDATE"), 60)
+            server.log.expect("is closed: the peer floods this side with handshake messages, 1 name")
+            self.assertServed(server)
+
+    def test_renegotiation_is_refused(self):
+        with self.serve() as server, self.s_client(server, "-tls1_2") as client:
+            client.expect(OPENING).send(b"R\n").expect(b"RENEGOTIATING").expect(b"no renegotiation")
+            client.wait()
+            server.log.expect("is closed")
+            self.assertServed(server)
+
+    def test_many_at_once(self):
+        failures = []
+
+        def talk():
+            try:
+                for _ in range(5):
+                    dialogue(server, client_context(self.made), b"Michael", b"Tracy")
+            except Exception as failure:
+                failures.append(failure)
+        with self.serve() as server:
+            threads = [threading.Thread(target=talk, daemon=True) for _ in range(20)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+            self.assertEqual(failures, [])
+            server.expect_counters("Counters: 100 connections, 0 open now, 100 TLS handshakes, .* 200 names greeted")
+
+
+if __name__ == "__main__":
+    skip_without_tls()
+    main()

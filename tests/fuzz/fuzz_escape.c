@@ -1,0 +1,120 @@
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpgreet/escape.h"
+
+enum { INPUT_MAX = 4096, OUTPUT_MAX = 4 * INPUT_MAX, STYLE_ASCII = 1, STYLE_KEEP_NEWLINE = 2 };
+
+static char whole_text[OUTPUT_MAX];
+static char other_text[2 * OUTPUT_MAX];
+
+static void require(bool truth)
+{
+    if (!truth)
+        abort();
+}
+
+/* What escape promises of its output, byte by byte; and once escaped, only backslashes are escaped again. */
+static void check_printable(struct bytes text, struct escape_style style)
+{
+    size_t backslashes = 0;
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+        require(byte >= 0x20 || (byte == '\n' && style.keep_newline));
+        require(byte < 0x7f || (byte > 0x7f && !style.ascii));
+        backslashes += byte == '\\';
+    }
+    struct sink sink = {other_text, 0, sizeof(other_text)};
+    require(escape(text, style, &sink) == text.length);
+    require(sink.length == text.length + backslashes);
+}
+
+static unsigned hex_digit(char digit)
+{
+    const char *at = strchr("0123456789abcdef", digit);
+    require(digit != '\0' && at != NULL);
+    return (unsigned)(at - "0123456789abcdef");
+}
+
+/* Reads one escape or byte back. Returns: how long it is. */
+static size_t unescape(struct bytes text, char *byte)
+{
+    static const char names[] = "nrt\\";
+    static const char values[] = "\n\r\t\\";
+    *byte = text.data[0];
+    if (*byte != '\\')
+        return 1;
+    require(text.length >= 2);
+    const char *name = memchr(names, text.data[1], sizeof(names) - 1);
+    if (name != NULL) {
+        *byte = values[name - names];
+        return 2;
+    }
+    require(text.data[1] == 'x' && text.length >= 4);
+    *byte = (char)(hex_digit(text.data[2]) << 4 | hex_digit(text.data[3]));
+    return 4;
+}
+
+static void check_reversible(struct bytes text, struct bytes input)
+{
+    size_t length = 0;
+    for (size_t at = 0; at < text.length; length++) {
+        char byte;
+        at += unescape(bytes_skip(text, at), &byte);
+        require(length < input.length && byte == input.data[length]);
+    }
+    require(length == input.length);
+}
+
+/* Pieces of `step` bytes into sinks of `room` give the same text. */
+static void check_pieces(struct bytes input, struct escape_style style, struct bytes text, size_t step,
+                         size_t room)
+{
+    size_t taken = 0;
+    size_t length = 0;
+    for (size_t end = 0; taken < input.length;) {
+        end = end + step < input.length ? end + step : input.length;
+        style.partial = end < input.length;
+        for (size_t before = SIZE_MAX; taken != before;) {
+            struct sink sink = {other_text + length, 0, room};
+            before = taken;
+            taken += escape((struct bytes){input.data + taken, end - taken}, style, &sink);
+            length += sink.length;
+        }
+        require(style.partial || taken == input.length);
+    }
+    require(bytes_equal((struct bytes){other_text, length}, text));
+}
+
+static void check_cut(struct bytes input, struct bytes text, size_t room)
+{
+    char *shown = escape_text(input, other_text, room);
+    size_t length = strlen(shown);
+    require(length < room);
+    if (length < text.length) {
+        require(length >= 3 && memcmp(shown + length - 3, "...", 3) == 0);
+        length -= 3;
+        require(escape_trim((struct bytes){text.data, length}) == length);
+    }
+    require(memcmp(shown, text.data, length) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    if (size < 3 || size > INPUT_MAX)
+        return 0;
+    struct escape_style style = {.ascii = data[0] & STYLE_ASCII,
+                                 .keep_newline = data[0] & STYLE_KEEP_NEWLINE};
+    struct bytes input = {(const char *)data + 3, size - 3};
+    struct sink sink = {whole_text, 0, sizeof(whole_text)};
+    require(escape(input, style, &sink) == input.length);
+    struct bytes text = {sink.data, sink.length};
+    check_printable(text, style);
+    check_reversible(text, input);
+    check_pieces(input, style, text, 1 + (size_t)data[1], 4 + (size_t)data[2]);
+    require(escape_trim(text) == text.length);
+    if (!style.ascii && !style.keep_newline)
+        check_cut(input, text, 4 + (size_t)data[2]);
+    return 0;
+}

@@ -1,0 +1,74 @@
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpgreet/escape.h"
+#include "tcpgreet/options.h"
+
+enum { ARGUMENTS_MAX = 128 };
+
+static void check(int condition)
+{
+    if (!condition)
+        abort();
+}
+
+static void check_refused(const struct err *err)
+{
+    char text[4 * ERR_TEXT_BYTES];
+    struct bytes said = {err->text, strlen(err->text)};
+
+    check(err->reason == ERR_USAGE && said.length > 0);
+    check(strchr(err->text, '\n') == NULL);
+    /* Escaping again changes backslashes only: nothing else in it needs an escape. */
+    escape_text(said, text, sizeof(text));
+    for (const char *a = err->text, *b = text; *a != '\0'; a++, b++) {
+        check(*a == *b);
+        if (*a == '\\')
+            check(*++b == '\\');
+    }
+}
+
+static void check_accepted(const struct options *options, int argc)
+{
+    check(options->mode != MODE_NONE);
+    check(options->operand_count < (size_t)argc);
+    if (options->mode == MODE_LISTEN)
+        check(options->listen_count > 0 && options->listen_count <= OPTIONS_LISTEN_MAX);
+    if (options->mode == MODE_LISTEN || options->mode == MODE_CONNECT) {
+        check(!(options->ipv4_only && options->ipv6_only));
+        check(!(options->verbose && options->quiet));
+        check(options->pause_ms >= 0 && options->pause_ms <= 60000);
+        check(options->connect_timeout_ms > 0);
+        check(options->timeout_ms == -1 || options->timeout_ms > 0);
+    }
+}
+
+/* The bytes are the words after the program's name, each ended by a NUL. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct options options;
+    const char *argv[ARGUMENTS_MAX + 1] = {"tcpgreet"};
+    struct err err = {0};
+    int argc = 1;
+    char *words = malloc(size + 1);
+
+    if (words == NULL)
+        return 0;
+    if (size > 0)
+        memcpy(words, data, size);
+    words[size] = '\0';
+    for (size_t at = 0; at < size && argc < ARGUMENTS_MAX; at += strlen(words + at) + 1)
+        argv[argc++] = words + at;
+
+    int rc = options_parse(&options, argc, argv, &err);
+    check(rc == 0 || rc == -1);
+    check((rc == 0) == (err.reason == ERR_OK));
+    if (rc == 0)
+        check_accepted(&options, argc);
+    else
+        check_refused(&err);
+    options_fini(&options);
+    free(words);
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* Bytes that end exactly where a page ends that nobody may touch, so that an overread faults. */
+#ifndef TCPGREET_TEST_GUARD_H
+#define TCPGREET_TEST_GUARD_H
+
+#include <stddef.h>
+
+/* Copies size bytes of data. Returns: the copy, read-only, for guard_free; never NULL: aborts without memory.
+ * Shape: data may be NULL where size is 0. */
+const char *guard_bytes(const void *data, size_t size);
+
+/* Shape: bytes and size as guard_bytes returned and took them; NULL is accepted. */
+void guard_free(const char *bytes, size_t size);
+
+#endif

@@ -1,0 +1,227 @@
+#include "support/script.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { PLENTY = 1 << 16, EDGE_BYTES = 1 << 21 };
+
+/* Never compiled out, and usable without a test framework. */
+#define CHECK(condition)                                                                                     \
+    do {                                                                                                     \
+        if (!(condition)) {                                                                                  \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                  \
+            abort();                                                                                         \
+        }                                                                                                    \
+    } while (0)
+
+/* What guard_bytes does, but in one mapping for all the many pieces: it is not to be kept. */
+static struct bytes at_the_edge(struct bytes bytes)
+{
+    static char *edge;
+    if (edge == NULL) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        char *pages =
+            mmap(NULL, EDGE_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        CHECK(pages != MAP_FAILED && mprotect(pages + EDGE_BYTES, page, PROT_NONE) == 0);
+        edge = pages + EDGE_BYTES;
+    }
+    CHECK(bytes.length <= EDGE_BYTES);
+    if (bytes.length > 0)
+        memcpy(edge - bytes.length, bytes.data, bytes.length);
+    return (struct bytes){edge - bytes.length, bytes.length};
+}
+
+static bool is_server(const struct session *session)
+{
+    return session->state <= SESSION_DISCARDING;
+}
+
+static void check_invariants(struct script *script)
+{
+    const struct session *session = &script->session;
+    struct bytes left = buf_bytes(&script->pending);
+
+    script->seen |= 1u << session->state;
+    CHECK(session->state < SESSION_STATES && session->end < SESSION_ENDS);
+    CHECK((session->end == SESSION_END_NONE) == (session->state != SESSION_ENDED));
+    CHECK(script->out.length <= script->out.capacity);
+    if (session->state == SESSION_ENDED) {
+        CHECK(session_deadline(session) == SESSION_NEVER);
+        return;
+    }
+    if (!is_server(session)) {
+        CHECK(left.length == 0);
+        return;
+    }
+    if (session->stalled) {
+        CHECK(left.length > 0 && sink_room(&script->out) < GREETING_ANSWER_MAX);
+        CHECK(session_deadline(session) == SESSION_NEVER);
+        return;
+    }
+    CHECK(left.length <= GREETING_NAME_MAX + 1 && session->scanned == left.length);
+    CHECK(left.length == 0 || memchr(left.data, '\n', left.length) == NULL);
+    CHECK((left.length > 0) == (session->state == SESSION_LISTENING));
+    CHECK(session_deadline(session) != SESSION_NEVER);
+}
+
+static void drain(struct script *script, size_t length)
+{
+    struct sink *out = &script->out;
+    length = length < out->length ? length : out->length;
+    CHECK(buf_append(&script->said, (struct bytes){out->data, length}) == 0);
+    memmove(out->data, out->data + length, out->length - length);
+    out->length -= length;
+}
+
+/* After each call: the invariants, then what a connection that can write does. */
+static void settle(struct script *script)
+{
+    check_invariants(script);
+    drain(script, script->drain > 0 ? script->drain : SIZE_MAX);
+}
+
+static void make_room(struct script *script)
+{
+    if (sink_room(&script->out) < GREETING_ANSWER_MAX)
+        drain(script, SIZE_MAX);
+}
+
+static void begin(struct script *script)
+{
+    size_t room = script->room > 0 ? script->room : PLENTY;
+    CHECK(script->out.data == NULL && room >= GREETING_ANSWER_MAX);
+    script->out = (struct sink){malloc(room), 0, room};
+    CHECK(script->out.data != NULL);
+}
+
+void script_serve(struct script *script)
+{
+    begin(script);
+    session_serve(&script->session, &script->policy, &script->out, script->now_ms);
+    settle(script);
+}
+
+void script_visit(struct script *script)
+{
+    begin(script);
+    session_visit(&script->session, &script->policy, script->now_ms);
+    settle(script);
+}
+
+static void consume(struct script *script, size_t taken)
+{
+    CHECK(taken <= script->pending.length);
+    buf_consume(&script->pending, taken);
+    script->taken += taken;
+}
+
+/* Nobody keeps what comes after the end. */
+static void feed_ended(struct script *script, struct bytes piece)
+{
+    size_t before = script->out.length;
+    session_receive(&script->session, at_the_edge(piece), &script->out, script->now_ms);
+    CHECK(script->out.length == before);
+    settle(script);
+}
+
+void script_feed(struct script *script, struct bytes piece)
+{
+    if (script->session.state == SESSION_ENDED) {
+        feed_ended(script, piece);
+        return;
+    }
+    CHECK(buf_append(&script->pending, piece) == 0);
+    do {
+        struct bytes in = at_the_edge(buf_bytes(&script->pending));
+        if (!is_server(&script->session))
+            make_room(script);
+        consume(script, session_receive(&script->session, in, &script->out, script->now_ms));
+        settle(script);
+    } while (script->session.stalled);
+}
+
+void script_feed_cut(struct script *script, struct bytes bytes, struct script_cut cut)
+{
+    size_t length = cut.at < bytes.length ? cut.at : bytes.length;
+    if (length > 0)
+        script_feed(script, (struct bytes){bytes.data, length});
+    while (length < bytes.length) {
+        struct bytes piece = bytes_skip(bytes, length);
+        if (cut.step > 0 && cut.step < piece.length)
+            piece.length = cut.step;
+        script_feed(script, piece);
+        length += piece.length;
+    }
+}
+
+void script_say(struct script *script, struct bytes name)
+{
+    make_room(script);
+    session_say(&script->session, name, &script->out, script->now_ms);
+    settle(script);
+}
+
+void script_eof(struct script *script)
+{
+    make_room(script);
+    session_eof(&script->session, at_the_edge(buf_bytes(&script->pending)), &script->out);
+    CHECK(script->session.state == SESSION_ENDED);
+    settle(script);
+}
+
+void script_farewell(struct script *script)
+{
+    make_room(script);
+    session_farewell(&script->session, &script->out);
+    settle(script);
+}
+
+void script_expire_at(struct script *script, int64_t when_ms)
+{
+    CHECK(when_ms >= script->now_ms);
+    script->now_ms = when_ms;
+    make_room(script);
+    struct bytes in = at_the_edge(buf_bytes(&script->pending));
+    consume(script, session_expire(&script->session, in, &script->out, when_ms));
+    settle(script);
+}
+
+void script_expire(struct script *script)
+{
+    CHECK(session_deadline(&script->session) != SESSION_NEVER);
+    script_expire_at(script, session_deadline(&script->session));
+}
+
+struct script_outcome script_outcome(const struct script *script)
+{
+    const struct session *session = &script->session;
+    return (struct script_outcome){(enum session_state)session->state, (enum session_end)session->end,
+                                   session->names, script->taken};
+}
+
+bool script_outcome_equal(struct script_outcome a, struct script_outcome b)
+{
+    return a.state == b.state && a.end == b.end && a.names == b.names && a.taken == b.taken;
+}
+
+struct bytes script_said(struct script *script)
+{
+    drain(script, SIZE_MAX);
+    return buf_bytes(&script->said);
+}
+
+void script_hush(struct script *script)
+{
+    drain(script, SIZE_MAX);
+    buf_fini(&script->said);
+}
+
+void script_fini(struct script *script)
+{
+    free(script->out.data);
+    buf_fini(&script->pending);
+    buf_fini(&script->said);
+}

@@ -1,0 +1,191 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../support/command_line.h"
+
+#define HEX_16 "0123456789abcDEF"
+#define HEX_64 HEX_16 HEX_16 HEX_16 HEX_16
+
+static void wrong_words_are_refused_by_name(void **state)
+{
+    (void)state;
+    REFUSE("there is no option --bogus", "--connect", "a", "1", "--bogus");
+    REFUSE("there is no option --bogus", "--connect", "a", "1", "--bogus=7");
+    REFUSE("there is no option --conect; did you mean --connect?", "--conect", "a", "1");
+    REFUSE("there is no option --tsl; did you mean --tls?", "--connect", "a", "1", "--tsl");
+    REFUSE("there is no option --time; did you mean --timeout?", "--connect", "a", "1", "--time", "1s");
+    REFUSE("there is no option --max-conections; did you mean --max-connections?", "--max-conections=1");
+    REFUSE("there is no option -listen; did you mean --listen?", "-listen", "6000");
+    REFUSE("there is no option -x", "-x", "--listen", "6000");
+    REFUSE("there is no option -x in -vx", "-vx", "--listen", "6000");
+    REFUSE("there is no option --=x", "--=x");
+    REFUSE("there is no option --a\\x1b[2J", "--a\x1b[2J");
+    REFUSE("there is no option -\\xff", "-\xff");
+    REFUSE("--listen needs a value: --listen [HOST] PORT", "--listen");
+    REFUSE("--listen needs a value", "--listen", "-v");
+    REFUSE("--listen needs a value", "--listen=");
+    REFUSE("--connect: the port is missing", "--connect", "a");
+    REFUSE("--connect: the port is missing", "--connect", "a", "--explain", "1");
+    REFUSE("--timeout needs a value: --timeout TIME", "--connect", "a", "1", "--timeout");
+    REFUSE("--timeout needs a value", "--connect", "a", "1", "--timeout", "-v");
+    REFUSE("--source needs a value", "--connect", "a", "1", "--source=");
+    REFUSE("-v/--verbose takes no value", "--connect", "a", "1", "--verbose=yes");
+    REFUSE("--listen: ", "--listen", "70000");
+    REFUSE("--listen: ", "--listen", "a b", "6000");
+    REFUSE("--connect: ", "--connect", "[::1", "6000");
+    REFUSE("a\\x1b", "--connect", "a\x1b", "6000");
+    REFUSE("--framing takes auto, line or bare, not \"lines\"", "--connect", "a", "1", "--framing", "lines");
+    REFUSE("--framing takes auto, line or bare, not \"lin\"", "--connect", "a", "1", "--framing", "lin");
+    REFUSE("--color takes auto, always or never, not \"\\x1b\"", "--connect", "a", "1", "--color", "\x1b");
+    REFUSE("--log-format takes text or json", "--listen", "1", "--log-format=xml");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source", "localhost");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source", "[::1]");
+    REFUSE("--backlog takes a whole number from 1 to 1000000, not \"0\"", "--listen", "1", "--backlog=0");
+    REFUSE("--backlog takes a whole number", "--listen", "1", "--backlog=1000001");
+    REFUSE("--backlog takes a whole number", "--listen", "1", "--backlog=-1");
+    REFUSE("--backlog takes a whole number", "--listen", "1", "--backlog=4294967297");
+    REFUSE("--max-connections takes a whole number", "--listen", "1", "--max-connections=7k");
+    REFUSE("--pause takes a time from 0 to 1m", "--listen", "1", "--pause=61s");
+    REFUSE("--attempt-delay takes a time from 10ms to 10s", "--connect", "a", "1", "--attempt-delay=9ms");
+}
+
+static void what_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    REFUSE("no mode is chosen: give --listen or --connect", NULL);
+    REFUSE("no mode is chosen", "-v", "Michael");
+    REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
+    REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
+    REFUSE("--demo and --listen are both modes", "--demo", "--listen", "1");
+    REFUSE("--connect is given twice", "--connect", "a", "1", "--connect", "a", "1");
+    REFUSE("--timeout is given twice", "--connect", "a", "1", "--timeout=1s", "--timeout", "1s");
+    REFUSE("-v/--verbose is given twice", "--listen", "1", "-vv");
+    REFUSE("-v/--verbose is given twice", "--listen", "1", "-v", "--verbose");
+    REFUSE("--pause is for --listen, not for --connect", "--pause", "1s", "--connect", "a", "1");
+    REFUSE("--backlog is for --listen, not for --connect", "--connect", "a", "1", "--backlog=1");
+    REFUSE("--framing is for --connect, not for --listen", "--listen", "1", "--framing=bare");
+    REFUSE("--source is for --connect, not for --listen", "--listen", "1", "--source=::1");
+    REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
+    REFUSE("--plot is for --probe or --bench, not for --listen", "--listen", "1", "--plot=x.svg");
+    REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
+    REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
+    REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
+    REFUSE("-6 allows IPv6 only, but the --connect address 127.0.0.1", "--connect", "127.0.0.1:1", "--ipv6");
+    REFUSE("-4 allows IPv4 only, but the --listen address ::1", "--listen", "1", "--listen", "::1", "1",
+           "-4");
+    REFUSE("-6 allows IPv6 only, but the --source address 127.0.0.1", "-6", "--connect", "a", "1",
+           "--source=127.0.0.1");
+    REFUSE("--source and --connect", "--connect", "::1", "1", "--source=127.0.0.1");
+    REFUSE("\"x\\n\" is one word too many for --listen [HOST] PORT", "--listen", "::1", "1", "x\n");
+    REFUSE("\"x\" is one word too many", "--listen", "1", "--", "x");
+}
+
+static void refuse_unbuilt(struct command_line line, const char *word)
+{
+    char part[64];
+
+    snprintf(part, sizeof(part), "%.*s is not built in yet", (int)strcspn(word, "="), word);
+    command_line_refuse(line, part);
+}
+
+static void what_is_not_built_is_said_so(void **state)
+{
+    (void)state;
+    REFUSE("--probe is not built in yet", "--probe", "a", "1", "--", "make", "-k");
+    REFUSE("--bench is not built in yet", "--bench", "a:1", "--connections=5", "--duration=1s",
+           "--workers=4");
+    REFUSE("--bench-merge is not built in yet", "--bench-merge", "a.json", "b.json");
+    REFUSE("--demo is not built in yet", "--demo", "--tls");
+    REFUSE("--workers 4 is not built in yet: one worker serves", "--listen", "1", "--workers", "4");
+    REFUSE("--format json is not built in yet", "--connect", "a", "1", "--format=json");
+
+    REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
+    REFUSE("--handshake-timeout is not built in yet", "--listen", "6000", "--handshake-timeout", "1s");
+
+    static const char *const listen[] = {"--tls",
+                                         "--cert=c.pem",
+                                         "--key=k.pem",
+                                         "--client-ca=c",
+                                         "--client-auth=request",
+                                         "--tls-min=1.3",
+                                         "--alpn=a,b",
+                                         "--ticket-keys=f",
+                                         "--max-per-address=9",
+                                         "--proxy-protocol",
+                                         "--whoami",
+                                         "--proxy-from=10.0.0.0/8",
+                                         "--proxy-from=2001:db8::/32",
+                                         "--metrics=9100",
+                                         "--user=nobody",
+                                         "--no-sandbox",
+                                         "--misbehave=drip:10ms",
+                                         "--misbehave=mute"};
+    for (size_t i = 0; i < COUNT(listen); i++)
+        refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
+    static const char *const connect[] = {"--tls",      "--ca=x",   "--servername=x",
+                                          "--insecure", "--cert=c", "--proxy-protocol=v2"};
+    for (size_t i = 0; i < COUNT(connect); i++)
+        refuse_unbuilt((struct command_line){{"--connect", "a", "1", connect[i]}}, connect[i]);
+    REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
+           "Michael");
+    REFUSE("--pin is not built in yet", "--connect", "a", "1", "--pin=sha256:" HEX_64,
+           "--pin=sha256:" HEX_64);
+}
+
+static void what_is_not_built_is_checked_all_the_same(void **state)
+{
+    (void)state;
+    REFUSE("--probe: the port is missing", "--probe", "a");
+    REFUSE("\"x\" is one word too many for --probe", "--probe", "a", "1", "x", "--", "y");
+    REFUSE("--bench-merge needs at least one FILE", "--bench-merge");
+    REFUSE("\"x\" is one word too many for --demo", "--demo", "x");
+    REFUSE("--pin takes sha256: and 64 hexadecimal digits", "--connect", "a", "1", "--pin=sha256:00");
+    REFUSE("--pin takes", "--connect", "a", "1", "--pin=sha256:" HEX_64 "0");
+    REFUSE("--pin takes", "--connect", "a", "1", "--pin=sha1:" HEX_64);
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=10.0.0.0/33");
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=10.0.0.0");
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=2001:db8::/129");
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=::/");
+    REFUSE("--alpn takes protocol names", "--listen", "1", "--alpn=a,,b");
+    REFUSE("--misbehave takes delay:TIME", "--listen", "1", "--misbehave=delay:5");
+    REFUSE("--misbehave takes delay:TIME", "--listen", "1", "--misbehave=sulk");
+    REFUSE("--tls-min takes 1.2 or 1.3, not \"1.1\"", "--listen", "1", "--tls-min=1.1");
+    REFUSE("--metrics: ", "--listen", "1", "--metrics=99999");
+    REFUSE("--proxy-protocol takes v1 or v2", "--connect", "a", "1", "--proxy-protocol=v3");
+    REFUSE("--proxy-protocol needs v1 or v2", "--connect", "a", "1", "--proxy-protocol");
+    REFUSE("--proxy-protocol takes no value with --listen", "--listen", "1", "--proxy-protocol=v1");
+    REFUSE("--until takes resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
+    REFUSE("--retry takes a time", "--probe", "a", "1", "--retry=5");
+    REFUSE("--expect-days takes a whole number", "--probe", "a", "1", "--expect-days=x");
+}
+
+static void an_empty_argument_vector_is_a_missing_mode(void **state)
+{
+    (void)state;
+    static const char *const none[] = {NULL};
+
+    err = (struct err){0};
+    assert_int_equal(options_parse(&options, 0, none, &err), -1);
+    assert_int_equal(err.reason, ERR_USAGE);
+    options_fini(&options);
+    options_fini(&options);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_words_are_refused_by_name),
+        cmocka_unit_test(what_contradicts_itself_is_refused),
+        cmocka_unit_test(what_is_not_built_is_said_so),
+        cmocka_unit_test(what_is_not_built_is_checked_all_the_same),
+        cmocka_unit_test(an_empty_argument_vector_is_a_missing_mode),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

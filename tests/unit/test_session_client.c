@@ -1,0 +1,432 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "support/script.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define LITERAL(text)                                                                                        \
+    {                                                                                                        \
+        (text), sizeof(text) - 1                                                                             \
+    }
+
+#define QUESTION "Server: What's your name?"
+#define WELCOME "Server: Welcome!\n" QUESTION
+#define HELLO(name) "Server: Hello " name "!\n" QUESTION
+#define BYE "Server: Good bye!\n"
+#define SORRY "Server: Sorry, a name has at most 1024 bytes.\n" QUESTION
+#define TOO_MANY "Server: Sorry, too many guests.\n"
+
+#define AUTO SESSION_FRAMING_AUTO
+#define LINE SESSION_FRAMING_LINE
+#define BARE SESSION_FRAMING_BARE
+
+enum { TURNS = 4 };
+
+/* What the server says, and what the client says then (nothing where there is no data). */
+struct turn {
+    struct bytes heard, says;
+};
+
+struct visit {
+    enum session_framing framing;
+    struct turn turns[TURNS];
+    struct bytes said;
+    enum session_framing found;
+    uint32_t names;
+};
+
+#define TURN(heard, says)                                                                                    \
+    {                                                                                                        \
+        LITERAL(heard), LITERAL(says)                                                                        \
+    }
+#define LAST(heard)                                                                                          \
+    {                                                                                                        \
+        LITERAL(heard),                                                                                      \
+        {                                                                                                    \
+            NULL, 0                                                                                          \
+        }                                                                                                    \
+    }
+#define TRICK "A!\n" QUESTION /* to a bare server a newline is a letter */
+
+/* Dialogues that end well. */
+static const struct visit visits[] = {
+    {LINE, {TURN(WELCOME, "exit"), LAST(BYE)}, LITERAL("exit\n"), LINE, 0},
+    {AUTO, {TURN(WELCOME, "exit"), LAST(BYE)}, LITERAL("exit\n"), AUTO, 0},
+    {BARE, {TURN(WELCOME, "exit"), LAST(BYE)}, LITERAL("exit"), BARE, 0},
+    {LINE, {TURN(WELCOME, "Ann"), TURN(HELLO("Ann"), "exit"), LAST(BYE)}, LITERAL("Ann\nexit\n"), LINE, 1},
+    {AUTO, {TURN(WELCOME, "Ann"), TURN(HELLO("Ann"), "exit"), LAST(BYE)}, LITERAL("Ann\nexit\n"), LINE, 1},
+    {BARE, {TURN(WELCOME, "Ann"), TURN(HELLO("Ann"), "exit"), LAST(BYE)}, LITERAL("Annexit"), BARE, 1},
+    {AUTO,
+     {TURN(WELCOME, "\0\xff\xc3"), TURN(HELLO("\0\xff\xc3"), "Exit"), TURN(HELLO("Exit"), "exit"), LAST(BYE)},
+     LITERAL("\0\xff\xc3\nExit\nexit\n"),
+     LINE,
+     2},
+    /* an empty name */
+    {LINE, {TURN(WELCOME, ""), TURN(QUESTION, "exit"), LAST(BYE)}, LITERAL("\nexit\n"), LINE, 0},
+    {AUTO, {TURN(WELCOME, ""), TURN(QUESTION, "exit"), LAST(BYE)}, LITERAL("\nexit\n"), AUTO, 0},
+    {BARE, {TURN(WELCOME, ""), TURN("", "exit"), LAST(BYE)}, LITERAL("exit"), BARE, 0},
+    /* a bare server is found out: by a name, by exit, by an empty name */
+    {AUTO,
+     {TURN(WELCOME, "Ann"), TURN(HELLO("Ann\n"), "Bob"), TURN(HELLO("Bob"), "exit"), LAST(BYE)},
+     LITERAL("Ann\nBobexit"),
+     BARE,
+     2},
+    {AUTO, {TURN(WELCOME, "exit"), LAST(HELLO("exit\n")), LAST(BYE)}, LITERAL("exit\nexit"), BARE, 0},
+    {AUTO, {TURN(WELCOME, ""), TURN(HELLO("\n"), "exit"), LAST(BYE)}, LITERAL("\nexit"), BARE, 1},
+    /* a name that ends in CR, which a line server would take for a part of the line's end */
+    {LINE, {TURN(WELCOME, "A\r"), TURN(HELLO("A\r"), "exit"), LAST(BYE)}, LITERAL("A\r\r\nexit\n"), LINE, 1},
+    {AUTO, {TURN(WELCOME, "\r"), TURN(HELLO("\r"), "exit"), LAST(BYE)}, LITERAL("\r\r\nexit\n"), LINE, 1},
+    {AUTO,
+     {TURN(WELCOME, "A\r"), TURN(HELLO("A\r\r\n"), "exit"), LAST(BYE)},
+     LITERAL("A\r\r\nexit"),
+     BARE,
+     1},
+    {BARE, {TURN(WELCOME, "A\r"), TURN(HELLO("A\r"), "exit"), LAST(BYE)}, LITERAL("A\rexit"), BARE, 1},
+    /* names that hold what follows a name */
+    {BARE, {TURN(WELCOME, TRICK), TURN(HELLO(TRICK), "exit"), LAST(BYE)}, LITERAL(TRICK "exit"), BARE, 1},
+    {BARE, {TURN(WELCOME, "\n"), TURN(HELLO("\n"), "exit"), LAST(BYE)}, LITERAL("\nexit"), BARE, 1},
+    {BARE,
+     {TURN(WELCOME, "exit\n"), TURN(HELLO("exit\n"), "exit"), LAST(BYE)},
+     LITERAL("exit\nexit"),
+     BARE,
+     1},
+    {AUTO, {TURN(WELCOME, "A!"), TURN(HELLO("A!"), "exit"), LAST(BYE)}, LITERAL("A!\nexit\n"), LINE, 1},
+    /* a good bye that comes while exit is said */
+    {LINE, {TURN(WELCOME "Server: G", "exit"), LAST("ood bye!\n")}, LITERAL("exit\n"), LINE, 0},
+    {AUTO, {TURN(WELCOME "S", "exit"), LAST("erver: Good bye!\n")}, LITERAL("exit\n"), AUTO, 0},
+};
+
+static size_t length_of(const struct visit *visit)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < TURNS; i++)
+        length += visit->turns[i].heard.length;
+    return length;
+}
+
+/* Plays the turns. The cut's place counts all that is heard; byte `wrong_at` of it is changed by flip. */
+static void play(struct script *script, const struct visit *visit, struct script_cut cut, size_t wrong_at,
+                 int flip)
+{
+    size_t before = 0;
+    script->policy = (struct session_policy){.answer_ms = 10000, .framing = visit->framing};
+    script_visit(script);
+    for (size_t i = 0; i < TURNS && script->session.state != SESSION_ENDED; i++) {
+        char heard[256];
+        const struct turn *turn = &visit->turns[i];
+        size_t length = turn->heard.length, at = cut.at > before ? cut.at - before : 0;
+        if (length > 0)
+            memcpy(heard, turn->heard.data, length);
+        if (wrong_at >= before && wrong_at - before < length)
+            heard[wrong_at - before] = (char)(heard[wrong_at - before] ^ flip);
+        script_feed_cut(script, (struct bytes){heard, length}, (struct script_cut){at, cut.step});
+        before += length;
+        if (turn->says.data != NULL && script->session.state == SESSION_READY)
+            script_say(script, turn->says);
+    }
+}
+
+static void session_client_ends_well_whatever_the_cuts(void **state)
+{
+    unsigned seen = 0;
+    (void)state;
+    for (size_t i = 0; i < COUNT(visits); i++) {
+        const struct visit *visit = &visits[i];
+        for (size_t at = 0; at <= length_of(visit); at++) {
+            for (size_t step = 0; step < 2; step++) {
+                struct script script = {.room = GREETING_ANSWER_MAX};
+                struct err err = {0};
+                play(&script, visit, (struct script_cut){at, step}, SIZE_MAX, 0);
+                if (script.session.state != SESSION_PARTED)
+                    fail_msg("row %zu cut at %zu by %zu: %s", i, at, step,
+                             session_state_name(script.session.state));
+                script_eof(&script);
+                assert_int_equal(script.session.end, SESSION_END_EXIT);
+                assert_int_equal(session_failure(&script.session, (struct bytes){NULL, 0}, &err), 0);
+                assert_int_equal(err.reason, ERR_OK);
+                assert_int_equal(script.session.framing, visit->found);
+                assert_int_equal(script.session.names, visit->names);
+                struct bytes said = script_said(&script);
+                if (!bytes_equal(said, visit->said))
+                    fail_msg("row %zu: said \"%.*s\"", i, (int)said.length, said.data);
+                seen |= script.seen;
+                script_fini(&script);
+            }
+        }
+    }
+    for (unsigned reached = SESSION_GREETED; reached < SESSION_STATES; reached++)
+        assert_true((seen & 1u << reached) != 0);
+}
+
+static void assert_quotes(const struct err *err, const char *part)
+{
+    for (const char *c = err->text; *c != '\0'; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            fail_msg("a raw control byte in \"%s\"", err->text);
+    if (strstr(err->text, part) == NULL)
+        fail_msg("no %s in \"%s\"", part, err->text);
+}
+
+/* Any one wrong byte is found where it stands, however it comes. */
+static void session_client_finds_each_wrong_byte(void **state)
+{
+    static const int flips[] = {0x01, 0x80, 0xff};
+    (void)state;
+    for (size_t i = 0; i < COUNT(visits); i++) {
+        for (size_t k = 0; k < length_of(&visits[i]); k++) {
+            const struct script_cut cuts[] = {{0, 0}, {k, 0}, {k + 1, 0}, {0, 1}};
+            for (size_t n = 0; n < COUNT(flips) * COUNT(cuts); n++) {
+                struct script script = {0};
+                struct err err = {0};
+                play(&script, &visits[i], cuts[n % COUNT(cuts)], k, flips[n / COUNT(cuts)]);
+                if (script.session.end != SESSION_END_WRONG_ANSWER || script.taken != k)
+                    fail_msg("row %zu byte %zu: %s at %zu", i, k, session_end_text(script.session.end),
+                             script.taken);
+                assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
+                assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
+                assert_quotes(&err, "expected \"");
+                assert_quotes(&err, "the server said \"");
+                script_fini(&script);
+            }
+        }
+    }
+}
+
+/* Dialogues that fail: how, in which word, and what the sentence says where all came in one piece. */
+static const struct {
+    struct visit visit;
+    bool eof;
+    enum session_end end;
+    enum err_reason reason;
+    const char *sentence;
+} failures[] = {
+#define WRONG SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_WRONG_ANSWER
+#define EARLY SESSION_END_EARLY, ERR_DIALOGUE_EARLY_END
+    {{.framing = AUTO, .turns = {LAST(TOO_MANY)}},
+     true,
+     SESSION_END_TOO_MANY,
+     ERR_DIALOGUE_EARLY_END,
+     "too many guests"},
+    /* a good bye that nobody asked for */
+    {{.framing = AUTO, .turns = {LAST(BYE)}}, true, EARLY, "after 0 greetings, before exit was answered"},
+    {{.framing = AUTO, .turns = {LAST(WELCOME BYE)}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(BYE)}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Ann") BYE)}},
+     false,
+     EARLY,
+     "after 1 greeting,"},
+    {{.framing = LINE, .turns = {TURN(WELCOME "Server", "Ann"), LAST(": Good bye!\n")}},
+     false,
+     EARLY,
+     "after 0"},
+    /* an end that nobody asked for */
+    {{.framing = AUTO, .turns = {LAST("")}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {LAST("Server: Welcome!\n")}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {LAST(WELCOME)}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {LAST(WELCOME "Server: Good")}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST("")}}, true, EARLY, "after 0 greetings"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST("Server: Hello Ann!\n")}},
+     true,
+     EARLY,
+     "after 0 greetings"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST("Server: Good bye!")}},
+     true,
+     EARLY,
+     "after 0 greetings"},
+    /* words out of turn */
+    {{.framing = AUTO, .turns = {LAST(WELCOME "!")}}, false, WRONG, "the server said \"!\""},
+    {{.framing = AUTO, .turns = {LAST(WELCOME QUESTION)}}, false, WRONG, "What's"},
+    {{.framing = AUTO, .turns = {LAST(QUESTION)}},
+     false,
+     WRONG,
+     "the server said \"Server: What's your name?\""},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Bob"))}}, false, WRONG, "Hello Bob"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Anna"))}}, false, WRONG, "Hello Anna!"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(QUESTION)}},
+     false,
+     WRONG,
+     "expected \"Server: Hello Ann!\\n"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(SORRY)}},
+     false,
+     WRONG,
+     "Sorry, a name has at most"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(TOO_MANY)}}, false, WRONG, "too many"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, ""), LAST(HELLO(""))}},
+     false,
+     WRONG,
+     "said \"Server: Hello !"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST(HELLO("exit"))}}, false, WRONG, "Hello exit"},
+    {{.framing = LINE, .turns = {TURN(WELCOME, "exit"), LAST(HELLO("exit\n"))}},
+     false,
+     WRONG,
+     "expected \"Server: Good bye!"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME "Ser", "Ann"), LAST("ver: Hello Ann!\n")}},
+     false,
+     WRONG,
+     "Hello Ann"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST(BYE BYE)}},
+     false,
+     WRONG,
+     "went on after its good bye: \"Server: G"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST(BYE "\x1b[2J")}},
+     false,
+     WRONG,
+     "good bye: \"\\x1b[2J\""},
+    /* framing that does not suit the server */
+    {{.framing = LINE, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Ann\n"))}},
+     false,
+     WRONG,
+     "try --framing bare"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Ann\n\n"))}}, false, WRONG, "Ann\\n\\n"},
+    {{.framing = AUTO, .turns = {TURN(WELCOME, "A"), TURN(HELLO("A"), "B"), LAST(HELLO("B\n"))}},
+     false,
+     WRONG,
+     "Hello B\\n!"},
+    /* servers of other protocols */
+    {{.framing = AUTO, .turns = {LAST("HTTP/1.1 400 Bad Request\r\n")}},
+     false,
+     WRONG,
+     "said \"HTTP/1.1 400 Bad Request\\r\\n\""},
+    {{.framing = AUTO, .turns = {LAST("\x1b]0;title\a\n")}}, false, WRONG, "\\x1b]0;title\\x07"},
+    {{.framing = AUTO, .turns = {LAST("\x15\x03\x03\0\x02\x02\x16")}},
+     true,
+     SESSION_END_WRONG_ANSWER,
+     ERR_DIALOGUE_TLS_PEER,
+     "speaks TLS"},
+    {{.framing = AUTO, .turns = {LAST("\x16\x03\x03\0\x7a\x02\0")}},
+     true,
+     SESSION_END_WRONG_ANSWER,
+     ERR_DIALOGUE_TLS_PEER,
+     "speaks TLS"},
+    {{.framing = AUTO, .turns = {LAST("S\x16\x03\x03\0\x7a\x02\0")}}, true, WRONG, "said \"S\\x16\\x03"},
+};
+
+static void session_client_tells_failures_apart_whatever_the_cuts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(failures); i++) {
+        for (size_t at = 0; at <= length_of(&failures[i].visit); at++) {
+            struct script script = {0};
+            struct err err = {0};
+            play(&script, &failures[i].visit, (struct script_cut){at, at % 2}, SIZE_MAX, 0);
+            if (failures[i].eof)
+                script_eof(&script);
+            assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
+            if (script.session.end != failures[i].end || err.reason != failures[i].reason)
+                fail_msg("row %zu cut at %zu: %s, %s", i, at, session_end_text(script.session.end), err.text);
+            assert_quotes(&err, at == 0 ? failures[i].sentence : "");
+            script_fini(&script);
+        }
+    }
+}
+
+/* Both long parts of the sentence are cut, and nothing of the name's bytes reaches it raw. */
+static void session_client_quotes_the_place_in_a_long_answer(void **state)
+{
+    char name[1024], heard[1100];
+    struct sink words = {heard, 0, sizeof heard};
+    (void)state;
+    memset(name, 0x9b, sizeof name);
+    assert_true(greeting_put_answer(&words, (struct bytes){name, sizeof name}));
+    for (size_t k = 0; k < words.length; k++) {
+        struct script script = {.policy = {.answer_ms = 1, .framing = LINE}};
+        struct err err = {0};
+        script_visit(&script);
+        script_feed(&script, BYTES_LITERAL(WELCOME));
+        script_say(&script, (struct bytes){name, sizeof name});
+        heard[k] ^= 1;
+        script_feed(&script, (struct bytes){heard, words.length});
+        heard[k] ^= 1;
+        assert_int_equal(script.taken, strlen(WELCOME) + k);
+        assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
+        assert_quotes(&err, k > 24 ? "expected \"..." : "expected \"Server: Hello \\x9b");
+        assert_quotes(&err, "\", the server said \"");
+        assert_null(strchr(err.text, 0x9b));
+        assert_int_equal(err.text[strlen(err.text) - 1], '"');
+        script_fini(&script);
+    }
+}
+
+static void session_client_shows_48_bytes_of_what_it_expected_and_heard(void **state)
+{
+    char name[1024], heard[1100], sentence[256];
+    struct sink words = {heard, 0, sizeof heard};
+    struct script script = {.policy = {.answer_ms = 1, .framing = LINE}};
+    struct err err = {0};
+    (void)state;
+    memset(name, 'x', sizeof name);
+    assert_true(greeting_put_answer(&words, (struct bytes){name, sizeof name}));
+    heard[500] = 'y';
+    script_visit(&script);
+    script_feed(&script, BYTES_LITERAL(WELCOME));
+    script_say(&script, (struct bytes){name, sizeof name});
+    script_feed(&script, (struct bytes){heard, words.length});
+    session_failure(&script.session, buf_bytes(&script.pending), &err);
+    snprintf(sentence, sizeof sentence, "expected \"...%.48s\", the server said \"...%.24sy%.47s\"", name,
+             name, name);
+    assert_string_equal(err.text, sentence);
+    script_fini(&script);
+}
+
+static void session_name_fits_tells_what_can_be_said(void **state)
+{
+    static char letters[1025];
+    static const struct {
+        enum session_framing framing;
+        struct bytes name;
+        const char *refusal; /* NULL: it fits */
+    } rows[] = {
+        {AUTO, LITERAL("Ann"), NULL},
+        {LINE, LITERAL(""), NULL},
+        {BARE, {NULL, 0}, NULL},
+        {LINE, LITERAL("\r\0\xff"), NULL},
+        {LINE, {letters, 1024}, NULL},
+        {AUTO, {letters, 1025}, "the name of 1025 bytes is too long: a name has at most 1024 bytes"},
+        {BARE, {letters, 1025}, "the name of 1025 bytes is too long: a name has at most 1024 bytes"},
+        {LINE, LITERAL("A\nB"), "newline"},
+        {AUTO, LITERAL("\n"), "--framing bare"},
+        {BARE, LITERAL("A\nB"), NULL},
+    };
+    (void)state;
+    memset(letters, 'x', sizeof letters);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct err err = {0};
+        int result = session_name_fits(rows[i].framing, rows[i].name, &err);
+        assert_int_equal(result, rows[i].refusal != NULL ? -1 : 0);
+        assert_int_equal(err.reason, rows[i].refusal != NULL ? ERR_USAGE : ERR_OK);
+        assert_quotes(&err, rows[i].refusal != NULL ? rows[i].refusal : "");
+    }
+}
+
+static void session_failure_says_so_where_there_is_no_failure_yet(void **state)
+{
+    struct script script = {.policy = {.answer_ms = 1}};
+    struct err err = {0};
+    (void)state;
+    script_visit(&script);
+    assert_int_equal(session_failure(&script.session, (struct bytes){NULL, 0}, &err), -1);
+    assert_int_equal(err.reason, ERR_INTERNAL);
+    assert_quotes(&err, "\"greeted\" (still open)");
+    script_fini(&script);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(session_client_ends_well_whatever_the_cuts),
+        cmocka_unit_test(session_client_finds_each_wrong_byte),
+        cmocka_unit_test(session_client_tells_failures_apart_whatever_the_cuts),
+        cmocka_unit_test(session_client_quotes_the_place_in_a_long_answer),
+        cmocka_unit_test(session_client_shows_48_bytes_of_what_it_expected_and_heard),
+        cmocka_unit_test(session_name_fits_tells_what_can_be_said),
+        cmocka_unit_test(session_failure_says_so_where_there_is_no_failure_yet),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,358 @@
+#include <openssl/err.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <time.h>
+
+#include "support/stream_memory.h"
+#include "support/tls_party.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { RECORD_BYTES = 16 * 1024 };
+
+/* A client and a server that trust each other, face to face. */
+struct talk {
+    struct tls_client *client;
+    struct tls_server *server;
+    struct tls_meeting meeting;
+};
+
+static struct talk *talk_new(const struct certificates *certificates)
+{
+    struct talk *talk = test_calloc(1, sizeof *talk);
+    talk->client = tls_party_client_plain(certificates);
+    talk->server = tls_party_server_plain(certificates);
+    tls_meeting_connect(&talk->meeting, talk->client, talk->server, "localhost");
+    return talk;
+}
+
+static void talk_free(struct talk *talk)
+{
+    tls_meeting_part(&talk->meeting);
+    tls_client_free(talk->client);
+    tls_server_free(talk->server);
+    test_free(talk);
+}
+
+static void write_all(struct stream *stream, const char *data, size_t length)
+{
+    struct err err = {0};
+    while (length > 0) {
+        size_t count = 0;
+        assert_int_equal(stream_write(stream, data, length, &count, &err), STREAM_OK);
+        data += count;
+        length -= count;
+    }
+}
+
+static void what_is_agreed_is_told_once_it_is_agreed(void **state)
+{
+    struct stream_tls_facts facts;
+    struct talk *talk = talk_new(*state);
+
+    assert_false(stream_tls_facts(talk->meeting.client.stream, &facts));
+    assert_string_equal(facts.version, "");
+    tls_meeting_shake(&talk->meeting);
+    assert_true(stream_tls_facts(talk->meeting.client.stream, &facts));
+    assert_string_equal(facts.version, "TLSv1.3");
+    assert_string_equal(facts.cipher, "TLS_AES_128_GCM_SHA256");
+    assert_true(strcmp(facts.group, "x25519") == 0 || strcmp(facts.group, "X25519MLKEM768") == 0);
+    assert_string_equal(facts.alpn, "");
+    assert_string_equal(facts.subject, "localhost, 127.0.0.1, ::1");
+    assert_string_equal(facts.issuer, "test root");
+    assert_int_equal(strlen(facts.pin), 64);
+    assert_false(facts.resumed);
+    assert_in_range(facts.not_after - (int64_t)time(NULL), CERTIFICATES_DAY - 60, CERTIFICATES_DAY);
+
+    assert_true(stream_tls_facts(talk->meeting.server.stream, &facts));
+    assert_string_equal(facts.version, "TLSv1.3");
+    assert_string_equal(facts.subject, "");
+    assert_string_equal(facts.pin, "");
+    talk_free(talk);
+}
+
+static void a_failed_handshake_and_a_plain_stream_have_no_facts(void **state)
+{
+    struct stream_tls_facts facts;
+    struct stream *plain[2];
+    struct talk *talk = talk_new(*state);
+    struct tls_meeting *meeting = &talk->meeting;
+
+    tls_meeting_part(meeting);
+    tls_meeting_connect(meeting, talk->client, talk->server, "elsewhere");
+    TLS_PLAN(&meeting->client, TLS_SHAKE);
+    TLS_PLAN(&meeting->server, TLS_SHAKE);
+    tls_meeting_run(meeting);
+    tls_party_expect_failure(&meeting->client, ERR_CERT_NAME, "not for elsewhere");
+    assert_false(meeting->client.has_facts);
+    assert_string_equal(meeting->client.facts.version, "");
+    assert_true(meeting->server.failed);
+    assert_false(meeting->server.has_facts);
+    talk_free(talk);
+
+    stream_memory_pair(plain, 1);
+    assert_false(stream_tls_facts(plain[0], &facts));
+    stream_free(plain[0]);
+    stream_free(plain[1]);
+}
+
+static void what_is_decrypted_is_read_before_a_read_waits(void **state)
+{
+    static const char words[2 * RECORD_BYTES];
+    static const struct {
+        size_t pieces, length; /* as they are written */
+        size_t room;           /* as they are read */
+    } cases[] = {{1, RECORD_BYTES, 7},    {100, 1, 1},          {100, 1, 4096},
+                 {2, RECORD_BYTES, 5000}, {2, RECORD_BYTES, 1}, {1, 2 * RECORD_BYTES, RECORD_BYTES - 1}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct talk *talk = talk_new(*state);
+        struct err err = {0};
+        size_t heard = 0, count;
+        enum stream_result result;
+        char data[RECORD_BYTES];
+
+        tls_meeting_shake(&talk->meeting);
+        for (size_t piece = 0; piece < cases[i].pieces; piece++)
+            write_all(talk->meeting.server.stream, words, cases[i].length);
+        while ((result = stream_read(talk->meeting.client.stream, data, cases[i].room, &count, &err)) ==
+               STREAM_OK)
+            heard += count;
+        assert_int_equal(result, STREAM_WANT_READ);
+        assert_int_equal(heard, cases[i].pieces * cases[i].length);
+        talk_free(talk);
+    }
+}
+
+/* One look below where nothing is, and one for a record, not a second for its header. */
+static void a_read_looks_below_once(void **state)
+{
+    struct talk *talk = talk_new(*state);
+    struct stream *stream = talk->meeting.client.stream;
+    const unsigned *operations = &talk->meeting.client.faults.operations;
+    struct err err = {0};
+    size_t count;
+    char data[16];
+
+    tls_meeting_shake(&talk->meeting);
+    assert_int_equal(stream_read(stream, data, sizeof data, &count, &err), STREAM_WANT_READ);
+    unsigned before = *operations;
+    for (int i = 0; i < 10; i++)
+        assert_int_equal(stream_read(stream, data, sizeof data, &count, &err), STREAM_WANT_READ);
+    assert_int_equal(*operations - before, 10);
+    write_all(talk->meeting.server.stream, "hello", 5);
+    before = *operations;
+    assert_int_equal(stream_read(stream, data, sizeof data, &count, &err), STREAM_OK);
+    assert_int_equal(count, 5);
+    assert_int_equal(*operations - before, 1);
+    talk_free(talk);
+}
+
+static void an_end_is_clean_with_close_notify_only(void **state)
+{
+    static const enum tls_act ends[] = {TLS_END, TLS_LEAVE};
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        struct talk *talk = talk_new(*state);
+        struct tls_party *client = &talk->meeting.client, *server = &talk->meeting.server;
+        server->words = client->expected = BYTES_LITERAL("last words");
+        TLS_PLAN(client, TLS_SHAKE, TLS_HEAR, TLS_HEAR_END, TLS_HEAR_END);
+        TLS_PLAN(server, TLS_SHAKE, TLS_SAY, ends[i]);
+        tls_meeting_run(&talk->meeting);
+        tls_party_expect_done(server);
+        assert_int_equal(client->heard, client->expected.length);
+        if (ends[i] == TLS_END)
+            tls_party_expect_done(client);
+        else
+            tls_party_expect_failure(client, ERR_DIALOGUE_TRUNCATED, "without close_notify");
+        talk_free(talk);
+    }
+}
+
+/* A FIN alone, while the peer's end of the connection lives on. */
+static void a_fin_without_close_notify_truncates(void **state)
+{
+    const struct certificates *certificates = *state;
+    const struct certificate *const chain[] = {&certificates->server, NULL};
+    struct tls_client *client = tls_party_client_plain(certificates);
+    struct tls_meeting meeting = {0};
+    SSL *ssl;
+
+    tls_meeting_wire(&meeting);
+    meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", NULL);
+    meeting.server.stream = tls_raw_server(meeting.lowers[1], 0, chain, &ssl);
+    SSL_set_quiet_shutdown(ssl, 1);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR_END);
+    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_END);
+    tls_meeting_run(&meeting);
+    tls_party_expect_done(&meeting.server);
+    tls_party_expect_failure(&meeting.client, ERR_DIALOGUE_TRUNCATED, "without close_notify");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+}
+
+/* What a peer that does not speak TLS, or says nothing, is called: at once, or when the time is over. */
+static const struct {
+    struct bytes said;
+    bool ends; /* its side, after that */
+    enum err_reason at_client, at_server;
+    const char *words; /* at the client */
+} strangers[] = {
+#define SAID(text)                                                                                           \
+    {                                                                                                        \
+        (text), sizeof(text) - 1                                                                             \
+    }
+#define PLAIN ERR_TLS_PLAINTEXT_PEER, ERR_TLS_PLAINTEXT_PEER
+    {SAID("Server: Welcome!\nServer: What's your name?"), false, PLAIN,
+     "it said \"Server: Welcome!\\nServer: What's"},
+    {SAID("HTTP/1.1 400 Bad Request\r\n\r\n"), false, PLAIN,
+     "it said \"HTTP/1.1 400 Bad Request\\r\\n\\r\\n\""},
+    {SAID("GET / HTTP/1.0\r\n\r\n"), false, PLAIN, "it said \"GET / HTTP"},
+    {SAID("Michael\n"), false, PLAIN, "localhost does not speak TLS at this port, it said \"Michael\\n\""},
+    {SAID("SSH-2.0-\x1b[2J\r\n"), false, PLAIN, "\"SSH-2.0-\\x1b[2J\\r\\n\""},
+    {SAID("\x80\x2e\x01\x03\x01"), false, PLAIN, "\"\\x80"},
+    {SAID("Hi"), false, PLAIN, "it said \"Hi\""},
+    {SAID("Hi"), true, PLAIN, "it said \"Hi\""},
+    {SAID("\x16\x02"), true, PLAIN, "it said \"\\x16\\x02\""},
+    {SAID(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "localhost says nothing in answer"},
+    {SAID(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END, "cut the connection"},
+    {SAID("\x16\x03\x03\x00\x7a\x02"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
+    {SAID("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
+    {SAID("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "cut the connection"},
+    {SAID("\x15\x03\x01\x00\x02\x02\x28"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "\"handshake failure\""},
+    {SAID("\x15\x03\x01\x00\x02\x02\x46"), false, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "no TLS version"},
+#undef PLAIN
+#undef SAID
+};
+
+/* Returns: what the handshake, or the end of its time, tells of a peer that says this. */
+static struct err stranger_is_called(struct stream *stream, struct stream *stranger, struct bytes said,
+                                     size_t piece, bool ends)
+{
+    struct err err = {0}, ignored = {0};
+    enum stream_result result;
+    do {
+        size_t count, length = piece < said.length ? piece : said.length;
+        result = stream_handshake(stream, &err);
+        if (result == STREAM_FAILED || (length == 0 && !ends))
+            break;
+        if (length > 0)
+            assert_int_equal(stream_write(stranger, said.data, length, &count, &ignored), STREAM_OK);
+        else
+            ends = stream_shutdown(stranger, &ignored) != STREAM_OK;
+        said = bytes_skip(said, length);
+    } while (true);
+    if (result != STREAM_FAILED)
+        stream_waiting(stream, &err);
+    assert_int_equal(ERR_peek_error(), 0);
+    return err;
+}
+
+static void a_stranger_is_called_by_its_name(void **state)
+{
+    struct talk *talk = talk_new(*state);
+    for (size_t i = 0; i < 4 * COUNT(strangers); i++) {
+        size_t row = i / 4, piece = i % 2 == 0 ? 1 : 4096;
+        bool at_client = i % 4 < 2;
+        struct stream *ends[2];
+        stream_memory_pair(ends, 4096);
+        struct stream *stream = at_client ? tls_client_stream(talk->client, ends[0], "localhost", NULL)
+                                          : tls_server_stream(talk->server, ends[0], NULL);
+        struct err err = stranger_is_called(stream, ends[1], strangers[row].said, piece, strangers[row].ends);
+        enum err_reason reason = at_client ? strangers[row].at_client : strangers[row].at_server;
+        if (err.reason != reason ||
+            (at_client && piece > 1 && strstr(err.text, strangers[row].words) == NULL))
+            fail_msg("row %zu at the %s by %zu: %s: %s", row, at_client ? "client" : "server", piece,
+                     err_word(err.reason), err.text);
+        assert_true(at_client || strstr(err.text, "localhost") == NULL);
+        stream_free(stream);
+        stream_free(ends[1]);
+    }
+    talk_free(talk);
+}
+
+/* Nobody can be persuaded to a version that is not allowed. */
+static void versions_that_do_not_meet_are_told(void **state)
+{
+    const struct certificates *certificates = *state;
+    const struct certificate *const chain[] = {&certificates->server, NULL};
+    struct tls_client *client =
+        tls_party_client(&(struct tls_client_config){.policy.tls13_only = true, .ca = certificates->ca_file});
+    struct tls_server *server = tls_party_server_plain(certificates);
+    struct tls_meeting meeting = {0};
+
+    TLS_PLAN(&meeting.client, TLS_SHAKE);
+    TLS_PLAN(&meeting.server, TLS_SHAKE);
+    tls_meeting_wire(&meeting);
+    meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", NULL);
+    meeting.server.stream = tls_raw_server(meeting.lowers[1], TLS1_2_VERSION, chain, NULL);
+    tls_meeting_run(&meeting);
+    tls_party_expect_failure(&meeting.client, ERR_TLS_PROTOCOL, "no TLS version that this side allows");
+    tls_meeting_part(&meeting);
+
+    tls_meeting_wire(&meeting);
+    meeting.client.stream = tls_raw_client(meeting.lowers[0], TLS1_1_VERSION, NULL, NULL);
+    meeting.server.stream = tls_server_stream(server, meeting.lowers[1], NULL);
+    tls_meeting_run(&meeting);
+    tls_party_expect_failure(&meeting.server, ERR_TLS_PROTOCOL, "unsupported protocol");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
+static void the_protocol_above_is_agreed_or_refused(void **state)
+{
+    static const struct {
+        const char *client, *server, *agreed; /* NULL: refused */
+    } cases[] = {{"greet/1", "greet/1", "greet/1"},
+                 {"b,a", "a,b", "a"}, /* the server chooses */
+                 {"x,b", "a,b", "b"},
+                 {NULL, "a", ""},
+                 {"a", NULL, ""},
+                 {"a", "b", NULL}};
+    const struct certificates *certificates = *state;
+    const struct tls_files files = {.cert = certificates->server_file};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct tls_client *client = tls_party_client(
+            &(struct tls_client_config){.policy.alpn = cases[i].client, .ca = certificates->ca_file});
+        struct tls_server *server = tls_party_server(&(struct tls_server_config){
+            .policy.alpn = cases[i].server, .identities = &files, .identity_count = 1});
+        struct tls_meeting meeting = {0};
+        tls_meeting_connect(&meeting, client, server, "localhost");
+        TLS_PLAN(&meeting.client, TLS_SHAKE);
+        TLS_PLAN(&meeting.server, TLS_SHAKE);
+        tls_meeting_run(&meeting);
+        if (cases[i].agreed != NULL) {
+            tls_party_expect_done(&meeting.client);
+            assert_string_equal(meeting.client.facts.alpn, cases[i].agreed);
+            assert_string_equal(meeting.server.facts.alpn, cases[i].agreed);
+        } else {
+            tls_party_expect_failure(&meeting.client, ERR_TLS_ALERT, "no application protocol");
+            tls_party_expect_failure(&meeting.server, ERR_TLS_PROTOCOL, "no application protocol");
+        }
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+        tls_server_free(server);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_agreed_is_told_once_it_is_agreed),
+        cmocka_unit_test(a_failed_handshake_and_a_plain_stream_have_no_facts),
+        cmocka_unit_test(what_is_decrypted_is_read_before_a_read_waits),
+        cmocka_unit_test(a_read_looks_below_once),
+        cmocka_unit_test(an_end_is_clean_with_close_notify_only),
+        cmocka_unit_test(a_fin_without_close_notify_truncates),
+        cmocka_unit_test(a_stranger_is_called_by_its_name),
+        cmocka_unit_test(versions_that_do_not_meet_are_told),
+        cmocka_unit_test(the_protocol_above_is_agreed_or_refused),
+    };
+    return cmocka_run_group_tests(tests, certificates_set_up, certificates_tear_down);
+}
