@@ -208,7 +208,7 @@ size_t listener_open(const struct target *target, const struct listener_options 
 int listener_open_again(const struct listener *first, const struct listener_options *options,
                         struct listener *listener, struct err *err)
 {
-    return open_one(&first->at, WITH_ALL, options->backlog, listener, err);
+    return open_one(&first->at, options->reuse_port ? WITH_ALL : ALONE, options->backlog, listener, err);
 }
 
 static int accept_call(int fd, struct sockaddr_storage *address, socklen_t *length)

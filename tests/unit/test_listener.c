@@ -274,6 +274,9 @@ static void several_sockets_may_share_a_port(void **state)
     assert_true(endpoint_equal(&first[0].at, &second.at));
     assert_int_equal(listener_open_again(&first[0], &both, &third, &err), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE);
+    err_clear(&err);
+    assert_int_equal(open_at("127.0.0.1", endpoint_port(&first[0].at), &shared, &third, &err), 0);
+    assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE); /* another program's port is not shared */
     listener_close(&first[0]);
     listener_close(&second);
     listener_close(&second);
