@@ -257,7 +257,9 @@ static void pause_accepting(struct worker *worker, const struct err *err)
 {
     if (!worker->paused) {
         count(&worker->counters.pauses, 1);
-        log_write(LOG_WARNING, "%s: accepting pauses until a connection ends (raise ulimit -n)", err->text);
+        if (atomic_fetch_add(worker->config.pausing, 1) == 0)
+            log_write(LOG_WARNING, "%s: accepting pauses until a connection ends (raise ulimit -n)",
+                      err->text);
     }
     worker->paused = true;
     set_accepting(worker, false);
@@ -277,6 +279,8 @@ static bool accept_some(struct worker *worker, struct door *door, int limit)
             receive_guest(worker, fd, &peer);
             break;
         case LISTENER_EMPTY:
+            if (worker->paused)
+                atomic_fetch_sub(worker->config.pausing, 1);
             worker->paused = false;
             return true;
         case LISTENER_EXHAUSTED:

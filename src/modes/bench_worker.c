@@ -164,7 +164,15 @@ static void on_up(void *context)
 }
 
 static void end_if_over(struct bench_worker *worker);
+static void end_run(struct bench_worker *worker);
 static void open_waiting(struct bench_worker *worker, uint64_t delay_ms);
+
+/* Every place has failed once, and none was ever connected. */
+static bool is_hopeless(const struct bench_worker *worker)
+{
+    return worker->result.connections == 0 &&
+           bench_result_failed(&worker->result) >= worker->plan.connections;
+}
 
 static void on_done(void *context, const struct conn_result *result)
 {
@@ -188,6 +196,8 @@ static void on_done(void *context, const struct conn_result *result)
     push(&worker->waiting, visitor);
     if (result->err != NULL)
         worker->retry_ms = uv_now(&worker->loop) + RETRY_MS;
+    if (is_hopeless(worker))
+        end_run(worker);
     open_waiting(worker, 0);
 }
 

@@ -43,6 +43,7 @@ struct server {
     size_t workers_started; /* in workers */
     atomic_size_t workers_running;
     atomic_size_t guests;
+    atomic_uint pausing;
     bool stopping;
 };
 
@@ -294,6 +295,7 @@ static int start_workers(struct server *server, const struct endpoint *addresses
         .listener_count = count,
         .policy = &server->policy,
         .guests = &server->guests,
+        .pausing = &server->pausing,
         .handshake_ms = server->options->handshake_timeout_ms,
         .drain_ms = server->options->drain_timeout_ms,
         .stopped = on_worker_stopped,

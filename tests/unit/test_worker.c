@@ -32,6 +32,7 @@ struct fixture {
     struct worker_config config;
     struct endpoint at;
     atomic_size_t guests;
+    atomic_uint pausing;
     struct worker *worker;
     atomic_uint stopped;
     pthread_t tester;
@@ -53,6 +54,7 @@ static int set_up(void **state)
     fixture->config = (struct worker_config){.policy = &fixture->policy,
                                              .max_connections = 100,
                                              .guests = &fixture->guests,
+                                             .pausing = &fixture->pausing,
                                              .max_refusals = 2,
                                              .handshake_ms = LONG_MS,
                                              .drain_ms = LONG_MS,
