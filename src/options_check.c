@@ -62,7 +62,6 @@ static int check_proxy(const struct check *check, const struct option_row *row, 
 static int check_built(const struct check *check)
 {
     char title[OPTION_TITLE_BYTES];
-    char room[WORD_BYTES];
 
     for (size_t i = 0; i < OPTION_ROWS; i++) {
         const struct option_row *row = &option_rows[i];
@@ -71,10 +70,6 @@ static int check_built(const struct check *check)
             return -1;
         if (value != NULL && !row->built)
             return err_set(check->err, ERR_USAGE, 0, "%s is not built in yet", option_title(row, title));
-        if (value != NULL && row->only != NULL && strcmp(value, row->only) != 0) {
-            return err_set(check->err, ERR_USAGE, 0, "--%s %s is not built in yet: %s", row->name,
-                           shown(value, room), row->only_why);
-        }
     }
     return 0;
 }
@@ -114,6 +109,9 @@ static int check_families(const struct check *check)
         return -1;
     if (options->source == NULL || options->mode == MODE_BENCH)
         return 0; /* of a bench it may be a range: it looks itself */
+    if (strchr(options->source, '-') != NULL)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--source takes an IPv4 or IPv6 address; a range FIRST-LAST is for --bench");
     if (target_parse(&source, options->source, "0", check->err) != 0 ||
         check_family(check, "--source", &source) != 0)
         return -1;
