@@ -403,6 +403,12 @@ struct tls_verdict *stream_tls_verdict(SSL *ssl)
     return tls != NULL ? &tls->verdict : NULL;
 }
 
+const char *stream_tls_whose(SSL *ssl)
+{
+    const struct stream_tls *tls = SSL_get_app_data(ssl);
+    return tls != NULL && tls->whose != NULL ? tls->whose : "";
+}
+
 static void put(char *text, size_t room, const char *value)
 {
     snprintf(text, room, "%s", value != NULL ? value : "");

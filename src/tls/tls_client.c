@@ -18,7 +18,8 @@ enum { ALPN_BYTES = 512, HOST_BYTES = 256 };
 
 struct tls_client {
     SSL_CTX *context;
-    SSL_SESSION *session; /* the newest ticket, for the next stream; NULL */
+    SSL_SESSION *session;          /* the newest ticket, for the next stream; NULL */
+    char session_host[HOST_BYTES]; /* to which it was proved who gave it; no other may profit */
     const char *servername;
     FILE *key_log;
     struct tls_trust trust;
@@ -70,6 +71,7 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
     struct tls_client *client = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     SSL_SESSION_free(client->session);
     client->session = session;
+    snprintf(client->session_host, sizeof client->session_host, "%s", stream_tls_whose(ssl));
     return 1; /* the reference is ours now */
 }
 
@@ -181,6 +183,8 @@ static int canonical_host(const char *host, char *name, size_t room, struct err 
         return err_set(err, ERR_CERT_NAME, 0, "no certificate can name a host of %zu bytes", length);
     if (length > 1 && name[length - 1] == '.')
         name[length - 1] = '\0';
+    if (name[0] == '\0' || name[0] == '.') /* to OpenSSL: any name, any name below */
+        return err_set(err, ERR_CERT_NAME, 0, "no certificate can name the host \"%s\"", name);
     return 0;
 }
 
@@ -224,6 +228,7 @@ struct stream *tls_client_stream(struct tls_client *client, struct stream *lower
         return NULL;
     }
     SSL_set_connect_state(ssl);
-    offer_session(client, ssl);
+    if (strcmp(client->session_host, name) == 0)
+        offer_session(client, ssl);
     return stream_tls_new(lower, ssl, name, err);
 }

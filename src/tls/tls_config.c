@@ -78,7 +78,7 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
 size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err)
 {
     size_t length = 0;
-    while (*list != '\0') {
+    for (;; list++) {
         size_t name = strcspn(list, ",");
         if (name == 0 || name > 255 || length + 1 + name > room) {
             err_set(err, ERR_USAGE, 0,
@@ -88,9 +88,8 @@ size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct 
         wire[length++] = (unsigned char)name;
         memcpy(wire + length, list, name);
         length += name;
-        list += name + (list[name] == ',');
+        list += name;
+        if (*list == '\0')
+            return length;
     }
-    if (length == 0)
-        err_set(err, ERR_USAGE, 0, "--alpn names no protocol");
-    return length;
 }

@@ -121,10 +121,10 @@ static int load_certificates(struct tls_identity *identity, const char *path, st
     BIO_free(file);
     bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     ERR_clear_error();
-    if (identity->certificate == NULL)
-        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no certificate in %s (PEM is expected)", path);
     if (identity->chain == NULL || !whole)
         return err_set(err, ERR_SYSTEM_FILE, 0, "a certificate in %s is damaged", path);
+    if (identity->certificate == NULL)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no certificate in %s (PEM is expected)", path);
     return 0;
 }
 

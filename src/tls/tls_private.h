@@ -57,6 +57,9 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
 /* The verdict that a stream keeps; NULL where ssl belongs to none. */
 struct tls_verdict *stream_tls_verdict(SSL *ssl);
 
+/* The host that a stream was made for; "" where there is none. */
+const char *stream_tls_whose(SSL *ssl);
+
 /* Says what OpenSSL's error queue holds, and empties it. Returns: -1. */
 int tls_fail(struct err *err, enum err_reason reason, const char *doing);
 

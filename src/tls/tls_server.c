@@ -163,6 +163,21 @@ static int separate_sessions(SSL_CTX *context, const struct tls_server_config *c
     return done ? 0 : tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
 }
 
+/* A ticket holds the client's certificate; where that has expired since, the handshake is a full one. */
+static SSL_TICKET_RETURN on_opened_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                          size_t name_length, SSL_TICKET_STATUS status, void *argument)
+{
+    X509 *client = session != NULL ? SSL_SESSION_get0_peer(session) : NULL;
+    bool expired = client != NULL && X509_cmp_current_time(X509_get0_notAfter(client)) < 0;
+    (void)ssl;
+    (void)name;
+    (void)name_length;
+    (void)argument;
+    if (expired || (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 static int set_client_auth(struct tls_server *server, const struct tls_server_config *config, struct err *err)
 {
     struct stat status;
@@ -188,6 +203,7 @@ static int set_client_auth(struct tls_server *server, const struct tls_server_co
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(server->context, mode, NULL);
     SSL_CTX_set_cert_verify_callback(server->context, tls_verify, &server->identities->trust);
+    SSL_CTX_set_session_ticket_cb(server->context, NULL, on_opened_ticket, NULL);
     return 0;
 }
 

@@ -28,7 +28,7 @@ int main(void)
 {
     enum { MORE_THAN_A_RECORD = 17 * 1000 };
     static const struct variant plain = {.capacity = 64 * 1024};
-    static const struct variant narrow = {64, {.version = TLS1_2_VERSION}};
+    static const struct variant narrow = {100, {.version = TLS1_2_VERSION}};
     static const struct variant old = {4096, {.version = TLS1_2_VERSION}};
     static const struct variant reversed = {4096, {.near_is_server = true}};
     static const struct variant single = {1000, {.faults = {.piece = 1}}};
@@ -37,7 +37,7 @@ int main(void)
     static const struct stream_factory factories[] = {
         {.name = "TLS on memory", .config = &plain},
         {.name = "TLS 1.2 on memory", .config = &old},
-        {.name = "TLS 1.2 on memory of 64 bytes", .config = &narrow, .plenty = MORE_THAN_A_RECORD},
+        {.name = "TLS 1.2 on memory of 100 bytes", .config = &narrow, .plenty = MORE_THAN_A_RECORD},
         {.name = "TLS on memory, from the server's side", .config = &reversed},
         {.name = "TLS on memory, byte by byte", .config = &single, .plenty = MORE_THAN_A_RECORD},
         {.name = "TLS on memory in pieces, with waits", .config = &awkward, .plenty = MORE_THAN_A_RECORD},

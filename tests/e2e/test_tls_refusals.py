@@ -76,13 +76,13 @@ class BadCertificates(TlsCase):
 
     def test_each_is_refused_with_its_reason(self):
         for name, (word, sentence, _) in self.TABLE.items():
-            for version in VERSIONS:
+            for version, host, options in ((VERSIONS[0], "::1", ()),
+                                           (VERSIONS[1], "localhost", ("--servername", "localhost"))):
                 with self.subTest(name, version=version.name), self.serve(name, version) as server:
-                    for host, options in (("::1", ()), ("localhost", ("--servername", "localhost"))):
-                        result = say(server, "--ca", self.made.ca, *options)
-                        self.assertRefused(result, word, f"the certificate of {host} {sentence.format(host=host)}")
-                    self.assertEqual(len(server.peers), 2)
-                    self.assertFalse(server.facts, "the peer is told before it says a word")
+                    result = say(server, "--ca", self.made.ca, *options)
+                    self.assertRefused(result, word, f"the certificate of {host} {sentence.format(host=host)}")
+                self.assertEqual(len(server.peers), 1)
+                self.assertEqual(server.facts, [], "the peer is told before it says a word")
 
     def test_a_faulty_certificate_above_is_named(self):
         with self.serve("expired-intermediate") as server:
@@ -105,10 +105,9 @@ class BadCertificates(TlsCase):
     def test_insecure_believes_anything_and_says_so_each_time(self):
         for name in (*self.TABLE, "expired-intermediate", "partial-wildcard"):
             with self.subTest(name), self.serve(name) as server:
-                for more in ((), ("-q",)):
-                    result = say(server, "--insecure", *more)
-                    self.assertDialogue(result, MICHAEL)
-                    self.assertEqual(result.err, WARNING)
+                result = say(server, "--insecure", *["-q"] * (len(name) % 2))
+                self.assertDialogue(result, MICHAEL)
+                self.assertEqual(result.err, WARNING)
 
     def test_a_pin_stands_in_for_trust_and_name_and_for_nothing_else(self):
         for name, (word, sentence, covered) in self.TABLE.items():
@@ -329,8 +328,8 @@ class StrangePeers(TlsCase):
                 self.assertDialogue(self.meet(serve), MICHAEL)
 
     def test_a_handshake_that_is_cut_off_anywhere(self):
-        for version in VERSIONS:
-            for count in (0, 1, 4, 5, 6, 50, 95, 130, 131, 400, -1):
+        for version, counts in ((VERSIONS[1], (0, 1, 4, 5, 6, 95, 130, 400, -1)), (VERSIONS[0], (5, 60, -1))):
+            for count in counts:
                 for way in ("end", "reset"):
                     def serve(peer):
                         tls = ByHand(peer, server_context(self.made.server, version), server_side=True)

@@ -13,6 +13,17 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+bool caller_has_ipv6(void)
+{
+    struct endpoint at = endpoint_wildcard(AF_INET6, 0);
+    at.address.v6.sin6_addr = in6addr_loopback;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && bind(fd, &at.address.any, endpoint_length(&at)) == 0;
+    if (fd >= 0)
+        close(fd);
+    return bound;
+}
+
 int caller_connect(const struct endpoint *to)
 {
     const struct timeval patience = {.tv_sec = CALLER_PATIENCE_S};

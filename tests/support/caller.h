@@ -8,6 +8,9 @@
 
 enum { CALLER_PATIENCE_S = 20 };
 
+/* Returns: whether ::1 is an address of this machine. */
+bool caller_has_ipv6(void);
+
 /* Returns: a connected socket whose reads and writes have limited time. */
 int caller_connect(const struct endpoint *to);
 

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/caller.h"
 #include "support/names_known.h"
 #include "support/watched.h"
 #include "tcpgreet/dialer.h"
@@ -80,16 +81,6 @@ static int tear_down(void **state)
     assert_int_equal(resolver_pending(), 0);
     assert_int_equal(count_descriptors(), fixture->descriptors);
     test_free(fixture);
-    return 0;
-}
-
-/* What libuv opens once for all loops is not counted. */
-static int warm_up(void **state)
-{
-    struct watched watched;
-    (void)state;
-    watched_open(&watched);
-    watched_close(&watched);
     return 0;
 }
 
@@ -164,10 +155,8 @@ static struct listener listen_at_loopback(void)
 
 static void need_ipv6(void)
 {
-    struct listener listener = listen_at("::1", 0, 1);
-    if (listener.fd < 0)
+    if (!caller_has_ipv6())
         skip();
-    listener_close(&listener);
 }
 
 /* Returns: a port where nobody listens on loopback, of either family. */
@@ -311,12 +300,15 @@ static void a_late_answer_does_not_hold_up_the_other(void **state)
     listener_close(&listener);
 }
 
-/* A listener whose queue is full, so that Linux drops what knocks. Skips where it answers all the same. */
+/* A listener whose queue is full, so that Linux drops what knocks. */
 struct hole {
     struct listener listener;
     int callers[16];
     size_t count;
+    bool drops;
 };
+
+static bool holes_drop; /* as this system does it */
 
 static void hole_close(struct hole *hole)
 {
@@ -330,24 +322,40 @@ static struct hole hole_open(const char *host, unsigned port)
     struct hole hole = {.listener = listen_at(host, port, 0)};
     const struct endpoint *at = &hole.listener.at;
 
-    if (hole.listener.fd < 0)
-        skip();
-    while (hole.count < COUNT(hole.callers)) {
+    assert_true(hole.listener.fd >= 0);
+    while (!hole.drops && hole.count < COUNT(hole.callers)) {
         int fd = socket(endpoint_family(at), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         struct pollfd connected = {.fd = fd, .events = POLLOUT};
         assert_true(fd >= 0);
         hole.callers[hole.count++] = fd;
-        if (connect(fd, &at->address.any, endpoint_length(at)) < 0 && poll(&connected, 1, 50) == 0)
-            return hole;
+        hole.drops = connect(fd, &at->address.any, endpoint_length(at)) < 0 && poll(&connected, 1, 50) == 0;
     }
-    hole_close(&hole);
-    skip();
     return hole;
+}
+
+static void need_holes(void)
+{
+    if (!holes_drop)
+        skip();
+}
+
+/* What libuv opens once for all loops is not counted. */
+static int warm_up(void **state)
+{
+    struct watched watched;
+    struct hole hole = hole_open("127.0.0.1", 0);
+    (void)state;
+    holes_drop = hole.drops;
+    hole_close(&hole);
+    watched_open(&watched);
+    watched_close(&watched);
+    return 0;
 }
 
 static void silence_is_a_timeout(void **state)
 {
     struct fixture *fixture = *state;
+    need_holes();
     struct hole hole = hole_open("127.0.0.1", 0);
     unsigned port = endpoint_port(&hole.listener.at);
     fixture->config.timeout_ms = 50;
@@ -360,9 +368,10 @@ static void silence_is_a_timeout(void **state)
 static void a_timeout_tells_what_failed_before(void **state)
 {
     struct fixture *fixture = *state;
+    need_holes();
+    need_ipv6();
     struct hole hole = hole_open("127.0.0.1", 0);
     unsigned port = endpoint_port(&hole.listener.at);
-    need_ipv6();
     fixture->config.timeout_ms = 200;
     dial(fixture, "both.example", port);
     expect_failure(fixture, ERR_CONNECT_TIMEOUT,
@@ -375,6 +384,8 @@ static void a_timeout_tells_what_failed_before(void **state)
 static void a_silent_address_is_overtaken_by_the_next(void **state)
 {
     struct fixture *fixture = *state;
+    need_holes();
+    need_ipv6();
     struct listener listener = listen_at_loopback();
     unsigned port = endpoint_port(&listener.at);
     struct hole hole = hole_open("::1", port);
@@ -392,6 +403,8 @@ static void a_silent_address_is_overtaken_by_the_next(void **state)
 static void every_address_gets_its_turn_before_the_timeout(void **state)
 {
     struct fixture *fixture = *state;
+    need_holes();
+    need_ipv6();
     struct listener listener = listen_at_loopback();
     unsigned port = endpoint_port(&listener.at);
     struct hole hole = hole_open("::1", port);
@@ -460,6 +473,7 @@ static void exhausted_descriptors_are_told_with_a_remedy(void **state)
 static void a_dialer_can_be_cancelled_at_any_time(void **state)
 {
     struct fixture *fixture = *state;
+    need_holes();
     struct hole hole = hole_open("127.0.0.1", 0);
     unsigned port = endpoint_port(&hole.listener.at);
     static const char *const hosts[] = {"127.0.0.1", "v4.example", "slow.example"};

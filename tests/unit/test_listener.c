@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #endif
 
+#include "support/caller.h"
 #include "support/launcher.h"
 #include "tcpgreet/listener.h"
 
@@ -59,19 +60,8 @@ static struct listener open_one(const char *host)
 
 static void need_ipv6(void)
 {
-    struct listener listeners[2];
-    struct err err = {0};
-    if (open_at("::1", 0, &both, listeners, &err) == 0)
+    if (!caller_has_ipv6())
         skip();
-    listener_close(&listeners[0]);
-}
-
-static int connect_to(const struct endpoint *to)
-{
-    int fd = socket(endpoint_family(to), SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, &to->address.any, endpoint_length(to)), 0);
-    return fd;
 }
 
 static enum listener_result accept_one(const struct listener *listener, int *fd, struct endpoint *peer,
@@ -111,7 +101,7 @@ static void each_family_has_a_socket_of_its_own(void **state)
     assert_int_equal(open_at("", 0, &both, listeners, &err), 2);
     struct endpoint to = endpoint_wildcard(AF_INET, endpoint_port(&listeners[1].at));
     to.address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = connect_to(&to);
+    int fd = caller_connect(&to);
     assert_int_equal(accept_one(&listeners[1], &accepted, &peer, &err), LISTENER_ACCEPTED);
     assert_int_equal(listener_accept(&listeners[0], &(int){0}, &peer, &err), LISTENER_EMPTY);
     close(accepted);
@@ -154,12 +144,12 @@ static void a_port_in_use_is_told_in_words(void **state)
 
 static void where_one_of_two_is_in_use_none_stays_open(void **state)
 {
+    (void)state;
+    need_ipv6();
     struct listener first = open_one("127.0.0.1"), listeners[2];
     struct err err = {0};
     unsigned port = endpoint_port(&first.at);
-    (void)state;
 
-    need_ipv6();
     assert_int_equal(open_at("", port, &both, listeners, &err), 0);
     assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE);
     err_clear(&err);
@@ -220,7 +210,7 @@ static void a_port_can_be_had_again_at_once(void **state)
     int accepted;
     (void)state;
 
-    int fd = connect_to(&listener.at);
+    int fd = caller_connect(&listener.at);
     assert_int_equal(accept_one(&listener, &accepted, &peer, &err), LISTENER_ACCEPTED);
     close(accepted); /* first, so that it is this side that lingers in TIME_WAIT */
     assert_int_equal(read(fd, &(char){0}, 1), 0);
@@ -247,7 +237,7 @@ static void an_accepted_connection_is_ready_for_the_loop(void **state)
         assert_true((fcntl(listener.fd, F_GETFL) & O_NONBLOCK) != 0);
         assert_true((fcntl(listener.fd, F_GETFD) & FD_CLOEXEC) != 0);
         assert_int_equal(listener_accept(&listener, &accepted, &peer, &err), LISTENER_EMPTY);
-        int fd = connect_to(&listener.at);
+        int fd = caller_connect(&listener.at);
         assert_int_equal(accept_one(&listener, &accepted, &peer, &err), LISTENER_ACCEPTED);
         check_accepted(accepted);
         assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
@@ -306,7 +296,7 @@ static void exhausted_descriptors_are_told_and_recovered_from(void **state)
     if (!launcher_has_real_limits())
         skip();
     struct listener listener = open_one("127.0.0.1");
-    int fd = connect_to(&listener.at);
+    int fd = caller_connect(&listener.at);
 
     struct rlimit before = forbid_descriptors();
     enum listener_result result = accept_one(&listener, &accepted, &peer, &err);

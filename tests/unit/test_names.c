@@ -205,7 +205,7 @@ static void read_long_line(size_t length, const char *end, bool fits)
         append(&due, sentence, 1);
     }
     for (int kind = 0; kind < KINDS; kind++) {
-        static const size_t pieces[] = {100, 1025, 5000};
+        static const size_t pieces[] = {100, 1032, 5000}; /* 1032: between CR and LF */
         for (size_t i = 0; i < COUNT(pieces); i++) {
             struct source source = {.writer = -1, .unsaid = buf_bytes(&in), .piece = pieces[i]};
             int fds[2] = {-1, -1};

@@ -17,6 +17,7 @@
 
 #include "support/caller.h"
 #include "support/launcher.h"
+#include "tcpgreet/trace.h"
 #include "tcpgreet/worker.h"
 
 #define QUESTION "Server: What's your name?"
@@ -66,7 +67,7 @@ static int set_up(void **state)
 
 static struct listener listen_at_loopback(void)
 {
-    const struct listener_options options = {.backlog = 100, .want_v4 = true};
+    const struct listener_options options = {.backlog = 256, .want_v4 = true};
     struct listener listener;
     struct target target;
     struct err err = {0};
@@ -236,21 +237,45 @@ static void a_drain_lets_dialogues_finish_and_nobody_in(void **state)
     expect_stopped(fixture);
 }
 
+/* Holds the worker at its first guest, so that the test can do several things at once. */
+struct gate {
+    atomic_bool closed;
+    atomic_bool reached;
+};
+
+static void wait_at_gate(void *context, const struct trace_event *event)
+{
+    struct gate *gate = context;
+    if (event->step != TRACE_ACCEPT)
+        return;
+    atomic_store(&gate->reached, true);
+    while (atomic_load(&gate->closed))
+        poll(NULL, 0, 1);
+}
+
 static void guests_in_the_kernels_queue_are_served_before_a_drain(void **state)
 {
-    enum { GUESTS = 50 };
+    enum { GUESTS = 200 }; /* more than are accepted before the stop is heard of */
     struct fixture *fixture = *state;
+    struct gate gate = {true, false};
     int fds[GUESTS];
 
+    fixture->config.max_connections = GUESTS;
+    trace_to(wait_at_gate, &gate);
     start(fixture);
-    for (int i = 0; i < GUESTS; i++)
+    for (int i = 0; i < GUESTS; i++) {
         fds[i] = caller_connect(&fixture->at);
+        while (!atomic_load(&gate.reached))
+            poll(NULL, 0, 1);
+    }
     worker_stop(fixture->worker, false);
+    atomic_store(&gate.closed, false);
     for (int i = 0; i < GUESTS; i++) {
         caller_expect(fds[i], WELCOME);
         leave(fds[i]);
     }
     expect_stopped(fixture);
+    trace_to(NULL, NULL);
 }
 
 static void after_the_drain_everybody_hears_a_farewell(void **state)

@@ -1,0 +1,249 @@
+#include <openssl/err.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "support/tls_party.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { DAY = CERTIFICATES_DAY, HOUR = 60 * 60 };
+
+/* Who comes: with a certificate of whom. */
+enum guest { WITHOUT, WELL, STRANGER, ITSELF, EXPIRED, OF_A_SERVER, GUESTS };
+
+static const struct {
+    struct certificate_wish wish; /* without its issuer */
+    enum err_reason reason;       /* the server's, where it must be there */
+    const char *sentence;         /* likewise */
+} guests[GUESTS] = {
+    [WITHOUT] = {{0}, ERR_TLS_CLIENT_CERTIFICATE, "the client sent no certificate"},
+    [WELL] = {{.purpose = "clientAuth"}, ERR_OK, ""},
+    [STRANGER] = {{.purpose = "clientAuth"},
+                  ERR_CERT_UNTRUSTED,
+                  "the client's certificate was issued by \"test stranger\", which is not trusted here"},
+    [ITSELF] = {{.common_name = "me"}, ERR_CERT_SELF_SIGNED, "the client's certificate is signed by itself"},
+    [EXPIRED] = {{.from_s = -9 * DAY, .until_s = -2 * DAY - HOUR},
+                 ERR_CERT_EXPIRED,
+                 "the client's certificate expired 2 days ago"},
+    [OF_A_SERVER] = {{.purpose = "serverAuth"},
+                     ERR_CERT_PURPOSE,
+                     "the client's certificate is not meant for a TLS client"},
+};
+
+/* Returns: the file of a guest's certificate and key, NULL: none. */
+static const char *guest_file(const struct certificates *all, enum guest guest,
+                              char path[CERTIFICATES_PATH_BYTES])
+{
+    struct certificate certificate;
+    struct certificate_wish wish = guests[guest].wish;
+    char name[32];
+
+    if (guest == WITHOUT)
+        return NULL;
+    snprintf(name, sizeof name, "guest%d.pem", (int)guest);
+    wish.issuer = guest == ITSELF ? NULL : guest == STRANGER ? &all->stranger : &all->root;
+    certificate_make(&certificate, &wish);
+    certificates_put_bytes(certificates_path(all, name, path), (struct bytes){"", 0});
+    certificates_put(path, certificate.x509);
+    certificates_put_key(path, certificate.key, NULL);
+    certificate_fini(&certificate);
+    return path;
+}
+
+static struct tls_server *server_that(const struct certificates *all, enum tls_client_auth auth)
+{
+    const struct tls_files files = {.cert = all->server_file};
+    return tls_party_server(&(struct tls_server_config){
+        .identities = &files, .identity_count = 1, .client_ca = all->ca_file, .client_auth = auth});
+}
+
+/* The server's word first, as in the dialogue: what it thinks of a guest, TLS 1.3 tells with the first read.
+ */
+static void meet(struct tls_meeting *meeting)
+{
+    meeting->server.words = meeting->client.expected = BYTES_LITERAL("welcome");
+    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
+    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    tls_meeting_run(meeting);
+}
+
+static void expect_verdict(const struct tls_meeting *meeting, enum guest guest)
+{
+    if (guests[guest].reason == ERR_OK) {
+        tls_party_expect_done(&meeting->client);
+        tls_party_expect_done(&meeting->server);
+        return;
+    }
+    tls_party_expect_failure(&meeting->server, guests[guest].reason, guests[guest].sentence);
+    tls_party_expect_failure(&meeting->client, ERR_TLS_CLIENT_CERTIFICATE,
+                             guest == WITHOUT ? "--cert and --key" : "the peer refused our certificate: ");
+}
+
+static void required_means_required(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUIRE);
+
+    for (enum guest guest = 0; guest < GUESTS; guest++) {
+        struct tls_meeting meeting = {0};
+        char path[CERTIFICATES_PATH_BYTES];
+        struct tls_client *client = tls_party_client(
+            &(struct tls_client_config){.ca = all->ca_file, .identity.cert = guest_file(all, guest, path)});
+        tls_meeting_connect(&meeting, client, server, "localhost");
+        meet(&meeting);
+        expect_verdict(&meeting, guest);
+        if (guest == WELL) {
+            assert_string_equal(meeting.server.facts.issuer, "test root");
+            assert_int_equal(strlen(meeting.server.facts.pin), 64);
+        }
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+    }
+    tls_server_free(server);
+}
+
+static void required_means_required_in_tls_1_2(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate *const chain[] = {&all->client, NULL};
+    struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUIRE);
+
+    for (int with = 0; with < 2; with++) {
+        struct tls_meeting meeting = {0};
+        tls_meeting_wire(&meeting);
+        meeting.client.stream = tls_raw_client(meeting.lowers[0], TLS1_2_VERSION, with ? chain : NULL, NULL);
+        meeting.server.stream = tls_server_stream(server, meeting.lowers[1], NULL);
+        meet(&meeting);
+        expect_verdict(&meeting, with ? WELL : WITHOUT);
+        tls_meeting_part(&meeting);
+    }
+    tls_server_free(server);
+}
+
+/* Sent ones are checked all the same. */
+static void requested_may_be_left_out(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUEST);
+    static const enum guest come[] = {WITHOUT, WELL, STRANGER};
+
+    for (size_t i = 0; i < COUNT(come); i++) {
+        struct tls_meeting meeting = {0};
+        char path[CERTIFICATES_PATH_BYTES];
+        struct tls_client *client = tls_party_client(
+            &(struct tls_client_config){.ca = all->ca_file, .identity.cert = guest_file(all, come[i], path)});
+        tls_meeting_connect(&meeting, client, server, "localhost");
+        meet(&meeting);
+        expect_verdict(&meeting, come[i] == WITHOUT ? WELL : come[i]);
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+    }
+    tls_server_free(server);
+}
+
+/* One word whatever way a client comes in: a ticket of a server that asks nothing does not get around it. */
+static void a_ticket_does_not_stand_in_for_a_certificate(void **state)
+{
+    static const enum tls_client_auth laxer[] = {TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_REQUEST};
+    const struct certificates *all = *state;
+    const struct tls_files files = {.cert = all->server_file};
+    char keys[CERTIFICATES_PATH_BYTES];
+    struct tls_server *servers[2];
+
+    certificates_put_bytes(certificates_path(all, "ticket.keys", keys), (struct bytes){(char[80]){7}, 80});
+    for (size_t i = 0; i < COUNT(laxer); i++) {
+        struct tls_client *client = tls_party_client_plain(all);
+        const enum tls_client_auth auths[] = {laxer[i], TLS_CLIENT_AUTH_REQUIRE};
+        for (size_t j = 0; j < 2; j++) {
+            struct tls_meeting meeting = {0};
+            servers[j] = tls_party_server(&(struct tls_server_config){.identities = &files,
+                                                                      .identity_count = 1,
+                                                                      .client_ca = all->ca_file,
+                                                                      .client_auth = auths[j],
+                                                                      .ticket_keys = keys});
+            tls_meeting_connect(&meeting, client, servers[j], "localhost");
+            meet(&meeting);
+            expect_verdict(&meeting, j == 0 ? WELL : WITHOUT);
+            assert_false(meeting.server.facts.resumed);
+            tls_meeting_part(&meeting);
+        }
+        tls_client_free(client);
+        tls_server_free(servers[0]);
+        tls_server_free(servers[1]);
+    }
+}
+
+/* A reload that trusts another CA asks everybody anew, though the file has the same name. */
+static void a_ticket_does_not_outlive_the_trust_in_its_ca(void **state)
+{
+    const struct certificates *all = *state;
+    const struct tls_files files = {.cert = all->server_file};
+    const struct certificate *const trusted[] = {&all->root, &all->root, &all->stranger};
+    struct tls_server *servers[COUNT(trusted)];
+    struct tls_client *client =
+        tls_party_client(&(struct tls_client_config){.ca = all->ca_file, .identity.cert = all->client_file});
+    char ca[CERTIFICATES_PATH_BYTES];
+
+    certificates_path(all, "clients.crt", ca);
+    for (size_t i = 0; i < COUNT(trusted); i++) {
+        struct tls_meeting meeting = {0};
+        certificates_put_bytes(ca, (struct bytes){"", 0});
+        certificates_put(ca, trusted[i]->x509);
+        servers[i] = tls_party_server(&(struct tls_server_config){.identities = &files,
+                                                                  .identity_count = 1,
+                                                                  .client_ca = ca,
+                                                                  .client_auth = TLS_CLIENT_AUTH_REQUIRE});
+        if (i > 0)
+            tls_server_inherit(servers[i], servers[i - 1]);
+        tls_meeting_connect(&meeting, client, servers[i], "localhost");
+        meet(&meeting);
+        assert_int_equal(meeting.server.failed, trusted[i] == &all->stranger);
+        assert_int_equal(meeting.server.facts.resumed, i == 1);
+        tls_meeting_part(&meeting);
+    }
+    for (size_t i = 0; i < COUNT(trusted); i++)
+        tls_server_free(servers[i]);
+    tls_client_free(client);
+}
+
+static void a_client_ca_that_cannot_be_used_is_refused(void **state)
+{
+    const struct certificates *all = *state;
+    char empty[CERTIFICATES_PATH_BYTES];
+    const struct tls_files files = {.cert = all->server_file};
+    const struct {
+        const char *path, *sentence;
+    } cases[] = {{"/nonexistent", "cannot read --client-ca /nonexistent: No such file"},
+                 {empty, "there is no CA certificate in"}};
+
+    certificates_put_bytes(certificates_path(all, "empty.crt", empty), (struct bytes){"x", 1});
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct err err = {0};
+        assert_null(tls_server_new(&(struct tls_server_config){.identities = &files,
+                                                               .identity_count = 1,
+                                                               .client_ca = cases[i].path,
+                                                               .client_auth = TLS_CLIENT_AUTH_REQUIRE},
+                                   &err));
+        assert_int_equal(err.reason, ERR_SYSTEM_FILE);
+        assert_non_null(strstr(err.text, cases[i].sentence));
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(required_means_required),
+        cmocka_unit_test(required_means_required_in_tls_1_2),
+        cmocka_unit_test(requested_may_be_left_out),
+        cmocka_unit_test(a_ticket_does_not_stand_in_for_a_certificate),
+        cmocka_unit_test(a_ticket_does_not_outlive_the_trust_in_its_ca),
+        cmocka_unit_test(a_client_ca_that_cannot_be_used_is_refused),
+    };
+    return cmocka_run_group_tests(tests, certificates_set_up, certificates_tear_down);
+}
