@@ -260,6 +260,8 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
     struct stream_tls *tls = of(stream);
     if (tls->progress == NEW) {
         enum stream_result lower = stream_handshake(tls->lower, err);
+        if (lower == STREAM_FAILED && err->reason == ERR_DIALOGUE_RESET)
+            fail_cut(tls, err);
         if (lower != STREAM_OK)
             return lower;
         tls->begin_ns = trace_begin();
