@@ -151,6 +151,21 @@ static void count_end(struct counters *counters, const struct conn_result *resul
         count(&counters->failed, 1);
 }
 
+/* Counted before the welcome is said, so that two workers never give the last place twice. */
+static bool reserve_place(struct worker *worker)
+{
+    if (atomic_fetch_add(worker->config.guests, 1) < worker->config.max_connections)
+        return true;
+    atomic_fetch_sub(worker->config.guests, 1);
+    return false;
+}
+
+static void give_back_place(struct worker *worker, bool refused)
+{
+    if (!refused)
+        atomic_fetch_sub(worker->config.guests, 1);
+}
+
 static void set_accepting(struct worker *worker, bool accepting);
 static void finish_if_empty(struct worker *worker);
 
@@ -163,7 +178,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (guest->refused) {
         worker->refusal_count--;
     } else {
-        atomic_fetch_sub_explicit(worker->config.guests, 1, memory_order_relaxed);
+        give_back_place(worker, false);
         count_end(&worker->counters, result);
     }
     if (guest->previous != NULL)
@@ -195,8 +210,7 @@ static void turn_away_silently(int fd)
 static void receive_guest(struct worker *worker, int fd, const struct endpoint *peer)
 {
     static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
-    bool refused =
-        atomic_load_explicit(worker->config.guests, memory_order_relaxed) >= worker->config.max_connections;
+    bool refused = !reserve_place(worker);
     struct err err = {0};
 
     if (refused) {
@@ -216,6 +230,7 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
     struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         stream_free(stream);
+        give_back_place(worker, refused);
         log_write(LOG_ERROR, "A connection is dropped: no memory");
         return;
     }
@@ -229,6 +244,7 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
     };
     if (conn_start(&guest->conn, &config, stream, &err) < 0) {
         log_write(LOG_ERROR, "A connection is dropped: %s", err.text);
+        give_back_place(worker, refused);
         free(guest);
         return;
     }
@@ -241,7 +257,6 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
         worker->refusal_count++;
         return;
     }
-    atomic_fetch_add_explicit(worker->config.guests, 1, memory_order_relaxed);
     count(&worker->counters.connections, 1);
     count(&worker->counters.open, 1);
     if (log_enabled(LOG_DEBUG) || trace_sink != NULL)
