@@ -20,8 +20,9 @@ struct tls_setup_client_config {
 int tls_setup_client_config(const struct options *options, struct tls_setup_client_config *setup,
                             struct err *err);
 
-/* One context for each of n workers, with the same identities and ticket keys.
- * Returns: 0 with all of them, -1 with none. Shape: n <= OPTIONS_WORKERS_MAX. */
-int tls_setup_servers(const struct options *options, struct tls_server **servers, size_t n, struct err *err);
+/* One context for each of n workers, with the same identities and ticket keys. may_ask: for pass phrases, on
+ * the terminal. Returns: 0 with all of them, -1 with none. Shape: n <= OPTIONS_WORKERS_MAX. */
+int tls_setup_servers(const struct options *options, bool may_ask, struct tls_server **servers, size_t n,
+                      struct err *err);
 
 #endif

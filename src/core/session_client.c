@@ -125,6 +125,13 @@ void session_say(struct session *session, struct bytes name, struct sink *out, i
     session->scanned = (uint32_t)begun;
 }
 
+/* A server that has said good bye is none that speaks TLS. */
+static void finish_early(struct session *session)
+{
+    session->knocked = false;
+    session_finish(session, SESSION_END_EARLY);
+}
+
 /* The server has said all of a candidate. */
 static void heard(struct session *session, enum candidate candidate, struct sink *out, int64_t now_ms)
 {
@@ -146,7 +153,7 @@ static void heard(struct session *session, enum candidate candidate, struct sink
         if (leaving)
             await(session, SESSION_PARTED, 0, now_ms + session->policy->answer_ms);
         else
-            session_finish(session, SESSION_END_EARLY);
+            finish_early(session);
         return;
     case TOO_MANY:
         session_finish(session, SESSION_END_TOO_MANY);
@@ -301,7 +308,7 @@ int session_failure(const struct session *session, struct bytes wrong, struct er
     case SESSION_END_EXIT:
         return 0;
     case SESSION_END_EARLY:
-        if (session->knocked)
+        if (session->knocked && session->scanned == 0)
             return err_set(err, ERR_DIALOGUE_TLS_PEER, 0,
                            "the server said nothing until it was spoken to, and ended then: it may speak TLS "
                            "(add --tls)");

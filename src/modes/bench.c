@@ -10,6 +10,7 @@
 #include "tcpgreet/bench_worker.h"
 #include "tcpgreet/process.h"
 #include "tcpgreet/resolver.h"
+#include "tcpgreet/stream_tcp.h"
 #include "tcpgreet/tls_setup.h"
 
 enum {
@@ -105,6 +106,25 @@ static int find_sources(struct run *run, struct err *err)
         run->source_count++;
     }
     return 0;
+}
+
+/* That each is an address of this machine. */
+static int try_sources(const struct run *run, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    int status = 0;
+
+    for (size_t i = 0; status == 0 && i < run->source_count; i++) {
+        const struct endpoint *source = &run->sources[i];
+        int fd = stream_tcp_socket(endpoint_family(source), err);
+        if (fd < 0)
+            return -1;
+        if (bind(fd, &source->address.any, endpoint_length(source)) < 0)
+            status = err_set(err, err_reason_of_system(errno), errno, "cannot use --source %s: %s",
+                             endpoint_format(source, text), strerror(errno));
+        stream_tcp_close(fd);
+    }
+    return status;
 }
 
 /* What will run out is told before the run. */
@@ -334,7 +354,8 @@ int bench(const struct options *options, struct err *err)
     if (run->worker_count > (size_t)options->connections)
         run->worker_count = (size_t)options->connections;
     run->on_terminal = isatty(STDERR_FILENO) == 1 && !options->quiet;
-    if (find_sources(run, err) == 0 && find_endpoints(run, err) == 0 && check_means(run, err) == 0 &&
+    if (find_sources(run, err) == 0 && find_endpoints(run, err) == 0 && try_sources(run, err) == 0 &&
+        check_means(run, err) == 0 &&
         (!options->tls || tls_setup_client_config(options, &run->tls, err) == 0))
         status = conduct(run, err);
     uv_walk(&run->loop, close_handle, NULL);

@@ -139,6 +139,7 @@ static void count_answer(struct visitor *visitor, uint64_t now_ns)
     size_t slot = (size_t)(at_s / result->slot_s);
 
     histogram_record(&result->answers, (int64_t)(now_ns - visitor->said_ns));
+    result->names++;
     result->slots[slot < BENCH_SLOTS ? slot : BENCH_SLOTS - 1]++;
     visitor->said_ns = 0;
 }
@@ -167,11 +168,13 @@ static void end_if_over(struct bench_worker *worker);
 static void end_run(struct bench_worker *worker);
 static void open_waiting(struct bench_worker *worker, uint64_t delay_ms);
 
-/* Every place has failed once, and none was ever connected. */
+/* None was ever connected, every address was tried, and every place has failed once, or all that were tried.
+ */
 static bool is_hopeless(const struct bench_worker *worker)
 {
-    return worker->result.connections == 0 &&
-           bench_result_failed(&worker->result) >= worker->plan.connections;
+    uint64_t failed = bench_result_failed(&worker->result);
+    return worker->result.connections == 0 && failed >= worker->plan.endpoint_count &&
+           (failed >= worker->plan.connections || worker->open_count == 0);
 }
 
 static void on_done(void *context, const struct conn_result *result)
@@ -181,7 +184,6 @@ static void on_done(void *context, const struct conn_result *result)
 
     visitor->open = false;
     worker->open_count--;
-    worker->result.names += result->names;
     if (result->err != NULL)
         count_failure(worker, result->err);
     for (struct visitor **link = &worker->idle; *link != NULL; link = &(*link)->next)
@@ -249,6 +251,8 @@ static void on_opening(uv_timer_t *timer)
                     uv_now(&worker->loop) >= worker->retry_ms;
          i++)
         open_visitor(worker, pop(&worker->waiting));
+    if (is_hopeless(worker))
+        end_run(worker);
     open_waiting(worker, RAMP_MS);
 }
 

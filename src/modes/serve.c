@@ -139,7 +139,7 @@ static void reload(struct server *server)
         return;
     }
     struct tls_server *tls[OPTIONS_WORKERS_MAX];
-    if (tls_setup_servers(server->options, tls, server->workers_started, &err) < 0) {
+    if (tls_setup_servers(server->options, false, tls, server->workers_started, &err) < 0) {
         log_write(LOG_ERROR, "The certificates stay as they are: %s", err.text);
         return;
     }
@@ -225,7 +225,7 @@ static int open_tls(struct server *server, struct err *err)
 {
     if (!server->options->tls)
         return 0;
-    if (tls_setup_servers(server->options, server->tls, server->worker_count, err) < 0)
+    if (tls_setup_servers(server->options, true, server->tls, server->worker_count, err) < 0)
         return -1;
     if (server->options->certs.count > 0)
         warn_of_expiry(server->tls[0]);

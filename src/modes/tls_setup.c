@@ -28,11 +28,12 @@ static int check_files(const struct options *options, struct err *err)
                : 0;
 }
 
-static struct tls_policy policy_of(const struct options *options)
+static struct tls_policy policy_of(const struct options *options, bool may_ask)
 {
     return (struct tls_policy){.tls13_only = options->tls_min == TLS_MIN_1_3,
                                .alpn = options->alpn,
                                .passphrase_file = options->passphrase_file,
+                               .may_ask = may_ask,
                                .insecure = options->insecure};
 }
 
@@ -45,7 +46,7 @@ static struct tls_files files_of(const struct options *options, size_t i)
 int tls_setup_client_config(const struct options *options, struct tls_setup_client_config *setup,
                             struct err *err)
 {
-    setup->config = (struct tls_client_config){.policy = policy_of(options),
+    setup->config = (struct tls_client_config){.policy = policy_of(options, true),
                                                .ca = options->ca,
                                                .servername = options->servername,
                                                .pins = setup->pins,
@@ -66,10 +67,11 @@ struct tls_client *tls_setup_client(const struct options *options, struct err *e
     return tls_setup_client_config(options, &setup, err) == 0 ? tls_client_new(&setup.config, err) : NULL;
 }
 
-int tls_setup_servers(const struct options *options, struct tls_server **servers, size_t n, struct err *err)
+int tls_setup_servers(const struct options *options, bool may_ask, struct tls_server **servers, size_t n,
+                      struct err *err)
 {
     struct tls_files identities[OPTIONS_LIST_MAX];
-    struct tls_server_config config = {.policy = policy_of(options),
+    struct tls_server_config config = {.policy = policy_of(options, may_ask),
                                        .identities = identities,
                                        .identity_count = options->certs.count,
                                        .client_ca = options->client_ca,

@@ -49,7 +49,8 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
     if (ask->policy->passphrase_file != NULL)
         return from_file(ask->policy->passphrase_file, buffer, room, ask->err);
     snprintf(prompt, sizeof prompt, "Pass phrase for %s: ", ask->key);
-    if (isatty(STDIN_FILENO) != 1 || EVP_read_pw_string(buffer, room, prompt, 0) != 0)
+    if (!ask->policy->may_ask || isatty(STDIN_FILENO) != 1 ||
+        EVP_read_pw_string(buffer, room, prompt, 0) != 0)
         return err_set(ask->err, ERR_SYSTEM_FILE, 0,
                        "the key in %s is encrypted and nobody is at the terminal: give --key-passphrase-file",
                        ask->key);

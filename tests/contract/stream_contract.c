@@ -18,14 +18,14 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { IDLE_TURNS = 1000, PLENTY = 200 * 1000, TURN_BYTES = 64 * 1024, ENDLESS = 64 << 20 };
+enum { IDLE_TURNS = 1000, PLENTY = 70 * 1000, TURN_BYTES = 64 * 1024, ENDLESS = 64 << 20 };
 
 struct context {
     const struct stream_factory *factory;
     struct stream_pair pair;
 };
 
-/* Returns: how much is more than fits on the way at once. */
+/* Returns: how much is to move where a test moves much. */
 static size_t plenty(const struct context *context)
 {
     return context->factory->plenty > 0 ? context->factory->plenty : PLENTY;

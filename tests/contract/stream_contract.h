@@ -26,7 +26,7 @@ struct stream_factory {
     /* Frees context, after both streams; NULL. */
     void (*fini)(struct stream_pair *pair);
 
-    size_t plenty; /* to move where a test moves much; 0: 200 kB */
+    size_t plenty; /* to move where a test moves much; 0: 70 kB */
 
     /* What a read tells once the peer was freed without a shutdown: ERR_OK where that is a clean end. */
     enum err_reason abandoned;

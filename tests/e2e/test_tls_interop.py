@@ -116,7 +116,8 @@ class Openssl(Pair):
             with client:
                 server.send(b"220 mail.example ESMTP\r\n")
                 self.assertEqual(client.wait(), 7, client.out.bytes())
-                self.assertRegex(client.out.bytes(), rb"(?m)^tcpgreet: .*220 mail\.example.* \(dialogue-wrong-answer\)$")
+                self.assertRegex(client.out.bytes(),
+                                 rb"(?m)^tcpgreet: .*220 mail\.example.* \(dialogue-wrong-answer\)$")
 
     def test_the_web_page_of_an_s_server_is_an_end_without_a_word(self):
         with self.s_server("::1", "-www") as server:

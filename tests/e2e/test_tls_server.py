@@ -6,7 +6,6 @@ import re
 import select
 import shutil
 import signal
-import socket
 import ssl
 import struct
 import threading
@@ -14,7 +13,7 @@ import time
 
 from harness import (GOODBYE, OPENING, PATIENCE, Case, Peer, Server, await_that, connect, hello, main)
 from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, converse, dialogue, fingerprint,
-                         folder, identity, issue, openssl, server_context, skip_without_tls, visit)
+                         folder, identity, issue, openssl, skip_without_tls, visit)
 
 MICHAEL = hello(b"Michael")
 
@@ -55,7 +54,7 @@ class ClientCertificates(TlsCase):
         """Client certificates that are not to be believed, and what the log says of each."""
         rsa = certificates("--rsa")
         return ((None, "(the client sent no certificate|.*did not return a certificate)"),
-                (rsa.client, r"the client's certificate was issued by \"tcpgreet CA \w+\", which is not trusted here .*"),
+                (rsa.client, r'the client\'s certificate was issued by "tcpgreet CA \w+", which is not trusted .*'),
                 (issue(self.made, "late", "clientAuth", -90000, -3600),
                  r"the client's certificate expired 1 hour ago \(20.* UTC\): it must be renewed"),
                 (issue(self.made, "early", "clientAuth", 3700, 90000), "the client's certificate is valid only in .*"),
@@ -158,7 +157,8 @@ class Identities(TlsCase):
         return shown
 
     def test_the_name_chooses(self):
-        one, two = certificates("--host", "a.test"), certificates("--host", "b.test", "--host", "*.c.test")
+        one = certificates("--host", "a.test")
+        two = certificates("--rsa", "--host", "b.test", "--host", "*.c.test")  # the first's key type would be preferred
         table = {"a.test": one, "b.test": two, "x.c.test": two, "B.TEST": two, "c.test": one, "unknown.test": one,
                  "::1": one}
         with Server("--tls", *one.serve(), *two.serve()) as server:
@@ -242,8 +242,7 @@ class Reload(TlsCase):
             self.put(self.other.server)
             self.hup(server)
             self.assertShows(server, self.other)
-            converse_on = before.send(b"Tracy\n").expect(hello(b"Tracy")).send(b"exit\n")
-            converse_on.expect(GOODBYE).expect_eof()
+            before.send(b"Tracy\n").expect(hello(b"Tracy")).send(b"exit\n").expect(GOODBYE).expect_eof()
 
     def test_no_dialogue_is_lost_under_load(self):
         failures, stopped, done = [], threading.Event(), []
@@ -304,7 +303,8 @@ class Reload(TlsCase):
             "the key in .* does not belong to the certificate in .*"
         yield "only the certificate is new", lambda: shutil.copy(self.other.server[0], self.cert), \
             "the key in .* does not belong to the certificate in .*"
-        yield "others can read the key", lambda: os.chmod(self.key, 0o644), r"the key in .* is open to others \(mode 0644\)"
+        yield "others can read the key", lambda: os.chmod(self.key, 0o644), \
+            r"the key in .* is open to others \(mode 0644\)"
         yield "it is empty", lambda: os.truncate(self.cert, 0), "there is no certificate in .*"
         yield "it is a folder", lambda: (os.unlink(self.cert), os.mkdir(self.cert)), ".*"
 
@@ -397,7 +397,8 @@ class Strangers(TlsCase):
     """What is no TLS, or no good TLS. Each time the others are served."""
 
     def test_plain_words_are_named(self):
-        words = {b"Michael\n": r"Michael\\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": r"GET / HTTP/1\.1\\r\\nHost: x\\r\\n",
+        words = {b"Michael\n": r"Michael\\n",
+                 b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": r"GET / HTTP/1\.1\\r\\nHost: x\\r\\n",
                  b"\x1b[2J\0\xff\r\n": r"\\x1b\[2J\\x00\\xff\\r\\n", b"PUT /x\n": r"PUT /x\\n",
                  b"CONNECT x:1 HTTP/1.1\r\n\r\n": "CONNECT x:1 HTTP", b"SSH-2.0-x\r\n": r"SSH-2\.0-x\\r\\n"}
         with self.serve() as server:
@@ -407,7 +408,8 @@ class Strangers(TlsCase):
                     with contextlib.suppress(ConnectionError):
                         peer.read_all()  # closed at once, not when a time limit is over
             for shown in words.values():
-                server.log.expect(rf'is closed: a client that does not speak TLS, it said "{shown}', limit_s=5 * PATIENCE)
+                server.log.expect(rf'is closed: a client that does not speak TLS, it said "{shown}',
+                                  limit_s=5 * PATIENCE)
             server.expect_counters(f" {len(words)} speaking something else")
             self.assertServed(server)
 

@@ -10,6 +10,9 @@
 #include "../support/command_line.h"
 #include "tcpgreet/greeting.h"
 
+#define EIGHT(digit) digit digit digit digit digit digit digit digit
+#define PIN(digit) "sha256:" EIGHT(EIGHT(digit))
+
 static void defaults_are_those_of_the_contract(void **state)
 {
     (void)state;
@@ -30,6 +33,16 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(options.log_format, LOG_TEXT);
     assert_int_equal(options.color, COLOR_AUTO);
     assert_null(options.source);
+    assert_null(options.ca);
+    assert_null(options.servername);
+    assert_null(options.passphrase_file);
+    assert_null(options.client_ca);
+    assert_null(options.alpn);
+    assert_null(options.ticket_keys);
+    assert_int_equal(options.tls_min, TLS_MIN_1_2);
+    assert_int_equal(options.client_auth, CLIENT_AUTH_REQUIRE);
+    assert_int_equal(options.pins.count + options.certs.count + options.keys.count, 0);
+    assert_false(options.tls || options.insecure);
     assert_false(options.ipv4_only || options.ipv6_only || options.explain || options.verbose ||
                  options.quiet);
     options_fini(&options);
@@ -64,6 +77,43 @@ static void every_option_reaches_its_field(void **state)
     assert_int_equal(options.color, COLOR_NEVER);
     assert_true(options.verbose && options.ipv6_only && options.explain);
     assert_false(options.quiet || options.ipv4_only);
+    options_fini(&options);
+}
+
+static void every_option_of_tls_reaches_its_field(void **state)
+{
+    (void)state;
+    PARSE("--listen", "1", "--tls", "--cert=a.crt", "--key", "a.key", "--cert", "b.crt", "--key=b.key",
+          "--key-passphrase-file=p", "--client-ca=c");
+    assert_true(options.tls);
+    assert_int_equal(options.certs.count, 2);
+    assert_int_equal(options.keys.count, 2);
+    assert_string_equal(options.certs.values[1], "b.crt");
+    assert_string_equal(options.keys.values[0], "a.key");
+    assert_string_equal(options.passphrase_file, "p");
+    assert_string_equal(options.client_ca, "c");
+    assert_int_equal(options.client_auth, CLIENT_AUTH_REQUIRE);
+    options_fini(&options);
+
+    PARSE("--listen", "1", "--tls", "--insecure", "--client-ca=c", "--client-auth", "request",
+          "--tls-min=1.3", "--alpn=a,b", "--ticket-keys=t", "--handshake-timeout=2s");
+    assert_true(options.insecure);
+    assert_int_equal(options.client_auth, CLIENT_AUTH_REQUEST);
+    assert_int_equal(options.tls_min, TLS_MIN_1_3);
+    assert_string_equal(options.alpn, "a,b");
+    assert_string_equal(options.ticket_keys, "t");
+    assert_int_equal(options.handshake_timeout_ms, 2000);
+    options_fini(&options);
+
+    PARSE("--connect", "a", "1", "--tls", "--ca=x", "--servername=n", "--pin=" PIN("0"), "--pin", PIN("f"),
+          "--cert=c", "--key=k", "--tls-min=1.2");
+    assert_string_equal(options.ca, "x");
+    assert_string_equal(options.servername, "n");
+    assert_int_equal(options.pins.count, 2);
+    assert_string_equal(options.pins.values[1], PIN("f"));
+    assert_string_equal(options.certs.values[0], "c");
+    assert_int_equal(options.tls_min, TLS_MIN_1_2);
+    assert_false(options.insecure);
     options_fini(&options);
 }
 
@@ -218,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_contract),
         cmocka_unit_test(every_option_reaches_its_field),
+        cmocka_unit_test(every_option_of_tls_reaches_its_field),
         cmocka_unit_test(durations_have_a_unit_and_may_have_a_fraction),
         cmocka_unit_test(listen_takes_one_word_or_two),
         cmocka_unit_test(listen_may_be_repeated_up_to_its_limit),

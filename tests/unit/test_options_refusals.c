@@ -104,39 +104,15 @@ static void what_is_not_built_is_said_so(void **state)
     REFUSE("--format nagios is not built in yet for --bench", "--bench", "a", "1", "--format=nagios");
 
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
-
     static const char *const listen[] = {
         "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
         "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox",
         "--misbehave=drip:10ms",      "--misbehave=mute"};
     for (size_t i = 0; i < COUNT(listen); i++)
         refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
-    static const char *const connect[] = {"--proxy-protocol=v2"};
-    for (size_t i = 0; i < COUNT(connect); i++)
-        refuse_unbuilt((struct command_line){{"--connect", "a", "1", connect[i]}}, connect[i]);
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
            "Michael");
-}
-
-static void tls_options_go_together(void **state)
-{
-    (void)state;
-    static const char *const listen[] = {"--cert=c.pem",    "--key=k.pem",           "--client-ca=c",
-                                         "--insecure",      "--tls-min=1.3",         "--alpn=a,b",
-                                         "--ticket-keys=f", "--handshake-timeout=1s"};
-    for (size_t i = 0; i < COUNT(listen); i++) {
-        char part[64];
-        snprintf(part, sizeof(part), "%.*s needs --tls", (int)strcspn(listen[i], "="), listen[i]);
-        command_line_refuse((struct command_line){{"--listen", "6000", listen[i]}}, part);
-    }
-    REFUSE("--pin needs --tls", "--connect", "a", "1", "--pin=sha256:" HEX_64);
-    REFUSE("--client-auth needs --client-ca", "--listen", "1", "--tls", "--client-auth=request");
-    REFUSE("--key is given 1 times and --cert 2 times", "--listen", "1", "--tls", "--cert=a", "--cert=b",
-           "--key=c");
-    REFUSE("--cert can be given once", "--connect", "a", "1", "--tls", "--cert=a", "--cert=b");
-    REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=f");
-    REFUSE("--ca is for --connect or --bench, not for --listen", "--listen", "1", "--tls", "--ca=c");
-    REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
+    REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol=v2");
 }
 
 static void bench_options_are_checked(void **state)
@@ -178,6 +154,68 @@ static void what_is_not_built_is_checked_all_the_same(void **state)
     REFUSE("--expect-days takes a whole number", "--probe", "a", "1", "--expect-days=x");
 }
 
+/* Each option that says nothing without --tls, where it is used. */
+static void options_of_tls_need_tls(void **state)
+{
+    (void)state;
+    static const char *const server[] = {
+        "--insecure",    "--cert=c",   "--key=k",         "--client-ca=c",
+        "--tls-min=1.3", "--alpn=a,b", "--ticket-keys=f", "--handshake-timeout=1s"};
+    static const char *const client[] = {
+        "--insecure",     "--cert=c",      "--key=k",  "--ca=x",
+        "--servername=x", "--tls-min=1.2", "--alpn=a", "--pin=sha256:" HEX_64};
+    char part[64];
+
+    for (size_t i = 0; i < COUNT(server); i++) {
+        snprintf(part, sizeof(part), "%.*s needs --tls", (int)strcspn(server[i], "="), server[i]);
+        command_line_refuse((struct command_line){{"--listen", "6000", server[i]}}, part);
+    }
+    for (size_t i = 0; i < COUNT(client); i++) {
+        snprintf(part, sizeof(part), "%.*s needs --tls", (int)strcspn(client[i], "="), client[i]);
+        command_line_refuse((struct command_line){{"--connect", "a", "1", client[i]}}, part);
+    }
+}
+
+static void options_of_tls_that_do_not_go_together_are_refused(void **state)
+{
+    (void)state;
+    REFUSE("--client-auth needs --client-ca", "--listen", "1", "--tls", "--client-auth=require");
+    REFUSE("--key is given 1 times and --cert 0 times", "--listen", "1", "--tls", "--key=k");
+    REFUSE("--key is given 1 times and --cert 2 times: each certificate needs its key", "--listen", "1",
+           "--tls", "--cert=a", "--cert=b", "--key=k");
+    REFUSE("--cert can be given once: a client has one certificate", "--connect", "a", "1", "--tls",
+           "--cert=a", "--cert=b", "--key=k", "--key=l");
+    REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
+    REFUSE("--ca is for --connect or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
+    REFUSE("--pin is for --connect, not for --listen", "--listen", "1", "--tls", "--pin=sha256:" HEX_64);
+    REFUSE("--servername is for --connect, not for --listen", "--listen", "1", "--tls", "--servername=x");
+    REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
+    REFUSE("--ticket-keys is for --listen, not", "--connect", "a", "1", "--tls", "--ticket-keys=f");
+    REFUSE("--handshake-timeout is for --listen, not", "--connect", "a", "1", "--handshake-timeout=1s");
+    REFUSE("--tls is given twice", "--listen", "1", "--tls", "--tls");
+    REFUSE("--ca is given twice", "--connect", "a", "1", "--tls", "--ca=a", "--ca=b");
+    REFUSE("--client-auth takes require or request, not \"none\"", "--listen", "1", "--tls", "--client-ca=c",
+           "--client-auth=none");
+    REFUSE("--cert needs a value", "--listen", "1", "--tls", "--cert=");
+    REFUSE("--alpn takes protocol names of 1 to 255 bytes", "--listen", "1", "--tls", "--alpn=a,");
+}
+
+static void lists_have_an_end(void **state)
+{
+    (void)state;
+    const char *argv[4 + OPTIONS_LIST_MAX + 1] = {"tcpgreet", "--listen", "6000", "--tls"};
+
+    for (size_t i = 4; i < COUNT(argv); i++)
+        argv[i] = "--cert=c";
+    err = (struct err){0};
+    assert_int_equal(options_parse(&options, (int)COUNT(argv) - 1, argv, &err), 0);
+    assert_int_equal(options.certs.count, OPTIONS_LIST_MAX);
+    options_fini(&options);
+    assert_int_equal(options_parse(&options, (int)COUNT(argv), argv, &err), -1);
+    assert_string_equal(err.text, "--cert can be given at most 16 times");
+    options_fini(&options);
+}
+
 static void an_empty_argument_vector_is_a_missing_mode(void **state)
 {
     (void)state;
@@ -196,9 +234,11 @@ int main(void)
         cmocka_unit_test(wrong_words_are_refused_by_name),
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(what_is_not_built_is_said_so),
-        cmocka_unit_test(tls_options_go_together),
         cmocka_unit_test(bench_options_are_checked),
         cmocka_unit_test(what_is_not_built_is_checked_all_the_same),
+        cmocka_unit_test(options_of_tls_need_tls),
+        cmocka_unit_test(options_of_tls_that_do_not_go_together_are_refused),
+        cmocka_unit_test(lists_have_an_end),
         cmocka_unit_test(an_empty_argument_vector_is_a_missing_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -327,6 +327,75 @@ static void session_client_tells_failures_apart_whatever_the_cuts(void **state)
     }
 }
 
+/* What a server that has said nothing says to the knock at its door, and what it is called then. */
+static const struct {
+    struct bytes says;
+    bool ends;
+    enum session_end end;
+    enum err_reason reason;
+    const char *sentence;
+} knocked_at[] = {
+    {LITERAL("\x15\x03\x01\0\x02\x02\x28"), true, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER,
+     "the server speaks TLS: add --tls"},
+    {LITERAL("\x15\x03\x03\0\x02\x02\x46"), false, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER,
+     "the server speaks TLS: add --tls"},
+    {LITERAL("\x15"), true, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER, "the server speaks TLS"},
+    {{NULL, 0}, true, SESSION_END_EARLY, ERR_DIALOGUE_TLS_PEER, "it may speak TLS (add --tls)"},
+    {{NULL, 0}, false, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
+    {LITERAL(WELCOME), false, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
+    {LITERAL("Server: Wel"), false, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
+    {LITERAL("Server: Wel"), true, EARLY, "after 0 greetings"},
+    {LITERAL(BYE), true, EARLY, "after 0 greetings"},
+    {LITERAL(TOO_MANY), true, SESSION_END_TOO_MANY, ERR_DIALOGUE_EARLY_END, "too many guests"},
+    {LITERAL("HTTP/1.1 400\r\n"), true, WRONG, "said \"HTTP/1.1 400\\r\\n\""},
+    {LITERAL("\x15\x02"), true, WRONG, "said \"\\x15\\x02\""},
+};
+
+static void session_client_knocks_once_where_nothing_is_said(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(knocked_at); i++) {
+        struct script script = {.policy = {.answer_ms = 10000}, .now_ms = 5};
+        struct err err = {0};
+
+        script_visit(&script);
+        script_expire_at(&script, 10004);
+        assert_int_equal(script_said(&script).length, 0);
+        script_expire(&script);
+        assert_true(bytes_equal(script_said(&script), BYTES_LITERAL("exit\n")));
+        assert_int_equal(script.session.state, SESSION_GREETED);
+        assert_int_equal(session_deadline(&script.session), 10005 + 1000);
+        script_feed(&script, knocked_at[i].says);
+        if (script.session.state != SESSION_ENDED && knocked_at[i].ends)
+            script_eof(&script);
+        else if (script.session.state != SESSION_ENDED)
+            script_expire(&script);
+        session_failure(&script.session, buf_bytes(&script.pending), &err);
+        if (script.session.end != knocked_at[i].end || err.reason != knocked_at[i].reason)
+            fail_msg("row %zu: %s, %s", i, session_end_text((enum session_end)script.session.end), err.text);
+        assert_quotes(&err, knocked_at[i].sentence);
+        assert_int_equal(script_said(&script).length, strlen("exit\n"));
+        script_fini(&script);
+    }
+}
+
+/* Who has begun to speak is not knocked at. */
+static void session_client_does_not_knock_where_something_is_said(void **state)
+{
+    static const char *const begun[] = {"S", "Server: Welcome!\n",
+                                        "Server: Welcome!\nServer: What's your name"};
+    (void)state;
+    for (size_t i = 0; i < COUNT(begun); i++) {
+        struct script script = {.policy = {.answer_ms = 10000}};
+        script_visit(&script);
+        script_feed(&script, (struct bytes){begun[i], strlen(begun[i])});
+        script_expire(&script);
+        assert_int_equal(script.session.end, SESSION_END_TIMEOUT);
+        assert_int_equal(script_said(&script).length, 0);
+        script_fini(&script);
+    }
+}
+
 /* Both long parts of the sentence are cut, and nothing of the name's bytes reaches it raw. */
 static void session_client_quotes_the_place_in_a_long_answer(void **state)
 {
@@ -423,6 +492,8 @@ int main(void)
         cmocka_unit_test(session_client_ends_well_whatever_the_cuts),
         cmocka_unit_test(session_client_finds_each_wrong_byte),
         cmocka_unit_test(session_client_tells_failures_apart_whatever_the_cuts),
+        cmocka_unit_test(session_client_knocks_once_where_nothing_is_said),
+        cmocka_unit_test(session_client_does_not_knock_where_something_is_said),
         cmocka_unit_test(session_client_quotes_the_place_in_a_long_answer),
         cmocka_unit_test(session_client_shows_48_bytes_of_what_it_expected_and_heard),
         cmocka_unit_test(session_name_fits_tells_what_can_be_said),

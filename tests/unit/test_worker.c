@@ -28,7 +28,14 @@
 
 enum { LONG_MS = 1000 * 1000 };
 
+/* Holds the worker at its first guest, so that the test can do several things at once. */
+struct gate {
+    atomic_bool closed;
+    atomic_bool reached;
+};
+
 struct fixture {
+    struct gate gate;
     struct session_policy policy;
     struct worker_config config;
     struct endpoint at;
@@ -128,10 +135,12 @@ static void expect_stopped(struct fixture *fixture)
 static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
+    atomic_store(&fixture->gate.closed, false);
     if (fixture->worker != NULL) {
         worker_stop(fixture->worker, true);
         expect_stopped(fixture);
     }
+    trace_to(NULL, NULL);
     test_free(fixture);
     return 0;
 }
@@ -237,12 +246,6 @@ static void a_drain_lets_dialogues_finish_and_nobody_in(void **state)
     expect_stopped(fixture);
 }
 
-/* Holds the worker at its first guest, so that the test can do several things at once. */
-struct gate {
-    atomic_bool closed;
-    atomic_bool reached;
-};
-
 static void wait_at_gate(void *context, const struct trace_event *event)
 {
     struct gate *gate = context;
@@ -257,25 +260,24 @@ static void guests_in_the_kernels_queue_are_served_before_a_drain(void **state)
 {
     enum { GUESTS = 200 }; /* more than are accepted before the stop is heard of */
     struct fixture *fixture = *state;
-    struct gate gate = {true, false};
     int fds[GUESTS];
 
     fixture->config.max_connections = GUESTS;
-    trace_to(wait_at_gate, &gate);
+    atomic_store(&fixture->gate.closed, true);
+    trace_to(wait_at_gate, &fixture->gate);
     start(fixture);
     for (int i = 0; i < GUESTS; i++) {
         fds[i] = caller_connect(&fixture->at);
-        while (!atomic_load(&gate.reached))
+        while (!atomic_load(&fixture->gate.reached))
             poll(NULL, 0, 1);
     }
     worker_stop(fixture->worker, false);
-    atomic_store(&gate.closed, false);
+    atomic_store(&fixture->gate.closed, false);
     for (int i = 0; i < GUESTS; i++) {
         caller_expect(fds[i], WELCOME);
         leave(fds[i]);
     }
     expect_stopped(fixture);
-    trace_to(NULL, NULL);
 }
 
 static void after_the_drain_everybody_hears_a_farewell(void **state)
