@@ -126,7 +126,7 @@ const struct option_row option_rows[] = {
 
     OPTION(OUTPUT, CHOICE, "format", "text|json|prometheus|nagios", C | P | B | M,
            "of results; bench: json, prometheus too", DEFAULT("text"), KEPT(format), BUILT),
-    OPTION(OUTPUT, TEXT, "plot", "FILE.svg", P | B, "bench: draw latency and rate", KEPT(plot), BUILT),
+    OPTION(OUTPUT, TEXT, "plot", "FILE.svg", P | B | M, "bench: draw latency and rate", KEPT(plot), BUILT),
     OPTION(OUTPUT, FLAG, "explain", NULL, L | C | P, "tell each step as it happens, and why", KEPT(explain),
            BUILT),
     OPTION(OUTPUT, CHOICE, "log-format", "text|json", EACH, "how log lines are written", DEFAULT("text"),

@@ -97,7 +97,7 @@ static size_t percentiles_shown(const struct nines *nines)
 static void put_latency_axes(FILE *out, const struct nines *nines)
 {
     double below = latency_panel.y + latency_panel.height;
-    char label[16];
+    char label[32];
 
     for (size_t i = 0; i < nines->latency.count; i++) {
         double tick = nines->latency.ticks[i];

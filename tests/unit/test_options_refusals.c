@@ -73,7 +73,7 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--framing is for --connect or --bench, not for --listen", "--listen", "1", "--framing=bare");
     REFUSE("--source is for --connect or --bench, not for --listen", "--listen", "1", "--source=::1");
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
-    REFUSE("--plot is for --bench, not for --listen", "--listen", "1", "--plot=x.svg");
+    REFUSE("--plot is for --bench or --bench-merge, not for --listen", "--listen", "1", "--plot=x.svg");
     REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
     REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
     REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
