@@ -24,7 +24,7 @@ struct stream_tls {
     uint8_t progress;
     uint8_t first_count;
     uint8_t flood;
-    uint16_t pending; /* bytes of a write that waits */
+    uint16_t pending;                            /* bytes of a write that waits */
     unsigned char first[STREAM_TLS_FIRST_BYTES]; /* what the peer said first */
 };
 

@@ -385,7 +385,8 @@ class StrangePeers(TlsCase):
     def test_an_alert_is_told_in_words(self):
         for number, name, word in ((40, "handshake failure", "tls-alert"), (80, "internal error", "tls-alert"),
                                    (112, "unrecognized name", "tls-alert"),
-                                   (48, "unknown CA", "tls-client-certificate"), (70, "no TLS version", "tls-protocol"), (0, "ended TLS", "tls-protocol")):
+                                   (48, "unknown CA", "tls-client-certificate"),
+                                   (70, "no TLS version", "tls-protocol"), (0, "ended TLS", "tls-protocol")):
             def serve(peer):
                 peer.receive()
                 peer.send(bytes([0x15, 3, 3, 0, 2, 2 if number else 1, number]))

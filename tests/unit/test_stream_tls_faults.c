@@ -14,7 +14,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { LONG_BYTES = 20 * 1000 /* more than a record */ };
+enum { LONG_BYTES = 17 * 1000 /* more than a record */ };
 
 /* Which version, and which side is this program's alone: the other is OpenSSL as it comes. */
 enum cast { TLS_1_3, TLS_1_2_CLIENT, TLS_1_2_SERVER, CASTS };
@@ -74,15 +74,13 @@ static void a_dialogue_is_the_same_however_its_bytes_come(void **state)
     static const struct stream_faults faults[] = {
         {0},
         {.piece = 1},
-        {.piece = 4},
         {.piece = 5},
-        {.piece = 6},
         {.piece = 1000},
         {.want_every = 1},
         {.want_every = 1, .contrary = true},
         {.want_every = 2, .piece = 1},
         {.want_every = 3, .piece = 17, .contrary = true},
-        {.hoard = true, .piece = 3},
+        {.hoard = true, .piece = 70},
     };
     for (size_t i = 0; i < CASTS * COUNT(faults); i++) {
         struct stage *stage = stage_new(*state);
@@ -163,7 +161,7 @@ static void no_fault_between_two_bytes_lies_either(void **state)
     unsigned hits = 0;
 
     client->expected.length = server->words.length = 50;
-    for (unsigned n = 1; n < 6000; n += 13) {
+    for (unsigned n = 1; n < 6000; n += 37) {
         bool is_end = n % 2 == 0, at_server = n % 3 == 0;
         struct tls_party *faulty = at_server ? server : client;
         struct stream_faults whole = {.piece = 1};
@@ -179,7 +177,7 @@ static void no_fault_between_two_bytes_lies_either(void **state)
         assert_true(is_right_word_beyond(at_server ? client : server, !at_server, is_end));
         tls_meeting_part(&stage->meeting);
     }
-    assert_true(hits > 50);
+    assert_true(hits > 20);
     stage_free(stage);
 }
 
