@@ -187,8 +187,10 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
            "--cert=a", "--cert=b", "--key=k", "--key=l");
     REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
     REFUSE("--ca is for --connect or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
-    REFUSE("--pin is for --connect, not for --listen", "--listen", "1", "--tls", "--pin=sha256:" HEX_64);
-    REFUSE("--servername is for --connect, not for --listen", "--listen", "1", "--tls", "--servername=x");
+    REFUSE("--pin is for --connect or --bench, not for --listen", "--listen", "1", "--tls",
+           "--pin=sha256:" HEX_64);
+    REFUSE("--servername is for --connect or --bench, not for --listen", "--listen", "1", "--tls",
+           "--servername=x");
     REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
     REFUSE("--ticket-keys is for --listen, not", "--connect", "a", "1", "--tls", "--ticket-keys=f");
     REFUSE("--handshake-timeout is for --listen, not", "--connect", "a", "1", "--handshake-timeout=1s");
