@@ -1,4 +1,4 @@
-# libuv and threads always; OpenSSL unless it is not wanted; libidn2 where it is wanted or found.
+# libuv and threads always; OpenSSL unless it is not wanted; libidn2 and jansson where they are wanted or found.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -12,6 +12,18 @@ else()
     set(IDN2_FOUND FALSE)
 endif()
 
+if(TCPGREET_JSON STREQUAL "AUTO")
+    pkg_check_modules(JANSSON IMPORTED_TARGET jansson>=2.11)
+elseif(TCPGREET_JSON)
+    pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.11)
+else()
+    set(JANSSON_FOUND FALSE)
+endif()
+
 if(TCPGREET_TLS)
     pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
 endif()
+
+# Logarithms, where they are not in the C library.
+find_library(MATH_LIBRARY m)
+mark_as_advanced(MATH_LIBRARY)

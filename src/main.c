@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tcpgreet/bench.h"
 #include "tcpgreet/converse.h"
 #include "tcpgreet/options.h"
 #include "tcpgreet/process.h"
@@ -39,6 +40,10 @@ static int run(const struct options *options, struct err *err)
         return serve(options, err);
     case MODE_CONNECT:
         return converse(options, err);
+    case MODE_BENCH:
+        return bench(options, err);
+    case MODE_BENCH_MERGE:
+        return bench_merge(options, err);
     case MODE_HELP:
         return help(err);
     case MODE_VERSION:

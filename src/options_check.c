@@ -62,7 +62,6 @@ static int check_proxy(const struct check *check, const struct option_row *row, 
 static int check_built(const struct check *check)
 {
     char title[OPTION_TITLE_BYTES];
-    char room[WORD_BYTES];
 
     for (size_t i = 0; i < OPTION_ROWS; i++) {
         const struct option_row *row = &option_rows[i];
@@ -71,10 +70,6 @@ static int check_built(const struct check *check)
             return -1;
         if (value != NULL && !row->built)
             return err_set(check->err, ERR_USAGE, 0, "%s is not built in yet", option_title(row, title));
-        if (value != NULL && row->only != NULL && strcmp(value, row->only) != 0) {
-            return err_set(check->err, ERR_USAGE, 0, "--%s %s is not built in yet: %s", row->name,
-                           shown(value, room), row->only_why);
-        }
     }
     return 0;
 }
@@ -112,8 +107,11 @@ static int check_families(const struct check *check)
             return -1;
     if (check_family(check, "--connect", &options->target) != 0)
         return -1;
-    if (options->source == NULL)
-        return 0;
+    if (options->source == NULL || options->mode == MODE_BENCH)
+        return 0; /* of a bench it may be a range: it looks itself */
+    if (strchr(options->source, '-') != NULL)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--source takes an IPv4 or IPv6 address; a range FIRST-LAST is for --bench");
     if (target_parse(&source, options->source, "0", check->err) != 0 ||
         check_family(check, "--source", &source) != 0)
         return -1;
@@ -186,12 +184,26 @@ static int check_tls(const struct check *check)
     return 0;
 }
 
+static int check_format(const struct check *check)
+{
+    const struct options *options = check->options;
+    bool measures = options->mode == MODE_BENCH || options->mode == MODE_BENCH_MERGE;
+
+    if (options->format == FORMAT_TEXT || (measures && options->format != FORMAT_NAGIOS))
+        return 0;
+    return err_set(check->err, ERR_USAGE, 0, "--format %s is not built in yet for --%s",
+                   options->format == FORMAT_JSON         ? "json"
+                   : options->format == FORMAT_PROMETHEUS ? "prometheus"
+                                                          : "nagios",
+                   check->words->mode->name);
+}
+
 int options_check(const struct options *options, const struct option_words *words, struct err *err)
 {
     struct check check = {options, words, err};
 
     if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_built(&check) != 0 ||
-        check_families(&check) != 0 || check_tls(&check) != 0)
+        check_families(&check) != 0 || check_tls(&check) != 0 || check_format(&check) != 0)
         return -1;
     if (options->verbose && options->quiet)
         return err_set(err, ERR_USAGE, 0, "-v and -q exclude each other");

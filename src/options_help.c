@@ -33,7 +33,7 @@ static void help_row(const struct option_row *row, FILE *out)
 {
     char left[HELP_LEFT_BYTES];
     char letter[] = {'-', row->letter, ',', '\0'};
-    const char *argument = row->only != NULL ? row->only : row->argument;
+    const char *argument = row->argument;
 
     int width = snprintf(left, sizeof(left), "  %-3s --%s %s", row->letter != '\0' ? letter : "", row->name,
                          argument != NULL ? argument : "");

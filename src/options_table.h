@@ -54,9 +54,7 @@ struct option_row {
     const char *least;
     const char *most;
     const char *fallback; /* the default; NULL: none */
-    const char *only;     /* the one value that is built; NULL: all */
-    const char *only_why;
-    size_t field; /* offset into struct options; 0: not kept */
+    size_t field;         /* offset into struct options; 0: not kept */
     char letter;
     bool built;
     bool repeatable;

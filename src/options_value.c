@@ -127,6 +127,18 @@ static bool is_address(const char *word)
            (target.kind == TARGET_IPV4 || target.kind == TARGET_IPV6);
 }
 
+/* FIRST-LAST, for a bench; whether they belong together is seen when they are used. */
+static bool is_address_range(const char *word)
+{
+    char first[INET6_ADDRSTRLEN];
+    size_t n = strcspn(word, "-");
+    if (word[n] == '\0' || n >= sizeof first)
+        return is_address(word);
+    memcpy(first, word, n);
+    first[n] = '\0';
+    return is_address(first) && is_address(word + n + 1);
+}
+
 static bool is_network(const char *word)
 {
     char address[INET6_ADDRSTRLEN];
@@ -215,7 +227,7 @@ static bool is_text(enum option_kind kind, const char *word)
 {
     switch (kind) {
     case OPTION_ADDRESS:
-        return is_address(word);
+        return is_address_range(word);
     case OPTION_PIN:
         return is_pin(word);
     case OPTION_ALPN:

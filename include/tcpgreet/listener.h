@@ -13,7 +13,7 @@ enum { LISTENER_MAX = 128 };
 
 struct listener_options {
     int backlog;     /* as listen(2) */
-    bool reuse_port; /* SO_REUSEPORT: several listeners share a port */
+    bool reuse_port; /* SO_REUSEPORT: listener_open_again may share the port, another program may not */
     bool want_v6;
     bool want_v4;
 };

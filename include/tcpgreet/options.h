@@ -24,9 +24,10 @@ enum options_mode {
 };
 
 enum options_framing { FRAMING_AUTO, FRAMING_LINE, FRAMING_BARE };
+enum options_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_NAGIOS };
 enum options_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
-enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16 };
+enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16, OPTIONS_WORKERS_MAX = 256 };
 
 enum options_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_REQUEST };
 enum options_tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
@@ -46,12 +47,12 @@ struct options {
     size_t listen_count;
     struct target target; /* MODE_CONNECT and the other modes with HOST PORT */
 
-    const char **operands; /* NAMEs; borrowed from argv, the array is ours */
+    const char **operands; /* NAMEs, or FILEs; borrowed from argv, the array is ours */
     size_t operand_count;
 
     bool ipv4_only;
     bool ipv6_only;
-    const char *source; /* --source, an address literal; NULL */
+    const char *source; /* --source, an address literal, or of a bench FIRST-LAST; NULL */
     int64_t attempt_delay_ms;
 
     int64_t connect_timeout_ms;
@@ -80,6 +81,14 @@ struct options {
     enum options_tls_min tls_min;
     const char *alpn;
     const char *ticket_keys;
+
+    int connections; /* bench */
+    int64_t duration_ms;
+    int names; /* a connection; 0: it is kept */
+    int rate;  /* names a second; 0: as fast as answers come */
+    bool resume;
+    const char *plot; /* a file; NULL */
+    enum options_format format;
 
     enum options_framing framing;
 

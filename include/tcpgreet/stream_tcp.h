@@ -10,6 +10,10 @@
  * Source: recv(2), send(2) with MSG_NOSIGNAL, shutdown(2). */
 struct stream *stream_tcp_new(int fd, struct err *err);
 
+/* The same for a descriptor that stream_tcp_connect has begun to connect to `to`: the handshake awaits the
+ * outcome. Takes: fd. Borrows: to, until the handshake is done. Errors of the handshake: connect-…. */
+struct stream *stream_tcp_new_connecting(int fd, const struct endpoint *to, struct err *err);
+
 /* Opens a non-blocking, close-on-exec TCP socket. Shape: family AF_INET or AF_INET6.
  * Returns: the descriptor, or -1. Errors: system-…. */
 int stream_tcp_socket(int family, struct err *err);

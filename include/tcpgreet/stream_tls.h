@@ -29,4 +29,7 @@ struct stream_tls_facts {
 /* Returns: false where stream is not TLS or its handshake is not done. */
 bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts);
 
+/* Returns: whether stream is TLS, its handshake done, and a session resumed. */
+bool stream_tls_resumed(const struct stream *stream);
+
 #endif

@@ -28,7 +28,8 @@ struct tls_files {
 struct tls_policy {
     bool tls13_only;             /* else TLS 1.2 and 1.3 */
     const char *alpn;            /* comma-separated, most wanted first; NULL */
-    const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal */
+    const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal, if may_ask */
+    bool may_ask;                /* the caller can wait for a person */
     bool insecure; /* client: believe any certificate; server: take a key that others can read */
 };
 
@@ -66,11 +67,19 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
 struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
                                  struct err *err);
 
+/* The next stream makes a full handshake: the newest ticket is thrown away. */
+void tls_client_forget(struct tls_client *client);
+
 /* Shape: NULL is allowed. */
 void tls_client_free(struct tls_client *client);
 
 /* Returns: the context, or NULL, and then nothing has changed. Errors: as tls_client_new. */
 struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err);
+
+/* The same identities, policy and ticket keys again, sharing nothing: OpenSSL's contexts contend among
+ * threads. config is what the original was made of, its files are not read again. Errors: internal. */
+struct tls_server *tls_server_copy(const struct tls_server *server, const struct tls_server_config *config,
+                                   struct err *err);
 
 /* Takes over the ticket keys of the server that this one replaces, unless they come from a file. */
 void tls_server_inherit(struct tls_server *server, struct tls_server *previous);

@@ -2,6 +2,7 @@
 #ifndef TCPGREET_WORKER_H
 #define TCPGREET_WORKER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,7 +38,9 @@ struct worker_config {
     const struct session_policy *policy; /* borrowed until worker_free */
     struct tls_server *tls;              /* taken, also on failure; NULL: plain */
     size_t max_connections;
-    size_t max_refusals; /* guests being turned away at once; more are closed without a word */
+    atomic_uint *pausing;  /* borrowed: how many of the workers have paused accepting, for it to be told once */
+    atomic_size_t *guests; /* borrowed: of all workers together, held to max_connections */
+    size_t max_refusals;   /* guests being turned away at once; more are closed without a word */
     int64_t handshake_ms;
     int64_t drain_ms;
     void (*stopped)(void *context); /* from the worker's thread, once, as its last act; NULL */

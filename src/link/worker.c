@@ -95,11 +95,10 @@ static void on_noticed(void *context)
 static void on_up(void *context)
 {
     struct guest *guest = context;
-    struct stream_tls_facts facts;
-    if (!stream_tls_facts(guest->conn.stream, &facts))
+    if (guest->worker->tls == NULL)
         return;
     count(&guest->worker->counters.handshakes, 1);
-    count(&guest->worker->counters.resumed, facts.resumed);
+    count(&guest->worker->counters.resumed, stream_tls_resumed(guest->conn.stream));
 }
 
 /* A peer that went away without saying anything: a scanner, a balancer's check. */
@@ -152,6 +151,21 @@ static void count_end(struct counters *counters, const struct conn_result *resul
         count(&counters->failed, 1);
 }
 
+/* Counted before the welcome is said, so that two workers never give the last place twice. */
+static bool reserve_place(struct worker *worker)
+{
+    if (atomic_fetch_add(worker->config.guests, 1) < worker->config.max_connections)
+        return true;
+    atomic_fetch_sub(worker->config.guests, 1);
+    return false;
+}
+
+static void give_back_place(struct worker *worker, bool refused)
+{
+    if (!refused)
+        atomic_fetch_sub(worker->config.guests, 1);
+}
+
 static void set_accepting(struct worker *worker, bool accepting);
 static void finish_if_empty(struct worker *worker);
 
@@ -161,10 +175,12 @@ static void on_done(void *context, const struct conn_result *result)
     struct worker *worker = guest->worker;
 
     tell_closed(guest, result);
-    if (guest->refused)
+    if (guest->refused) {
         worker->refusal_count--;
-    else
+    } else {
+        give_back_place(worker, false);
         count_end(&worker->counters, result);
+    }
     if (guest->previous != NULL)
         guest->previous->next = guest->next;
     else
@@ -194,7 +210,7 @@ static void turn_away_silently(int fd)
 static void receive_guest(struct worker *worker, int fd, const struct endpoint *peer)
 {
     static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
-    bool refused = worker->guest_count - worker->refusal_count >= worker->config.max_connections;
+    bool refused = !reserve_place(worker);
     struct err err = {0};
 
     if (refused) {
@@ -214,6 +230,7 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
     struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         stream_free(stream);
+        give_back_place(worker, refused);
         log_write(LOG_ERROR, "A connection is dropped: no memory");
         return;
     }
@@ -227,6 +244,7 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
     };
     if (conn_start(&guest->conn, &config, stream, &err) < 0) {
         log_write(LOG_ERROR, "A connection is dropped: %s", err.text);
+        give_back_place(worker, refused);
         free(guest);
         return;
     }
@@ -254,7 +272,9 @@ static void pause_accepting(struct worker *worker, const struct err *err)
 {
     if (!worker->paused) {
         count(&worker->counters.pauses, 1);
-        log_write(LOG_WARNING, "%s: accepting pauses until a connection ends (raise ulimit -n)", err->text);
+        if (atomic_fetch_add(worker->config.pausing, 1) == 0)
+            log_write(LOG_WARNING, "%s: accepting pauses until a connection ends (raise ulimit -n)",
+                      err->text);
     }
     worker->paused = true;
     set_accepting(worker, false);
@@ -274,6 +294,8 @@ static bool accept_some(struct worker *worker, struct door *door, int limit)
             receive_guest(worker, fd, &peer);
             break;
         case LISTENER_EMPTY:
+            if (worker->paused)
+                atomic_fetch_sub(worker->config.pausing, 1);
             worker->paused = false;
             return true;
         case LISTENER_EXHAUSTED:

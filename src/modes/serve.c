@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +18,8 @@
 #include "tcpgreet/worker.h"
 
 enum {
-    RESERVED_DESCRIPTORS = 24, /* standard streams, loops, the log, a reload's files */
+    RESERVED_DESCRIPTORS = 24, /* standard streams, the main loop, the log, a reload's files */
+    DESCRIPTORS_A_WORKER = 6,  /* its loop */
     REFUSALS = 64,             /* guests being turned away at once */
     LOG_FLUSH_MS = 1000,
     EXPIRY_WARNING_DAYS = 14,
@@ -35,8 +37,13 @@ struct server {
     struct listener listeners[LISTENER_MAX];
     size_t listener_count;
     struct session_policy policy;
-    struct tls_server *tls; /* until the worker has it; NULL: plain */
-    struct worker *worker;
+    struct tls_server *tls[OPTIONS_WORKERS_MAX]; /* until the workers have them; NULL: plain */
+    struct worker *workers[OPTIONS_WORKERS_MAX];
+    size_t worker_count;    /* asked for */
+    size_t workers_started; /* in workers */
+    atomic_size_t workers_running;
+    atomic_size_t guests;
+    atomic_uint pausing;
     bool stopping;
 };
 
@@ -53,12 +60,19 @@ static void close_listeners(struct server *server)
     server->listener_count = 0;
 }
 
+static struct listener_options listener_options(const struct server *server)
+{
+    const struct options *options = server->options;
+    return (struct listener_options){.backlog = options->backlog > 0 ? options->backlog : SOMAXCONN,
+                                     .reuse_port = server->worker_count > 1,
+                                     .want_v6 = !options->ipv4_only,
+                                     .want_v4 = !options->ipv6_only};
+}
+
 static int open_listeners(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
-    struct listener_options how = {.backlog = options->backlog > 0 ? options->backlog : SOMAXCONN,
-                                   .want_v6 = !options->ipv4_only,
-                                   .want_v4 = !options->ipv6_only};
+    struct listener_options how = listener_options(server);
 
     for (size_t i = 0; i < options->listen_count; i++) {
         size_t opened = listener_open(&options->listen[i], &how, server->listeners + server->listener_count,
@@ -104,7 +118,7 @@ static void tell_pin(const struct server *server, const struct endpoint *address
     char text[ENDPOINT_TEXT_BYTES];
 
     if (!server->options->tls || server->options->certs.count > 0 ||
-        !tls_server_identity(server->tls, 0, &facts))
+        !tls_server_identity(server->tls[0], 0, &facts))
         return;
     if (endpoint_is_wildcard(&at))
         at = endpoint_loopback(endpoint_family(&at), endpoint_port(&at));
@@ -124,13 +138,14 @@ static void reload(struct server *server)
         log_write(LOG_WARNING, "Nothing to load again: the certificate was made for this run");
         return;
     }
-    struct tls_server *tls = tls_setup_server(server->options, &err);
-    if (tls == NULL) {
+    struct tls_server *tls[OPTIONS_WORKERS_MAX];
+    if (tls_setup_servers(server->options, false, tls, server->workers_started, &err) < 0) {
         log_write(LOG_ERROR, "The certificates stay as they are: %s", err.text);
         return;
     }
-    warn_of_expiry(tls);
-    worker_replace_tls(server->worker, tls);
+    warn_of_expiry(tls[0]);
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_replace_tls(server->workers[i], tls[i]);
     log_write(LOG_WARNING, "The certificates are loaded again");
 }
 
@@ -138,7 +153,8 @@ static void reload(struct server *server)
 static void set_limits(const struct server *server, struct worker_config *config)
 {
     size_t limit = process_raise_descriptors();
-    size_t reserved = RESERVED_DESCRIPTORS + server->listener_count;
+    size_t reserved =
+        RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->listener_count);
     size_t rest = limit > reserved + 2 ? limit - reserved : 2;
     size_t asked = (size_t)server->options->max_connections;
 
@@ -156,7 +172,8 @@ static void tell_counters(struct server *server)
 {
     struct worker_counters sum = {0};
     char line[512] = "Counters:";
-    worker_count(server->worker, &sum);
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_count(server->workers[i], &sum);
 
 #define PUT_FIELD(name, words)                                                                               \
     snprintf(line + strlen(line), sizeof line - strlen(line), " %llu %s,", (unsigned long long)sum.name,     \
@@ -164,6 +181,12 @@ static void tell_counters(struct server *server)
     WORKER_COUNTERS(PUT_FIELD)
 #undef PUT_FIELD
     log_write(LOG_WARNING, "%s %llu log lines dropped", line, (unsigned long long)log_dropped());
+}
+
+static void stop_workers(struct server *server, bool at_once)
+{
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_stop(server->workers[i], at_once);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -181,7 +204,7 @@ static void on_signal(uv_signal_t *handle, int number)
         if (!server->stopping)
             log_write(LOG_INFO, "Stopping: dialogues may finish for %.3g s, a second signal ends them",
                       (double)server->options->drain_timeout_ms / 1000);
-        worker_stop(server->worker, server->stopping);
+        stop_workers(server, server->stopping);
         server->stopping = true;
     }
 }
@@ -189,7 +212,8 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_worker_stopped(void *context)
 {
     struct server *server = context;
-    uv_async_send(&server->stopped);
+    if (atomic_fetch_sub(&server->workers_running, 1) == 1)
+        uv_async_send(&server->stopped);
 }
 
 static void on_stopped(uv_async_t *async)
@@ -201,11 +225,10 @@ static int open_tls(struct server *server, struct err *err)
 {
     if (!server->options->tls)
         return 0;
-    server->tls = tls_setup_server(server->options, err);
-    if (server->tls == NULL)
+    if (tls_setup_servers(server->options, true, server->tls, server->worker_count, err) < 0)
         return -1;
     if (server->options->certs.count > 0)
-        warn_of_expiry(server->tls);
+        warn_of_expiry(server->tls[0]);
     return 0;
 }
 
@@ -242,37 +265,89 @@ static void close_loop(uv_loop_t *loop)
     uv_loop_close(loop);
 }
 
-/* From open listeners to the end. */
-static int serve_guests(struct server *server, struct err *err)
+/* The first worker takes the listeners that are open; each other one gets sockets of its own at the same
+ * places. */
+static int open_workers_listeners(const struct server *server, size_t worker,
+                                  const struct endpoint *addresses, size_t count, struct listener *listeners,
+                                  struct err *err)
 {
-    struct endpoint addresses[LISTENER_MAX];
-    size_t count = server->listener_count;
+    struct listener_options how = listener_options(server);
+    for (size_t i = 0; i < count; i++) {
+        struct listener first = {.fd = -1, .at = addresses[i]};
+        if (worker == 0) {
+            listeners[i] = server->listeners[i];
+        } else if (listener_open_again(&first, &how, &listeners[i], err) < 0) {
+            while (i > 0)
+                listener_close(&listeners[--i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Shape: addresses are those of server->listeners. On failure those that were started go on. */
+static int start_workers(struct server *server, const struct endpoint *addresses, size_t count,
+                         struct err *err)
+{
+    struct listener listeners[LISTENER_MAX];
     struct worker_config config = {
-        .listeners = server->listeners,
+        .listeners = listeners,
         .listener_count = count,
         .policy = &server->policy,
-        .tls = server->tls,
+        .guests = &server->guests,
+        .pausing = &server->pausing,
         .handshake_ms = server->options->handshake_timeout_ms,
         .drain_ms = server->options->drain_timeout_ms,
         .stopped = on_worker_stopped,
         .context = server,
     };
+    set_limits(server, &config);
+    for (size_t i = 0; i < server->worker_count; i++) {
+        if (open_workers_listeners(server, i, addresses, count, listeners, err) < 0)
+            return -1;
+        config.tls = server->tls[i];
+        server->tls[i] = NULL;
+        if (i == 0)
+            server->listener_count = 0; /* the first worker takes them */
+        atomic_fetch_add(&server->workers_running, 1);
+        server->workers[i] = worker_start(&config, err);
+        if (server->workers[i] == NULL) {
+            atomic_fetch_sub(&server->workers_running, 1);
+            return -1;
+        }
+        server->workers_started++;
+    }
+    return 0;
+}
+
+/* From open listeners to the end. */
+static int serve_guests(struct server *server, struct err *err)
+{
+    struct endpoint addresses[LISTENER_MAX];
+    size_t count = server->listener_count;
+
     for (size_t i = 0; i < count; i++)
         addresses[i] = server->listeners[i].at;
-    set_limits(server, &config);
     tell_pin(server, &addresses[0]);
-    server->listener_count = 0; /* the worker takes them */
-    server->tls = NULL;
-    server->worker = worker_start(&config, err);
-    if (server->worker == NULL)
-        return -1;
-
-    int result = announce(server, addresses, count, err);
+    int result = start_workers(server, addresses, count, err);
+    if (result == 0)
+        result = announce(server, addresses, count, err);
     if (result < 0)
-        worker_stop(server->worker, true);
-    uv_run(&server->loop, UV_RUN_DEFAULT);
-    worker_free(server->worker);
+        stop_workers(server, true);
+    if (server->workers_started > 0)
+        uv_run(&server->loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_free(server->workers[i]);
+    server->workers_started = 0;
     return result;
+}
+
+/* As many as processors that this process may run on. */
+static size_t count_workers(const struct options *options)
+{
+    size_t processors = uv_available_parallelism();
+    size_t workers = options->workers > 0 ? (size_t)options->workers : processors;
+    return workers < OPTIONS_WORKERS_MAX ? workers : OPTIONS_WORKERS_MAX;
 }
 
 int serve(const struct options *options, struct err *err)
@@ -283,6 +358,7 @@ int serve(const struct options *options, struct err *err)
                                                        : LOG_INFO,
                              .format = options->log_format};
     struct server server = {.options = options,
+                            .worker_count = count_workers(options),
                             .policy = {.idle_ms = options->idle_timeout_ms,
                                        .name_ms = options->name_timeout_ms,
                                        .pause_ms = options->pause_ms}};
@@ -299,7 +375,8 @@ int serve(const struct options *options, struct err *err)
     if (open_tls(&server, err) == 0 && watch_signals(&server, err) == 0 && open_listeners(&server, err) == 0)
         result = serve_guests(&server, err);
     close_listeners(&server);
-    tls_server_free(server.tls);
+    for (size_t i = 0; i < server.worker_count; i++)
+        tls_server_free(server.tls[i]);
     close_loop(&server.loop);
 out:
     trace_to(NULL, NULL);

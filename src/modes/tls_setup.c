@@ -28,11 +28,12 @@ static int check_files(const struct options *options, struct err *err)
                : 0;
 }
 
-static struct tls_policy policy_of(const struct options *options)
+static struct tls_policy policy_of(const struct options *options, bool may_ask)
 {
     return (struct tls_policy){.tls13_only = options->tls_min == TLS_MIN_1_3,
                                .alpn = options->alpn,
                                .passphrase_file = options->passphrase_file,
+                               .may_ask = may_ask,
                                .insecure = options->insecure};
 }
 
@@ -42,40 +43,54 @@ static struct tls_files files_of(const struct options *options, size_t i)
                               .key = i < options->keys.count ? options->keys.values[i] : NULL};
 }
 
-struct tls_client *tls_setup_client(const struct options *options, struct err *err)
+int tls_setup_client_config(const struct options *options, struct tls_setup_client_config *setup,
+                            struct err *err)
 {
-    struct tls_pin pins[OPTIONS_LIST_MAX];
-    struct tls_client_config config = {.policy = policy_of(options),
-                                       .ca = options->ca,
-                                       .servername = options->servername,
-                                       .pins = pins,
-                                       .pin_count = options->pins.count};
-
+    setup->config = (struct tls_client_config){.policy = policy_of(options, true),
+                                               .ca = options->ca,
+                                               .servername = options->servername,
+                                               .pins = setup->pins,
+                                               .pin_count = options->pins.count};
     if (tls_available(err) < 0 || check_files(options, err) < 0)
-        return NULL;
+        return -1;
     for (size_t i = 0; i < options->pins.count; i++)
-        if (tls_pin_parse(options->pins.values[i], &pins[i], err) < 0)
-            return NULL;
+        if (tls_pin_parse(options->pins.values[i], &setup->pins[i], err) < 0)
+            return -1;
     if (options->certs.count > 0)
-        config.identity = files_of(options, 0);
-    return tls_client_new(&config, err);
+        setup->config.identity = files_of(options, 0);
+    return 0;
 }
 
-struct tls_server *tls_setup_server(const struct options *options, struct err *err)
+struct tls_client *tls_setup_client(const struct options *options, struct err *err)
+{
+    struct tls_setup_client_config setup;
+    return tls_setup_client_config(options, &setup, err) == 0 ? tls_client_new(&setup.config, err) : NULL;
+}
+
+int tls_setup_servers(const struct options *options, bool may_ask, struct tls_server **servers, size_t n,
+                      struct err *err)
 {
     struct tls_files identities[OPTIONS_LIST_MAX];
-    struct tls_server_config config = {.policy = policy_of(options),
+    struct tls_server_config config = {.policy = policy_of(options, may_ask),
                                        .identities = identities,
                                        .identity_count = options->certs.count,
                                        .client_ca = options->client_ca,
                                        .ticket_keys = options->ticket_keys};
 
     if (tls_available(err) < 0 || check_files(options, err) < 0)
-        return NULL;
+        return -1;
     for (size_t i = 0; i < options->certs.count; i++)
         identities[i] = files_of(options, i);
     if (options->client_ca != NULL)
         config.client_auth =
             options->client_auth == CLIENT_AUTH_REQUEST ? TLS_CLIENT_AUTH_REQUEST : TLS_CLIENT_AUTH_REQUIRE;
-    return tls_server_new(&config, err);
+    for (size_t i = 0; i < n; i++) {
+        servers[i] = i == 0 ? tls_server_new(&config, err) : tls_server_copy(servers[0], &config, err);
+        if (servers[i] == NULL) {
+            while (i > 0)
+                tls_server_free(servers[--i]);
+            return -1;
+        }
+    }
+    return 0;
 }

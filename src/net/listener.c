@@ -55,18 +55,26 @@ static int set_option(int fd, int level, int option, enum trace_step step)
     return result;
 }
 
-static int configure(int fd, int family, const struct listener_options *options)
+/* Whether the port may be shared with sockets that are bound already. */
+enum sharing {
+    ALONE,
+    WITH_LATER, /* allowed after bind: another program's listener is still an error, further workers are not
+                 */
+    WITH_ALL
+};
+
+static int configure(int fd, int family, enum sharing sharing)
 {
     if (family == AF_INET6 && set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, TRACE_V6ONLY) < 0)
         return -1;
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, TRACE_REUSEADDR) < 0)
         return -1;
-    if (options->reuse_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, TRACE_REUSEPORT) < 0)
+    if (sharing == WITH_ALL && set_option(fd, SOL_SOCKET, SO_REUSEPORT, TRACE_REUSEPORT) < 0)
         return -1;
     return set_option(fd, IPPROTO_TCP, TCP_NODELAY, TRACE_NODELAY);
 }
 
-static int bind_and_listen(int fd, const struct endpoint *at, int backlog)
+static int bind_and_listen(int fd, const struct endpoint *at, enum sharing sharing, int backlog)
 {
     char text[ENDPOINT_TEXT_BYTES];
     uint64_t begin = trace_begin();
@@ -75,6 +83,8 @@ static int bind_and_listen(int fd, const struct endpoint *at, int backlog)
     trace(.step = TRACE_BIND, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(at, text),
           .result = result, .native = result < 0 ? errno : 0);
     if (result < 0)
+        return -1;
+    if (sharing == WITH_LATER && set_option(fd, SOL_SOCKET, SO_REUSEPORT, TRACE_REUSEPORT) < 0)
         return -1;
     begin = trace_begin();
     result = listen(fd, backlog);
@@ -98,8 +108,8 @@ static int read_back(struct listener *listener)
     return endpoint_from_sockaddr(&listener->at, (struct sockaddr *)&address, length);
 }
 
-static int open_one(const struct endpoint *at, const struct listener_options *options,
-                    struct listener *listener, struct err *err)
+static int open_one(const struct endpoint *at, enum sharing sharing, int backlog, struct listener *listener,
+                    struct err *err)
 {
     struct err why = {0};
     int fd = stream_tcp_socket(endpoint_family(at), &why);
@@ -107,7 +117,7 @@ static int open_one(const struct endpoint *at, const struct listener_options *op
         return fail(at, why.native, err);
 
     *listener = (struct listener){fd, *at};
-    if (configure(fd, endpoint_family(at), options) == 0 && bind_and_listen(fd, at, options->backlog) == 0 &&
+    if (configure(fd, endpoint_family(at), sharing) == 0 && bind_and_listen(fd, at, sharing, backlog) == 0 &&
         read_back(listener) == 0)
         return 0;
     int native = errno;
@@ -143,7 +153,8 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, const str
         struct endpoint at = endpoints[i];
         struct err why = {0};
         endpoint_set_port(&at, port);
-        if (open_one(&at, options, &listeners[opened], &why) == 0) {
+        if (open_one(&at, options->reuse_port ? WITH_LATER : ALONE, options->backlog, &listeners[opened],
+                     &why) == 0) {
             port = endpoint_port(&listeners[opened].at);
             opened++;
         } else if (!family_is_absent(&at, &why) || (opened == 0 && i + 1 == count)) {
@@ -197,7 +208,7 @@ size_t listener_open(const struct target *target, const struct listener_options 
 int listener_open_again(const struct listener *first, const struct listener_options *options,
                         struct listener *listener, struct err *err)
 {
-    return open_one(&first->at, options, listener, err);
+    return open_one(&first->at, options->reuse_port ? WITH_ALL : ALONE, options->backlog, listener, err);
 }
 
 static int accept_call(int fd, struct sockaddr_storage *address, socklen_t *length)

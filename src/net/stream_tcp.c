@@ -19,6 +19,8 @@
 struct stream_tcp {
     struct stream base;
     int fd;
+    const struct endpoint *connecting_to; /* until the outcome is known; else NULL */
+    bool waited;                          /* for the outcome, once */
     bool drained; /* the last recv left nothing in the kernel: the next read need not ask */
 };
 
@@ -29,8 +31,16 @@ static struct stream_tcp *of(struct stream *stream)
 
 static enum stream_result tcp_handshake(struct stream *stream, struct err *err)
 {
-    (void)stream;
-    (void)err;
+    struct stream_tcp *tcp = of(stream);
+    if (tcp->connecting_to == NULL)
+        return STREAM_OK;
+    if (!tcp->waited) {
+        tcp->waited = true;
+        return STREAM_WANT_WRITE;
+    }
+    if (stream_tcp_outcome(tcp->fd, tcp->connecting_to, 0, err) < 0)
+        return STREAM_FAILED;
+    tcp->connecting_to = NULL;
     return STREAM_OK;
 }
 
@@ -114,8 +124,10 @@ static enum stream_result tcp_shutdown(struct stream *stream, struct err *err)
 
 static void tcp_waiting(const struct stream *stream, struct err *err)
 {
-    (void)stream;
-    err_set(err, ERR_INTERNAL, 0, "a plain stream has no handshake to wait for");
+    char text[ENDPOINT_TEXT_BYTES];
+    const struct endpoint *to = ((const struct stream_tcp *)stream)->connecting_to;
+    err_set(err, ERR_CONNECT_TIMEOUT, 0, "%s: no answer in time",
+            to != NULL ? endpoint_format(to, text) : "?");
 }
 
 static int tcp_fd(const struct stream *stream)
@@ -149,6 +161,14 @@ struct stream *stream_tcp_new(int fd, struct err *err)
     }
     *stream = (struct stream_tcp){.base = {&tcp_ops}, .fd = fd};
     return &stream->base;
+}
+
+struct stream *stream_tcp_new_connecting(int fd, const struct endpoint *to, struct err *err)
+{
+    struct stream *stream = stream_tcp_new(fd, err);
+    if (stream != NULL)
+        of(stream)->connecting_to = to;
+    return stream;
 }
 
 void stream_tcp_close(int fd)

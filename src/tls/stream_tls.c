@@ -259,6 +259,11 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
 {
     struct stream_tls *tls = of(stream);
     if (tls->progress == NEW) {
+        enum stream_result lower = stream_handshake(tls->lower, err);
+        if (lower == STREAM_FAILED && err->reason == ERR_DIALOGUE_RESET)
+            fail_cut(tls, err);
+        if (lower != STREAM_OK)
+            return lower;
         tls->begin_ns = trace_begin();
         tls->progress = SHAKING;
     }
@@ -336,7 +341,9 @@ static void waiting(const struct stream *stream, struct err *err)
     const struct stream_tls *tls = (const struct stream_tls *)stream;
     const char *whose = tls->whose != NULL ? tls->whose : "the client";
 
-    if (tls->first_count > 0 && !speaks_tls(tls))
+    if (tls->progress == NEW)
+        stream_waiting(tls->lower, err);
+    else if (tls->first_count > 0 && !speaks_tls(tls))
         fail_plaintext(tls, err);
     else if (tls->first_count == 0)
         err_set(err, ERR_TLS_SILENT_PEER, 0, "%s says nothing in answer to the TLS handshake%s", whose,
@@ -449,4 +456,10 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
     if (certificate != NULL)
         put_certificate(certificate, facts);
     return true;
+}
+
+bool stream_tls_resumed(const struct stream *stream)
+{
+    const struct stream_tls *tls = (const struct stream_tls *)stream;
+    return stream->ops == &tls_ops && tls->progress >= UP && SSL_session_reused(tls->ssl) == 1;
 }

@@ -18,6 +18,17 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
     return false;
 }
 
+bool stream_tls_resumed(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+void tls_client_forget(struct tls_client *client)
+{
+    (void)client;
+}
+
 struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
 {
     (void)config;
@@ -45,6 +56,13 @@ struct tls_server *tls_server_new(const struct tls_server_config *config, struct
     (void)config;
     tls_available(err);
     return NULL;
+}
+
+struct tls_server *tls_server_copy(const struct tls_server *server, const struct tls_server_config *config,
+                                   struct err *err)
+{
+    (void)server;
+    return tls_server_new(config, err);
 }
 
 void tls_server_inherit(struct tls_server *server, struct tls_server *previous)

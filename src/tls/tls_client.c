@@ -139,6 +139,12 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
     return NULL;
 }
 
+void tls_client_forget(struct tls_client *client)
+{
+    SSL_SESSION_free(client->session);
+    client->session = NULL;
+}
+
 void tls_client_free(struct tls_client *client)
 {
     if (client == NULL)
@@ -197,6 +203,17 @@ static int expect_host(SSL *ssl, const char *name, struct err *err)
     return set == 1 ? 0 : tls_fail(err, ERR_INTERNAL, "setting the name to expect");
 }
 
+/* A copy: OpenSSL's client uses a TLS 1.3 session once, and streams side by side may all want to resume this
+ * one. */
+static void offer_session(const struct tls_client *client, SSL *ssl)
+{
+    SSL_SESSION *session = client->session != NULL ? SSL_SESSION_dup(client->session) : NULL;
+    if (session != NULL)
+        SSL_set_session(ssl, session);
+    SSL_SESSION_free(session);
+    ERR_clear_error(); /* without one the handshake is a full one */
+}
+
 struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
                                  struct err *err)
 {
@@ -212,7 +229,7 @@ struct stream *tls_client_stream(struct tls_client *client, struct stream *lower
         return NULL;
     }
     SSL_set_connect_state(ssl);
-    if (client->session != NULL && strcmp(client->session_host, name) == 0)
-        SSL_set_session(ssl, client->session);
+    if (strcmp(client->session_host, name) == 0)
+        offer_session(client, ssl);
     return stream_tls_new(lower, ssl, name, err);
 }

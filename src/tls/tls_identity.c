@@ -49,7 +49,8 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
     if (ask->policy->passphrase_file != NULL)
         return from_file(ask->policy->passphrase_file, buffer, room, ask->err);
     snprintf(prompt, sizeof prompt, "Pass phrase for %s: ", ask->key);
-    if (isatty(STDIN_FILENO) != 1 || EVP_read_pw_string(buffer, room, prompt, 0) != 0)
+    if (!ask->policy->may_ask || isatty(STDIN_FILENO) != 1 ||
+        EVP_read_pw_string(buffer, room, prompt, 0) != 0)
         return err_set(ask->err, ERR_SYSTEM_FILE, 0,
                        "the key in %s is encrypted and nobody is at the terminal: give --key-passphrase-file",
                        ask->key);
@@ -145,6 +146,23 @@ int tls_identity_load(struct tls_identity *identity, const struct tls_files *fil
 failed:
     tls_identity_fini(identity);
     return -1;
+}
+
+static X509 *duplicate(const X509 *certificate)
+{
+    return X509_dup((X509 *)(uintptr_t)certificate); /* const only since OpenSSL 3.0's later headers */
+}
+
+int tls_identity_copy(struct tls_identity *identity, const struct tls_identity *from, struct err *err)
+{
+    *identity = (struct tls_identity){.certificate = X509_dup(from->certificate),
+                                      .key = EVP_PKEY_dup(from->key),
+                                      .chain = sk_X509_deep_copy(from->chain, duplicate, X509_free)};
+    if (identity->certificate != NULL && identity->key != NULL &&
+        (identity->chain != NULL || from->chain == NULL))
+        return 0;
+    tls_identity_fini(identity);
+    return tls_fail(err, ERR_INTERNAL, "copying a certificate");
 }
 
 static int add_extension(X509 *certificate, int nid, const char *value)

@@ -17,6 +17,7 @@ struct tls_identity {
 int tls_identity_load(struct tls_identity *identity, const struct tls_files *files,
                       const struct tls_policy *policy, struct err *err);
 int tls_identity_make(struct tls_identity *identity, struct err *err);
+int tls_identity_copy(struct tls_identity *identity, const struct tls_identity *from, struct err *err);
 void tls_identity_fini(struct tls_identity *identity);
 
 /* The first verdict of a failed verification, kept for the sentence. Starts as {0}. */
@@ -70,6 +71,7 @@ size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct 
 
 /* Session tickets: installs the callback, and the keys into the context's keeping. */
 int tls_tickets_install(SSL_CTX *context, const char *file, struct err *err);
+void tls_tickets_copy(SSL_CTX *context, SSL_CTX *from);
 void tls_tickets_inherit(SSL_CTX *context, SSL_CTX *previous);
 
 /* The trace of TLS messages and the count against floods; stream_tls.c. */

@@ -64,6 +64,17 @@ static int load(struct identities *identities, const struct tls_server_config *c
     return 0;
 }
 
+/* Deep copies: a key that threads share makes them contend for its reference count. */
+static int copy(struct identities *identities, const struct identities *from, struct err *err)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        if (tls_identity_copy(&identities->list[i], &from->list[i], err) < 0)
+            return -1;
+        identities->count = i + 1;
+    }
+    return 0;
+}
+
 static bool is_for(const struct tls_identity *identity, const char *name)
 {
     return X509_check_host(identity->certificate, name, 0,
@@ -221,7 +232,9 @@ static int set_alpn(struct tls_server *server, const char *list, struct err *err
     return 0;
 }
 
-static int configure(struct tls_server *server, const struct tls_server_config *config, struct err *err)
+/* from: NULL, or what to copy instead of reading files. */
+static int configure(struct tls_server *server, const struct tls_server_config *config,
+                     const struct tls_server *from, struct err *err)
 {
     SSL_CTX *context = tls_context_new(TLS_server_method(), &config->policy, err);
     if (context == NULL)
@@ -236,17 +249,22 @@ static int configure(struct tls_server *server, const struct tls_server_config *
     SSL_CTX_set_timeout(context, TICKET_SECONDS);
     if (SSL_CTX_set_num_tickets(context, 1) != 1)
         return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
-    if (load(server->identities, config, err) < 0 || use_defaults(context, server->identities, err) < 0 ||
-        tls_tickets_install(context, config->ticket_keys, err) < 0 ||
+    int loaded = from != NULL ? copy(server->identities, from->identities, err)
+                              : load(server->identities, config, err);
+    if (loaded < 0 || use_defaults(context, server->identities, err) < 0 ||
+        tls_tickets_install(context, from != NULL ? NULL : config->ticket_keys, err) < 0 ||
         set_client_auth(server, config, err) < 0 || separate_sessions(context, config, err) < 0 ||
         set_alpn(server, config->policy.alpn, err) < 0)
         return -1;
+    if (from != NULL)
+        tls_tickets_copy(context, from->context);
     if (server->identities->count > 1)
         SSL_CTX_set_cert_cb(context, on_certificate, server->identities);
     return 0;
 }
 
-struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err)
+static struct tls_server *make(const struct tls_server_config *config, const struct tls_server *from,
+                               struct err *err)
 {
     static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
     struct tls_server *server = calloc(1, sizeof *server);
@@ -259,12 +277,23 @@ struct tls_server *tls_server_new(const struct tls_server_config *config, struct
         return NULL;
     }
     server->identities = identities;
-    if (configure(server, config, err) == 0)
+    if (configure(server, config, from, err) == 0)
         return server;
     if (server->context == NULL)
         free(identities);
     tls_server_free(server);
     return NULL;
+}
+
+struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err)
+{
+    return make(config, NULL, err);
+}
+
+struct tls_server *tls_server_copy(const struct tls_server *server, const struct tls_server_config *config,
+                                   struct err *err)
+{
+    return make(config, server, err);
 }
 
 void tls_server_inherit(struct tls_server *server, struct tls_server *previous)

@@ -205,14 +205,23 @@ failed:
     return tls_fail(err, ERR_INTERNAL, "preparing session tickets");
 }
 
-void tls_tickets_inherit(SSL_CTX *context, SSL_CTX *previous)
+void tls_tickets_copy(SSL_CTX *context, SSL_CTX *from)
 {
     struct tickets *to = SSL_CTX_get_ex_data(context, tickets_index);
-    const struct tickets *from = SSL_CTX_get_ex_data(previous, tickets_index);
-    if (to == NULL || from == NULL || to->from_file || from->from_file)
+    const struct tickets *original = SSL_CTX_get_ex_data(from, tickets_index);
+    if (to == NULL || original == NULL)
         return;
-    memcpy(to->keys, from->keys, sizeof to->keys);
-    memcpy(to->secret, from->secret, sizeof to->secret);
-    to->count = from->count;
-    to->rotate_at = from->rotate_at;
+    memcpy(to->keys, original->keys, sizeof to->keys);
+    memcpy(to->secret, original->secret, sizeof to->secret);
+    to->count = original->count;
+    to->from_file = original->from_file;
+    to->rotate_at = original->rotate_at;
+}
+
+void tls_tickets_inherit(SSL_CTX *context, SSL_CTX *previous)
+{
+    const struct tickets *to = SSL_CTX_get_ex_data(context, tickets_index);
+    const struct tickets *from = SSL_CTX_get_ex_data(previous, tickets_index);
+    if (to != NULL && from != NULL && !to->from_file && !from->from_file)
+        tls_tickets_copy(context, previous);
 }

@@ -566,7 +566,7 @@ class Crowds(Case):
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
 
     def test_exhausted_descriptors_neither_kill_nor_spin_and_are_told_once(self):
-        with Server() as server, contextlib.ExitStack() as stack:
+        with Server("--workers", "1") as server, contextlib.ExitStack() as stack:
             self.exhaust(server)
             with Peer(server) as first:
                 first.expect(OPENING)
@@ -584,7 +584,7 @@ class Crowds(Case):
                 peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
 
     def test_a_max_beyond_the_descriptor_limit_is_survived(self):
-        with Server("--max-connections", "1000", limit_fds=40) as server:
+        with Server("--max-connections", "1000", "--workers", "1", limit_fds=40) as server:  # one queue
             with contextlib.ExitStack() as stack:
                 for peer in [stack.enter_context(Peer(server)) for _ in range(60)][:15]:
                     peer.expect(OPENING)

@@ -59,7 +59,7 @@ static void wrong_words_are_refused_by_name(void **state)
 static void what_contradicts_itself_is_refused(void **state)
 {
     (void)state;
-    REFUSE("no mode is chosen: give --listen or --connect", NULL);
+    REFUSE("no mode is chosen: give --listen, --connect, --bench or --bench-merge", NULL);
     REFUSE("no mode is chosen", "-v", "Michael");
     REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
     REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
@@ -70,10 +70,10 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("-v/--verbose is given twice", "--listen", "1", "-v", "--verbose");
     REFUSE("--pause is for --listen, not for --connect", "--pause", "1s", "--connect", "a", "1");
     REFUSE("--backlog is for --listen, not for --connect", "--connect", "a", "1", "--backlog=1");
-    REFUSE("--framing is for --connect, not for --listen", "--listen", "1", "--framing=bare");
-    REFUSE("--source is for --connect, not for --listen", "--listen", "1", "--source=::1");
+    REFUSE("--framing is for --connect or --bench, not for --listen", "--listen", "1", "--framing=bare");
+    REFUSE("--source is for --connect or --bench, not for --listen", "--listen", "1", "--source=::1");
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
-    REFUSE("--plot is for --probe or --bench, not for --listen", "--listen", "1", "--plot=x.svg");
+    REFUSE("--plot is for --bench or --bench-merge, not for --listen", "--listen", "1", "--plot=x.svg");
     REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
     REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
     REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
@@ -99,12 +99,9 @@ static void what_is_not_built_is_said_so(void **state)
 {
     (void)state;
     REFUSE("--probe is not built in yet", "--probe", "a", "1", "--", "make", "-k");
-    REFUSE("--bench is not built in yet", "--bench", "a:1", "--connections=5", "--duration=1s",
-           "--workers=4");
-    REFUSE("--bench-merge is not built in yet", "--bench-merge", "a.json", "b.json");
     REFUSE("--demo is not built in yet", "--demo", "--tls");
-    REFUSE("--workers 4 is not built in yet: one worker serves", "--listen", "1", "--workers", "4");
-    REFUSE("--format json is not built in yet", "--connect", "a", "1", "--format=json");
+    REFUSE("--format json is not built in yet for --connect", "--connect", "a", "1", "--format=json");
+    REFUSE("--format nagios is not built in yet for --bench", "--bench", "a", "1", "--format=nagios");
 
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
     static const char *const listen[] = {
@@ -116,6 +113,18 @@ static void what_is_not_built_is_said_so(void **state)
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
            "Michael");
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol=v2");
+}
+
+static void bench_options_are_checked(void **state)
+{
+    (void)state;
+    REFUSE("--connections takes a whole number from 1", "--bench", "a", "1", "--connections=0");
+    REFUSE("--duration takes a time from 10ms", "--bench", "a", "1", "--duration=9ms");
+    REFUSE("--rate takes a whole number from 1", "--bench", "a", "1", "--rate=0");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--bench", "a", "1", "--source=127.0.0.1-");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source=127.0.0.1-127.0.0.9");
+    REFUSE("--rate is for --bench, not for --connect", "--connect", "a", "1", "--rate=5");
+    REFUSE("\"x\" is one word too many for --bench", "--bench", "a", "1", "x");
 }
 
 static void what_is_not_built_is_checked_all_the_same(void **state)
@@ -177,9 +186,11 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
     REFUSE("--cert can be given once: a client has one certificate", "--connect", "a", "1", "--tls",
            "--cert=a", "--cert=b", "--key=k", "--key=l");
     REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
-    REFUSE("--ca is for --connect, not for --listen", "--listen", "1", "--tls", "--ca=x");
-    REFUSE("--pin is for --connect, not for --listen", "--listen", "1", "--tls", "--pin=sha256:" HEX_64);
-    REFUSE("--servername is for --connect, not for --listen", "--listen", "1", "--tls", "--servername=x");
+    REFUSE("--ca is for --connect or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
+    REFUSE("--pin is for --connect or --bench, not for --listen", "--listen", "1", "--tls",
+           "--pin=sha256:" HEX_64);
+    REFUSE("--servername is for --connect or --bench, not for --listen", "--listen", "1", "--tls",
+           "--servername=x");
     REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
     REFUSE("--ticket-keys is for --listen, not", "--connect", "a", "1", "--tls", "--ticket-keys=f");
     REFUSE("--handshake-timeout is for --listen, not", "--connect", "a", "1", "--handshake-timeout=1s");
@@ -225,6 +236,7 @@ int main(void)
         cmocka_unit_test(wrong_words_are_refused_by_name),
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(what_is_not_built_is_said_so),
+        cmocka_unit_test(bench_options_are_checked),
         cmocka_unit_test(what_is_not_built_is_checked_all_the_same),
         cmocka_unit_test(options_of_tls_need_tls),
         cmocka_unit_test(options_of_tls_that_do_not_go_together_are_refused),

@@ -20,11 +20,9 @@ static bool is_well_formed(const struct option_row *row)
     return (row->fallback == NULL || option_value(row, row->fallback, &scratch, NULL) == 0) &&
            (row->least == NULL || option_value(row, row->least, &scratch, NULL) == 0) &&
            (row->most == NULL || option_value(row, row->most, &scratch, NULL) == 0) &&
-           (row->only == NULL || option_value(row, row->only, &scratch, NULL) == 0) &&
            (row->letter == '\0' || row->kind == OPTION_FLAG) &&
            (row->least != NULL) == (row->kind == OPTION_INTEGER || row->kind == OPTION_DURATION) &&
            (row->argument != NULL || row->kind == OPTION_FLAG) &&
-           (row->only == NULL) == (row->only_why == NULL) &&
            (row->mode != MODE_NONE) == (row->group == OPTION_GROUP_MODE || row->group == OPTION_GROUP_ABOUT);
 }
 

@@ -39,6 +39,8 @@ struct fixture {
     struct session_policy policy;
     struct worker_config config;
     struct endpoint at;
+    atomic_size_t guests;
+    atomic_uint pausing;
     struct worker *worker;
     atomic_uint stopped;
     pthread_t tester;
@@ -59,6 +61,8 @@ static int set_up(void **state)
     fixture->policy = (struct session_policy){.idle_ms = LONG_MS, .name_ms = LONG_MS, .pause_ms = 0};
     fixture->config = (struct worker_config){.policy = &fixture->policy,
                                              .max_connections = 100,
+                                             .guests = &fixture->guests,
+                                             .pausing = &fixture->pausing,
                                              .max_refusals = 2,
                                              .handshake_ms = LONG_MS,
                                              .drain_ms = LONG_MS,

@@ -1,0 +1,55 @@
+/* What the faces of a bench's result share: their numbers and words. */
+#ifndef TCPGREET_BENCH_PRIVATE_H
+#define TCPGREET_BENCH_PRIVATE_H
+
+#include "tcpgreet/bench_result.h"
+
+#define BENCH_SCHEMA "tcpgreet.bench.v1"
+
+#define NS_PER_S 1e9
+
+/* The largest count that JSON carries exactly everywhere; so many results can be added up without overflow.
+ */
+#define BENCH_COUNT_MAX (INT64_C(1) << 53)
+
+enum { BENCH_TARGET_ROOM = BENCH_TARGET_BYTES * 4 };
+
+/* A short text, by value. */
+struct bench_words {
+    char text[48];
+};
+
+/* Three significant digits and the unit that fits: "380 µs", "1.21 ms", "12.0 s". */
+struct bench_words bench_time(double seconds);
+
+/* All digits, in groups of three: "1,234,567". */
+struct bench_words bench_count(uint64_t count);
+
+/* A rate: grouped digits, with two significant ones below 1 and one behind the point below 100. */
+struct bench_words bench_per_second(double rate);
+
+/* The shortest decimal that reads back as the same double; 0 for what is not finite. */
+struct bench_words bench_number(double number);
+
+/* Nanoseconds, in seconds as bench_number has them. */
+struct bench_words bench_seconds(int64_t ns);
+
+/* "one name", "2 names": singular is the word for one. */
+struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural);
+
+/* Names a second over the whole time; 0 where no time was measured. */
+double bench_rate(const struct bench_result *result, uint64_t count);
+
+/* The target, or, where it is not printable, its escaped text in room. */
+const char *bench_target(const struct bench_result *result, char room[BENCH_TARGET_ROOM]);
+
+/* Returns: whether text is printable as escape_text would leave it. */
+bool bench_is_printable(const char *text);
+
+/* Cuts text to so many characters, the last three "..." where something was lost. Shape: columns >= 3. */
+void bench_cut(char *text, size_t columns);
+
+/* Returns: how many characters of a terminal UTF-8 text takes, each as one. */
+size_t bench_columns(const char *text);
+
+#endif
