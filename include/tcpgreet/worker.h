@@ -38,7 +38,8 @@ struct worker_config {
     const struct session_policy *policy; /* borrowed until worker_free */
     struct tls_server *tls;              /* taken, also on failure; NULL: plain */
     size_t max_connections;
-    atomic_uint *pausing;  /* borrowed: how many of the workers have paused accepting, for it to be told once */
+    atomic_uint
+        *pausing; /* borrowed: how many of the workers have paused accepting, for it to be told once */
     atomic_size_t *guests; /* borrowed: of all workers together, held to max_connections */
     size_t max_refusals;   /* guests being turned away at once; more are closed without a word */
     int64_t handshake_ms;
