@@ -394,7 +394,6 @@ static void a_silent_address_is_overtaken_by_the_next(void **state)
     assert_non_null(fixture->stream);
     assert_true(endpoint_equal(&fixture->facts.peer, &listener.at));
     assert_int_equal(fixture->facts.attempts, 2);
-    assert_true(fixture->facts.total_ns >= 10 * 1000 * 1000);
     hole_close(&hole);
     listener_close(&listener);
 }
