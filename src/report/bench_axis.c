@@ -7,7 +7,7 @@ static double one_two_five(int n)
 {
     static const double digits[] = {1, 2, 5};
     int decade = n >= 0 ? n / 3 : (n - 2) / 3;
-    return digits[n - 3 * decade] * pow(10, decade);
+    return digits[(unsigned)(n - 3 * decade) % 3] * pow(10, decade);
 }
 
 /* The index of the last such number that is not above value. */

@@ -58,7 +58,7 @@ struct bench_words bench_number(double number)
     struct bench_words words = {"0"};
     for (int digits = 15; digits <= 17 && isfinite(number); digits++) {
         (void)snprintf(words.text, sizeof(words.text), "%.*g", digits, number);
-        if (memcmp(&(double){strtod(words.text, NULL)}, &number, sizeof(number)) == 0)
+        if (strtod(words.text, NULL) == number)
             break;
     }
     return words;

@@ -102,7 +102,7 @@ static int refuse_strangers(struct members *members, const char *const *known, s
 
     if (json_object_size(members->object) == members->taken)
         return 0;
-    json_object_foreach((json_t *)(uintptr_t)members->object, key, value)
+    json_object_foreach((json_t *)members->object, key, value)
     {
         size_t i = 0;
         while (i < known_count && strcmp(known[i], key) != 0)

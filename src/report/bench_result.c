@@ -79,9 +79,9 @@ static void put_head(const struct bench_result *result, FILE *out)
 static void put_counted(FILE *out, const struct bench_result *result, const char *label, uint64_t count)
 {
     (void)fprintf(out, "  %-*s", LABEL, label);
-    put_cell(out, bench_count(count).text, 2 * CELL);
+    put_cell(out, bench_count(count).text, (size_t)2 * CELL);
     if (result->duration_s > 0) {
-        put_cell(out, bench_per_second(bench_rate(result, count)).text, 2 * CELL);
+        put_cell(out, bench_per_second(bench_rate(result, count)).text, (size_t)2 * CELL);
         (void)fputs(" /s", out);
     }
     (void)fputc('\n', out);
@@ -90,18 +90,18 @@ static void put_counted(FILE *out, const struct bench_result *result, const char
 static void put_counts(const struct bench_result *result, FILE *out)
 {
     (void)fprintf(out, "  %-*s", LABEL, "time");
-    put_cell(out, bench_time(result->duration_s).text, 2 * CELL);
+    put_cell(out, bench_time(result->duration_s).text, (size_t)2 * CELL);
     (void)fputc('\n', out);
     put_counted(out, result, "names", result->names);
     put_counted(out, result, "connections", result->connections);
     if (result->tls) {
         (void)fprintf(out, "  %-*s", LABEL, "  resumed");
-        put_cell(out, bench_count(result->resumed).text, 2 * CELL);
+        put_cell(out, bench_count(result->resumed).text, (size_t)2 * CELL);
         if (result->connections > 0) {
             struct bench_words share;
             (void)snprintf(share.text, sizeof(share.text), "%.1f",
                            100.0 * (double)result->resumed / (double)result->connections);
-            put_cell(out, share.text, 2 * CELL);
+            put_cell(out, share.text, (size_t)2 * CELL);
             (void)fputs(" %", out);
         }
         (void)fputc('\n', out);

@@ -68,9 +68,9 @@ static void put_curve(FILE *out, const struct nines *nines, const struct histogr
         end = nines->count + 1;
     (void)fprintf(out, "<path class=\"%s\" d=\"M%.1f %.1f", class, x_of(nines, 0),
                   y_of(nines, quantile(histogram, 1)));
-    for (double place = step; place < end; place += step)
-        (void)fprintf(out, "L%.1f %.1f", x_of(nines, place),
-                      y_of(nines, quantile(histogram, tail_at(nines, place))));
+    for (int i = 1; i * step < end; i++)
+        (void)fprintf(out, "L%.1f %.1f", x_of(nines, i * step),
+                      y_of(nines, quantile(histogram, tail_at(nines, i * step))));
     (void)fprintf(out, "L%.1f %.1f\"/>\n", x_of(nines, end), y_of(nines, most));
 }
 

@@ -150,7 +150,7 @@ failed:
 
 static X509 *duplicate(const X509 *certificate)
 {
-    return X509_dup((X509 *)(uintptr_t)certificate); /* const only since OpenSSL 3.0's later headers */
+    return X509_dup((X509 *)certificate); /* const only since OpenSSL 3.0's later headers */
 }
 
 int tls_identity_copy(struct tls_identity *identity, const struct tls_identity *from, struct err *err)
