@@ -1,10 +1,12 @@
-"""A crowd: thousands idle and a thousand talking at once, every answer checked, and nothing left over behind it.
+"""A crowd: thousands idle and a thousand talking at once, every answer checked, and nothing left over behind it;
+a storm of signals.
 
 TCPGREET_LOAD_SCALE scales the counts (0.1 for builds with sanitizers).
 """
 
 import os
 import selectors
+import signal
 import socket
 import struct
 import sys
@@ -127,6 +129,21 @@ class Crowd(Case):
                 print(f"round {number + 1}: {IDLE} idle, {TALKING} talking, {time.monotonic() - began:.1f} s, "
                       f"{full >> 10} KiB full, {memory[-1] >> 10} KiB empty", file=sys.stderr)
             self.assertLessEqual(memory[-1], memory[0] + SLACK_BYTES, memory)
+
+
+class Storm(Case):
+    """Signals as fast as they can be sent. Not under ThreadSanitizer, whose handlers are slower than the sender."""
+
+    def test_a_storm_of_signals_ends_it_well(self):
+        for _ in range(10):
+            with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
+                peer.expect(OPENING)
+                for number in (signal.SIGHUP, signal.SIGUSR1) * 20:
+                    server.send_signal(number)
+                while server.is_alive():
+                    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+                        server.send_signal(number)
+                self.assertEqual(server.wait(), 0)
 
 
 if __name__ == "__main__":

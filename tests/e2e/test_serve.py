@@ -288,17 +288,6 @@ class Stops(Case):
             peer.close()
             self.assertEqual(server.wait(), 0)
 
-    def test_a_storm_of_signals_ends_it_well(self):
-        for _ in range(10):
-            with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
-                peer.expect(OPENING)
-                for number in (signal.SIGHUP, signal.SIGUSR1) * 20:
-                    server.send_signal(number)
-                while server.is_alive():
-                    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
-                        server.send_signal(number)
-                self.assertEqual(server.wait(), 0)
-
     def test_a_signal_right_after_the_announcement_counts(self):
         for _ in range(20):
             with Server() as server:
