@@ -2,6 +2,7 @@
 #ifndef TCPGREET_STREAM_H
 #define TCPGREET_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tcpgreet/err.h"
@@ -24,6 +25,7 @@ struct stream_ops {
     enum stream_result (*write)(struct stream *stream, const void *data, size_t length, size_t *count,
                                 struct err *err);
     enum stream_result (*shutdown)(struct stream *stream, struct err *err);
+    bool (*drained)(struct stream *stream); /* NULL: never known */
     void (*waiting)(const struct stream *stream, struct err *err);
     int (*fd)(const struct stream *stream);
     void (*free)(struct stream *stream);
@@ -44,6 +46,10 @@ enum stream_result stream_handshake(struct stream *stream, struct err *err);
  * clean one. */
 enum stream_result stream_read(struct stream *stream, void *data, size_t room, size_t *count,
                                struct err *err);
+
+/* After a read: whether the next one is known to wait, so that it can be left out until the descriptor is
+ * readable. Asking forgets it. */
+bool stream_drained(struct stream *stream);
 
 /* Like send(2). Shape: length > 0; 0 < *count <= length with STREAM_OK. After STREAM_WANT_… call again with
  * bytes that begin with the same ones. Errors: dialogue-reset. */

@@ -239,7 +239,7 @@ static void hear_end(struct conn *conn, unsigned *interest)
     follow(conn, &answers, (struct bytes){0}, interest);
 }
 
-/* One read. Returns: whether to go on: false where the stream waits, or is over. */
+/* One read. Returns: whether to go on: false where the stream waits, or will, or is over. */
 static bool read_once(struct conn *conn, unsigned *interest)
 {
     struct err err;
@@ -268,7 +268,7 @@ static bool read_once(struct conn *conn, unsigned *interest)
         conn->events->received(conn->context, fresh);
     if (conn->phase == TALKING)
         feed(conn, fresh, interest);
-    return true;
+    return conn->phase == CLOSING || !stream_drained(conn->stream);
 }
 
 static void begin_talking(struct conn *conn, unsigned *interest)

@@ -10,6 +10,11 @@ enum stream_result stream_read(struct stream *stream, void *data, size_t room, s
     return stream->ops->read(stream, data, room, count, err);
 }
 
+bool stream_drained(struct stream *stream)
+{
+    return stream->ops->drained != NULL && stream->ops->drained(stream);
+}
+
 enum stream_result stream_write(struct stream *stream, const void *data, size_t length, size_t *count,
                                 struct err *err)
 {

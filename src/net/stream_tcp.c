@@ -85,6 +85,13 @@ static enum stream_result tcp_read(struct stream *stream, void *data, size_t roo
     return result;
 }
 
+static bool tcp_drained(struct stream *stream)
+{
+    bool drained = of(stream)->drained;
+    of(stream)->drained = false;
+    return drained;
+}
+
 static enum stream_result tcp_write(struct stream *stream, const void *data, size_t length, size_t *count,
                                     struct err *err)
 {
@@ -139,6 +146,7 @@ static void tcp_free(struct stream *stream)
 static const struct stream_ops tcp_ops = {
     .handshake = tcp_handshake,
     .read = tcp_read,
+    .drained = tcp_drained,
     .write = tcp_write,
     .shutdown = tcp_shutdown,
     .waiting = tcp_waiting,
@@ -169,6 +177,7 @@ static void connecting_waiting(const struct stream *stream, struct err *err)
 static const struct stream_ops connecting_ops = {
     .handshake = connecting_handshake,
     .read = tcp_read,
+    .drained = tcp_drained,
     .write = tcp_write,
     .shutdown = tcp_shutdown,
     .waiting = connecting_waiting,

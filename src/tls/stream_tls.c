@@ -19,6 +19,8 @@ struct stream_tls {
     char *whose;     /* the host, for sentences; NULL on the server's side */
     uint64_t begin_ns;
     struct tls_verdict verdict;
+    struct tls_warm *warm;
+    uint8_t slot;       /* in warm; TLS_WARM_MAX: it is cold */
     bool lower_ended;   /* the peer has sent its FIN */
     bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
     uint8_t progress;
@@ -136,10 +138,31 @@ static void on_message(int sent, int version, int content_type, const void *byte
         tls_trace_message(stream_fd(tls->lower), sent, content_type, bytes, length);
 }
 
+static void cool_down(struct stream_tls *tls)
+{
+    tls->slot = TLS_WARM_MAX;
+    SSL_set_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS); /* also those that hold half a record now */
+    SSL_free_buffers(tls->ssl);
+}
+
+static void warm_up(struct stream_tls *tls)
+{
+    struct tls_warm *warm = tls->warm;
+    if (warm->streams[warm->next] != NULL)
+        cool_down(warm->streams[warm->next]);
+    warm->streams[warm->next] = tls;
+    tls->slot = (uint8_t)warm->next;
+    warm->next = (warm->next + 1) % TLS_WARM_MAX;
+    SSL_clear_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS);
+}
+
 /* Before each call: the queue holds nothing of others, and failures below are noted in err. */
 static void begin(struct stream_tls *tls, struct err *err)
 {
-    ERR_clear_error();
+    if (tls->slot == TLS_WARM_MAX)
+        warm_up(tls);
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
     tls->err = err;
 }
 
@@ -300,6 +323,13 @@ static enum stream_result read_tls(struct stream *stream, void *data, size_t roo
     return result_of(tls, returned, "reading", err);
 }
 
+/* Also what OpenSSL has read ahead, decrypted or not, wakes no poll. */
+static bool drained(struct stream *stream)
+{
+    struct stream_tls *tls = of(stream);
+    return SSL_has_pending(tls->ssl) == 0 && stream_drained(tls->lower);
+}
+
 static enum stream_result write_tls(struct stream *stream, const void *data, size_t length, size_t *count,
                                     struct err *err)
 {
@@ -360,6 +390,8 @@ static int fd(const struct stream *stream)
 static void free_tls(struct stream *stream)
 {
     struct stream_tls *tls = of(stream);
+    if (tls->slot < TLS_WARM_MAX)
+        tls->warm->streams[tls->slot] = NULL;
     SSL_free(tls->ssl);
     tls_verdict_fini(&tls->verdict);
     stream_free(tls->lower);
@@ -370,6 +402,7 @@ static void free_tls(struct stream *stream)
 static const struct stream_ops tls_ops = {
     .handshake = handshake,
     .read = read_tls,
+    .drained = drained,
     .write = write_tls,
     .shutdown = shutdown_tls,
     .waiting = waiting,
@@ -377,7 +410,8 @@ static const struct stream_ops tls_ops = {
     .free = free_tls,
 };
 
-struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct err *err)
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct tls_warm *warm,
+                              struct err *err)
 {
     struct stream_tls *tls = calloc(1, sizeof *tls);
     BIO *bio = tls != NULL ? bio_new(tls) : NULL;
@@ -392,7 +426,8 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
         stream_free(lower);
         return NULL;
     }
-    *tls = (struct stream_tls){.base = {&tls_ops}, .lower = lower, .ssl = ssl, .whose = copy};
+    *tls = (struct stream_tls){
+        .base = {&tls_ops}, .lower = lower, .ssl = ssl, .whose = copy, .warm = warm, .slot = TLS_WARM_MAX};
     SSL_set_bio(ssl, bio, bio);
     SSL_set_msg_callback(ssl, on_message);
     SSL_set_msg_callback_arg(ssl, tls);

@@ -22,6 +22,7 @@ struct tls_client {
     char session_host[HOST_BYTES]; /* to which it was proved who gave it; no other may profit */
     const char *servername;
     FILE *key_log;
+    struct tls_warm warm;
     struct tls_trust trust;
     struct tls_pin pins[];
 };
@@ -231,5 +232,5 @@ struct stream *tls_client_stream(struct tls_client *client, struct stream *lower
     SSL_set_connect_state(ssl);
     if (strcmp(client->session_host, name) == 0)
         offer_session(client, ssl);
-    return stream_tls_new(lower, ssl, name, err);
+    return stream_tls_new(lower, ssl, name, &client->warm, err);
 }

@@ -61,8 +61,7 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
     SSL_CTX_set_security_level(context, SECURITY_LEVEL);
     SSL_CTX_set_options(context,
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_max_cert_list(context, CERTIFICATES_BYTES);
     if (SSL_CTX_set_min_proto_version(context, policy->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&

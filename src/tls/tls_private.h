@@ -51,8 +51,21 @@ int tls_certificate_pin(X509 *certificate, struct tls_pin *pin);
 int64_t tls_seconds(const ASN1_TIME *time);
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 
-/* Takes: lower and ssl, also on failure. whose: copied. */
-struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct err *err);
+/*
+ * The streams of one thread that keep OpenSSL's buffers between two records: those used of late. All others
+ * give theirs back, which makes an idle connection small and costs two large allocations a record. Starts as
+ * {0}. Invariant: streams[s->slot] == s for each stream that is warm.
+ */
+enum { TLS_WARM_MAX = 128 }; /* of at most 34 KiB each */
+
+struct tls_warm {
+    struct stream_tls *streams[TLS_WARM_MAX];
+    unsigned next; /* the slot whose stream has been warm for longest */
+};
+
+/* Takes: lower and ssl, also on failure. Borrows: warm, until the stream is freed. whose: copied. */
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct tls_warm *warm,
+                              struct err *err);
 
 /* The verdict that a stream keeps; NULL where ssl belongs to none. */
 struct tls_verdict *stream_tls_verdict(SSL *ssl);

@@ -10,12 +10,13 @@
 
 enum { ALPN_BYTES = 512, TICKET_SECONDS = 2 * 24 * 60 * 60 };
 
-/* What the context's callbacks need. Lives as long as the context, which running streams may keep after the
- * server. */
+/* What the context's callbacks and its streams need. Lives as long as the context, which running streams may
+ * keep after the server. */
 struct identities {
     struct tls_identity list[TLS_FILES_MAX];
     size_t count;
     struct tls_trust trust;
+    struct tls_warm warm;
     unsigned char alpn[ALPN_BYTES];
     unsigned alpn_length;
 };
@@ -310,7 +311,7 @@ struct stream *tls_server_stream(struct tls_server *server, struct stream *lower
         return NULL;
     }
     SSL_set_accept_state(ssl);
-    return stream_tls_new(lower, ssl, NULL, err);
+    return stream_tls_new(lower, ssl, NULL, &server->identities->warm, err);
 }
 
 void tls_server_free(struct tls_server *server)

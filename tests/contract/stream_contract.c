@@ -386,6 +386,26 @@ static void a_read_that_waits_has_given_everything(void **state)
     assert_int_equal(flow.received, flow.length);
 }
 
+/* Whoever leaves a read out because of it is woken for all that is left. */
+static void a_drained_stream_holds_nothing_back_from_a_poll(void **state)
+{
+    struct context *context = *state;
+    bring_up(context);
+    struct flow flow = {context->pair.far, context->pair.near, 5000, 1000, 300, 4, 0, 0};
+    struct pollfd poll_near = {.fd = stream_fd(context->pair.near), .events = POLLIN};
+    unsigned idle = 0;
+
+    while (flow.received < flow.length) {
+        bool moved = flow_write(&flow);
+        while (flow_read(&flow)) {
+            moved = true;
+            if (stream_drained(context->pair.near) && poll(&poll_near, 1, 0) == 0)
+                assert_int_equal(flow.received, flow.sent);
+        }
+        count_idle(context, &idle, moved);
+    }
+}
+
 static void the_descriptor_becomes_readable_when_bytes_come(void **state)
 {
     struct context *context = *state;
@@ -500,6 +520,7 @@ int stream_contract_run(const struct stream_factory *factory)
         PROMISE(reading_where_nothing_is_waits),
         PROMISE(writing_to_one_that_does_not_read_waits_and_loses_nothing),
         PROMISE(a_read_that_waits_has_given_everything),
+        PROMISE(a_drained_stream_holds_nothing_back_from_a_poll),
         PROMISE(the_descriptor_becomes_readable_when_bytes_come),
         PROMISE(an_end_comes_after_the_last_byte_and_stays),
         PROMISE(the_other_side_goes_on_after_an_end),

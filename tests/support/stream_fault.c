@@ -83,6 +83,12 @@ static enum stream_result fault_read(struct stream *stream, void *data, size_t r
     return STREAM_OK;
 }
 
+static bool fault_drained(struct stream *stream)
+{
+    struct fault *fault = of(stream);
+    return buf_length(&fault->hoard) == 0 && stream_drained(fault->lower);
+}
+
 static enum stream_result fault_write(struct stream *stream, const void *data, size_t length, size_t *count,
                                       struct err *err)
 {
@@ -128,6 +134,7 @@ static void fault_free(struct stream *stream)
 static const struct stream_ops fault_ops = {
     .handshake = fault_handshake,
     .read = fault_read,
+    .drained = fault_drained,
     .write = fault_write,
     .shutdown = fault_shutdown,
     .waiting = fault_waiting,

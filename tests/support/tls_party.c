@@ -230,8 +230,9 @@ static SSL *raw_ssl(const SSL_METHOD *method, int max_version, const struct cert
 
 static struct stream *raw_stream(struct stream *lower, SSL *made, const char *whose, SSL **ssl)
 {
+    static struct tls_warm warm;
     struct err err = {0};
-    struct stream *stream = stream_tls_new(lower, made, whose, &err);
+    struct stream *stream = stream_tls_new(lower, made, whose, &warm, &err);
     assert_non_null(stream);
     if (ssl != NULL)
         *ssl = made;
