@@ -1,10 +1,9 @@
 #include "bench_private.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "machine.h"
 #include "tcpgreet/escape.h"
 
 /* Each unit takes over where three digits of the one before would round up to 1000. */
@@ -53,22 +52,6 @@ struct bench_words bench_per_second(double rate)
     return words;
 }
 
-struct bench_words bench_number(double number)
-{
-    struct bench_words words = {"0"};
-    for (int digits = 15; digits <= 17 && isfinite(number); digits++) {
-        (void)snprintf(words.text, sizeof(words.text), "%.*g", digits, number);
-        if (strtod(words.text, NULL) == number)
-            break;
-    }
-    return words;
-}
-
-struct bench_words bench_seconds(int64_t ns)
-{
-    return bench_number((double)ns / NS_PER_S);
-}
-
 struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural)
 {
     struct bench_words words;
@@ -84,25 +67,9 @@ double bench_rate(const struct bench_result *result, uint64_t count)
     return result->duration_s > 0 ? (double)count / result->duration_s : 0;
 }
 
-/* In escaped text a backslash stands for itself, all else as escape() lets it pass. */
-bool bench_is_printable(const char *text)
-{
-    size_t length = strlen(text);
-    char plain[BENCH_TARGET_BYTES];
-    char escaped[BENCH_TARGET_BYTES];
-    struct sink sink = {escaped, 0, sizeof(escaped)};
-
-    if (length >= sizeof(plain))
-        return false;
-    for (size_t i = 0; i <= length; i++)
-        plain[i] = (char)(text[i] == '\\' ? '/' : text[i]);
-    (void)escape((struct bytes){plain, length}, (struct escape_style){0}, &sink);
-    return bytes_equal((struct bytes){plain, length}, (struct bytes){sink.data, sink.length});
-}
-
 const char *bench_target(const struct bench_result *result, char room[BENCH_TARGET_ROOM])
 {
-    if (bench_is_printable(result->target))
+    if (machine_is_printable(result->target))
         return result->target;
     return escape_text((struct bytes){result->target, strnlen(result->target, sizeof(result->target))}, room,
                        BENCH_TARGET_ROOM);

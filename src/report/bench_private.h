@@ -28,12 +28,6 @@ struct bench_words bench_count(uint64_t count);
 /* A rate: grouped digits, with two significant ones below 1 and one behind the point below 100. */
 struct bench_words bench_per_second(double rate);
 
-/* The shortest decimal that reads back as the same double; 0 for what is not finite. */
-struct bench_words bench_number(double number);
-
-/* Nanoseconds, in seconds as bench_number has them. */
-struct bench_words bench_seconds(int64_t ns);
-
 /* "one name", "2 names": singular is the word for one. */
 struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural);
 
@@ -42,9 +36,6 @@ double bench_rate(const struct bench_result *result, uint64_t count);
 
 /* The target, or, where it is not printable, its escaped text in room. */
 const char *bench_target(const struct bench_result *result, char room[BENCH_TARGET_ROOM]);
-
-/* Returns: whether text is printable as escape_text would leave it. */
-bool bench_is_printable(const char *text);
 
 /* Cuts text to so many characters, the last three "..." where something was lost. Shape: columns >= 3. */
 void bench_cut(char *text, size_t columns);
