@@ -1,4 +1,4 @@
-#include "probe_private.h"
+#include "probe_measures.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* What the machine faces of a probe's result share. */
-#ifndef TCPGREET_PROBE_PRIVATE_H
-#define TCPGREET_PROBE_PRIVATE_H
+/* Times, certificates and words of a probe's result, as its faces for machines tell them. */
+#ifndef TCPGREET_PROBE_MEASURES_H
+#define TCPGREET_PROBE_MEASURES_H
 
 #include "tcpgreet/probe_report.h"
 
