@@ -3,6 +3,7 @@
 #define TCPGREET_BENCH_PRIVATE_H
 
 #include "tcpgreet/bench_result.h"
+#include "words.h"
 
 #define BENCH_SCHEMA "tcpgreet.bench.v1"
 
@@ -19,9 +20,6 @@ struct bench_words {
     char text[48];
 };
 
-/* Three significant digits and the unit that fits: "380 µs", "1.21 ms", "12.0 s". */
-struct bench_words bench_time(double seconds);
-
 /* All digits, in groups of three: "1,234,567". */
 struct bench_words bench_count(uint64_t count);
 
@@ -37,10 +35,7 @@ double bench_rate(const struct bench_result *result, uint64_t count);
 /* The target, or, where it is not printable, its escaped text in room. */
 const char *bench_target(const struct bench_result *result, char room[BENCH_TARGET_ROOM]);
 
-/* Cuts text to so many characters, the last three "..." where something was lost. Shape: columns >= 3. */
-void bench_cut(char *text, size_t columns);
-
-/* Returns: how many characters of a terminal UTF-8 text takes, each as one. */
-size_t bench_columns(const char *text);
+/* Returns: whether text is printable as escape_text would leave it. */
+bool bench_is_printable(const char *text);
 
 #endif

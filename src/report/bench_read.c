@@ -19,7 +19,6 @@ int bench_result_read(FILE *in, const char *name, struct bench_result *result, s
 #include <jansson.h>
 
 #include "bench_private.h"
-#include "machine.h"
 
 /* An object whose members are taken one by one; what nobody took is a stranger. */
 struct members {
@@ -120,8 +119,7 @@ static int take_target(struct members *members, struct bench_result *result)
     if (value == NULL)
         return -1;
     if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value) ||
-        json_string_length(value) >= sizeof(result->target) ||
-        !machine_is_printable(json_string_value(value)))
+        !bench_is_printable(json_string_value(value)))
         return refuse(members, "target", "is not a short printable text");
     memcpy(result->target, json_string_value(value), json_string_length(value) + 1);
     return 0;

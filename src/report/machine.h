@@ -2,7 +2,6 @@
 #ifndef TCPGREET_MACHINE_H
 #define TCPGREET_MACHINE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -17,11 +16,8 @@ struct machine_number machine_number(double number);
 /* Nanoseconds, in seconds as machine_number has them. */
 struct machine_number machine_seconds(int64_t ns);
 
-/* Returns: whether text is printable as escape_text would leave it. */
-bool machine_is_printable(const char *text);
-
-/* Writes text in double quotes, backslashes and quotes escaped, as JSON and Prometheus labels have it;
- * escaped as escape_text does first where it is not printable. */
+/* Writes text in double quotes, made printable as words_shown does, backslashes and quotes escaped: as JSON
+ * has it, and a label of Prometheus. */
 void machine_quote(FILE *out, const char *text);
 
 #endif

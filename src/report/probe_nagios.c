@@ -1,10 +1,8 @@
 #include "probe_measures.h"
 
 #include <inttypes.h>
-#include <string.h>
 
-#include "machine.h"
-#include "tcpgreet/escape.h"
+#include "words.h"
 
 #define NS_PER_S 1e9
 
@@ -34,12 +32,10 @@ static enum status status_of(enum err_reason reason)
 /* One line without '|', which begins the performance data. */
 static void put_text(FILE *out, const char *text)
 {
-    char escaped[ERR_TEXT_BYTES * 4];
+    char shown[WORDS_SHOWN_BYTES];
 
-    if (!machine_is_printable(text))
-        text = escape_text((struct bytes){text, strlen(text)}, escaped, sizeof(escaped));
-    for (; *text != '\0'; text++)
-        (void)fputc(*text == '|' ? '/' : *text, out);
+    for (const char *at = words_shown(text, false, shown, sizeof(shown)); *at != '\0'; at++)
+        (void)fputc(*at == '|' ? '/' : *at, out);
 }
 
 static void put_well(FILE *out, const struct probe_result *result)
@@ -62,11 +58,11 @@ static void put_said(FILE *out, const struct probe_result *result, const struct 
     bool repeats = result->verdict.reason == ERR_THRESHOLD && count > 0;
     const char *between = "";
 
-    if (!repeats) {
-        if (result->verdict.reason == ERR_OK && count == 0)
-            put_well(out, result);
+    if (result->verdict.reason != ERR_OK && !repeats) {
         put_text(out, result->verdict.text);
-        between = result->verdict.reason == ERR_OK ? "" : "; ";
+        between = "; ";
+    } else if (count == 0) {
+        put_well(out, result);
     }
     for (size_t i = 0; i < count; i++) {
         (void)fputs(between, out);
