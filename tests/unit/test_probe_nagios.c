@@ -104,8 +104,10 @@ static void a_verdict_is_a_status_and_its_text(void **state)
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: 2 of 8 addresses are not well: "
                          "192.0.2.23:6000: the peer said nothing within 1.5 s");
     use(PROBE_SAMPLE_CERT_EXPIRED);
-    assert_says(CRITICAL, "TCPGREET CRITICAL - greet.example.net:6000: the certificate of "
-                          "greet.example.net expired on 2025-12-29 00:00 UTC, 3 days ago");
+    assert_says(
+        CRITICAL,
+        "TCPGREET CRITICAL - greet.example.net:6000: none of 2 addresses is well; the one that got furthest "
+        "is [2001:db8:10::25]:6000: the certificate expired on 2025-12-29 00:00 UTC, 3 days ago");
 }
 
 static void every_reason_has_its_status(void **state)
