@@ -1,8 +1,6 @@
 #include "bench_private.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tcpgreet/escape.h"
@@ -31,22 +29,6 @@ struct bench_words bench_per_second(double rate)
                                                           : (uint64_t)BENCH_COUNT_MAX);
     (void)snprintf(words.text, sizeof(words.text), rate < 0.95 ? "%.2g" : "%.1f", rate);
     return words;
-}
-
-struct bench_words bench_number(double number)
-{
-    struct bench_words words = {"0"};
-    for (int digits = 15; digits <= 17 && isfinite(number); digits++) {
-        (void)snprintf(words.text, sizeof(words.text), "%.*g", digits, number);
-        if (strtod(words.text, NULL) == number)
-            break;
-    }
-    return words;
-}
-
-struct bench_words bench_seconds(int64_t ns)
-{
-    return bench_number((double)ns / NS_PER_S);
 }
 
 struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural)

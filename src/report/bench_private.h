@@ -26,12 +26,6 @@ struct bench_words bench_count(uint64_t count);
 /* A rate: grouped digits, with two significant ones below 1 and one behind the point below 100. */
 struct bench_words bench_per_second(double rate);
 
-/* The shortest decimal that reads back as the same double; 0 for what is not finite. */
-struct bench_words bench_number(double number);
-
-/* Nanoseconds, in seconds as bench_number has them. */
-struct bench_words bench_seconds(int64_t ns);
-
 /* "one name", "2 names": singular is the word for one. */
 struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural);
 
