@@ -9,16 +9,15 @@ import functools
 import itertools
 import os
 import pathlib
-import re
 import shutil
 import socket
 import subprocess
 import threading
 
-from harness import Lines, Script, Server, _children, await_that, refusing_port
+from harness import Lines, Script, Server, _children, refusing_port, run
 from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
                          lay_cable, why_no_cable, within)
-from tls_harness import TlsScript, certificates, folder, identity, server_context
+from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
 
 DOMAIN = "greet.example"
 HOSTS = ("::1", "127.0.0.1", "localhost", f"*.{DOMAIN}")  # whom the certificates are for
@@ -61,76 +60,93 @@ def made():
 
 
 @functools.lru_cache(maxsize=None)
-def renewed():
+def older():
     """Another certificate of the same CA for the domain."""
-    from tls_harness import issue
     return issue(made(), "older", f"serverAuth\nsubjectAltName=DNS:*.{DOMAIN}", -40 * 86400, 3 * 86400)
 
 
 # --- on this host ----------------------------------------------------------------------------------------------
 
-def place(function):
-    """Makes a generator function, called with arguments, a place: a function of no arguments."""
-    manager = contextlib.contextmanager(function)
-    return lambda *args, **options: functools.partial(manager, *args, **options)
+class Place:
+    """opened() is the context; wrap is what the program runs in."""
+
+    def __init__(self, opened, wrap):
+        self.opened, self.wrap = opened, wrap
+
+    def probe(self, *options, **more):
+        """Runs `tcpgreet --probe` there; returns its result, whose args are what it was asked."""
+        with self.opened() as words:
+            args = ["--probe", *map(str, words), *options]
+            result = run(*args, wrap=self.wrap, cwd=made().folder if "--tls" in args else None, **more)
+            result.args = args
+            return result
+
+
+def _places(wrap=()):
+    """Makes a generator function one that gives a Place."""
+    def decorate(function):
+        opened = contextlib.contextmanager(function)
+
+        @functools.wraps(function)
+        def make(*args, **options):
+            return Place(functools.partial(opened, *args, **options), wrap)
+        return make
+    return decorate
+
+
+here, from_near = _places(), _places(within(NEAR))
 
 
 def trusting():
     return "--tls", "--ca", "ca.crt"  # the program runs in the folder of the certificates
 
 
-@place
+@here
 def refusing():
     with refusing_port() as port:
         yield "::1", port
 
 
-@place
+@here
 def plain(function, *options):
     with Script(function) as server:
         yield "::1", server.port, *options
 
 
-@place
+@here
 def below_tls(function, *options):
     """The peer is a Script without TLS, the probe speaks TLS."""
     with Script(function) as server:
         yield "::1", server.port, *trusting(), *options
 
 
-@place
+@here
 def above_tls(function, *options, version=None, client_ca=False):
     context = server_context(made().server, version, client_ca=made().ca if client_ca else None)
     with TlsScript(function, context) as server:
         yield "::1", server.port, *trusting(), *options
 
 
-@place
+@here
 def presenting(function, bad, *options):
     """A certificate with one fault."""
     with TlsScript(function, server_context(made().bad(bad), weak=True)) as server:
         yield "::1", server.port, *trusting(), *options
 
 
-@place
-def ours(*served, options=(), tls=False):
-    """Our own server; served: its options."""
+@here
+def ours(*served, options=(), tls=False, tls_probe=None):
+    """Our own server; served: its options; tls: whether it speaks TLS, and the probe unless told otherwise."""
     served += ("--tls", *identity(made().server)) if tls else ()
     with Server(*served) as server:
-        yield "::1", server.port, *(trusting() if tls else ()), *options
+        yield "::1", server.port, *(trusting() if (tls if tls_probe is None else tls_probe) else ()), *options
 
 
-@place
+@here
 def behind_a_middlebox(truncating, count, *options, tls=False):
     with Server(*(("--tls", *identity(made().server)) if tls else ())) as server:
         with Script(truncating(("::1", server.port), count)) as middlebox:
             yield "::1", middlebox.port, *(trusting() if tls else ()), *options
-
-
-@place
-def nowhere(*words):
-    """Nobody is needed: the words themselves lead astray."""
-    yield words
 
 
 # --- on the far host -------------------------------------------------------------------------------------------
@@ -138,18 +154,17 @@ def nowhere(*words):
 _ports = itertools.count(6000)
 
 
-@place
-def far(name, *options, listen=None, **peers):
-    """Our server on these addresses of the far host; the rest is peers: a Script's arguments by address."""
+@from_near
+def far(name, *options, listen=(FAR4, FAR6, *MORE4, BIG4, LATE4)):
+    """Our server on these addresses of the far host."""
     port = next(_ports)
     with contextlib.ExitStack() as stack:
-        listen = [FAR4, FAR6, *MORE4, BIG4, LATE4] if listen is None else listen
         if listen:
             stack.enter_context(Server(listen=[(address, str(port)) for address in listen], wrap=within(FAR)))
         yield f"{name}.{DOMAIN}", port, *options
 
 
-@place
+@from_near
 def far_among(name, odd, *options, well=(FAR4, *MORE4)):
     """odd: address to a function; the other addresses greet well."""
     port = next(_ports)
@@ -163,7 +178,7 @@ def far_among(name, odd, *options, well=(FAR4, *MORE4)):
         yield f"{name}.{DOMAIN}", port, *options
 
 
-@place
+@from_near
 def far_certificates(name, function, pairs, *options):
     """pairs: address to a function that gives a certificate and its key."""
     port = next(_ports)
@@ -176,7 +191,7 @@ def far_certificates(name, function, pairs, *options):
         yield f"{name}.{DOMAIN}", port, *trusting(), *options
 
 
-@place
+@from_near
 def far_after_a_lost_syn(*options):
     port = next(_ports)
     with Server(listen=[(LATE4, str(port))], wrap=within(FAR)), FirstSyn():
