@@ -58,7 +58,7 @@ struct probe_address {
     char interface[PROBE_INTERFACE_BYTES]; /* "" where it is not known */
     struct probe_span spans[PROBE_PHASES];
     enum probe_phase last; /* the last one begun */
-    struct err err;
+    struct err err;        /* its text does not name the peer */
     struct tcp_facts tcp;
     struct stream_tls_facts tls; /* version "": no handshake was finished; certificate fields also where it
                                     was refused */
@@ -108,6 +108,10 @@ const char *probe_phase_name(enum probe_phase phase);
 
 /* Returns: how long a phase took, ns; -1 where it was not reached. */
 int64_t probe_span_ns(const struct probe_span *span);
+
+/* Computes heats from what was measured: the planner of RFC 8305 in virtual time, with each family's answer
+ * and each address's connect as they came. Shape: attempt_delay_ms as the planner's. */
+void probe_result_rehearse(struct probe_result *result, int64_t attempt_delay_ms, int64_t connect_timeout_ms);
 
 /* Computes the verdict from addresses and answers: all well: ERR_OK; none: the failure that got furthest, of
  * equals the first; some, without require_any, or a family whose name service fails: ERR_DEGRADED. Writes
