@@ -21,6 +21,20 @@ struct probe_finding {
  * probe_diagnosis.c, docs/probe.md. */
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
 
+enum { PROBE_ALERTS_MAX = PROBE_PHASES + 2, PROBE_ALERT_BYTES = 240 };
+
+/* One limit that is broken. Printable, one line. */
+struct probe_alert {
+    bool critical;
+    char text[PROBE_ALERT_BYTES]; /* "connect took 0.312 s at [::1]:6000, outside --crit connect=0.2" */
+};
+
+/* Holds what was measured to its limits: each phase of every address that got through it, the total (to the
+ * end of the last phase but the volume) of every address that is well, the days every certificate has left.
+ * Returns: how many limits are broken, one a phase, the critical ones first. */
+size_t probe_alerts(const struct probe_result *result, const struct thresholds *thresholds,
+                    struct probe_alert alerts[PROBE_ALERTS_MAX]);
+
 struct probe_style {
     int columns; /* 80 where it is not known */
     bool utf8;

@@ -14,7 +14,7 @@ struct threshold_range {
     double start; /* -INFINITY for "~" */
     double end;   /* INFINITY where none is given */
     bool inside;
-    char text[THRESHOLD_RANGE_BYTES]; /* as given, for performance data */
+    char text[THRESHOLD_RANGE_BYTES]; /* in seconds without a unit, for performance data */
 };
 
 struct threshold_term {
