@@ -106,8 +106,7 @@ static void what_is_not_built_is_said_so(void **state)
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
     static const char *const listen[] = {
         "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
-        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox",
-        "--misbehave=drip:10ms",      "--misbehave=mute"};
+        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox"};
     for (size_t i = 0; i < COUNT(listen); i++)
         refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
