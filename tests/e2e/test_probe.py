@@ -6,14 +6,13 @@ A row: the fault, where it is met, the verdict's word, the finding's word, and w
 import collections
 import concurrent.futures
 import json
-import os
 import unittest
 
 import probe_peers as peers
-from harness import BINARY, PATIENCE, Case, main
-from probe_net import (above_tls, behind_a_middlebox, below_tls, far, far_after_a_lost_syn, far_among,
+from harness import PATIENCE, Case, main
+from net_harness import FAR4
+from probe_net import (MORE4, above_tls, behind_a_middlebox, below_tls, far, far_after_a_lost_syn, far_among,
                        far_certificates, lay, made, older, ours, plain, presenting, refusing, why_no_path)
-from net_harness import FAR4, FAR6, MORE4
 from tls_harness import VERSIONS, has_tls
 
 Row = collections.namedtuple("Row", "fault place word finding says")
@@ -43,7 +42,7 @@ PLAIN = [
     Row("an SSH server", plain(peers.is_ssh), "dialogue-wrong-answer", "", ""),
     Row("an SSH server, asked only whether it is there", plain(peers.is_ssh, "--until", "connect"), "ok", None, ""),
     Row("a mail server", plain(peers.is_smtp), "dialogue-wrong-answer", "", ""),
-    Row("an HTTP server", plain(peers.is_http, *ANSWER_SOON), "dialogue-timeout", "", ""),
+    Row("an HTTP server", plain(peers.is_http, *ANSWER_SOON), "dialogue-wrong-answer", "", ""),
     Row("a middlebox that truncates", behind_a_middlebox(peers.truncating, 50000, "--volume", "200k"),
         "dialogue-early-end", "", ""),
     Row("slower than --crit", ours("--misbehave", "delay:200ms", options=("--crit", "welcome=0.1")), "threshold", "",
