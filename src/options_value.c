@@ -10,7 +10,8 @@ _Static_assert(offsetof(struct options, mode) == 0, "field 0 says: not kept");
 _Static_assert(sizeof(enum options_client_auth) == sizeof(int) &&
                    sizeof(enum options_tls_min) == sizeof(int) &&
                    sizeof(enum options_framing) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
-                   sizeof(enum options_color) == sizeof(int),
+                   sizeof(enum options_color) == sizeof(int) && sizeof(enum options_until) == sizeof(int) &&
+                   sizeof(enum options_require) == sizeof(int),
                "a choice is kept as an int");
 
 #define NUMBER_CEILING INT64_C(1000000000000)
@@ -72,9 +73,27 @@ static bool read_duration(const char *text, int64_t *ms)
     return true;
 }
 
+/* "4096", "64k", "1M": multiples of 1024. */
+static bool read_bytes(const char *text, int64_t *bytes)
+{
+    size_t n = read_digits(text, bytes);
+    if (n == 0)
+        return false;
+    if (text[n] == 'k' || text[n] == 'M')
+        *bytes *= text[n++] == 'k' ? INT64_C(1) << 10 : INT64_C(1) << 20;
+    return text[n] == '\0';
+}
+
 static bool read_number(const struct option_row *row, const char *text, int64_t *number)
 {
-    return row->kind == OPTION_DURATION ? read_duration(text, number) : read_integer(text, number);
+    switch (row->kind) {
+    case OPTION_DURATION:
+        return read_duration(text, number);
+    case OPTION_BYTES:
+        return read_bytes(text, number);
+    default:
+        return read_integer(text, number);
+    }
 }
 
 static bool in_range(const struct option_row *row, const char *word, int64_t *number)
@@ -233,7 +252,7 @@ static bool keep_number(const struct option_row *row, struct options *options, i
 {
     int narrow = (int)number;
 
-    if (row->kind == OPTION_DURATION)
+    if (row->kind == OPTION_DURATION || row->kind == OPTION_BYTES)
         keep(row, options, &number, sizeof(number));
     else
         keep(row, options, &narrow, sizeof(narrow));
@@ -261,6 +280,7 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     switch (row->kind) {
     case OPTION_DURATION:
     case OPTION_INTEGER:
+    case OPTION_BYTES:
         return in_range(row, word, &number) && keep_number(row, options, number);
     case OPTION_CHOICE:
     case OPTION_PROXY:
@@ -277,6 +297,7 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     case OPTION_MISBEHAVE:
         return read_misbehaviour(word, options);
     case OPTION_FLAG:
+    case OPTION_LIMITS:
     case OPTION_ENDPOINT:
     case OPTION_PEER:
         break;
@@ -295,6 +316,10 @@ static const char *expectation(const struct option_row *row, char *text, size_t 
         break;
     case OPTION_INTEGER:
         snprintf(text, room, "a whole number from %s to %s", row->least, row->most);
+        break;
+    case OPTION_BYTES:
+        snprintf(text, room, "a number of bytes from %s to %s (k and M are multiples of 1024)", row->least,
+                 row->most);
         break;
     case OPTION_CHOICE:
     case OPTION_PROXY:
@@ -323,6 +348,16 @@ static const char *expectation(const struct option_row *row, char *text, size_t 
     return text;
 }
 
+/* threshold_parse finds words of its own for what is wrong. */
+static int keep_limits(const struct option_row *row, const char *word, struct options *options,
+                       struct err *err)
+{
+    char title[OPTION_TITLE_BYTES];
+
+    return threshold_parse((struct threshold_list *)(void *)((char *)options + row->field),
+                           option_title(row, title), word, err);
+}
+
 int option_value(const struct option_row *row, const char *word, struct options *options, struct err *err)
 {
     char title[OPTION_TITLE_BYTES];
@@ -332,6 +367,8 @@ int option_value(const struct option_row *row, const char *word, struct options 
     if (list_is_full(row, options))
         return err_set(err, ERR_USAGE, 0, "%s can be given at most %d times", option_title(row, title),
                        OPTIONS_LIST_MAX);
+    if (row->kind == OPTION_LIMITS)
+        return keep_limits(row, word, options, err);
     if (take_value(row, word, options))
         return 0;
     return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title),
