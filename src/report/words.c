@@ -1,5 +1,6 @@
 #include "words.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,4 +90,49 @@ const char *words_shown(const char *text, bool ascii, char *shown, size_t room)
     }
     shown[sink.length] = '\0';
     return shown;
+}
+
+void words_add(struct words_line *line, const char *format, ...)
+{
+    size_t room = sizeof(line->text) - line->length;
+    va_list arguments;
+
+    va_start(arguments, format);
+    int length = vsnprintf(line->text + line->length, room, format, arguments);
+    va_end(arguments);
+    if (length > 0 && (size_t)length < room) {
+        line->length += (size_t)length;
+    } else if (length > 0) {
+        line->length = escape_trim((struct bytes){line->text, sizeof(line->text) - 1});
+        line->text[line->length] = '\0';
+    }
+}
+
+/* Whether text begins with a space between a number and its unit, which stay together. */
+static bool is_before_unit(const char *text, char before)
+{
+    static const char *const units[] = {" s", " ms", " \u00b5s", " us"};
+
+    for (size_t i = 0; before >= '0' && before <= '9' && i < sizeof(units) / sizeof(units[0]); i++) {
+        size_t length = strlen(units[i]);
+        if (strncmp(text, units[i], length) == 0 &&
+            (text[length] == '\0' || strchr(" ,;.)", text[length]) != NULL))
+            return true;
+    }
+    return false;
+}
+
+size_t words_break(const char *text, size_t columns)
+{
+    size_t seen = 0;
+    size_t space = 0;
+    size_t i = 0;
+
+    for (; text[i] != '\0'; i++) {
+        if (text[i] == ' ' && i > 0 && text[i - 1] != ' ' && !is_before_unit(text + i, text[i - 1]))
+            space = i;
+        if (starts_character(text[i]) && seen++ == columns)
+            return space > 0 ? space : i;
+    }
+    return i;
 }
