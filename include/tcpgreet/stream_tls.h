@@ -31,8 +31,8 @@ struct stream_tls_facts {
     char key[32];                          /* "EC P-256", "RSA 2048" */
     char chain[STREAM_TLS_CHAIN_MAX][160]; /* subjects as sent, the peer's own first */
     size_t chain_count;                    /* sent; more than STREAM_TLS_CHAIN_MAX are counted only */
-    bool trusted;                          /* chain, name, dates and purpose have all held */
-    char distrust[160];                    /* why not; "" where trusted, or where there is no certificate */
+    bool trusted; /* chain, name, dates and purpose have held, or a pin has stood in for the first two */
+    char distrust[160]; /* why not; "" where trusted, or where there is no certificate */
 };
 
 /* Returns: false where stream is not TLS, or nothing is known yet: neither is its handshake done nor has the

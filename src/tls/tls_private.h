@@ -20,13 +20,15 @@ int tls_identity_make(struct tls_identity *identity, struct err *err);
 int tls_identity_copy(struct tls_identity *identity, const struct tls_identity *from, struct err *err);
 void tls_identity_fini(struct tls_identity *identity);
 
-/* The first verdict of a failed verification, kept for the sentence. Starts as {0}. */
+/* The first verdict of a failed verification, kept for the sentence. On the client's side also what was
+ * verified, until the handshake is done: OpenSSL need not tell it of one that failed. Starts as {0}. */
 struct tls_verdict {
     int code; /* X509_V_ERR_… */
     int depth;
-    X509 *certificate; /* ours to free; NULL */
-    X509 *leaf;        /* likewise */
-    bool leaf_alone;   /* the peer sent nothing but its own certificate */
+    X509 *certificate;      /* ours to free; NULL */
+    X509 *leaf;             /* likewise */
+    STACK_OF(X509) * chain; /* likewise: as sent, the leaf first */
+    bool leaf_alone;        /* the peer sent nothing but its own certificate */
 };
 
 /* What to believe of a peer's certificate. */
@@ -42,10 +44,17 @@ int tls_verify(X509_STORE_CTX *store, void *argument);
 
 /* Turns a verdict into reason and sentence. whose: the host, or NULL on the server's side. */
 int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struct err *err);
+
+/* The same in a few words, of a code that a session may remember: "expired", "a CA above it: expired".
+ * Returns: text. */
+const char *tls_verdict_brief(int code, int depth, char *text, size_t room);
 void tls_verdict_fini(struct tls_verdict *verdict);
 
 /* The names in a certificate, printable: DNS and IP SANs, else its subject. Returns: text. */
 const char *tls_certificate_names(X509 *certificate, char *text, size_t room);
+
+/* Appends the names of the kinds that count, DNS and IP. Returns: how many there are. */
+int tls_certificate_alternative_names(X509 *certificate, char *text, size_t room);
 const char *tls_name_text(const X509_NAME *name, char *text, size_t room);
 int tls_certificate_pin(X509 *certificate, struct tls_pin *pin);
 int64_t tls_seconds(const ASN1_TIME *time);
@@ -59,6 +68,13 @@ struct tls_verdict *stream_tls_verdict(SSL *ssl);
 
 /* The host that a stream was made for; "" where there is none. */
 const char *stream_tls_whose(SSL *ssl);
+
+/* What was agreed, of a handshake that is done. Shape: facts are {0} before. */
+void tls_facts_agreed(SSL *ssl, struct stream_tls_facts *facts);
+
+/* What the peer has sent of itself. Returns: whether it sent a certificate. Shape: verdict: what is kept of a
+ * handshake that is not done; without a certificate in it, OpenSSL is asked. */
+bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_tls_facts *facts);
 
 /* Says what OpenSSL's error queue holds, and empties it. Returns: -1. */
 int tls_fail(struct err *err, enum err_reason reason, const char *doing);
