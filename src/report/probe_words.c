@@ -143,9 +143,24 @@ static void add_retransmits(const struct tcp_facts *tcp, struct words_line *line
                   others == 1 ? "" : "s");
 }
 
-void probe_words_path(const struct probe_address *address, struct words_line *line)
+void probe_words_kernel(const struct probe_address *address, struct words_line *line)
 {
     const struct tcp_facts *tcp = &address->tcp;
+    struct words_line facts = {0};
+
+    if (!tcp->known)
+        return;
+    if (tcp->mss_bytes > 0)
+        words_add(&facts, "MSS %" PRIu32, tcp->mss_bytes);
+    if (tcp->rtt_us > 0)
+        words_add(&facts, "%sRTT %s", facts.length > 0 ? ", " : "",
+                  probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
+    add_retransmits(tcp, &facts);
+    words_add(line, "%s%s", line->length > 0 && facts.length > 0 ? ", " : "", facts.text);
+}
+
+void probe_words_path(const struct probe_address *address, struct words_line *line)
+{
     char local[ENDPOINT_TEXT_BYTES];
     struct words_line path = {0};
 
@@ -153,13 +168,7 @@ void probe_words_path(const struct probe_address *address, struct words_line *li
         words_add(&path, "from %s", endpoint_format(&address->local, local));
     if (path.length > 0 && address->interface[0] != '\0')
         words_add(&path, " on %s", address->interface);
-    if (tcp->known && tcp->mss_bytes > 0)
-        words_add(&path, "%sMSS %" PRIu32, path.length > 0 ? ", " : "", tcp->mss_bytes);
-    if (tcp->known && tcp->rtt_us > 0)
-        words_add(&path, "%sRTT %s", path.length > 0 ? ", " : "",
-                  probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
-    if (tcp->known)
-        add_retransmits(tcp, &path);
+    probe_words_kernel(address, &path);
     words_add(line, "%s", path.text);
 }
 

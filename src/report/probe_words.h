@@ -27,6 +27,9 @@ void probe_words_phases(const struct probe_row *row, struct words_line *line);
 /* "from [::1]:53500 on lo, MSS 32741, RTT 21 µs, SYN sent again twice"; nothing where nothing is known. */
 void probe_words_path(const struct probe_address *address, struct words_line *line);
 
+/* The end of that: from ", MSS" on; the comma only where something stands before. */
+void probe_words_kernel(const struct probe_address *address, struct words_line *line);
+
 /* "TLSv1.3, TLS_AES_128_GCM_SHA256, x25519, ALPN greet"; nothing without a handshake. */
 void probe_words_tls(const struct probe_address *address, struct words_line *line);
 
