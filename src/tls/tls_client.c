@@ -5,7 +5,6 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef TCPGREET_HAVE_IDN2
@@ -31,22 +30,6 @@ struct tls_client {
     struct tls_trust trust;
     struct tls_pin pins[];
 };
-
-static int trust_ca(SSL_CTX *context, const char *ca, struct err *err)
-{
-    struct stat status;
-    if (ca == NULL)
-        return SSL_CTX_set_default_verify_paths(context) == 1
-                   ? 0
-                   : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
-    if (stat(ca, &status) < 0)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read --ca %s: %s", ca, strerror(errno));
-    bool folder = S_ISDIR(status.st_mode);
-    if ((folder ? SSL_CTX_load_verify_dir(context, ca) : SSL_CTX_load_verify_file(context, ca)) == 1)
-        return 0;
-    ERR_clear_error();
-    return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)", ca);
-}
 
 /* NSS key log, SSLKEYLOGFILE: one line a secret. */
 static void on_key_line(const SSL *ssl, const char *line)
@@ -130,7 +113,7 @@ static int configure(struct tls_client *client, const struct tls_client_config *
     SSL_CTX_set_cert_verify_callback(client->context, tls_verify, &client->trust);
     SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(client->context, on_session);
-    if (!config->policy.insecure && trust_ca(client->context, config->ca, err) < 0)
+    if (!config->policy.insecure && tls_store_load(client->context, config->ca, err) < 0)
         return -1;
     if (use_identity(client->context, config, err) < 0 ||
         use_alpn(client->context, config->policy.alpn, err) < 0)

@@ -39,6 +39,14 @@ struct tls_trust {
     bool pins_stand_alone; /* a pin stands in for a chain of trust and a name */
 };
 
+/* Whom to believe: a CA file or folder, NULL for the system's trust store. Errors: system-file. */
+int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
+
+/* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
+ * has by now, do not know. Borrows: file, as long as store lives. Returns: 0, -1 without memory. Shape: it
+ * need not exist. */
+int tls_store_add_late(X509_STORE *store, const char *file);
+
 /* For SSL_CTX_set_cert_verify_callback; argument: struct tls_trust. Leaves its verdict with the stream. */
 int tls_verify(X509_STORE_CTX *store, void *argument);
 
