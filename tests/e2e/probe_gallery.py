@@ -3,12 +3,15 @@
 Every output there is a real one: the rows are those of test_probe.py, the addresses and times as they were.
 """
 
+import re
 import shlex
 import signal
 import sys
 
 from harness import ROOT
-from probe_net import lay, why_no_path
+from net_harness import FAR4, FAR6
+from probe_net import far, far_certificates, lay, made, why_no_path
+from probe_peers import ends_well
 from test_probe import CERTIFICATES, PATHS, PLAIN, TLS, TLS_PATHS
 from tls_harness import has_tls
 
@@ -18,13 +21,31 @@ CHAPTERS = (("Names and paths", PATHS + TLS_PATHS), ("Peers, plain", PLAIN), ("P
             ("Certificates", CERTIFICATES))
 
 
-def show(row):
-    """One fault: the command, what it said, its exit code."""
-    result = row.place.probe()
+EXAMPLES = {
+    "well": far("both"),
+    "retry": far("both", "--retry", "10s", "--", "echo", "ready"),
+    "count": far("both", "--count", "3", "--interval", "100ms"),
+    "nagios": far("both", "--format", "nagios", "--warn", "connect=0.1,total=0.5", "--crit", "total=1"),
+    "prometheus": far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired"), FAR6: lambda: made().server},
+                                   "--format", "prometheus"),
+}
+
+
+def run(place):
+    """The command, what it said, its exit code."""
+    result = place.probe()
     if result.err:
-        sys.exit(f"{row.fault}: {result!r}")
-    return (f"### {row.fault[0].upper()}{row.fault[1:]}\n\n```console\n$ tcpgreet {shlex.join(result.args)}\n"
+        sys.exit(repr(result))
+    return (f"```console\n$ tcpgreet {shlex.join(result.args)}\n"
             f"{result.out.decode().rstrip()}\n$ echo $?\n{result.code}\n```\n")
+
+
+def show(row):
+    return f"### {row.fault[0].upper()}{row.fault[1:]}\n\n{run(row.place)}"
+
+
+def show_example(match):
+    return match[1] + run(EXAMPLES[match[2]])
 
 
 def main():
@@ -38,6 +59,7 @@ def main():
         sys.exit(f"{DOCUMENT} has no line {MARK}")
     clear = lay()
     try:
+        head = re.sub(r"(<!-- example (\w+) -->\n)```console\n.*?```\n", show_example, head, flags=re.S)
         chapters = [f"## {title}\n\n" + "\n".join(map(show, rows)) for title, rows in CHAPTERS]
     finally:
         clear()

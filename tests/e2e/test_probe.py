@@ -50,7 +50,7 @@ PLAIN = [
     Row("slower than --crit", ours("--misbehave", "delay:200ms", options=("--crit", "welcome=0.1")), "threshold", "",
         ""),
     Row("--misbehave delay", ours("--misbehave", "delay:3s", options=ANSWER_SOON), "dialogue-timeout", "", ""),
-    Row("--misbehave drip", ours("--misbehave", "drip:1s", options=ANSWER_SOON), "dialogue-timeout", "", ""),
+    Row("--misbehave drip", ours("--misbehave", "drip:3s", options=ANSWER_SOON), "dialogue-timeout", "", ""),
     Row("--misbehave reset", ours("--misbehave", "reset"), "dialogue-reset", "", ""),
     Row("--misbehave half-close", ours("--misbehave", "half-close", options=ANSWER_SOON), "dialogue-early-end", "", ""),
     Row("--misbehave mute", ours("--misbehave", "mute", options=ANSWER_SOON), "dialogue-timeout", "", ""),
@@ -86,6 +86,8 @@ TLS = [
         "dialogue-truncated", "", ""),
     Row("RST after our Finished, TLSv1_3", below_tls(peers.cut_after_flight(server_pair, TLS13, "reset")),
         "dialogue-reset", "", ""),
+    Row("cut after both Finished, TLSv1_2", below_tls(peers.cut_after_handshake(server_pair, TLS12, "end")),
+        "dialogue-truncated", "", ""),
     Row("mute after TLS", above_tls(peers.silent, *ANSWER_SOON), "dialogue-timeout", "", ""),
     Row("RST after TLS", above_tls(peers.resets_at_once), "dialogue-reset", "", ""),
     Row("greeting cut mid-word over TLS", above_tls(peers.cuts_the_greeting), "dialogue-truncated", "", ""),
@@ -168,7 +170,7 @@ class Faults(Case):
     limit_s = 60
 
     def check(self, rows):
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
             measured = [pool.submit(measure, row) for row in rows]
         for row, future in zip(rows, measured):
             with self.subTest(row.fault):
