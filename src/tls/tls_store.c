@@ -80,11 +80,18 @@ int tls_store_add_late(X509_STORE *store, const char *file)
     return 0;
 }
 
-/* A file that the environment names is read at once: it may hold other CAs of the same names. */
+static bool same_file(const char *a, const char *b)
+{
+    struct stat one, other;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+/* Another file that the environment names is read at once: it may hold other CAs of the same names. */
 static int trust_system(SSL_CTX *context)
 {
     const char *chosen = secure_getenv(X509_get_default_cert_file_env());
-    if (chosen != NULL)
+    if (chosen != NULL && !same_file(chosen, X509_get_default_cert_file()))
         return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : -1;
     return SSL_CTX_set_default_verify_dir(context) == 1
                ? tls_store_add_late(SSL_CTX_get_cert_store(context), X509_get_default_cert_file())
