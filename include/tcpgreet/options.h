@@ -75,13 +75,13 @@ struct options {
     int64_t idle_timeout_ms;
     int64_t name_timeout_ms;
     int64_t drain_timeout_ms;
-    int64_t pause_ms; /* 0: off */
+    int64_t pause_ms;     /* 0: off */
+    int64_t misbehave_ms; /* of delay and drip */
 
     int workers;         /* 0: as many as processors it may run on */
     int max_connections; /* 0: from the descriptor limit */
     int backlog;         /* 0: SOMAXCONN */
     enum options_misbehave misbehave;
-    int64_t misbehave_ms; /* of delay and drip */
 
     bool tls;
     bool insecure;
