@@ -348,7 +348,7 @@ static void a_name_that_leads_nowhere_is_the_verdict(void **state)
         {"v4.example", false, ERR_RESOLVE_NOT_FOUND,
          "there is no address for v4.example (only IPv6 was asked for)"},
         {"later.example", true, ERR_RESOLVE_TEMPORARY,
-         "no name server answered for later.example: try again, or check /etc/resolv.conf"},
+         "no name server had an answer for later.example: try again, or check /etc/resolv.conf"},
     };
     struct prober *prober = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
