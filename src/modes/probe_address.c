@@ -26,13 +26,14 @@ static void begin_at(struct probe_trial *trial, enum probe_phase phase, int64_t 
     record->spans[phase].begin_ns = begin_ns;
 }
 
-static void begin(struct probe_trial *trial, enum probe_phase phase)
+int64_t probe_trial_begin(struct probe_trial *trial, enum probe_phase phase)
 {
-    begin_at(trial, phase, probe_round_now_ns(trial->round));
+    int64_t now_ns = probe_round_now_ns(trial->round);
+    begin_at(trial, phase, now_ns);
+    return now_ns;
 }
 
-/* Returns: when, ns. */
-static int64_t end(struct probe_trial *trial)
+int64_t probe_trial_end(struct probe_trial *trial)
 {
     struct probe_address *record = probe_trial_record(trial);
     return record->spans[record->last].end_ns = probe_round_now_ns(trial->round);
@@ -51,11 +52,11 @@ static void leave_out_peer(struct probe_address *record)
         memmove(text, text + length, strlen(text + length) + 1);
 }
 
-static void fail(struct probe_trial *trial, const struct err *err)
+void probe_trial_fail(struct probe_trial *trial, const struct err *err)
 {
     struct probe_address *record = probe_trial_record(trial);
     if (record->spans[record->last].end_ns < 0)
-        end(trial);
+        probe_trial_end(trial);
     record->err = *err;
     leave_out_peer(record);
     trial->stage = PROBE_STAGE_OVER;
@@ -77,9 +78,9 @@ static void on_up(void *context)
     struct err err = {0};
 
     if (trial->round->plan.tls != NULL)
-        end(trial);
+        probe_trial_end(trial);
     if (trial->round->plan.until != PROBE_UNTIL_TLS) {
-        begin(trial, PROBE_WELCOME);
+        probe_trial_begin(trial, PROBE_WELCOME);
         return;
     }
     trial->well = true;
@@ -93,7 +94,7 @@ static void on_received(void *context, struct bytes bytes)
     struct probe_address *record = probe_trial_record(trial);
     (void)bytes;
     if (record->last == PROBE_WELCOME && record->spans[PROBE_WELCOME].end_ns < 0)
-        end(trial);
+        probe_trial_end(trial);
 }
 
 static void on_ready(void *context)
@@ -101,10 +102,10 @@ static void on_ready(void *context)
     struct probe_trial *trial = context;
 
     if (probe_trial_record(trial)->last == PROBE_WELCOME) {
-        begin(trial, PROBE_NAME);
+        probe_trial_begin(trial, PROBE_NAME);
         conn_say(&trial->conn, BYTES_LITERAL(PROBE_NAME_SAID));
     } else {
-        begin_at(trial, PROBE_CLOSE, end(trial));
+        begin_at(trial, PROBE_CLOSE, probe_trial_end(trial));
         conn_say(&trial->conn, BYTES_LITERAL(GREETING_EXIT));
     }
 }
@@ -116,7 +117,8 @@ static void on_closing(void *context)
     const struct stream *stream = trial->conn.stream;
 
     if (!trial->well)
-        end(trial);
+        probe_trial_end(trial);
+    trial->bare = trial->conn.session.framing == SESSION_FRAMING_BARE;
     stream_tls_facts(stream, &record->tls);
     tcp_facts_read(stream_fd(stream), false, &record->tcp);
 }
@@ -124,23 +126,34 @@ static void on_closing(void *context)
 static void on_done(void *context, const struct conn_result *result)
 {
     struct probe_trial *trial = context;
+    const struct probe_plan *plan = &trial->round->plan;
 
     trial->stage = PROBE_STAGE_OVER;
-    if (probe_trial_record(trial) != NULL && !trial->well && result->err != NULL)
-        fail(trial, result->err);
+    if (probe_trial_record(trial) == NULL || (trial->well && plan->until == PROBE_UNTIL_TLS)) {
+        /* nobody cares, or nothing more was asked for */
+    } else if (result->err != NULL) {
+        probe_trial_fail(trial, result->err);
+    } else {
+        trial->well = true;
+        probe_resumption_start(trial);
+    }
     probe_round_release(trial->round);
 }
 
 /* Takes: fd. Returns: the stream that the dialogue is held on; NULL with err. */
-static struct stream *make_stream(const struct probe_trial *trial, int fd, struct err *err)
+static struct stream *make_stream(struct probe_trial *trial, int fd, struct err *err)
 {
     const struct probe_plan *plan = &trial->round->plan;
     struct stream *stream = stream_tcp_new(fd, err);
 
     if (stream == NULL || plan->tls == NULL)
         return stream;
-    tls_client_forget(plan->tls); /* the certificate is looked at anew */
-    return tls_client_stream(plan->tls, stream, plan->target->host, err);
+    trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is looked at anew */
+    if (trial->session == NULL) {
+        stream_free(stream);
+        return NULL;
+    }
+    return tls_session_stream(trial->session, stream, plan->target->host, err);
 }
 
 static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
@@ -160,7 +173,7 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
     round->shared.handshake_ms = probe_round_left_ms(round);
     trial->stage = PROBE_STAGE_DIALOGUE;
     if (stream == NULL || conn_start(&trial->conn, &config, stream, &err) < 0)
-        fail(trial, &err);
+        probe_trial_fail(trial, &err);
     else
         probe_round_hold(round);
 }
@@ -192,7 +205,7 @@ static void fail_reset(struct probe_trial *trial, int64_t connected_ns)
         begin_at(trial, PROBE_WELCOME, connected_ns);
         err_set(&err, ERR_DIALOGUE_RESET, ECONNRESET, "the peer reset the connection");
     }
-    fail(trial, &err);
+    probe_trial_fail(trial, &err);
 }
 
 static void on_outcome(uv_poll_t *poll, int status, int events)
@@ -204,7 +217,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
 
-    int64_t now_ns = end(trial);
+    int64_t now_ns = probe_trial_end(trial);
     int outcome = stream_tcp_outcome(trial->fd, &record->peer, 0, &err);
     tcp_facts_read(trial->fd, true, &record->tcp);
     bool is_last =
@@ -217,7 +230,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
     else if (is_reset && !is_last)
         fail_reset(trial, now_ns);
     else if (outcome < 0 && !is_reset)
-        fail(trial, &err);
+        probe_trial_fail(trial, &err);
 }
 
 static int watch(struct probe_trial *trial, struct err *err)
@@ -237,15 +250,15 @@ static int watch(struct probe_trial *trial, struct err *err)
 void probe_trial_start(struct probe_trial *trial)
 {
     struct probe_address *record = probe_trial_record(trial);
-    const struct endpoint *source = &trial->round->source;
     struct err err = {0};
 
-    begin(trial, PROBE_CONNECT);
-    trial->fd = stream_tcp_connect(&record->peer, endpoint_family(source) != AF_UNSPEC ? source : NULL, &err);
+    probe_trial_begin(trial, PROBE_CONNECT);
+    trial->peer = record->peer;
+    trial->fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), &err);
     if (trial->fd >= 0)
         note_local(record, trial->fd);
     if (trial->fd < 0 || watch(trial, &err) < 0)
-        fail(trial, &err);
+        probe_trial_fail(trial, &err);
 }
 
 void probe_trial_expire(struct probe_trial *trial)
@@ -262,23 +275,54 @@ void probe_trial_expire(struct probe_trial *trial)
     else
         err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %.3g s", limit_s);
     stop_connecting(trial, false);
-    fail(trial, &err);
+    probe_trial_fail(trial, &err);
+}
+
+/* Returns: whether something that was asked for is cut short. */
+static bool close_stage(struct probe_trial *trial)
+{
+    bool is_cut = false;
+
+    switch (trial->stage) {
+    case PROBE_STAGE_CONNECTING:
+        tcp_facts_read(trial->fd, true, &probe_trial_record(trial)->tcp);
+        stop_connecting(trial, false);
+        is_cut = true;
+        break;
+    case PROBE_STAGE_DIALOGUE:
+        conn_abort(&trial->conn, NULL);
+        is_cut = !trial->well;
+        break;
+    case PROBE_STAGE_RESUMPTION:
+        conn_abort(&trial->conn, NULL);
+        is_cut = trial->round->plan.volume_bytes > 0;
+        if (is_cut)
+            probe_trial_begin(trial, PROBE_VOLUME);
+        break;
+    case PROBE_STAGE_TRANSFER:
+        probe_transfer_cancel(trial);
+        is_cut = true;
+        break;
+    case PROBE_STAGE_OVER:
+        break;
+    }
+    trial->stage = PROBE_STAGE_OVER;
+    return is_cut;
+}
+
+void probe_trial_fini(struct probe_trial *trial)
+{
+    tls_session_free(trial->session);
+    trial->session = NULL;
 }
 
 void probe_trial_cancel(struct probe_trial *trial)
 {
     struct err err = {0};
 
-    if (trial->stage == PROBE_STAGE_OVER)
-        return;
-    if (trial->stage == PROBE_STAGE_CONNECTING) {
-        tcp_facts_read(trial->fd, true, &probe_trial_record(trial)->tcp);
-        stop_connecting(trial, false);
-    } else {
-        conn_abort(&trial->conn, NULL);
+    if (close_stage(trial)) {
+        err_set(&err, ERR_INTERRUPTED, 0, "given up before it was done");
+        probe_trial_fail(trial, &err);
     }
-    if (trial->well)
-        return;
-    err_set(&err, ERR_INTERRUPTED, 0, "given up before it was done");
-    fail(trial, &err);
+    probe_trial_fini(trial);
 }

@@ -6,10 +6,13 @@
 #include "tcpgreet/probe_result.h"
 #include "tcpgreet/probe_round.h"
 #include "tcpgreet/resolver.h"
+#include "tcpgreet/tls.h"
 
 enum probe_stage {
     PROBE_STAGE_CONNECTING, /* poll is open */
     PROBE_STAGE_DIALOGUE,   /* conn is open */
+    PROBE_STAGE_RESUMPTION, /* conn is open again */
+    PROBE_STAGE_TRANSFER,   /* transfer is open */
     PROBE_STAGE_OVER
 };
 
@@ -19,10 +22,14 @@ struct probe_trial {
     enum race_family family;
     size_t index; /* within the family's answer */
     enum probe_stage stage;
-    bool well; /* what was asked for went well; what comes after it is no failure */
+    bool well; /* the handshake or the dialogue, whichever was asked for */
+    bool bare; /* the server takes names without a newline */
     int fd;    /* while connecting */
     uv_poll_t poll;
     struct conn conn;
+    struct endpoint peer;            /* stays where it is, unlike the record */
+    struct tls_session *session;     /* NULL: plain */
+    struct probe_transfer *transfer; /* --volume */
 };
 
 /* Invariant: holds == open handles, conns and questions; the round ends when there are none. */
@@ -53,6 +60,9 @@ int64_t probe_round_now_ns(const struct probe_round *round);
 /* Returns: ms until the deadline of resolve, connect and handshake; 0 where it is over. */
 int64_t probe_round_left_ms(const struct probe_round *round);
 
+/* Returns: what to connect from; NULL: the kernel's choice. */
+const struct endpoint *probe_round_source(const struct probe_round *round);
+
 /* Where a trial writes what it finds. Returns: valid until the next family's answer; NULL once the round is
  * cancelled. */
 struct probe_address *probe_trial_record(const struct probe_trial *trial);
@@ -60,10 +70,27 @@ struct probe_address *probe_trial_record(const struct probe_trial *trial);
 /* Begins, with connect. Its failures stand in the record. */
 void probe_trial_start(struct probe_trial *trial);
 
+/* A phase begins, by the round's clock; the last one begun ends. Return: when, ns. */
+int64_t probe_trial_begin(struct probe_trial *trial, enum probe_phase phase);
+int64_t probe_trial_end(struct probe_trial *trial);
+
+/* The last phase begun has failed: that is the end of the trial. */
+void probe_trial_fail(struct probe_trial *trial, const struct err *err);
+
 /* The round's deadline is over. The handshake knows by itself. */
 void probe_trial_expire(struct probe_trial *trial);
 
 /* Closes at once what is open, and records how far it came. */
 void probe_trial_cancel(struct probe_trial *trial);
+
+/* Frees what belongs to the plan's TLS context, which may go when the round is cancelled or done. */
+void probe_trial_fini(struct probe_trial *trial);
+
+/* After a good dialogue: connects again with its ticket, if there is one, then begins the transfer. */
+void probe_resumption_start(struct probe_trial *trial);
+
+/* The transfer of --volume on a connection of its own, if it was asked for. */
+void probe_transfer_start(struct probe_trial *trial);
+void probe_transfer_cancel(struct probe_trial *trial);
 
 #endif

@@ -28,6 +28,11 @@ int64_t probe_round_left_ms(const struct probe_round *round)
     return left_ms > 0 ? left_ms : 0;
 }
 
+const struct endpoint *probe_round_source(const struct probe_round *round)
+{
+    return endpoint_family(&round->source) != AF_UNSPEC ? &round->source : NULL;
+}
+
 static bool is_unanswered(const struct probe_answer *answer)
 {
     return answer->asked && answer->count == 0 && answer->err.reason == ERR_OK;
@@ -67,6 +72,7 @@ static void on_deadline_closed(uv_handle_t *handle)
 
     if (result != NULL)
         conclude(round);
+    each_trial(round, probe_trial_fini);
     for (size_t family = 0; family < RACE_FAMILIES; family++)
         free(round->trials[family]);
     free(round);

@@ -102,10 +102,25 @@ struct listener prober_listen(const char *host, unsigned port)
     return listener;
 }
 
+static const struct prober_script *script(const struct prober_peer *peer)
+{
+    return &peer->scripts[peer->guests > 1];
+}
+
+static void on_knock(uv_poll_t *poll, int status, int events);
+
+/* The handle is free for the next guest. */
+static void on_guest_closed(uv_handle_t *handle)
+{
+    struct prober_peer *peer = handle->data;
+    if (!uv_is_closing((uv_handle_t *)&peer->knock))
+        uv_poll_start(&peer->knock, UV_READABLE, on_knock);
+}
+
 static void leave(struct prober_peer *peer)
 {
-    uv_close((uv_handle_t *)&peer->guest, NULL);
-    if (peer->resets)
+    uv_close((uv_handle_t *)&peer->guest, on_guest_closed);
+    if (script(peer)->resets)
         caller_reset(peer->guest_fd);
     else
         close(peer->guest_fd);
@@ -114,10 +129,10 @@ static void leave(struct prober_peer *peer)
 
 static void take_turn(struct prober_peer *peer)
 {
-    const char *words = peer->turn < PROBER_TURNS ? peer->says[peer->turn] : NULL;
+    const char *words = peer->turn < PROBER_TURNS ? script(peer)->says[peer->turn] : NULL;
     if (words != NULL)
         caller_say(peer->guest_fd, words);
-    if (peer->turn++ == peer->ends_after)
+    if (peer->turn++ == script(peer)->ends_after)
         leave(peer);
 }
 
@@ -139,10 +154,12 @@ static void on_knock(uv_poll_t *poll, int status, int events)
     struct endpoint from;
     (void)status;
     (void)events;
+    uv_poll_stop(&peer->knock);
     assert_int_equal(listener_accept(&peer->listener, &peer->guest_fd, &from, NULL), LISTENER_ACCEPTED);
-    uv_poll_stop(&peer->knock); /* one guest is enough */
     assert_int_equal(uv_poll_init(poll->loop, &peer->guest, peer->guest_fd), 0);
     peer->guest.data = peer;
+    peer->guests++;
+    peer->turn = 0;
     uv_poll_start(&peer->guest, UV_READABLE, on_heard);
     take_turn(peer);
 }

@@ -12,14 +12,19 @@
 
 enum { PROBER_LONG_MS = 15 * 1000, PROBER_TURNS = 6 };
 
-/* Says says[0] to who comes, says[n] after the n-th time that it heard something. Shape: says NULL: listens,
- * and says nothing. */
-struct prober_peer {
-    struct listener listener;
+/* Says says[0] to who comes, says[n] after the n-th time that it heard something. */
+struct prober_script {
     const char *says[PROBER_TURNS]; /* NULL: nothing */
     int ends_after;                 /* closes after that turn; -1: never */
     bool resets;                    /* with an RST */
+};
+
+/* Has one guest at a time. */
+struct prober_peer {
+    struct prober_script scripts[2]; /* for the first guest, for all others */
+    struct listener listener;
     uv_poll_t knock, guest;
+    size_t guests;
     int guest_fd;
     int turn;
 };

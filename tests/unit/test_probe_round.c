@@ -23,6 +23,12 @@
 #define HELLO(name) "Server: Hello " name "!\n" QUESTION
 #define BYE "Server: Good bye!\n"
 
+/* A script of a server that does everything right. */
+#define GOOD                                                                                                 \
+    {                                                                                                        \
+        {WELCOME, HELLO("tcpgreet"), BYE}, 2, false                                                          \
+    }
+
 /* The loop counts in whole ms. */
 enum { SHORT_MS = 100, SHORT_NS = (SHORT_MS - 1) * 1000 * 1000 };
 
@@ -190,7 +196,7 @@ static void addresses_stand_ipv6_first_whoever_answered_first(void **state)
     for (size_t i = 0; i < COUNT(hosts); i++) {
         struct listener listener = prober_listen("127.0.0.1", 0);
         unsigned port = endpoint_port(&listener.at);
-        struct prober_peer peer = {.says = {WELCOME, HELLO("tcpgreet"), BYE}, .ends_after = 2};
+        struct prober_peer peer = {.scripts = {GOOD}};
         struct prober_server server;
         prober_peer_open(prober, &peer, prober_listen("::1", port));
         prober_server_open(&server, listener, NULL);
@@ -269,63 +275,46 @@ static void silence_eats_nobody_elses_time(void **state)
 static void what_a_peer_does_is_told_with_its_phase(void **state)
 {
     static const struct {
-        const char *says[PROBER_TURNS];
-        int ends_after;
-        bool resets;
+        struct prober_script script;
         enum probe_phase phase;
         enum err_reason reason;
         const char *sentence;
     } cases[] = {
-        {{"220 mail.example ESMTP\r\n"},
-         -1,
-         false,
+        {{{"220 mail.example ESMTP\r\n"}, -1, false},
          PROBE_WELCOME,
          ERR_DIALOGUE_WRONG_ANSWER,
          "expected \"Server: Welcome!\\nServer: What's your name?\", the server said "
          "\"220 mail.example ESMTP\\r\\n\""},
-        {{""},
-         0,
-         false,
+        {{{""}, 0, false},
          PROBE_WELCOME,
          ERR_DIALOGUE_EARLY_END,
          "the server ended the dialogue after 0 greetings, before exit was answered"},
-        {{"Server: Wel"},
-         0,
-         false,
+        {{{"Server: Wel"}, 0, false},
          PROBE_WELCOME,
          ERR_DIALOGUE_EARLY_END,
          "the server ended the dialogue after 0 greetings, before exit was answered"},
-        {{""}, 0, true, PROBE_WELCOME, ERR_DIALOGUE_RESET, "the peer reset the connection"},
-        {{WELCOME, HELLO("anybody")},
-         -1,
-         false,
+        {{{""}, 0, true}, PROBE_WELCOME, ERR_DIALOGUE_RESET, "the peer reset the connection"},
+        {{{WELCOME, HELLO("anybody")}, -1, false},
          PROBE_NAME,
          ERR_DIALOGUE_WRONG_ANSWER,
          "expected \"Server: Hello tcpgreet!\\nServer: What's your name\", the server said "
          "\"Server: Hello anybody!\\nServer: What's your name?\""},
-        {{WELCOME, "Server: Hel"},
-         1,
-         false,
+        {{{WELCOME, "Server: Hel"}, 1, false},
          PROBE_NAME,
          ERR_DIALOGUE_EARLY_END,
          "the server ended the dialogue after 0 greetings, before exit was answered"},
-        {{WELCOME, HELLO("tcpgreet"), ""},
-         2,
-         false,
+        {{{WELCOME, HELLO("tcpgreet"), ""}, 2, false},
          PROBE_CLOSE,
          ERR_DIALOGUE_EARLY_END,
          "the server ended the dialogue after 1 greeting, before exit was answered"},
-        {{WELCOME, HELLO("tcpgreet"), BYE "again"},
-         2,
-         false,
+        {{{WELCOME, HELLO("tcpgreet"), BYE "again"}, 2, false},
          PROBE_CLOSE,
          ERR_DIALOGUE_WRONG_ANSWER,
          "the server went on after its good bye: \"again\""},
     };
     struct prober *prober = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct prober_peer peer = {.ends_after = cases[i].ends_after, .resets = cases[i].resets};
-        memcpy(peer.says, cases[i].says, sizeof peer.says);
+        struct prober_peer peer = {.scripts = {cases[i].script}};
         prober_peer_open(prober, &peer, prober_listen("127.0.0.1", 0));
         prober_run(prober, "127.0.0.1", endpoint_port(&peer.listener.at));
         prober_expect_failure(&prober->result.addresses[0], cases[i].phase, cases[i].reason,
@@ -338,7 +327,7 @@ static void what_a_peer_does_is_told_with_its_phase(void **state)
 static void a_mute_peer_is_not_waited_for_beyond_the_answer_limit(void **state)
 {
     struct prober *prober = *state;
-    struct prober_peer peer = {.says = {WELCOME}, .ends_after = -1};
+    struct prober_peer peer = {.scripts = {{{WELCOME}, -1, false}}};
     prober->plan.answer_timeout_ms = 20;
     prober_peer_open(prober, &peer, prober_listen("127.0.0.1", 0));
     prober_run(prober, "127.0.0.1", endpoint_port(&peer.listener.at));
@@ -446,43 +435,120 @@ static void exhausted_descriptors_are_told(void **state)
     assert_int_equal(endpoint_family(&prober->result.addresses[0].local), AF_UNSPEC);
 }
 
-/* In every state: asking, connecting, in the dialogue, and with all said but nothing told. */
+static void a_volume_is_sent_and_compared(void **state)
+{
+    enum { BYTES = 300 * 1000 };
+    struct prober *prober = *state;
+    struct prober_server server;
+    struct listener listener = prober_listen("127.0.0.1", 0);
+
+    prober->plan.volume_bytes = BYTES;
+    prober_server_open(&server, listener, NULL);
+    prober_run(prober, "127.0.0.1", endpoint_port(&listener.at));
+    prober_server_close(&server);
+
+    prober_expect_well(&prober->result, 0, PROBE_VOLUME);
+    const struct probe_volume *volume = &prober->result.addresses[0].volume;
+    assert_true(volume->names > 500);
+    assert_int_equal(volume->sent_bytes, BYTES + strlen("exit\n"));
+    assert_int_equal(volume->received_bytes,
+                     strlen(WELCOME BYE) + BYTES + volume->names * (strlen(HELLO("")) - strlen("\n")));
+    assert_int_equal(prober->result.verdict.reason, ERR_OK);
+}
+
+static void a_volume_that_fails_is_told_with_its_place(void **state)
+{
+    static const struct {
+        struct prober_script scripts[2];
+        uint64_t bytes;
+        int64_t limit_ms;
+        enum err_reason reason;
+        const char *sentence;
+    } cases[] = {
+        {{GOOD, {{WELCOME, "Server: Bello"}, -1, false}},
+         100,
+         PROBER_LONG_MS,
+         ERR_DIALOGUE_WRONG_ANSWER,
+         "byte 51 from the server is wrong, in the answer to name 1, which has 1 bytes: expected \"H\", it "
+         "said \"B\""},
+        {{GOOD, {{WELCOME, "Server: Hello"}, 1, false}},
+         100,
+         PROBER_LONG_MS,
+         ERR_DIALOGUE_EARLY_END,
+         "the server ended after 0 of 100 bytes, in a name of 1 bytes"},
+        {{GOOD, {{WELCOME}, -1, false}},
+         100,
+         50,
+         ERR_DIALOGUE_TIMEOUT,
+         "nothing moved for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may not carry large "
+         "packets"},
+        {{GOOD, {{WELCOME}, 1, true}},
+         100,
+         PROBER_LONG_MS,
+         ERR_DIALOGUE_RESET,
+         "the peer reset the connection, after 0 of 100 bytes, in a name of 1 bytes"},
+        {{{{WELCOME, "Server: Hello tcpgreet\n!\n" QUESTION, BYE}, 2, false}, GOOD},
+         100,
+         PROBER_LONG_MS,
+         ERR_DIALOGUE_WRONG_ANSWER,
+         "this server takes names without a newline: --volume needs one that takes lines"},
+    };
+    struct prober *prober = *state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct prober_peer peer = {.scripts = {cases[i].scripts[0], cases[i].scripts[1]}};
+        prober->plan.volume_bytes = cases[i].bytes;
+        prober->plan.answer_timeout_ms = cases[i].limit_ms;
+        prober_peer_open(prober, &peer, prober_listen("127.0.0.1", 0));
+        prober_run(prober, "127.0.0.1", endpoint_port(&peer.listener.at));
+        prober_expect_failure(&prober->result.addresses[0], PROBE_VOLUME, cases[i].reason, cases[i].sentence);
+        assert_true(prober->result.addresses[0].spans[PROBE_CLOSE].end_ns >= 0);
+        prober_peer_close(&peer);
+    }
+}
+
+/* In every state: asking, connecting, in the dialogue, in a transfer, and with all done but nothing told. */
 static void a_round_can_be_cancelled_at_any_time(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "v4.example", "two.example", "slow.example"};
-    enum { TURNS = 24 };
+    enum { TURNS = 40 };
     struct prober *prober = *state;
-    bool cut_dialogue = false;
+    bool cut[PROBE_PHASES] = {false};
 
+    need_holes();
+    struct hole hole = hole_open("127.0.0.2", 0);
     probe_round_cancel(NULL);
+    prober->plan.volume_bytes = 100;
     for (size_t i = 0; i < COUNT(hosts); i++) {
         for (int turns = 0; turns < TURNS; turns++) {
-            struct prober_peer peer = {.says = {WELCOME, HELLO("tcpgreet"), BYE}, .ends_after = 2};
-            prober_peer_open(prober, &peer, prober_listen("127.0.0.1", 0));
+            struct prober_peer peer = {.scripts = {GOOD, {{WELCOME}, -1, false}}};
+            struct probe_result *result = &prober->result;
+            prober_peer_open(prober, &peer, prober_listen("127.0.0.1", endpoint_port(&hole.listener.at)));
             assert_true(prober_start(prober, hosts[i], endpoint_port(&peer.listener.at)));
             for (int turn = 0; turn < turns && !prober->done; turn++)
                 uv_run(&prober->watched.loop, UV_RUN_NOWAIT);
             bool was_done = prober->done;
             probe_round_cancel(prober->round);
-
-            const struct probe_result *result = &prober->result;
-            if (!was_done && result->verdict.reason == ERR_INTERRUPTED && result->address_count > 0) {
-                const struct probe_address *address = &result->addresses[result->address_count - 1];
-                cut_dialogue = cut_dialogue || address->last > PROBE_CONNECT;
-                if (address->err.reason != ERR_OK)
-                    assert_true(address->spans[address->last].end_ns >= 0);
-            }
+            for (size_t a = 0; a < result->address_count && result->verdict.reason == ERR_INTERRUPTED; a++)
+                if (result->addresses[a].err.reason == ERR_INTERRUPTED) {
+                    enum probe_phase last = result->addresses[a].last;
+                    prober_expect_failure(&result->addresses[a], last, ERR_INTERRUPTED,
+                                          "given up before it was done");
+                    cut[last] = true;
+                }
+            probe_result_fini(result); /* nothing may be written to it any more */
+            memset(result, 0, sizeof *result);
             prober_peer_close(&peer);
             if (i == 3)
                 names_let_go(2);
-            probe_result_fini(&prober->result); /* nothing may be written to it any more */
-            memset(&prober->result, 0, sizeof prober->result);
             watched_run(&prober->watched, NULL);
             assert_int_equal(prober->done, was_done);
-            assert_int_equal(prober->result.total_ns, 0);
+            assert_int_equal(result->total_ns, 0);
         }
     }
-    assert_true(cut_dialogue);
+    hole_close(&hole);
+    assert_true(cut[PROBE_CONNECT]);
+    assert_true(cut[PROBE_NAME]);
+    assert_true(cut[PROBE_VOLUME]);
 }
 
 int main(void)
@@ -504,6 +570,8 @@ int main(void)
         PROBE_TEST(only_what_the_source_allows_is_tried),
         PROBE_TEST(a_zone_that_is_not_there_is_a_verdict),
         PROBE_TEST(exhausted_descriptors_are_told),
+        PROBE_TEST(a_volume_is_sent_and_compared),
+        PROBE_TEST(a_volume_that_fails_is_told_with_its_place),
         PROBE_TEST(a_round_can_be_cancelled_at_any_time),
     };
     return cmocka_run_group_tests(tests, warm_up, NULL);
