@@ -276,13 +276,16 @@ static void the_json_has_counts_reasons_and_seconds(void **state)
     ADD({{0}}, .verdict = ERR_RESOLVE_NOT_FOUND);
     char *said = json();
     assert_string_equal(
-        said, "{\"schema\":\"tcpgreet.probe-summary.v1\",\"target\":\"host:6000\",\"rounds\":3,\"well\":1,"
-              "\"without_address\":1,\"uncounted\":0,\"reason\":\"resolve-not-found\",\"addresses\":["
-              "{\"address\":\"::1\",\"family\":\"ipv6\",\"rounds\":2,\"failed\":0,\"reasons\":{\"ok\":2},"
-              "\"total\":{\"count\":2,\"min\":0.0002,\"median\":0.0002,\"p99\":0.0002,\"max\":0.0002},"
-              "\"connect\":{\"count\":2,\"min\":0.0001,\"median\":0.0001,\"p99\":0.0001,\"max\":0.0001}},"
-              "{\"address\":\"127.0.0.1\",\"family\":\"ipv4\",\"rounds\":1,\"failed\":1,"
-              "\"reasons\":{\"connect-refused\":1},\"total\":null,\"connect\":null}]}\n");
+        said,
+        "{\"schema\":\"tcpgreet.probe-summary.v1\",\"target\":\"host:6000\",\"rounds\":3,\"well\":1,"
+        "\"without_address\":1,\"uncounted\":0,\"worst\":{\"word\":\"resolve-not-found\",\"exit_code\":3,"
+        "\"text\":"
+        "\"sentence of resolve-not-found\"},\"addresses\":["
+        "{\"address\":\"::1\",\"family\":\"ipv6\",\"rounds\":2,\"failed\":0,\"reasons\":{\"ok\":2},"
+        "\"total_seconds\":{\"count\":2,\"min\":0.0002,\"median\":0.0002,\"p99\":0.0002,\"max\":0.0002},"
+        "\"connect_seconds\":{\"count\":2,\"min\":0.0001,\"median\":0.0001,\"p99\":0.0001,\"max\":0.0001}},"
+        "{\"address\":\"127.0.0.1\",\"family\":\"ipv4\",\"rounds\":1,\"failed\":1,"
+        "\"reasons\":{\"connect-refused\":1},\"total_seconds\":null,\"connect_seconds\":null}]}\n");
     free(said);
 }
 
