@@ -299,7 +299,7 @@ static void a_round_under_tls_can_be_cancelled_at_any_time(void **state)
     unsigned port = serve(fixture, &server);
     bool cut_handshake = false;
 
-    prober->plan.volume_bytes = 100 * 1000;
+    prober->plan.volume_bytes = 100000;
     for (int turns = 0; turns < TURNS; turns++) {
         assert_true(prober_start(prober, "127.0.0.1", port));
         for (int turn = 0; turn < turns && !prober->done; turn++)
