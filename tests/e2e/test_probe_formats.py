@@ -1,4 +1,4 @@
-"""What --probe writes for machines: JSON that keeps to its schema, text for Prometheus, the line of a monitoring plugin."""
+"""What --probe writes for machines: JSON that keeps to its schema, text for Prometheus, the line for monitoring."""
 
 import copy
 import json
@@ -188,7 +188,8 @@ class Json(FormatCase):
     def test_a_server_that_is_well(self):
         with Server() as server:
             result = self.json("::1", server.port)
-        self.assertEqual((result["target"], result["host"], result["port"]), (f"[::1]:{server.port}", "::1", server.port))
+        self.assertEqual((result["target"], result["host"], result["port"]),
+                         (f"[::1]:{server.port}", "::1", server.port))
         self.assertEqual((result["tls"], result["until"], result["require"]), (False, "dialogue", "all"))
         address, = result["addresses"]
         self.assertEqual((address["address"], address["family"], address["ok"]), ("::1", "ipv6", True))
