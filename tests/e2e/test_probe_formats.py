@@ -145,8 +145,7 @@ class FormatCase(Case):
 class TheSchema(FormatCase):
     def test_every_reason_and_exit_code_is_in_it(self):
         defined = schema("tcpgreet.probe.v1")["$defs"]
-        for word in SCHEMAS:
-            self.assertEqual(schema(word)["$defs"]["reason"]["enum"], list(reasons()))
+        self.assertEqual(defined["reason"]["enum"], list(reasons()))
         self.assertEqual(defined["verdict"]["properties"]["exit_code"]["enum"], sorted(set(reasons().values())))
 
     def test_it_is_one(self):
@@ -257,7 +256,8 @@ class Json(FormatCase):
         self.assertEqual({result["schema"] for result in results}, {"tcpgreet.probe.v1"})
         self.assertEqual((summary["schema"], summary["rounds"]), ("tcpgreet.probe-summary.v1", 3))
         row, = summary["addresses"]
-        self.assertEqual((row["address"], row["rounds"], row["failed"], row["total"]["count"]), ("::1", 3, 0, 3))
+        self.assertEqual(summary["worst"], {"word": "ok", "exit_code": 0, "text": None})
+        self.assertEqual((row["address"], row["rounds"], row["failed"], row["total_seconds"]["count"]), ("::1", 3, 0, 3))
 
     def test_a_broken_limit(self):
         with Server() as server:
