@@ -148,6 +148,12 @@ class TheSchema(FormatCase):
         self.assertEqual(defined["reason"]["enum"], list(reasons()))
         self.assertEqual(defined["verdict"]["properties"]["exit_code"]["enum"], sorted(set(reasons().values())))
 
+    def test_every_finding_is_in_it(self):
+        rules = re.findall(r'^ {4}\{"([a-z0-9-]+)", ', (ROOT / "src/report/probe_diagnosis.c").read_text(), re.M)
+        self.assertGreater(len(rules), 10)
+        word = schema("tcpgreet.probe.v1")["$defs"]["finding"]["properties"]["word"]
+        self.assertEqual(sorted(word["enum"]), sorted(set(rules)))
+
     def test_it_is_one(self):
         for word in SCHEMAS:
             Validator.check_schema(schema(word))
@@ -210,6 +216,7 @@ class Json(FormatCase):
             result = self.json("both", server.port, code=9, wrap=names.wrap)
             self.json("both", server.port, "--require", "any", wrap=names.wrap)
         self.assertEqual(result["verdict"]["word"], "degraded")
+        self.assertEqual(result["findings"][0]["word"], "ipv6-dead")
         self.assertEqual([(a["reason"], a["failed_phase"]) for a in result["addresses"]],
                          [("connect-refused", "connect"), ("ok", None)])
 
@@ -377,6 +384,8 @@ class OverTls(FormatCase):
                         self.sample(found, "timestamp_seconds"))
         self.assertEqual(self.sample(found, "certificate_trusted"), 0)
         self.assertEqual(self.sample(found, "reason_info", reason="cert-expired", failed_phase="tls"), 1)
+        self.assertEqual(self.sample(found, "finding_info", finding="cert-expired"), 1)
+        self.assertEqual(result["findings"][0]["word"], "cert-expired")
         self.assertEqual((word, data["days"][0]), ("CRITICAL", certificate["days_left"]))
 
     def test_a_peer_that_speaks_no_tls(self):
