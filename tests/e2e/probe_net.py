@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 
-from harness import Lines, Script, Server, _children, refusing_port, run
+from harness import Lines, Script, Server, refusing_port, run
 from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
                          lay_cable, why_no_cable, within)
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
@@ -268,7 +268,6 @@ class Dnsmasq:
         self._process = subprocess.Popen([*within(FAR), *self._args], stdin=subprocess.DEVNULL, stdout=out_end,
                                          stderr=subprocess.STDOUT)
         os.close(out_end)
-        _children.append(self._process)
         self.log = Lines(out)
         self.log.expect(r"read .*names - \d+ ")
         return self
