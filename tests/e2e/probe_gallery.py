@@ -26,8 +26,8 @@ EXAMPLES = {
     "retry": far("both", "--retry", "10s", "--", "echo", "ready"),
     "count": far("both", "--count", "3", "--interval", "100ms"),
     "nagios": far("both", "--format", "nagios", "--warn", "connect=0.1,total=0.5", "--crit", "total=1"),
-    "prometheus": far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired"), FAR6: lambda: made().server},
-                                   "--format", "prometheus"),
+    "prometheus": far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired")}, "--format", "prometheus",
+                                   addresses=(FAR4, FAR6)),
 }
 
 

@@ -182,12 +182,12 @@ def far_among(name, odd, *options, well=(FAR4, *MORE4)):
 
 
 @from_near
-def far_certificates(name, function, pairs, *options):
-    """pairs: address to a function that gives a certificate and its key."""
+def far_certificates(name, function, odd, *options, addresses=(FAR4, *MORE4)):
+    """odd: address to a function that gives a certificate and its key; the others have the right one."""
     port = next(_ports)
     with contextlib.ExitStack() as stack:
-        for address, pair in pairs.items():
-            context = server_context(pair(), weak=True)
+        for address in addresses:
+            context = server_context(odd[address]() if address in odd else made().server, weak=True)
             with inside(FAR):
                 script = TlsScript(function, context, address, port)
             stack.enter_context(script)
