@@ -80,39 +80,6 @@ static int64_t least_of(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* What an address that was cut off was waiting for. */
-static enum err_reason lateness(enum probe_phase phase)
-{
-    if (phase <= PROBE_CONNECT)
-        return ERR_CONNECT_TIMEOUT;
-    return phase == PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
-}
-
-/* A round that was given up because the whole run's time is over has an end like any other. */
-static void tell_lateness(struct run *run, struct probe_result *result)
-{
-    double seconds = (double)limit_ms(run->options) / 1000;
-
-    for (size_t i = 0; i < RACE_FAMILIES; i++) {
-        struct err *err = &result->answers[i].err;
-        if (err->reason != ERR_INTERRUPTED)
-            continue;
-        err_clear(err);
-        err_set(err, ERR_RESOLVE_TEMPORARY, 0,
-                "no name server answered for the IPv%c addresses of %s within "
-                "the %.3g s of the whole run",
-                i == RACE_V6 ? '6' : '4', result->host, seconds);
-    }
-    for (size_t i = 0; i < result->address_count; i++) {
-        struct probe_address *address = &result->addresses[i];
-        if (address->err.reason != ERR_INTERRUPTED)
-            continue;
-        err_clear(&address->err);
-        err_set(&address->err, lateness(address->last), 0, "the %.3g s of the whole run were over", seconds);
-    }
-    probe_result_judge(result);
-}
-
 static void keep_result(struct run *run)
 {
     probe_result_fini(&run->last);
@@ -223,7 +190,7 @@ static void on_limit(uv_timer_t *timer)
     give_up(run);
     if (!cut || is_series(run))
         return; /* what a series has not finished does not count */
-    tell_lateness(run, &run->current);
+    probe_late(&run->current, limit_ms(run->options));
     keep_result(run);
 }
 

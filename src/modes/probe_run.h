@@ -2,6 +2,7 @@
 #ifndef TCPGREET_PROBE_RUN_H
 #define TCPGREET_PROBE_RUN_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "tcpgreet/options.h"
@@ -38,6 +39,10 @@ bool probe_output_tells_all(const struct probe_output *output);
 /* Holds a result that is well to the limits. Returns: whether all is well; if not, and where the verdict is
  * to say so, it does. */
 bool probe_output_judge(const struct probe_output *output, struct probe_result *result);
+
+/* Makes of a round that was given up because the time of the whole run was over one that came to its end, and
+ * judges it. */
+void probe_late(struct probe_result *result, int64_t limit_ms);
 
 /* Becomes the command. Returns: only where it cannot, after having said why: 127 or 126, as env(1) does. */
 int probe_command_run(const char *const *words);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "support/probe_samples.h"
+#include "support/probe_spoiled.h"
 #include "support/written.h"
 #include "tcpgreet/probe_report.h"
 
@@ -218,14 +219,6 @@ static void a_plot_needs_nothing_but_itself(void **state)
     free(plot);
 }
 
-/* What the other side can put into a result at the worst. */
-static void fill_with(char *text, size_t room, const char *piece)
-{
-    size_t used = 0;
-    while (used + strlen(piece) < room)
-        used += (size_t)snprintf(text + used, room - used, "%s", piece);
-}
-
 static void no_peer_writes_into_the_picture(void **state)
 {
     static const char *const pieces[] = {"</text><script>alert(1)</script>", "\x1b[2J", "&\"'<>",
@@ -235,14 +228,9 @@ static void no_peer_writes_into_the_picture(void **state)
     for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
         struct probe_result result;
         probe_sample_make(PROBE_SAMPLE_EIGHT, &result);
-        fill_with(result.target, sizeof(result.target), pieces[i]);
-        fill_with(result.host, sizeof(result.host), pieces[i]);
-        fill_with(result.verdict.text, sizeof(result.verdict.text), pieces[i]);
-        fill_with(result.answers[RACE_V6].err.text, sizeof(result.answers[RACE_V6].err.text), pieces[i]);
-        err_clear(&result.answers[RACE_V4].err);
-        err_set(&result.answers[RACE_V6].err, ERR_RESOLVE_TEMPORARY, 0, "-");
         result.answers[RACE_V6].count = 0;
-        fill_with(result.addresses[5].interface, sizeof(result.addresses[5].interface), pieces[i]);
+        err_set(&result.answers[RACE_V6].err, ERR_RESOLVE_TEMPORARY, 0, "-");
+        probe_spoil(&result, pieces[i]);
         char *plot = plot_of(&result);
         assert_well_formed(plot);
         assert_lacks(plot, "<script");
