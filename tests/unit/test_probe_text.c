@@ -15,8 +15,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct probe_style plain = {.columns = 80, .utf8 = true};
-static const struct probe_style ascii = {.columns = 80};
+static const struct probe_style plain = {.columns = 80, .utf8 = true}, ascii = {.columns = 80};
 
 /* What the rules find is tested elsewhere; here each failure has one finding, long enough to be wrapped. */
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX])
@@ -213,10 +212,9 @@ static void no_peer_drives_the_terminal(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(pieces) * 2; i++) {
         struct probe_style style = {.columns = 80, .utf8 = i % 2 == 0, .verbose = true};
-        const char *piece = pieces[i / 2];
         struct probe_result result;
         probe_sample_make(PROBE_SAMPLE_EIGHT, &result);
-        probe_spoil(&result, piece);
+        probe_spoil(&result, pieces[i / 2]);
         char *text = text_of(&result, &style);
         assert_fits(text, &style);
         assert_non_null(strstr(text, "[2001:db8:10::21]:6000  "));
@@ -264,8 +262,7 @@ static void every_phase_that_was_reached_has_a_letter_in_its_order(void **state)
 
 static void a_bar_is_as_long_as_its_phase(void **state)
 {
-    const struct probe_style wide = {.columns = 400};
-    char *text = text_of_sample(PROBE_SAMPLE_WELL, &wide);
+    char *text = text_of_sample(PROBE_SAMPLE_WELL, &(struct probe_style){.columns = 400});
     const char *at = bars_of(text, "[::1]:6000");
     double all = (double)strspn(at, "rcwnx");
 
@@ -280,14 +277,13 @@ static void a_bar_is_as_long_as_its_phase(void **state)
 static void a_crowd_has_a_line_each_and_few_facts(void **state)
 {
     (void)state;
-    struct probe_style verbose = {.columns = 80, .verbose = true};
     char *text = text_of_sample(PROBE_SAMPLE_CROWD, &ascii);
     assert_int_equal(times_in(text, "  ok\n"), 116);
     assert_int_equal(times_in(text, "  connect-refused\n"), 12);
     assert_int_equal(times_in(text, "(failed)"), 8);
     assert_int_equal(times_in(text, "\n4 more like these; -v tells of each\n"), 1);
     free(text);
-    text = text_of_sample(PROBE_SAMPLE_CROWD, &verbose);
+    text = text_of_sample(PROBE_SAMPLE_CROWD, &(struct probe_style){.columns = 80, .verbose = true});
     assert_int_equal(times_in(text, "    resolve "), 128);
     assert_int_equal(times_in(text, "-v tells"), 0);
     free(text);
