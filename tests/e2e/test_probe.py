@@ -44,6 +44,10 @@ def server_pair():
     return made().server
 
 
+def exit_code(word):
+    return EXIT_CODES[word.partition("-")[0]]
+
+
 def cut_flights():
     """The server's own flight, in both versions, breaks off in three ways."""
     for what, way, word, findings, says in (
@@ -373,7 +377,7 @@ class Faults(Case):
                 self.compare(row, *future.result())
 
     def compare(self, row, machine, text):
-        code = EXIT_CODES[row.word.partition("-")[0]]
+        code = exit_code(row.word)
         found = json.loads(machine.out)
         SCHEMA.validate(found)
         words = [finding["word"] for finding in found["findings"]]
