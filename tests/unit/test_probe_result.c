@@ -13,7 +13,7 @@
 #include "tcpgreet/probe_result.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MS(ms) ((int64_t)((ms) * 1e6))
+#define MS(ms) ((int64_t)((ms)*1e6))
 
 enum { DELAY_MS = 250, TIMEOUT_MS = 10000, FAMILY_MAX = 4, SILENT = -1, NOT_ASKED = -2 };
 
@@ -64,7 +64,11 @@ static const struct rehearsal rehearsals[] = {
      1,
      0},
     {"AAAA never answered", {{SILENT, 0, {{0, ERR_OK}}}, {2, 1, {{20, ERR_OK}}}}, {{0, 52, 72}}, 1, 0},
-    {"A alone was asked for: no delay", {{NOT_ASKED, 0, {{0, ERR_OK}}}, {2, 1, {{20, ERR_OK}}}}, {{0, 2, 22}}, 1, 0},
+    {"A alone was asked for: no delay",
+     {{NOT_ASKED, 0, {{0, ERR_OK}}}, {2, 1, {{20, ERR_OK}}}},
+     {{0, 2, 22}},
+     1,
+     0},
     {"slower than the delay, but first",
      {{0, 1, {{260, ERR_OK}}}, {0, 1, {{20, ERR_OK}}}},
      {{0, 0, 260}, {1, 250, SILENT}},
@@ -199,8 +203,9 @@ static void a_full_race_fits(void **state)
     (void)state;
     for (unsigned family = 0; family < RACE_FAMILIES; family++) {
         result.answers[family] = (struct probe_answer){true, RACE_ENDPOINTS_PER_FAMILY, {0, 0}, {0}};
-        for (uint16_t i = 0; i < RACE_ENDPOINTS_PER_FAMILY; i++) {
-            struct probe_address *address = add_address(&result, family == RACE_V6 ? AF_INET6 : AF_INET, i);
+        for (unsigned i = 0; i < RACE_ENDPOINTS_PER_FAMILY; i++) {
+            struct probe_address *address =
+                add_address(&result, family == RACE_V6 ? AF_INET6 : AF_INET, (uint16_t)i);
             address->spans[PROBE_CONNECT] = (struct probe_span){0, MS(TIMEOUT_MS)};
             address->last = PROBE_CONNECT;
             err_set(&address->err, ERR_CONNECT_TIMEOUT, 0, "x");
