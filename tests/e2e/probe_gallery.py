@@ -6,46 +6,72 @@ Every output there is a real one: the rows are those of test_probe.py, the addre
 import re
 import shlex
 import signal
+import subprocess
 import sys
 
 from harness import ROOT
 from net_harness import FAR4, FAR6
 from probe_net import far, far_certificates, lay, made, why_no_path
 from probe_peers import ends_well
-from test_probe import CERTIFICATES, PATHS, PLAIN, TLS, TLS_PATHS
+from test_probe import CERTIFICATES, PATHS, PLAIN, SOON, TLS, TLS_PATHS, exit_code
 from tls_harness import has_tls
 
 DOCUMENT = ROOT / "docs" / "probe.md"
 MARK = "<!-- made by tests/e2e/probe_gallery.py -->\n"
-CHAPTERS = (("Names and paths", PATHS + TLS_PATHS), ("Peers, plain", PLAIN), ("Peers, over TLS", TLS),
-            ("Certificates", CERTIFICATES))
 
 
-EXAMPLES = {
-    "well": far("both"),
-    "retry": far("both", "--retry", "10s", "--", "echo", "ready"),
-    "count": far("both", "--count", "3", "--interval", "100ms"),
-    "nagios": far("both", "--format", "nagios", "--warn", "connect=0.1,total=0.5", "--crit", "total=1"),
-    "prometheus": far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired"), FAR6: lambda: made().server},
-                                   "--format", "prometheus"),
+EXAMPLES = {  # name: place, and what the output is piped through
+    "well": (far("both"), ()),
+    "retry": (far("both", "--retry", "10s", "--", "echo", "ready"), ()),
+    "count": (far("cluster-dead", *SOON, "--count", "3", "--interval", "100ms"), ()),
+    "nagios": (far("both", "--format", "nagios", "--warn", "connect=0.1,total=0.5", "--crit", "total=1"), ()),
+    "prometheus": (far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired")}, "--format", "prometheus",
+                                    addresses=(FAR4, FAR6)), ("grep", "-e", "_success", "-e", "not_after")),
 }
 
 
-def run(place):
-    """The command, what it said, its exit code."""
+def run(place, pipe=()):
+    """The command, what a terminal would show of it, its exit code."""
     result = place.probe()
-    if result.err:
-        sys.exit(repr(result))
-    return (f"```console\n$ tcpgreet {shlex.join(result.args)}\n"
-            f"{result.out.decode().rstrip()}\n$ echo $?\n{result.code}\n```\n")
+    command, shown = f"tcpgreet {shlex.join(result.args)}", result.out
+    if pipe:
+        shown = subprocess.run(pipe, input=shown, stdout=subprocess.PIPE, check=True).stdout
+        command += f" 2>/dev/null | {shlex.join(pipe)}"
+    else:
+        shown += result.err
+    code = "" if pipe else f"$ echo $?\n{result.code}\n"
+    return f"```console\n$ {command}\n{shown.decode().rstrip()}\n{code}```\n"
+
+
+def title(row):
+    return row.fault[0].upper() + row.fault[1:]
+
+
+def anchor(row):
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^\w\- ]", "", title(row).lower()).replace(" ", "-")
+
+
+def is_shown(row):
+    """Left out: what looks as another row does."""
+    return not row.fault.startswith("--misbehave") and not row.fault.endswith("in the server's flight, TLSv1_2")
+
+
+def overview(chapters):
+    lines = ["| fault | verdict | exit code | findings |", "|---|---|---|---|"]
+    for name, rows in chapters:
+        lines.append(f"| **{name}** | | | |")
+        lines += [f"| [{title(row)}](#{anchor(row)}) | `{row.word}` | {exit_code(row.word)} | "
+                  f"{' '.join(f'`{finding}`' for finding in row.findings.split())} |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def show(row):
-    return f"### {row.fault[0].upper()}{row.fault[1:]}\n\n{run(row.place)}"
+    return f"### {title(row)}\n\n{run(row.place)}"
 
 
 def show_example(match):
-    return match[1] + run(EXAMPLES[match[2]])
+    return match[1] + run(*EXAMPLES[match[2]])
 
 
 def main():
@@ -57,13 +83,16 @@ def main():
     head, mark, _ = text.partition(MARK)
     if not mark:
         sys.exit(f"{DOCUMENT} has no line {MARK}")
+    chapters = [(name, [row for row in rows if is_shown(row)]) for name, rows in (
+        ("Names and paths", PATHS + TLS_PATHS), ("Peers, plain", PLAIN), ("Peers, over TLS", TLS),
+        ("Certificates", CERTIFICATES))]
     clear = lay()
     try:
         head = re.sub(r"(<!-- example (\w+) -->\n)```console\n.*?```\n", show_example, head, flags=re.S)
-        chapters = [f"## {title}\n\n" + "\n".join(map(show, rows)) for title, rows in CHAPTERS]
+        outputs = [f"## {name}\n\n" + "\n".join(map(show, rows)) for name, rows in chapters]
     finally:
         clear()
-    DOCUMENT.write_text(head + mark + "\n" + "\n".join(chapters))
+    DOCUMENT.write_text("\n".join([head + mark, overview(chapters), *outputs]))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 
-from harness import Lines, Script, Server, _children, refusing_port, run
+from harness import Lines, Script, Server, refusing_port, run
 from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
                          lay_cable, why_no_cable, within)
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
@@ -182,12 +182,12 @@ def far_among(name, odd, *options, well=(FAR4, *MORE4)):
 
 
 @from_near
-def far_certificates(name, function, pairs, *options):
-    """pairs: address to a function that gives a certificate and its key."""
+def far_certificates(name, function, odd, *options, addresses=(FAR4, *MORE4)):
+    """odd: address to a function that gives a certificate and its key; the others have the right one."""
     port = next(_ports)
     with contextlib.ExitStack() as stack:
-        for address, pair in pairs.items():
-            context = server_context(pair(), weak=True)
+        for address in addresses:
+            context = server_context(odd[address]() if address in odd else made().server, weak=True)
             with inside(FAR):
                 script = TlsScript(function, context, address, port)
             stack.enter_context(script)
@@ -268,7 +268,6 @@ class Dnsmasq:
         self._process = subprocess.Popen([*within(FAR), *self._args], stdin=subprocess.DEVNULL, stdout=out_end,
                                          stderr=subprocess.STDOUT)
         os.close(out_end)
-        _children.append(self._process)
         self.log = Lines(out)
         self.log.expect(r"read .*names - \d+ ")
         return self
