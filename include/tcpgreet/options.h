@@ -93,8 +93,8 @@ struct options {
     const char *alpn;
     const char *ticket_keys;
 
-    int connections; /* bench */
-    int64_t duration_ms;
+    int64_t duration_ms; /* bench */
+    int connections;
     int names; /* a connection; 0: it is kept */
     int rate;  /* names a second; 0: as fast as answers come */
     bool resume;
