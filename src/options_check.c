@@ -175,6 +175,8 @@ static int check_tls(const struct check *check)
             options->client_ca == NULL)
             return err_set(check->err, ERR_USAGE, 0, "--client-auth needs --client-ca");
     }
+    if (options->misbehave == MISBEHAVE_NO_CLOSE_NOTIFY && !options->tls)
+        return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
     if (options->keys.count != 0 && options->keys.count != options->certs.count) {
         return err_set(check->err, ERR_USAGE, 0,
                        "--key is given %zu times and --cert %zu times: each certificate needs its key",

@@ -100,7 +100,7 @@ const struct option_row option_rows[] = {
     OPTION(SERVER, ENDPOINT, "metrics", "[HOST] PORT", L, "counters over HTTP"),
     OPTION(SERVER, TEXT, "user", "NAME", L, "become this user"),
     OPTION(SERVER, FLAG, "no-sandbox", NULL, L, "keep every system call"),
-    OPTION(SERVER, MISBEHAVE, "misbehave", "KIND", L, "to test checks"),
+    OPTION(SERVER, MISBEHAVE, "misbehave", "KIND", L, "to test checks: see the manual", BUILT),
 
     OPTION(CLIENT, CHOICE, "framing", "auto|line|bare", C | P | B, "names sent with a newline or without",
            DEFAULT("auto"), KEPT(framing), BUILT),

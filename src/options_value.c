@@ -16,7 +16,7 @@ _Static_assert(sizeof(enum options_client_auth) == sizeof(int) &&
 
 #define NUMBER_CEILING INT64_C(1000000000000)
 
-enum { FRACTION_DIGITS = 9, WORD_BYTES = 64 };
+enum { FRACTION_DIGITS = 9, WORD_BYTES = 64, MISBEHAVE_LEAST_MS = 1, MISBEHAVE_MOST_MS = 20 * 1000 };
 
 /* Reads digits; a number beyond NUMBER_CEILING stays just above it. Returns: how many digits. */
 static size_t read_digits(const char *text, int64_t *number)
@@ -196,13 +196,30 @@ static bool is_alpn(const char *word)
     }
 }
 
-static bool is_misbehaviour(const char *word)
+/* "KIND" or "KIND:TIME"; delays stay below the time after which the server drops a peer that takes nothing.
+ */
+static bool read_misbehaviour(const char *word, struct options *options)
 {
-    int64_t ms;
+    static const struct {
+        const char *name;
+        enum options_misbehave kind;
+    } kinds[] = {{"delay:", MISBEHAVE_DELAY},
+                 {"drip:", MISBEHAVE_DRIP},
+                 {"reset", MISBEHAVE_RESET},
+                 {"half-close", MISBEHAVE_HALF_CLOSE},
+                 {"no-close-notify", MISBEHAVE_NO_CLOSE_NOTIFY},
+                 {"mute", MISBEHAVE_MUTE}};
+    size_t name = strcspn(word, ":") + (strchr(word, ':') != NULL ? 1 : 0);
 
-    return choice_index("reset|half-close|no-close-notify|mute", word) >= 0 ||
-           (strncmp(word, "delay:", 6) == 0 && read_duration(word + 6, &ms)) ||
-           (strncmp(word, "drip:", 5) == 0 && read_duration(word + 5, &ms));
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strlen(kinds[i].name) != name || memcmp(kinds[i].name, word, name) != 0)
+            continue;
+        options->misbehave = kinds[i].kind;
+        return word[name - 1] != ':' ||
+               (read_duration(word + name, &options->misbehave_ms) &&
+                options->misbehave_ms >= MISBEHAVE_LEAST_MS && options->misbehave_ms <= MISBEHAVE_MOST_MS);
+    }
+    return false;
 }
 
 static void keep(const struct option_row *row, struct options *options, const void *value, size_t size)
@@ -278,7 +295,7 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     case OPTION_NETWORK:
         return is_network(word);
     case OPTION_MISBEHAVE:
-        return is_misbehaviour(word);
+        return read_misbehaviour(word, options);
     case OPTION_FLAG:
     case OPTION_LIMITS:
     case OPTION_ENDPOINT:
@@ -321,7 +338,8 @@ static const char *expectation(const struct option_row *row, char *text, size_t 
         snprintf(text, room, "protocol names of 1 to 255 bytes, separated by commas");
         break;
     case OPTION_MISBEHAVE:
-        snprintf(text, room, "delay:TIME, drip:TIME, reset, half-close, no-close-notify or mute");
+        snprintf(text, room,
+                 "delay:TIME or drip:TIME (1ms to 20s), reset, half-close, no-close-notify or mute");
         break;
     default:
         snprintf(text, room, "%s", row->argument);

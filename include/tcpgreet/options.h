@@ -35,6 +35,15 @@ enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16, OPTIONS_WORKERS_MAX = 256
 
 enum options_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_REQUEST };
 enum options_tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
+enum options_misbehave {
+    MISBEHAVE_NOT,
+    MISBEHAVE_DELAY,
+    MISBEHAVE_DRIP,
+    MISBEHAVE_RESET,
+    MISBEHAVE_HALF_CLOSE,
+    MISBEHAVE_NO_CLOSE_NOTIFY,
+    MISBEHAVE_MUTE
+};
 
 /* The values of an option that may be repeated. Borrowed from argv. */
 struct options_list {
@@ -66,11 +75,13 @@ struct options {
     int64_t idle_timeout_ms;
     int64_t name_timeout_ms;
     int64_t drain_timeout_ms;
-    int64_t pause_ms; /* 0: off */
+    int64_t pause_ms;     /* 0: off */
+    int64_t misbehave_ms; /* of delay and drip */
 
     int workers;         /* 0: as many as processors it may run on */
     int max_connections; /* 0: from the descriptor limit */
     int backlog;         /* 0: SOMAXCONN */
+    enum options_misbehave misbehave;
 
     bool tls;
     bool insecure;

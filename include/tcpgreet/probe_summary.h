@@ -43,17 +43,20 @@ struct probe_summary {
     bool told[RACE_FAMILIES]; /* whether known holds an answer for the family */
 };
 
-/* Writes what came and what went since the round before: "now also [::1]:6000, no longer 127.0.0.1:6000".
- * Call it before the round is added. A family whose name service fails has not changed. Returns: whether
- * anything did; if not, nothing is written. */
-bool probe_summary_changes(const struct probe_summary *summary, const struct probe_result *result, FILE *out);
+/* Writes what came and what went since the round before: "now also [::1]:6000, no longer 127.0.0.1:6000",
+ * cut where it is long. Call it before the round is added. A family whose name service fails has not changed.
+ * Returns: whether anything did; if not, text is "". */
+bool probe_summary_changes(const struct probe_summary *summary, const struct probe_result *result,
+                           char text[PROBE_SENTENCE_BYTES]);
 
 /* Counts a round that has its verdict. Errors: internal: memory is exhausted, the round is counted in part.
  */
 int probe_summary_add(struct probe_summary *summary, const struct probe_result *result, struct err *err);
 
-/* Writes one round, a line an address: "20:31:07 [::1]:6000 ok 1.21 ms: resolve 310 µs, connect 51 µs". */
-void probe_summary_round(const struct probe_result *result, const struct probe_style *style, FILE *out);
+/* Writes one round, a line an address: "20:31:07 [::1]:6000 ok 1.21 ms: resolve 310 µs, connect 51 µs". Above
+ * them a line for what has changed, if changes is not "". */
+void probe_summary_round(const struct probe_result *result, const char *changes,
+                         const struct probe_style *style, FILE *out);
 
 /* Writes the summary: for a person, or as one line of JSON, docs/probe-summary-v1.schema.json. */
 void probe_summary_text(const struct probe_summary *summary, const struct probe_style *style, FILE *out);

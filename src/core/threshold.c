@@ -7,7 +7,7 @@
 
 #include "tcpgreet/escape.h"
 
-enum { WORD_BYTES = 48, NUMBER_BYTES = 24 };
+enum { WORD_BYTES = 48, NUMBER_BYTES = 24, SECONDS_MAX = 1000000000 };
 
 static const char *const names[] = {"resolve", "connect", "tls",    "welcome",
                                     "name",    "close",   "volume", "total"};
@@ -67,25 +67,37 @@ static int parse_time(const struct spec *spec, struct bytes word, double *second
     memcpy(number, word.data, n);
     number[n] = '\0';
     *seconds = strtod(number, NULL) / (in_ms ? 1000 : 1);
+    if (*seconds > SECONDS_MAX)
+        return err_set(spec->err, ERR_USAGE, 0, "%s: \"%s\" is more than %d s", spec->option,
+                       shown(word, room), SECONDS_MAX);
     return 0;
+}
+
+/* A decimal without an exponent, which not every reader of performance data knows. */
+static const char *decimal(double seconds, char text[NUMBER_BYTES])
+{
+    snprintf(text, NUMBER_BYTES, "%.9f", seconds);
+    size_t length = strlen(text);
+    while (text[length - 1] == '0')
+        text[--length] = '\0';
+    if (text[length - 1] == '.')
+        text[--length] = '\0';
+    return text;
 }
 
 /* Performance data wants limits in the unit of its values. */
 static void write_text(struct threshold_range *range)
 {
-    size_t room = sizeof range->text;
-    const char *inside = range->inside ? "@" : "";
+    char start[NUMBER_BYTES] = "~";
+    char end[NUMBER_BYTES] = "";
 
-    if (isinf(range->start) && isinf(range->end))
-        snprintf(range->text, room, "%s~:", inside);
-    else if (isinf(range->start))
-        snprintf(range->text, room, "%s~:%.9g", inside, range->end);
-    else if (isinf(range->end))
-        snprintf(range->text, room, "%s%.9g:", inside, range->start);
-    else if (range->start == 0)
-        snprintf(range->text, room, "%s%.9g", inside, range->end);
-    else
-        snprintf(range->text, room, "%s%.9g:%.9g", inside, range->start, range->end);
+    if (!isinf(range->start))
+        decimal(range->start, start);
+    if (!isinf(range->end))
+        decimal(range->end, end);
+    bool from_zero = range->start == 0 && end[0] != '\0';
+    snprintf(range->text, sizeof range->text, "%s%s%s%s", range->inside ? "@" : "", from_zero ? "" : start,
+             from_zero ? "" : ":", end);
 }
 
 /* Source: Monitoring Plugins Development Guidelines, "Threshold and Ranges". */

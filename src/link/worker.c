@@ -98,7 +98,7 @@ static void on_up(void *context)
     if (guest->worker->tls == NULL)
         return;
     count(&guest->worker->counters.handshakes, 1);
-    count(&guest->worker->counters.resumed, stream_tls_resumed(guest->conn.stream));
+    count(&guest->worker->counters.resumed, stream_tls_resumed(stream_misbehave_below(guest->conn.stream)));
 }
 
 /* A peer that went away without saying anything: a scanner, a balancer's check. */
@@ -227,6 +227,8 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
     struct stream *stream = stream_tcp_new(fd, &err);
     if (stream != NULL && worker->tls != NULL)
         stream = tls_server_stream(worker->tls, stream, &err);
+    if (stream != NULL && worker->config.misbehaviour.kind != STREAM_MISBEHAVE_NOT)
+        stream = stream_misbehave_new(&worker->config.misbehaviour, &worker->loop, stream, &err);
     struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         stream_free(stream);

@@ -27,11 +27,16 @@ static void fill_family(const struct probe_result *result, enum race_family fami
     row->reason = answer->err.reason;
 }
 
-static void fill_address(const struct probe_address *address, struct probe_row *row)
+/* Of an address that was given as such nobody was asked. */
+static void fill_address(const struct probe_result *result, size_t index, struct probe_row *row)
 {
+    const struct probe_address *address = &result->addresses[index];
+
     (void)endpoint_format(&address->peer, row->label);
     row->address = address;
     memcpy(row->spans, address->spans, sizeof(row->spans));
+    if (result->literal)
+        row->spans[PROBE_RESOLVE] = (struct probe_span){-1, -1};
     row->last = address->last;
     row->reason = address->err.reason;
 }
@@ -47,7 +52,7 @@ void probe_row_fill(const struct probe_result *result, size_t index, struct prob
     if (index < before)
         fill_family(result, RACE_V6, row);
     else if (index - before < result->address_count)
-        fill_address(&result->addresses[index - before], row);
+        fill_address(result, index - before, row);
     else
         fill_family(result, RACE_V4, row);
     for (int phase = 0; phase < PROBE_PHASES; phase++) {

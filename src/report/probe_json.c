@@ -50,7 +50,7 @@ static void put_time(FILE *out, const char *key, int64_t seconds)
     time_t time = (time_t)seconds;
     struct tm utc;
 
-    bool fits = gmtime_r(&time, &utc) != NULL && utc.tm_year >= -1900 && utc.tm_year <= 9999 - 1900;
+    bool fits = gmtime_r(&time, &utc) != NULL && utc.tm_year >= 1000 - 1900 && utc.tm_year <= 9999 - 1900;
     if (!fits || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc) == 0)
         text[0] = '\0';
     put_known(out, key, text);
@@ -126,7 +126,7 @@ static void put_phases(FILE *out, const struct probe_address *address)
             continue;
         (void)fprintf(out, "%s\"%s\":{\"begin_seconds\":%s", between,
                       probe_phase_name((enum probe_phase)phase), machine_seconds(span->begin_ns).text);
-        put_seconds(out, "seconds", span->end_ns < 0 ? -1 : probe_span_ns(span));
+        put_seconds(out, "seconds", probe_span_ns(span));
         (void)fputc('}', out);
         between = ",";
     }

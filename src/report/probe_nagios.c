@@ -1,6 +1,7 @@
 #include "probe_measures.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "words.h"
 
@@ -115,7 +116,7 @@ int probe_report_nagios(const struct probe_result *result, const struct threshol
     if (count > 0 && alerts[0].critical && status < STATUS_CRITICAL)
         status = STATUS_CRITICAL;
     (void)fprintf(out, "TCPGREET %s - ", status_words[status]);
-    if (result->target[0] != '\0') {
+    if (strncmp(result->verdict.text, result->target, strlen(result->target)) != 0) {
         put_text(out, result->target);
         (void)fputs(": ", out);
     }

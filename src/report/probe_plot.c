@@ -11,6 +11,7 @@ enum {
     LINE_HEIGHT = 19,
     LINES_MAX = 96,
     LINE_COLUMNS = 124, /* of 13 pixels, in 936 */
+    BOLD_COLUMNS = 108,
     TITLE_COLUMNS = 72,
     FOOT_HEIGHT = 24
 };
@@ -25,13 +26,13 @@ struct notes {
     } lines[LINES_MAX];
 };
 
-static void note(struct notes *notes, const char *class, const char *text)
+static void note(struct notes *notes, const char *class, size_t columns, const char *text)
 {
     char shown[WORDS_SHOWN_BYTES];
     bool first = true;
 
     for (text = words_shown(text, false, shown, sizeof(shown)); *text != '\0' && notes->count < LINES_MAX;) {
-        size_t length = words_break(text, LINE_COLUMNS);
+        size_t length = words_break(text, columns);
         notes->lines[notes->count].class = class;
         notes->lines[notes->count].first = first;
         (void)snprintf(notes->lines[notes->count++].text, sizeof(notes->lines[0].text), "%.*s", (int)length,
@@ -51,7 +52,7 @@ static void note_race(struct notes *notes, const struct probe_result *result)
         return;
     words_add(&race, ".");
     race.text[0] = 'A';
-    note(notes, "sub", race.text);
+    note(notes, "sub", LINE_COLUMNS, race.text);
 }
 
 static void note_all(struct notes *notes, const struct probe_result *result)
@@ -62,9 +63,9 @@ static void note_all(struct notes *notes, const struct probe_result *result)
     notes->count = 0;
     note_race(notes, result);
     for (size_t i = 0; i < count; i++)
-        note(notes, "finding", findings[i].text);
+        note(notes, "finding", LINE_COLUMNS, findings[i].text);
     if (result->verdict.reason != ERR_OK)
-        note(notes, "last", result->verdict.text);
+        note(notes, "last", BOLD_COLUMNS, result->verdict.text);
 }
 
 static void put_notes(FILE *out, const struct notes *notes, int top)

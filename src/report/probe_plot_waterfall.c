@@ -19,7 +19,7 @@ enum {
 
 #define LABEL_PER_LETTER 7.4
 #define REASON_PER_LETTER 7.6
-#define NUMBER_PER_LETTER 6.2
+#define NUMBER_PER_LETTER 5.9
 
 /* A colour and a letter of its own for each: Okabe and Ito's palette, which the colour-blind can tell apart.
  */

@@ -85,7 +85,7 @@ void probe_result_judge(struct probe_result *result)
     err_clear(&result->verdict);
     if (result->address_count == 0)
         judge_unresolved(result, &tally);
-    else if (tally.well == 0)
+    else if (tally.well == 0 && tally.worst != NULL)
         judge_dead(result, tally.worst);
     else if ((tally.worst != NULL || tally.unasked != NULL) && !result->require_any)
         judge_mixed(result, &tally);

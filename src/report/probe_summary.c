@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "probe_measures.h"
+#include "words.h"
 
 /* How bad a round is; a greater number is worse. */
 static int rank(enum err_reason reason)
@@ -47,14 +48,17 @@ static enum race_family family_of(const struct endpoint *endpoint)
     return endpoint_family(endpoint) == AF_INET6 ? RACE_V6 : RACE_V4;
 }
 
-static void put_change(FILE *out, const char *lead, size_t before, const struct endpoint *endpoint)
+static void add_change(struct words_line *line, const char *lead, size_t before,
+                       const struct endpoint *endpoint)
 {
     char text[ENDPOINT_TEXT_BYTES];
-    (void)fprintf(out, "%s%s", before == 0 ? lead : ", ", endpoint_format(endpoint, text));
+    words_add(line, "%s%s", before == 0 ? lead : ", ", endpoint_format(endpoint, text));
 }
 
-bool probe_summary_changes(const struct probe_summary *summary, const struct probe_result *result, FILE *out)
+bool probe_summary_changes(const struct probe_summary *summary, const struct probe_result *result,
+                           char text[PROBE_SENTENCE_BYTES])
 {
+    struct words_line line = {0};
     size_t came = 0;
     size_t went = 0;
 
@@ -63,13 +67,15 @@ bool probe_summary_changes(const struct probe_summary *summary, const struct pro
         enum race_family family = family_of(peer);
         if (summary->told[family] && has_answered(&result->answers[family]) &&
             !holds(summary->known, summary->known_count, peer))
-            put_change(out, "now also ", came++, peer);
+            add_change(&line, "now also ", came++, peer);
     }
     for (size_t i = 0; i < summary->known_count; i++) {
         const struct endpoint *peer = &summary->known[i];
         if (has_answered(&result->answers[family_of(peer)]) && !result_holds(result, peer))
-            put_change(out, came > 0 ? ", no longer " : "no longer ", went++, peer);
+            add_change(&line, came > 0 ? ", no longer " : "no longer ", went++, peer);
     }
+    words_cut(line.text, PROBE_SENTENCE_BYTES - 1);
+    (void)snprintf(text, PROBE_SENTENCE_BYTES, "%s", line.text);
     return came + went > 0;
 }
 

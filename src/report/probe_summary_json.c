@@ -45,8 +45,8 @@ static void put_row(FILE *out, const struct probe_summary_row *row)
     (void)fprintf(out, ",\"family\":\"%s\",\"rounds\":%" PRIu64 ",\"failed\":%" PRIu64,
                   probe_family_word(family), row->rounds, probe_summary_failed(row));
     put_reasons(out, row);
-    put_times(out, "total", &row->total);
-    put_times(out, "connect", &row->connect);
+    put_times(out, "total_seconds", &row->total);
+    put_times(out, "connect_seconds", &row->connect);
     (void)fputc('}', out);
 }
 
@@ -56,9 +56,14 @@ void probe_summary_json(const struct probe_summary *summary, FILE *out)
     machine_quote(out, summary->target);
     (void)fprintf(out,
                   ",\"rounds\":%" PRIu64 ",\"well\":%" PRIu64 ",\"without_address\":%" PRIu64
-                  ",\"uncounted\":%" PRIu64 ",\"reason\":\"%s\",\"addresses\":[",
+                  ",\"uncounted\":%" PRIu64 ",\"worst\":{\"word\":\"%s\",\"exit_code\":%d,\"text\":",
                   summary->rounds, summary->well, summary->nameless, summary->uncounted,
-                  err_word(summary->worst.reason));
+                  err_word(summary->worst.reason), err_exit_code(summary->worst.reason));
+    if (summary->worst.reason == ERR_OK)
+        (void)fputs("null", out);
+    else
+        machine_quote(out, summary->worst.text);
+    (void)fputs("},\"addresses\":[", out);
     for (size_t i = 0; i < summary->row_count; i++) {
         (void)fputs(i > 0 ? "," : "", out);
         put_row(out, summary->rows[i]);

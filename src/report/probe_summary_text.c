@@ -46,18 +46,27 @@ static void put_address(const struct probe_result *result, const struct probe_ad
     put_line(&line, style, out);
 }
 
-void probe_summary_round(const struct probe_result *result, const struct probe_style *style, FILE *out)
+static void put_sentence(const struct probe_result *result, const char *subject, const char *text,
+                         const struct probe_style *style, FILE *out)
+{
+    struct words_line line = {0};
+
+    add_clock(&line, result->started_s);
+    words_add(&line, "%s: %s", subject, text);
+    put_line(&line, style, out);
+}
+
+void probe_summary_round(const struct probe_result *result, const char *changes,
+                         const struct probe_style *style, FILE *out)
 {
     const struct err *verdict = &result->verdict;
 
+    if (changes[0] != '\0')
+        put_sentence(result, result->target, changes, style, out);
     for (size_t i = 0; i < result->address_count; i++)
         put_address(result, &result->addresses[i], style, out);
-    if (result->address_count == 0 || verdict->reason == ERR_THRESHOLD) {
-        struct words_line line = {0};
-        add_clock(&line, result->started_s);
-        words_add(&line, "%s: %s", err_word(verdict->reason), verdict->text);
-        put_line(&line, style, out);
-    }
+    if (result->address_count == 0 || verdict->reason == ERR_THRESHOLD)
+        put_sentence(result, err_word(verdict->reason), verdict->text, style, out);
 }
 
 static void put_times(const char *name, const struct histogram *histogram, const struct probe_style *style,

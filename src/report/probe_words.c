@@ -150,12 +150,12 @@ void probe_words_kernel(const struct probe_address *address, struct words_line *
 
     if (!tcp->known)
         return;
+    add_retransmits(tcp, &facts);
     if (tcp->mss_bytes > 0)
-        words_add(&facts, "MSS %" PRIu32, tcp->mss_bytes);
+        words_add(&facts, "%sMSS %" PRIu32, facts.length > 0 ? ", " : "", tcp->mss_bytes);
     if (tcp->rtt_us > 0)
         words_add(&facts, "%sRTT %s", facts.length > 0 ? ", " : "",
                   probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
-    add_retransmits(tcp, &facts);
     words_add(line, "%s%s", line->length > 0 && facts.length > 0 ? ", " : "", facts.text);
 }
 

@@ -189,7 +189,7 @@ void prober_server_open(struct prober_server *server, struct listener listener, 
     struct err err = {0};
     assert_true(listener.fd >= 0);
     *server = (struct prober_server){
-        .policy = {.idle_ms = 1000 * PROBER_LONG_MS, .name_ms = 1000 * PROBER_LONG_MS}};
+        .policy = {.idle_ms = 1000LL * PROBER_LONG_MS, .name_ms = 1000LL * PROBER_LONG_MS}};
     struct worker_config config = {.listeners = &listener,
                                    .listener_count = 1,
                                    .policy = &server->policy,

@@ -172,6 +172,32 @@ static void every_option_of_tls_reaches_its_field(void **state)
     options_fini(&options);
 }
 
+static void each_misbehaviour_reaches_its_field(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word;
+        enum options_misbehave kind;
+        int64_t ms;
+    } lines[] = {{"delay:1.5s", MISBEHAVE_DELAY, 1500},
+                 {"drip:1ms", MISBEHAVE_DRIP, 1},
+                 {"drip:20s", MISBEHAVE_DRIP, 20000},
+                 {"reset", MISBEHAVE_RESET, 0},
+                 {"half-close", MISBEHAVE_HALF_CLOSE, 0},
+                 {"no-close-notify", MISBEHAVE_NO_CLOSE_NOTIFY, 0},
+                 {"mute", MISBEHAVE_MUTE, 0}};
+
+    PARSE("--listen", "1");
+    assert_int_equal(options.misbehave, MISBEHAVE_NOT);
+    options_fini(&options);
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        PARSE("--listen", "1", "--tls", "--misbehave", lines[i].word);
+        assert_int_equal(options.misbehave, lines[i].kind);
+        assert_int_equal(options.misbehave_ms, lines[i].ms);
+        options_fini(&options);
+    }
+}
+
 static void durations_have_a_unit_and_may_have_a_fraction(void **state)
 {
     (void)state;
@@ -326,6 +352,7 @@ int main(void)
         cmocka_unit_test(every_option_of_probe_reaches_its_field),
         cmocka_unit_test(bytes_may_have_a_suffix),
         cmocka_unit_test(every_option_of_tls_reaches_its_field),
+        cmocka_unit_test(each_misbehaviour_reaches_its_field),
         cmocka_unit_test(durations_have_a_unit_and_may_have_a_fraction),
         cmocka_unit_test(listen_takes_one_word_or_two),
         cmocka_unit_test(listen_may_be_repeated_up_to_its_limit),

@@ -108,13 +108,27 @@ static void what_is_not_built_is_said_so(void **state)
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
     static const char *const listen[] = {
         "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
-        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox",
-        "--misbehave=drip:10ms",      "--misbehave=mute"};
+        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox"};
     for (size_t i = 0; i < COUNT(listen); i++)
         refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
            "Michael");
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol=v2");
+}
+
+static void a_misbehaviour_is_one_of_a_list(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"sulk",     "delay",     "delay:",      "delay:5", "delay:0",
+                                        "drip:21s", "drip:1ms ", "drip",        ":10ms",   "reset:10ms",
+                                        "mute:",    "res",       "half-close:", "MUTE",    "delay:20001ms"};
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        REFUSE("--misbehave takes delay:TIME or drip:TIME (1ms to 20s), reset, half-close", "--listen", "1",
+               "--misbehave", wrong[i]);
+    REFUSE("--misbehave needs a value", "--listen", "1", "--misbehave=");
+    REFUSE("--misbehave is given twice", "--listen", "1", "--misbehave=mute", "--misbehave=reset");
+    REFUSE("--misbehave no-close-notify needs --tls", "--listen", "1", "--misbehave=no-close-notify");
+    REFUSE("--misbehave is for --listen, not for --connect", "--connect", "a", "1", "--misbehave=mute");
 }
 
 static void bench_options_are_checked(void **state)
@@ -223,8 +237,6 @@ static void what_is_not_built_is_checked_all_the_same(void **state)
     REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=2001:db8::/129");
     REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=::/");
     REFUSE("--alpn takes protocol names", "--listen", "1", "--alpn=a,,b");
-    REFUSE("--misbehave takes delay:TIME", "--listen", "1", "--misbehave=delay:5");
-    REFUSE("--misbehave takes delay:TIME", "--listen", "1", "--misbehave=sulk");
     REFUSE("--tls-min takes 1.2 or 1.3, not \"1.1\"", "--listen", "1", "--tls-min=1.1");
     REFUSE("--metrics: ", "--listen", "1", "--metrics=99999");
     REFUSE("--proxy-protocol takes v1 or v2", "--connect", "a", "1", "--proxy-protocol=v3");
@@ -314,6 +326,7 @@ int main(void)
         cmocka_unit_test(wrong_words_are_refused_by_name),
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(what_is_not_built_is_said_so),
+        cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
         cmocka_unit_test(bench_options_are_checked),
         cmocka_unit_test(probe_options_are_checked),
         cmocka_unit_test(a_limit_on_what_is_not_measured_is_refused),

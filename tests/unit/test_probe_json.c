@@ -136,8 +136,8 @@ static void a_phase_that_was_cut_short_has_no_length(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_LITERAL);
-    result.addresses[0].spans[PROBE_CONNECT].end_ns = -1;
-    assert_has("\"connect\":{\"begin_seconds\":0,\"seconds\":null}");
+    result.addresses[0].spans[PROBE_CONNECT] = (struct probe_span){500, -1};
+    assert_has("\"connect\":{\"begin_seconds\":5e-07,\"seconds\":null}");
 }
 
 static void what_is_not_known_is_null(void **state)
@@ -148,6 +148,8 @@ static void what_is_not_known_is_null(void **state)
     address->tcp.mss_bytes = address->tcp.rtt_us = 0;
     assert_has("\"tcp\":{\"mss_bytes\":null,\"rtt_seconds\":null,\"retransmits\":0,");
     address->tcp.known = false;
+    result.answers[RACE_V4].span = (struct probe_span){0, 0}; /* nobody was asked */
+    assert_has("\"addresses\":0,\"seconds\":null,");
     address->local = (struct endpoint){0};
     address->interface[0] = '\0';
     assert_has("\"local\":null,\"interface\":null,\"tcp\":null,");
@@ -161,6 +163,8 @@ static void the_port_is_known_without_an_address(void **state)
     (void)snprintf(result.target, sizeof(result.target), "gret.example.net:http");
     assert_has("\"port\":null,");
     (void)snprintf(result.target, sizeof(result.target), "gret.example.net:6000x");
+    assert_has("\"port\":null,");
+    (void)snprintf(result.target, sizeof(result.target), "gret.example.net:65536");
     assert_has("\"port\":null,");
     (void)snprintf(result.target, sizeof(result.target), "gret.example.net:99999999999999999999");
     assert_has("\"port\":null,");
@@ -177,6 +181,10 @@ static void a_time_that_rfc_3339_cannot_tell_is_null(void **state)
     assert_has("\"not_after\":null");
     result.addresses[0].tls.not_after = INT64_MAX;
     assert_has("\"not_after\":null");
+    result.addresses[0].tls.not_before = INT64_C(-30610224000);
+    assert_has("\"not_before\":\"1000-01-01T00:00:00Z\"");
+    result.addresses[0].tls.not_before = INT64_C(-30610224001);
+    assert_has("\"not_before\":null");
     result.addresses[0].tls.not_before = INT64_MIN;
     assert_has("\"not_before\":null");
 }

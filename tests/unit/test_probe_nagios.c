@@ -233,6 +233,14 @@ static void a_verdict_of_limits_is_not_told_twice(void **state)
                          "more, --expect-days asks for 60");
 }
 
+static void a_target_that_the_verdict_names_is_not_named_twice(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_LITERAL);
+    err_set(&result.verdict, ERR_CONNECT_REFUSED, 0, "[::1]:6000: nothing listens there");
+    assert_says(CRITICAL, "TCPGREET CRITICAL - [::1]:6000: nothing listens there");
+}
+
 static void nothing_but_the_verdict_is_told_of_nothing(void **state)
 {
     (void)state;
@@ -287,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup(a_failure_and_a_broken_limit_are_both_told, start),
         cmocka_unit_test_setup(the_days_a_certificate_has_left_are_a_warning, start),
         cmocka_unit_test_setup(a_verdict_of_limits_is_not_told_twice, start),
+        cmocka_unit_test_setup(a_target_that_the_verdict_names_is_not_named_twice, start),
         cmocka_unit_test_setup(nothing_but_the_verdict_is_told_of_nothing, start),
         cmocka_unit_test_setup(every_line_keeps_to_the_guidelines, start),
         cmocka_unit_test_setup(what_a_peer_says_cannot_break_the_line, start),

@@ -58,6 +58,8 @@ static void ranges_are_those_of_the_plugin_guidelines(void **state)
         {"200ms", 0, 0.2, false, "0.2"},
         {"1s", 0, 1, false, "1"},
         {"1.5s:2s", 1.5, 2, false, "1.5:2"},
+        {"0.00001", 0, 0.00001, false, "0.00001"},
+        {"1:1000000000", 1, 1e9, false, "1:1000000000"},
         {"@5ms:0.1", 0.005, 0.1, true, "@0.005:0.1"},
     };
 
@@ -132,6 +134,7 @@ static void what_is_wrong_is_said_with_what_would_be_right(void **state)
                         "close, volume or total");
     refuse("tls=1,tls=2", "--warn limits tls twice");
     refuse("1,total=2", "--warn limits total twice");
+    refuse("1000000001", "--warn: \"1000000001\" is more than 1000000000 s");
     refuse("1,5s", "--warn limits total twice");
 }
 
