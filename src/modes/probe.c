@@ -35,10 +35,8 @@ struct run {
     struct probe_round *round;   /* NULL: none is under way */
     struct probe_result current; /* its result */
     struct probe_result last;    /* of the last round that is over */
-    bool has_last;
-    bool well; /* last is, limits and all */
+    bool well;                   /* last is, limits and all */
     bool interrupted;
-    bool limited;             /* the time for the whole run is over */
     uint64_t start_ns;        /* of the run, uv_hrtime */
     int64_t pause_ms;         /* of a retry, the next */
     struct probe_summary sum; /* of a series */
@@ -85,7 +83,6 @@ static void keep_result(struct run *run)
     probe_result_fini(&run->last);
     run->last = run->current;
     run->current = (struct probe_result){0};
-    run->has_last = true;
     run->well = probe_output_judge(&run->output, &run->last);
 }
 
@@ -156,11 +153,7 @@ static void on_round(void *context, struct probe_result *result)
 static void start_round(uv_timer_t *timer)
 {
     struct run *run = timer->data;
-    const struct options *options = run->options;
-    int64_t left = left_ms(run) > 1 ? left_ms(run) : 1;
 
-    run->plan.connect_timeout_ms = least_of(options->connect_timeout_ms, left);
-    run->plan.answer_timeout_ms = least_of(options->answer_timeout_ms, left);
     run->round = probe_round_start(&run->loop, &run->plan, &run->current, on_round, run, run->err);
     if (run->round == NULL)
         stop(run);
@@ -187,12 +180,14 @@ static void on_limit(uv_timer_t *timer)
     struct run *run = timer->data;
     bool cut = run->round != NULL;
 
-    run->limited = true;
     give_up(run);
-    if (!cut || is_series(run))
-        return; /* what a series has not finished does not count */
+    if (!cut || run->sum.rounds > 0)
+        return; /* what a series has not finished does not count, unless it is all there is */
+    probe_result_rehearse(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
     probe_late(&run->current, limit_ms(run->options));
     keep_result(run);
+    if (is_series(run))
+        add_to_series(run);
 }
 
 /* A signal that is ignored from the start, as a shell's background jobs have it, stays so. */
@@ -271,6 +266,8 @@ static int prepare(struct run *run, struct err *err)
                                     .require_any = options->require == REQUIRE_ANY,
                                     .framing = (enum session_framing)options->framing,
                                     .attempt_delay_ms = options->attempt_delay_ms,
+                                    .connect_timeout_ms = options->connect_timeout_ms,
+                                    .answer_timeout_ms = options->answer_timeout_ms,
                                     .volume_bytes = (uint64_t)options->volume_bytes};
     run->pause_ms = PAUSE_MIN_MS;
     run->start_ns = uv_hrtime();
@@ -294,8 +291,6 @@ static int report(struct run *run, struct err *err)
         return -1;
     if (run->interrupted && run->sum.rounds == 0)
         return err_set(err, ERR_INTERRUPTED, 0, "interrupted");
-    if (!run->has_last)
-        return err_set(err, ERR_CONNECT_TIMEOUT, 0, "not one round was over when --timeout was");
     if (is_series(run))
         return probe_output_summary(&run->output, &run->sum, &run->last, err) < 0
                    ? -1
@@ -323,7 +318,7 @@ int probe(const struct options *options, struct err *err)
             uv_run(&run->loop, UV_RUN_DEFAULT);
         code = report(run, err);
     }
-    bool becomes = code == 0 && run->well && options->operand_count > 0;
+    bool becomes = code == 0 && options->operand_count > 0;
     close_run(run);
     trace_to(NULL, NULL);
     return becomes ? probe_command_run(options->operands) : code;

@@ -76,8 +76,7 @@ bool probe_output_judge(const struct probe_output *output, struct probe_result *
         return false;
     if (probe_alerts(result, &limits, alerts) == 0)
         return true;
-    if (output->options->format != FORMAT_NAGIOS) /* which tells warning and critical apart by itself */
-        err_set(&result->verdict, ERR_THRESHOLD, 0, "%s", alerts[0].text);
+    err_set(&result->verdict, ERR_THRESHOLD, 0, "%s", alerts[0].text);
     return false;
 }
 

@@ -36,8 +36,8 @@ void probe_output_attempt(const struct probe_output *output, const struct probe_
 /* Returns: whether a failed result needs no further word: it is told on the spot, or nobody wants to know. */
 bool probe_output_tells_all(const struct probe_output *output);
 
-/* Holds a result that is well to the limits. Returns: whether all is well; if not, and where the verdict is
- * to say so, it does. */
+/* Holds a result that is well to the limits. Returns: whether all is well; if not, the verdict says
+ * so. */
 bool probe_output_judge(const struct probe_output *output, struct probe_result *result);
 
 /* Makes of a round that was given up because the time of the whole run was over one that came to its end, and
