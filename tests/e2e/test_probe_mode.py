@@ -1,13 +1,17 @@
 """--probe as a command: exit codes, rounds, retries, COMMAND, and where its words go."""
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
+import pty
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import unittest
 import xml.etree.ElementTree as xml
@@ -88,6 +92,18 @@ class Running:
     def end(self, number=signal.SIGINT):
         self.process.send_signal(number)
         return self.wait()
+
+
+def in_terminal(columns, *args, **env):
+    """What a probe writes to a terminal so wide, as text."""
+    master, slave = pty.openpty()
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        run("--probe", *args, stdout=slave, env=environment(**env))
+        return os.read(master, 65536).decode()
+    finally:
+        os.close(slave)
+        os.close(master)
 
 
 class ProbeCase(Case):
@@ -191,6 +207,16 @@ class Output(ProbeCase):
             self.assertNotIn(b"\x1b", narrow.out)
             self.assertIn(b"\x1b[", wide.out)
             self.assertGreater(max(map(len, wide.out.decode().splitlines())), 80)
+
+    def test_a_terminals_width_and_colours(self):
+        with Server() as server:
+            where = "::1", str(server.port)
+            plain = in_terminal(120, *where)
+            self.assertIn(max(map(len, plain.splitlines())), range(100, 121))
+            self.assertNotIn("\x1b", plain)
+            self.assertNotIn("\x1b", in_terminal(120, *where, NO_COLOR="", TERM="dumb"))
+            self.assertIn("\x1b[", in_terminal(120, *where, NO_COLOR="", TERM="xterm"))
+            self.assertNotIn("\x1b", in_terminal(120, *where, "--color=never", NO_COLOR="", TERM="xterm"))
 
     def test_a_terminal_that_is_not_utf8_gets_ascii(self):
         with Server() as server:
