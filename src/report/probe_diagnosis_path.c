@@ -34,7 +34,7 @@ bool probe_finds_no_name(struct probe_group *group)
         if (answer->asked && (answer->count > 0 || answer->err.reason != ERR_RESOLVE_NOT_FOUND))
             return false;
     }
-    return asked && !result->literal;
+    return asked;
 }
 
 void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
