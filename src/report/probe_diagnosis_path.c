@@ -34,7 +34,7 @@ bool probe_finds_no_name(struct probe_group *group)
         if (answer->asked && (answer->count > 0 || answer->err.reason != ERR_RESOLVE_NOT_FOUND))
             return false;
     }
-    return asked && !result->literal;
+    return asked;
 }
 
 void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
@@ -81,27 +81,22 @@ void probe_tells_dns_failure(const struct probe_group *group, struct words_line 
             how, record_of[family], result->host, record_of[other_of(family)], record_of[family]);
 }
 
-/* Returns: the family whose answer was slow while the other's was not; RACE_FAMILIES for neither. */
-static enum race_family slow_type(const struct probe_result *result)
+/* Whether a family's answer was slow, and the other's was not. */
+static bool is_slow(const struct probe_result *result, enum race_family family)
 {
-    for (unsigned family = 0; family < RACE_FAMILIES; family++) {
-        int64_t slow = probe_span_ns(&result->answers[family].span);
-        int64_t fast = probe_span_ns(&result->answers[other_of((enum race_family)family)].span);
-        if (fast >= 0 && slow > SECOND_NS && slow / SLOWER > fast)
-            return (enum race_family)family;
-    }
-    return RACE_FAMILIES;
+    int64_t slow = probe_span_ns(&result->answers[family].span);
+    int64_t fast = probe_span_ns(&result->answers[other_of(family)].span);
+    return fast >= 0 && slow > SECOND_NS && slow / SLOWER > fast && !dns_fails(&result->answers[family]);
 }
 
 bool probe_finds_dns_slow_type(struct probe_group *group)
 {
-    enum race_family family = slow_type(group->result);
-    return family != RACE_FAMILIES && !dns_fails(&group->result->answers[family]);
+    return is_slow(group->result, RACE_V6) || is_slow(group->result, RACE_V4);
 }
 
 void probe_tells_dns_slow_type(const struct probe_group *group, struct words_line *line)
 {
-    enum race_family slow = slow_type(group->result), fast = other_of(slow);
+    enum race_family slow = is_slow(group->result, RACE_V6) ? RACE_V6 : RACE_V4, fast = other_of(slow);
     words_add(line,
               "The %s answer for %s took %s, the %s answer %s: clients that wait for both are that slow; "
               "look for a "
@@ -173,11 +168,10 @@ void probe_tells_dead_family(const struct probe_group *group, struct words_line 
     }
     words_add(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
     if (first->err.reason == ERR_CONNECT_TIMEOUT)
-        words_add(
-            line,
-            "at %s nothing answers within %s, the packets are swallowed; clients without Happy Eyeballs hang "
-            "there until they give up.",
-            place.text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
+        words_add(line, "at %s nothing answers within %s, the packets are swallowed; %s.", place.text,
+                  probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
+                  dead == RACE_V6 ? "clients without Happy Eyeballs hang there until they give up"
+                                  : "clients that have IPv4 alone cannot come");
     else if (first->err.reason == ERR_CONNECT_REFUSED)
         words_add(line, "at %s the connection is refused, the service may listen for IPv%c only.", place.text,
                   lives);
@@ -212,7 +206,8 @@ void probe_tells_unreachable(const struct probe_group *group, struct words_line 
 {
     struct words_line place = probe_group_place(group);
     if (is_unreachable_here(probe_group_first(group)))
-        words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?", place.text);
+        words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?",
+                  group->count == 1 ? place.text : "any of the addresses");
     else
         words_add(line, "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
                   place.text, probe_group_first(group)->err.text);
