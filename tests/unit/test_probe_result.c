@@ -127,8 +127,9 @@ static void add_family(struct probe_result *result, enum race_family which, cons
             add_address(result, which == RACE_V6 ? AF_INET6 : AF_INET, (uint16_t)i);
         double connect_ms = family->addresses[i].connect_ms;
         int64_t begin = answer->span.end_ns;
+        /* the loop counts in whole ms, so a time limit may come a little early */
         address->spans[PROBE_CONNECT] =
-            (struct probe_span){begin, connect_ms < 0 ? MS(TIMEOUT_MS) : begin + MS(connect_ms)};
+            (struct probe_span){begin, connect_ms < 0 ? MS(TIMEOUT_MS - 0.5) : begin + MS(connect_ms)};
         address->last = PROBE_CONNECT;
         if (family->addresses[i].reason != ERR_OK)
             err_set(&address->err, family->addresses[i].reason, 0, "x");

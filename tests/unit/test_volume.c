@@ -88,6 +88,7 @@ static void names_have_every_kind_of_size_and_none_is_empty(void **state)
     struct talk talk = hold(1000003);
     bool seen[GREETING_NAME_MAX + 1] = {false};
     size_t begin = 0, distinct = 0;
+    const char *longest = NULL; /* the name of that size before */
     (void)state;
 
     for (size_t i = 0; i < 1000003; i++) {
@@ -95,6 +96,10 @@ static void names_have_every_kind_of_size_and_none_is_empty(void **state)
             assert_in_range(i - begin, 1, GREETING_NAME_MAX);
             distinct += !seen[i - begin];
             seen[i - begin] = true;
+            if (i - begin == GREETING_NAME_MAX) { /* one is not taken for another */
+                assert_true(longest == NULL || memcmp(longest, talk.said + begin, i - begin) != 0);
+                longest = talk.said + begin;
+            }
             begin = i + 1;
         } else {
             assert_in_range(talk.said[i], '!', '~');
