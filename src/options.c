@@ -207,7 +207,7 @@ static void find_format(struct parse *parse)
     static const char name[] = "--format";
     const struct option_row *row = option_find(name + 2, sizeof(name) - 3);
 
-    for (int i = 1; i < parse->argc && strcmp(parse->argv[i], "--") != 0; i++) {
+    for (int i = 1; i < parse->argc && parse->argv[i] != NULL && strcmp(parse->argv[i], "--") != 0; i++) {
         const char *word = parse->argv[i];
         const char *value = strncmp(word, name, sizeof(name) - 1) != 0 ? NULL
                             : word[sizeof(name) - 1] == '='            ? word + sizeof(name)

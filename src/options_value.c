@@ -79,6 +79,8 @@ static bool read_bytes(const char *text, int64_t *bytes)
     size_t n = read_digits(text, bytes);
     if (n == 0)
         return false;
+    if (*bytes > NUMBER_CEILING)
+        *bytes = NUMBER_CEILING; /* times 2^20 it still fits */
     if (text[n] == 'k' || text[n] == 'M')
         *bytes *= text[n++] == 'k' ? INT64_C(1) << 10 : INT64_C(1) << 20;
     return text[n] == '\0';

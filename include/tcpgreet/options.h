@@ -98,17 +98,17 @@ struct options {
     const char *ticket_keys;
 
     enum options_until until; /* probe */
-    int count;                /* rounds; 0: not given */
-    int64_t interval_ms;      /* -1: not given */
-    int64_t retry_ms;         /* -1: not given */
-    int expect_days;          /* 0: not given */
+    enum options_require require;
+    int count;            /* rounds; 0: not given */
+    int expect_days;      /* 0: not given */
+    int64_t interval_ms;  /* -1: not given */
+    int64_t retry_ms;     /* -1: not given */
+    int64_t volume_bytes; /* 0: none */
     struct threshold_list warn;
     struct threshold_list crit;
-    enum options_require require;
-    int64_t volume_bytes; /* 0: none */
 
-    int connections; /* bench */
-    int64_t duration_ms;
+    int64_t duration_ms; /* bench */
+    int connections;
     int names; /* a connection; 0: it is kept */
     int rate;  /* names a second; 0: as fast as answers come */
     bool resume;

@@ -170,6 +170,7 @@ static void give_up(struct run *run)
 {
     probe_round_cancel(run->round);
     run->round = NULL;
+    uv_timer_stop(&run->pause); /* which may be due, too */
     stop(run);
 }
 

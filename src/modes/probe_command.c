@@ -10,12 +10,12 @@
 enum { CODE_CANNOT_RUN = 126, CODE_NOT_FOUND = 127, WORD_BYTES = 128 };
 
 /* What was opened here closes by itself, and handlers end with this program's text: but ignoring goes on. */
-int probe_command_run(const char *const *words)
+int probe_command_run(const char **words)
 {
     char shown[WORD_BYTES];
 
     (void)signal(SIGPIPE, SIG_DFL);
-    execvp(words[0], (char *const *)(uintptr_t)words);
+    execvp(words[0], (char *const *)words);
     int why = errno;
     (void)signal(SIGPIPE, SIG_IGN);
     escape_text((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));

@@ -105,6 +105,8 @@ static void on_deadline(uv_timer_t *timer)
     struct probe_round *round = timer->data;
     struct probe_result *result = round->result;
 
+    if (result == NULL)
+        return; /* cancelled: what is open is closing */
     probe_round_hold(round);
     for (unsigned family = 0; family < RACE_FAMILIES; family++) {
         struct probe_answer *answer = &result->answers[family];

@@ -45,6 +45,6 @@ bool probe_output_judge(const struct probe_output *output, struct probe_result *
 void probe_late(struct probe_result *result, int64_t limit_ms);
 
 /* Becomes the command. Returns: only where it cannot, after having said why: 127 or 126, as env(1) does. */
-int probe_command_run(const char *const *words);
+int probe_command_run(const char **words);
 
 #endif

@@ -93,8 +93,13 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
 /* "h2,http/1.1" in the wire's form. Returns: length, 0 on failure. */
 size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err);
 
-/* Session tickets: installs the callback, and the keys into the context's keeping. */
-int tls_tickets_install(SSL_CTX *context, const char *file, struct err *err);
+/* A secret is read by its owner, or by a group that was chosen for it. Shape: what begins the sentence: "the
+ * key in". Errors: system-permission, system-file. */
+int tls_check_mode(const char *what, const char *path, struct err *err);
+
+/* Session tickets: installs the callback, and the keys into the context's keeping. Shape: config NULL: not
+ * from a file. */
+int tls_tickets_install(SSL_CTX *context, const struct tls_server_config *config, struct err *err);
 void tls_tickets_copy(SSL_CTX *context, SSL_CTX *from);
 void tls_tickets_inherit(SSL_CTX *context, SSL_CTX *previous);
 

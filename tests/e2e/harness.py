@@ -605,6 +605,10 @@ class Names:
     def _write(self, name, text):
         (pathlib.Path(self._folder) / name).write_text(text)
 
+    def change(self, hosts):
+        """What programs that run already see from now on."""
+        self._write("hosts", hosts)
+
     @property
     def wrap(self):
         binds = " && ".join(f"mount --bind {self._folder}/{name} /etc/{name}"
