@@ -87,7 +87,9 @@ void probe_group_keep(struct probe_group *group, probe_about_fn *about)
 
 bool probe_address_fails(const struct probe_address *address)
 {
-    return address->err.reason != ERR_OK && address->err.reason != ERR_INTERRUPTED;
+    enum { CONNECT = 4, DIALOGUE = 7 }; /* exit codes of the families */
+    int code = err_exit_code(address->err.reason);
+    return code >= CONNECT && code <= DIALOGUE;
 }
 
 bool probe_address_connected(const struct probe_address *address)

@@ -37,7 +37,7 @@ void probe_group_keep(struct probe_group *group, probe_about_fn *about);
  * and 2 more" */
 struct words_line probe_group_place(const struct probe_group *group);
 
-/* Returns: whether it has failed, and not because somebody gave up. */
+/* Returns: whether the path or the peer has failed: not this side, nor did somebody give up. */
 bool probe_address_fails(const struct probe_address *address);
 
 /* Returns: whether its TCP connection came up. */

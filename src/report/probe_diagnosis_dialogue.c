@@ -52,7 +52,7 @@ void probe_tells_reset(const struct probe_group *group, struct words_line *line)
     enum probe_phase last = probe_group_first(group)->last;
     struct words_line place = probe_group_place(group);
 
-    if (last <= PROBE_WELCOME)
+    if (last == PROBE_CONNECT || last == PROBE_WELCOME)
         words_add(line,
                   "At %s the connection is accepted and then reset, without a word: a firewall that cuts, a "
                   "list of "

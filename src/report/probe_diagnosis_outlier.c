@@ -47,6 +47,7 @@ bool probe_finds_outlier(struct probe_group *group)
     return group->count > 0;
 }
 
+/* What became of those that connect is told by other rules. */
 void probe_tells_outlier(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_result *result = group->result;
@@ -58,8 +59,10 @@ void probe_tells_outlier(const struct probe_group *group, struct words_line *lin
               probe_group_place(group).text, many ? "differ" : "differs");
     if (well > 0)
         words_add(line, ", of which %zu %s well", well, well == 1 ? "is" : "are");
-    words_add(line, ": %s%s. Look at %s, or take %s out of the name.", first->err.text,
-              many ? " (the first of them)" : "", many ? "those hosts" : "that host", many ? "them" : "it");
+    if (!probe_address_connected(first))
+        words_add(line, " (%s)", first->err.text);
+    words_add(line, ": look at %s, or take %s out of the name.", many ? "those hosts" : "that host",
+              many ? "them" : "it");
 }
 
 /* Returns: how many addresses show the certificate of this one. */
@@ -135,12 +138,15 @@ void probe_tells_lost_syn(const struct probe_group *group, struct words_line *li
 {
     const struct probe_address *first = probe_group_first(group);
     uint32_t again = first->tcp.syn_retransmits;
+
     words_add(
-        line,
-        "At %s the connect took %s because a SYN was lost, or the answer to it: it was sent again %" PRIu32
-        " time%s. The path loses packets, or the server's backlog is full.",
-        probe_group_place(group).text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
-        again, again == 1 ? "" : "s");
+        line, "At %s the connect took %s because a SYN was lost, or the answer to it: it was sent again",
+        probe_group_place(group).text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
+    if (again == 1)
+        words_add(line, " once.");
+    else
+        words_add(line, " %" PRIu32 " times.", again);
+    words_add(line, " The path loses packets, or the server's backlog is full.");
 }
 
 static uint32_t segments_again(const struct probe_address *address)
