@@ -290,6 +290,16 @@ static void resumption_is_what_the_server_makes_of_it(void **state)
 }
 
 /* Whatever is under way: the context may be freed right after. */
+static void cancel(struct fixture *fixture)
+{
+    struct prober *prober = fixture->prober;
+    probe_round_cancel(prober->round);
+    tls_client_free(prober->plan.tls);
+    prober->plan.tls = NULL;
+    watched_run(&prober->watched, NULL);
+    prober->plan.tls = tls_party_client_plain(fixture->certificates);
+}
+
 static void a_round_under_tls_can_be_cancelled_at_any_time(void **state)
 {
     enum { TURNS = 40 };
@@ -297,23 +307,38 @@ static void a_round_under_tls_can_be_cancelled_at_any_time(void **state)
     struct prober *prober = fixture->prober;
     struct prober_server server;
     unsigned port = serve(fixture, &server);
-    bool cut_handshake = false;
 
     prober->plan.volume_bytes = 100000;
     for (int turns = 0; turns < TURNS; turns++) {
         assert_true(prober_start(prober, "127.0.0.1", port));
         for (int turn = 0; turn < turns && !prober->done; turn++)
             uv_run(&prober->watched.loop, UV_RUN_ONCE);
-        probe_round_cancel(prober->round);
-        tls_client_free(prober->plan.tls);
-        cut_handshake = cut_handshake ||
-                        (prober->result.address_count > 0 && prober->result.addresses[0].last == PROBE_TLS);
-        probe_result_fini(&prober->result);
-        watched_run(&prober->watched, NULL);
-        prober->plan.tls = tls_party_client_plain(fixture->certificates);
+        bool was_done = prober->done;
+        cancel(fixture);
+        assert_int_equal(prober->done, was_done);
+        assert_true(was_done || prober->result.total_ns > 0);
     }
     prober_server_close(&server);
-    assert_true(cut_handshake);
+}
+
+static void a_handshake_that_is_cancelled_is_told(void **state)
+{
+    struct fixture *fixture = *state;
+    struct prober *prober = fixture->prober;
+    struct prober_peer silent = {.scripts = {{{NULL}, -1, false}}};
+
+    prober_peer_open(prober, &silent, prober_listen("127.0.0.1", 0));
+    assert_true(prober_start(prober, "127.0.0.1", endpoint_port(&silent.listener.at)));
+    while (prober->result.address_count == 0 || prober->result.addresses[0].last < PROBE_TLS)
+        uv_run(&prober->watched.loop, UV_RUN_ONCE);
+    struct probe_round *round = prober->round;
+    prober->round = NULL;
+    probe_round_cancel(round);
+    prober_peer_close(&silent);
+    cancel(fixture);
+    prober_expect_failure(&prober->result.addresses[0], PROBE_TLS, ERR_INTERRUPTED,
+                          "given up before it was done");
+    assert_int_equal(prober->result.verdict.reason, ERR_INTERRUPTED);
 }
 
 int main(void)
@@ -327,6 +352,7 @@ int main(void)
         PROBE_TEST(what_is_no_tls_is_told_in_the_tls_phase),
         PROBE_TEST(resumption_is_what_the_server_makes_of_it),
         PROBE_TEST(a_round_under_tls_can_be_cancelled_at_any_time),
+        PROBE_TEST(a_handshake_that_is_cancelled_is_told),
     };
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) /* the stranger writes to who has left */
         return 1;
