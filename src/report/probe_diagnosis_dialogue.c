@@ -54,10 +54,11 @@ void probe_tells_reset(const struct probe_group *group, struct words_line *line)
 
     if (last == PROBE_CONNECT || last == PROBE_WELCOME)
         words_add(line,
-                  "At %s the connection is accepted and then reset, without a word: a firewall that cuts, a "
-                  "list of "
-                  "who may come, or a service that is overloaded or falls over.",
-                  place.text);
+                  "At %s the connection is accepted and then reset, %s: a firewall that cuts, a list of who "
+                  "may come, "
+                  "or a service that is overloaded or falls over.",
+                  place.text,
+                  group->result->tls ? "without a word after the TLS handshake" : "without a word");
     else
         words_add(line,
                   "At %s the connection is reset in the middle (%s): the service fell over, or a firewall "
@@ -109,20 +110,22 @@ bool probe_is_mute_after_tls(const struct probe_result *result, const struct pro
 
 void probe_tells_mute_after_tls(const struct probe_group *group, struct words_line *line)
 {
-    words_add(line,
-              "At %s the TLS handshake is well and no welcome comes after it: what ends TLS there is up, the "
-              "service "
-              "behind it may be down; one that does not greet is probed with --until tls.",
-              probe_group_place(group).text);
+    words_add(
+        line,
+        "At %s the TLS handshake is well and no whole welcome comes after it: what ends TLS there is up, the "
+        "service "
+        "behind it may be down; one that does not greet is probed with --until tls.",
+        probe_group_place(group).text);
 }
 
 void probe_tells_mute(const struct probe_group *group, struct words_line *line)
 {
-    words_add(line,
-              "At %s the connection is accepted and no welcome comes: the kernel there answers, the service "
-              "hangs or is "
-              "overloaded; one that does not greet is probed with --until connect.",
-              probe_group_place(group).text);
+    words_add(
+        line,
+        "At %s the connection is accepted and no whole welcome comes: the kernel there answers, the service "
+        "hangs or is "
+        "overloaded; one that does not greet is probed with --until connect.",
+        probe_group_place(group).text);
 }
 
 bool probe_is_unanswered(const struct probe_result *result, const struct probe_address *address)

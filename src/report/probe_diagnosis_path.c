@@ -173,11 +173,10 @@ void probe_tells_dead_family(const struct probe_group *group, struct words_line 
     }
     words_add(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
     if (first->err.reason == ERR_CONNECT_TIMEOUT)
-        words_add(
-            line,
-            "at %s nothing answers within %s, the packets are swallowed; clients without Happy Eyeballs hang "
-            "there until they give up.",
-            place.text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
+        words_add(line, "at %s nothing answers within %s, the packets are swallowed; %s.", place.text,
+                  probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
+                  dead == RACE_V6 ? "clients without Happy Eyeballs hang there until they give up"
+                                  : "clients that have IPv4 alone cannot come");
     else if (first->err.reason == ERR_CONNECT_REFUSED)
         words_add(line, "at %s the connection is refused, the service may listen for IPv%c only.", place.text,
                   lives);
@@ -212,7 +211,8 @@ void probe_tells_unreachable(const struct probe_group *group, struct words_line 
 {
     struct words_line place = probe_group_place(group);
     if (is_unreachable_here(probe_group_first(group)))
-        words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?", place.text);
+        words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?",
+                  group->count == 1 ? place.text : "any of the addresses");
     else
         words_add(line, "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
                   place.text, probe_group_first(group)->err.text);
