@@ -3,7 +3,7 @@
 #include "probe_diagnosis.h"
 #include "probe_words.h"
 
-enum { HOST_BYTES = 256, SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
+enum { HOST_BYTES = 300, SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
 
 /* The name that the certificate was held to: the host, or what --servername says. */
 static const char *expected(const struct probe_group *group, char name[HOST_BYTES])

@@ -75,7 +75,7 @@ bool probe_summary_changes(const struct probe_summary *summary, const struct pro
             add_change(&line, came > 0 ? ", no longer " : "no longer ", went++, peer);
     }
     words_cut(line.text, PROBE_SENTENCE_BYTES - 1);
-    (void)snprintf(text, PROBE_SENTENCE_BYTES, "%s", line.text);
+    (void)snprintf(text, PROBE_SENTENCE_BYTES, "%.*s", PROBE_SENTENCE_BYTES - 1, line.text);
     return came + went > 0;
 }
 
