@@ -34,7 +34,7 @@ bool probe_finds_no_name(struct probe_group *group)
         if (answer->asked && (answer->count > 0 || answer->err.reason != ERR_RESOLVE_NOT_FOUND))
             return false;
     }
-    return asked && !result->literal;
+    return asked;
 }
 
 void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
@@ -81,27 +81,22 @@ void probe_tells_dns_failure(const struct probe_group *group, struct words_line 
             how, record_of[family], result->host, record_of[other_of(family)], record_of[family]);
 }
 
-/* Returns: the family whose answer was slow while the other's was not; RACE_FAMILIES for neither. */
-static enum race_family slow_type(const struct probe_result *result)
+/* Whether a family's answer was slow, and the other's was not. */
+static bool is_slow(const struct probe_result *result, enum race_family family)
 {
-    for (unsigned family = 0; family < RACE_FAMILIES; family++) {
-        int64_t slow = probe_span_ns(&result->answers[family].span);
-        int64_t fast = probe_span_ns(&result->answers[other_of((enum race_family)family)].span);
-        if (fast >= 0 && slow > SECOND_NS && slow / SLOWER > fast)
-            return (enum race_family)family;
-    }
-    return RACE_FAMILIES;
+    int64_t slow = probe_span_ns(&result->answers[family].span);
+    int64_t fast = probe_span_ns(&result->answers[other_of(family)].span);
+    return fast >= 0 && slow > SECOND_NS && slow / SLOWER > fast && !dns_fails(&result->answers[family]);
 }
 
 bool probe_finds_dns_slow_type(struct probe_group *group)
 {
-    enum race_family family = slow_type(group->result);
-    return family != RACE_FAMILIES && !dns_fails(&group->result->answers[family]);
+    return is_slow(group->result, RACE_V6) || is_slow(group->result, RACE_V4);
 }
 
 void probe_tells_dns_slow_type(const struct probe_group *group, struct words_line *line)
 {
-    enum race_family slow = slow_type(group->result), fast = other_of(slow);
+    enum race_family slow = is_slow(group->result, RACE_V6) ? RACE_V6 : RACE_V4, fast = other_of(slow);
     words_add(line,
               "The %s answer for %s took %s, the %s answer %s: clients that wait for both are that slow; "
               "look for a "

@@ -72,7 +72,7 @@ static void make_address(struct probe_address *address, const struct diagnosed_a
     *address = (struct probe_address){.peer = endpoint_of(one->peer), .last = one->last};
     for (size_t phase = 0; phase < PROBE_PHASES; phase++)
         address->spans[phase] = (struct probe_span){-1, -1};
-    for (unsigned phase = PROBE_RESOLVE; phase <= one->last; phase++)
+    for (int64_t phase = PROBE_RESOLVE; phase <= (int64_t)one->last; phase++)
         address->spans[phase] = (struct probe_span){phase * CONNECT_MS * MS, (phase + 1) * CONNECT_MS * MS};
     if (!one->no_route)
         address->local = endpoint_of(strchr(one->peer, ':') != NULL ? "2001:db8:77::1" : "198.51.100.1");

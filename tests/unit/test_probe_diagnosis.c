@@ -134,6 +134,10 @@ static const struct diagnosed_row rows[] = {
            "Of 3 addresses 192.0.2.26:6000 differs from the others (Connection refused): "},
           {"mute",
            "At 192.0.2.25:6000 and 192.0.2.27:6000 the connection is accepted and no whole welcome"}}},
+    {"each of two shows its own certificate",
+     {WELL_TLS(V4, SHOWN_GOOD), WELL_TLS(V4B, SHOWN_OLDER)},
+     .tls = true,
+     .findings = {{"address-differs", "At 192.0.2.26:6000 there is another certificate"}}},
     {"one of three shows an older certificate",
      {WELL_TLS(V4, SHOWN_GOOD), WELL_TLS(V4B, SHOWN_OLDER), WELL_TLS(V4C, SHOWN_GOOD)},
      .tls = true,
@@ -148,14 +152,18 @@ static void each_fault_of_a_name_or_a_path_is_told_in_its_words(void **state)
     diagnosed_expect(rows, sizeof rows / sizeof rows[0]);
 }
 
-/* Only --servername, only the longest names: nothing that a peer can fill makes a sentence too long. */
+/* Nothing that a peer can fill makes a sentence too long, and no escape is cut. */
 static void a_sentence_that_is_too_long_ends_in_dots(void **state)
 {
     static const enum err_reason reasons[] = {ERR_CERT_NAME, ERR_CERT_WEAK, ERR_TLS_ALERT,
                                               ERR_DIALOGUE_WRONG_ANSWER, ERR_TLS_PLAINTEXT_PEER};
     (void)state;
-    for (size_t i = 0; i < COUNT(reasons); i++) {
-        struct diagnosed_row row = {.all = {{.peer = V4, PROBE_TLS, reasons[i], "", SHOWN_OTHER_NAME}},
+    for (size_t i = 0; i < 4 * COUNT(reasons); i++) {
+        struct diagnosed_row row = {.all = {{.peer = "2001:db8:1234:5678:9abc:def0:1234:5678",
+                                             PROBE_VOLUME,
+                                             reasons[i / 4],
+                                             "is wrong    ",
+                                             SHOWN_OTHER_NAME}},
                                     .tls = true};
         struct probe_finding findings[PROBE_FINDINGS_MAX];
         struct probe_result result;
@@ -163,7 +171,7 @@ static void a_sentence_that_is_too_long_ends_in_dots(void **state)
         struct probe_address *address = &result.addresses[0];
         memset(address->tls.subject, 'n', sizeof address->tls.subject - 1);
         memset(result.host, 'h', sizeof result.host - 1);
-        for (size_t k = 0; k + 4 < sizeof address->err.text; k += 4)
+        for (size_t k = strlen("is wrong") + i % 4; k + 4 < sizeof address->err.text; k += 4)
             memcpy(address->err.text + k, "\\x1b", 5);
         assert_int_equal(probe_diagnose(&result, findings), 1);
         size_t length = strlen(findings[0].text);
@@ -171,7 +179,7 @@ static void a_sentence_that_is_too_long_ends_in_dots(void **state)
         if (length > PROBE_SENTENCE_BYTES - 10) {
             assert_string_equal(findings[0].text + length - 3, "...");
             size_t backslash = (size_t)(strrchr(findings[0].text, '\\') - findings[0].text);
-            assert_true(reasons[i] == ERR_CERT_NAME || backslash + 4 <= length - 3);
+            assert_true(reasons[i / 4] == ERR_CERT_NAME || backslash + 4 <= length - 3);
         }
         probe_result_fini(&result);
     }
