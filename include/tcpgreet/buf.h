@@ -39,15 +39,25 @@ bool sink_put(struct sink *sink, struct bytes view);
 
 /*
  * Heap bytes, appended at the end and consumed from the front. Starts as `struct buf buf = {0}`.
- * Holds memory only while something is in it: buf_consume gives it back with the last byte.
- * Invariant: offset + length <= capacity; capacity == 0 if and only if data == NULL.
+ * Holds memory only while something is in it: buf_consume gives it back with the last byte; empty it is one
+ * pointer. Invariants: block == NULL where it is empty; else 0 < length, offset + length <= capacity.
  */
 struct buf {
-    char *data;
+    struct buf_block *block;
+};
+
+struct buf_block {
     size_t offset;
     size_t length;
     size_t capacity;
+    char data[];
 };
+
+/* Returns: how many bytes are in it. */
+static inline size_t buf_length(const struct buf *buf)
+{
+    return buf->block != NULL ? buf->block->length : 0;
+}
 
 /* Returns: what is in it; valid until the next call that changes the buffer. */
 struct bytes buf_bytes(const struct buf *buf);
@@ -56,7 +66,7 @@ struct bytes buf_bytes(const struct buf *buf);
  * appended). */
 int buf_append(struct buf *buf, struct bytes view);
 
-/* Shape: n <= buf->length. */
+/* Shape: n <= buf_length(buf). */
 void buf_consume(struct buf *buf, size_t n);
 
 /* Gives the memory back; the buffer is empty and usable again. */

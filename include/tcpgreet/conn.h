@@ -75,8 +75,7 @@ struct conn {
     const struct conn_events *events;
     void *context;
     struct err *failure; /* heap, only where something failed */
-    const struct session_policy *policy;
-    int64_t armed_ms; /* when the timer fires; SESSION_NEVER */
+    int64_t armed_ms;    /* when the timer fires; SESSION_NEVER */
     int64_t phase_deadline_ms;
     int64_t stall_deadline_ms;
     int64_t notice_ms; /* SESSION_NEVER once noticed */

@@ -1,5 +1,4 @@
-/* The mode --probe: rounds as the options say, their result in the face asked for, COMMAND once all is well.
- */
+/* The mode --probe: rounds as the options say, a result in the face asked for, COMMAND once all is well. */
 #ifndef TCPGREET_PROBE_H
 #define TCPGREET_PROBE_H
 

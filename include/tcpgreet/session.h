@@ -62,19 +62,21 @@ enum session_end {
 struct session {
     const struct session_policy *policy; /* borrowed */
     int64_t deadline_ms;                 /* absolute; SESSION_NEVER */
-    int64_t name_deadline_ms;            /* server: for the name begun */
-    struct bytes name;                   /* client: the one being answered; borrowed until SESSION_READY */
-    uint32_t names;                      /* greeted, or greetings received */
+    union {
+        int64_t name_deadline_ms; /* server: for the name begun */
+        struct bytes name;        /* client: the one being answered; borrowed until SESSION_READY */
+    };
+    uint32_t names; /* greeted, or greetings received */
     uint32_t scanned;
-    uint8_t state;      /* enum session_state */
-    uint8_t end;        /* enum session_end */
-    uint8_t candidates; /* client */
-    uint8_t framing;    /* client: enum session_framing, as found out so far */
-    bool ends_names;    /* server: this peer has ended a name with a newline */
-    bool heard;         /* server: a first name is behind us */
-    bool stalled;       /* server: names wait, the output has no room; call session_receive again */
-    bool knocked;       /* client: has spoken without a welcome, to find out whether this is a TLS server */
-    bool crlf;          /* client: the name was sent with CR LF, because it ends with a CR itself */
+    uint8_t state;       /* enum session_state */
+    uint8_t end;         /* enum session_end */
+    uint8_t candidates;  /* client */
+    uint8_t framing;     /* client: enum session_framing, as found out so far */
+    bool ends_names : 1; /* server: this peer has ended a name with a newline */
+    bool heard : 1;      /* server: a first name is behind us */
+    bool stalled : 1;    /* server: names wait, the output has no room; call session_receive again */
+    bool knocked : 1;    /* client: has spoken without a welcome, to find out whether this is a TLS server */
+    bool crlf : 1;       /* client: the name was sent with CR LF, because it ends with a CR itself */
 };
 
 /* Begins as the server: the welcome goes into out.

@@ -35,59 +35,67 @@ bool sink_put(struct sink *sink, struct bytes view)
 
 struct bytes buf_bytes(const struct buf *buf)
 {
-    if (buf->length == 0)
-        return (struct bytes){0};
-    return (struct bytes){buf->data + buf->offset, buf->length};
+    const struct buf_block *block = buf->block;
+    return block == NULL ? (struct bytes){0} : (struct bytes){block->data + block->offset, block->length};
 }
 
-/* Returns: 0, or -1 with buf unchanged. */
-static int grow(struct buf *buf, size_t needed)
+/* Returns: a block with room for needed bytes that holds what buf does; NULL, with buf unchanged. */
+static struct buf_block *grow(struct buf *buf, size_t needed)
 {
-    size_t capacity = buf->capacity > 0 ? buf->capacity : BUF_CAPACITY_MIN;
+    struct bytes held = buf_bytes(buf);
+    size_t capacity = buf->block != NULL ? buf->block->capacity : BUF_CAPACITY_MIN;
     while (capacity < needed) {
         if (capacity > SIZE_MAX / 2)
-            return -1;
+            return NULL;
         capacity *= 2;
     }
-    char *data = malloc(capacity);
-    if (data == NULL)
-        return -1;
-    if (buf->length > 0)
-        memcpy(data, buf->data + buf->offset, buf->length);
-    free(buf->data);
-    *buf = (struct buf){.data = data, .length = buf->length, .capacity = capacity};
-    return 0;
+    if (capacity > SIZE_MAX - sizeof *buf->block)
+        return NULL;
+    struct buf_block *block = malloc(sizeof *block + capacity);
+    if (block == NULL)
+        return NULL;
+    *block = (struct buf_block){.length = held.length, .capacity = capacity};
+    if (held.length > 0)
+        memcpy(block->data, held.data, held.length);
+    free(buf->block);
+    buf->block = block;
+    return block;
 }
 
 int buf_append(struct buf *buf, struct bytes view)
 {
+    struct buf_block *block = buf->block;
+
     if (view.length == 0)
         return 0;
-    if (view.length > SIZE_MAX - buf->length)
+    if (view.length > SIZE_MAX - buf_length(buf))
         return -1;
-    size_t needed = buf->length + view.length;
-    if (needed > buf->capacity) {
-        if (grow(buf, needed) < 0)
+    size_t needed = buf_length(buf) + view.length;
+    if (block == NULL || needed > block->capacity) {
+        block = grow(buf, needed);
+        if (block == NULL)
             return -1;
-    } else if (needed > buf->capacity - buf->offset) {
-        memmove(buf->data, buf->data + buf->offset, buf->length);
-        buf->offset = 0;
+    } else if (needed > block->capacity - block->offset) {
+        memmove(block->data, block->data + block->offset, block->length);
+        block->offset = 0;
     }
-    memcpy(buf->data + buf->offset + buf->length, view.data, view.length);
-    buf->length = needed;
+    memcpy(block->data + block->offset + block->length, view.data, view.length);
+    block->length = needed;
     return 0;
 }
 
 void buf_consume(struct buf *buf, size_t n)
 {
-    buf->offset += n;
-    buf->length -= n;
-    if (buf->length == 0)
+    if (n == buf_length(buf)) {
         buf_fini(buf);
+        return;
+    }
+    buf->block->offset += n;
+    buf->block->length -= n;
 }
 
 void buf_fini(struct buf *buf)
 {
-    free(buf->data);
-    *buf = (struct buf){0};
+    free(buf->block);
+    buf->block = NULL;
 }

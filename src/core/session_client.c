@@ -96,7 +96,6 @@ void session_visit(struct session *session, const struct session_policy *policy,
                                 .state = SESSION_GREETED,
                                 .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),
                                 .deadline_ms = now_ms + policy->answer_ms,
-                                .name_deadline_ms = SESSION_NEVER,
                                 .framing = (uint8_t)policy->framing};
 }
 

@@ -126,7 +126,7 @@ static size_t write_some(struct conn *conn, struct bytes bytes, unsigned *intere
 static bool flush(struct conn *conn, unsigned *interest)
 {
     bool waiting;
-    if (conn->out.length == 0)
+    if (buf_length(&conn->out) == 0)
         return true;
     size_t written = write_some(conn, buf_bytes(&conn->out), interest, &waiting);
     if (conn->phase == CLOSING)
@@ -135,7 +135,7 @@ static bool flush(struct conn *conn, unsigned *interest)
         buf_consume(&conn->out, written);
         conn->stall_deadline_ms = now_ms(conn) + CONN_STALL_MS;
     }
-    return conn->out.length == 0;
+    return buf_length(&conn->out) == 0;
 }
 
 /* Sends what the session has put into the shared output, and queues the rest. */
@@ -144,7 +144,7 @@ static void send_answers(struct conn *conn, const struct sink *answers, unsigned
     struct bytes bytes = {answers->data, answers->length};
     bool waiting;
 
-    if (conn->out.length == 0 && bytes.length > 0) {
+    if (buf_length(&conn->out) == 0 && bytes.length > 0) {
         bytes = bytes_skip(bytes, write_some(conn, bytes, interest, &waiting));
         conn->stall_deadline_ms = now_ms(conn) + CONN_STALL_MS;
     }
@@ -211,7 +211,7 @@ static void feed(struct conn *conn, struct bytes fresh, unsigned *interest)
     struct bytes in = fresh;
     uint32_t names = conn->session.names;
 
-    if (conn->in.length > 0) {
+    if (buf_length(&conn->in) > 0) {
         if (fresh.length > 0 && buf_append(&conn->in, fresh) < 0) {
             fail_memory(conn);
             return;
@@ -225,7 +225,7 @@ static void feed(struct conn *conn, struct bytes fresh, unsigned *interest)
     follow(conn, &answers, rest, interest);
     if (conn->phase == CLOSING)
         return;
-    if (conn->in.length > 0)
+    if (buf_length(&conn->in) > 0)
         buf_consume(&conn->in, taken);
     else if (rest.length > 0 && buf_append(&conn->in, rest) < 0)
         fail_memory(conn);
@@ -278,9 +278,9 @@ static void begin_talking(struct conn *conn, unsigned *interest)
     struct sink answers = empty_sink(conn);
     set_phase(conn, TALKING, SESSION_NEVER);
     if (conn->role == CONN_SERVER)
-        session_serve(&conn->session, conn->policy, &answers, now_ms(conn));
+        session_serve(&conn->session, conn->session.policy, &answers, now_ms(conn));
     else if (conn->role == CONN_CLIENT)
-        session_visit(&conn->session, conn->policy, now_ms(conn));
+        session_visit(&conn->session, conn->session.policy, now_ms(conn));
     else
         session_refuse(&conn->session, &answers);
     follow(conn, &answers, (struct bytes){0}, interest);
@@ -325,7 +325,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static int64_t deadline(const struct conn *conn)
 {
     int64_t due = earlier(conn->phase_deadline_ms, conn->notice_ms);
-    bool queued = conn->out.length > 0;
+    bool queued = buf_length(&conn->out) > 0;
     if (queued)
         due = earlier(due, conn->stall_deadline_ms);
     if (conn->phase == TALKING && (!queued || conn->role == CONN_CLIENT))
@@ -406,7 +406,7 @@ static void expire(struct conn *conn, int64_t now)
     struct err err = {0};
     struct sink answers = empty_sink(conn);
     unsigned interest = 0;
-    bool queued = conn->out.length > 0;
+    bool queued = buf_length(&conn->out) > 0;
 
     if (conn->phase != TALKING && now >= conn->phase_deadline_ms) {
         trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
@@ -421,8 +421,8 @@ static void expire(struct conn *conn, int64_t now)
                (!queued || conn->role == CONN_CLIENT)) {
         size_t taken = session_expire(&conn->session, buf_bytes(&conn->in), &answers, now);
         trace(.step = taken > 0 ? TRACE_NAME_PAUSE : TRACE_DEADLINE, .fd = stream_fd(conn->stream),
-              .data = {conn->in.length > 0 ? buf_bytes(&conn->in).data : "", taken});
-        if (conn->in.length > 0)
+              .data = {buf_length(&conn->in) > 0 ? buf_bytes(&conn->in).data : "", taken});
+        if (buf_length(&conn->in) > 0)
             buf_consume(&conn->in, taken);
         follow(conn, &answers, (struct bytes){0}, &interest);
     }
@@ -448,7 +448,7 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
         .shared = config->shared,
         .events = config->events,
         .context = config->context,
-        .policy = config->policy,
+        .session.policy = config->policy,
         .role = (uint8_t)config->role,
         .armed_ms = SESSION_NEVER,
         .stall_deadline_ms = SESSION_NEVER,

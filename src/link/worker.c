@@ -1,6 +1,7 @@
 #include "tcpgreet/worker.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -30,12 +31,11 @@ struct door {
 /* One connection that was accepted. */
 struct guest {
     struct conn conn;
-    struct worker *worker;
     struct guest *next, *previous;
     struct endpoint peer;
-    int64_t since_ms;
     bool refused;
     bool announced;
+    int64_t since_ms;
 };
 
 struct counters {
@@ -64,6 +64,11 @@ struct worker {
     bool paused;
     struct conn_shared shared;
 };
+
+static struct worker *worker_of(const struct guest *guest)
+{
+    return (struct worker *)((char *)guest->conn.shared - offsetof(struct worker, shared));
+}
 
 /* Only the worker writes, so a load and a store do what a locked addition would. */
 static void count(atomic_uint_fast64_t *counter, int64_t change)
@@ -95,10 +100,11 @@ static void on_noticed(void *context)
 static void on_up(void *context)
 {
     struct guest *guest = context;
-    if (guest->worker->tls == NULL)
+    if (worker_of(guest)->tls == NULL)
         return;
-    count(&guest->worker->counters.handshakes, 1);
-    count(&guest->worker->counters.resumed, stream_tls_resumed(stream_misbehave_below(guest->conn.stream)));
+    count(&worker_of(guest)->counters.handshakes, 1);
+    count(&worker_of(guest)->counters.resumed,
+          stream_tls_resumed(stream_misbehave_below(guest->conn.stream)));
 }
 
 /* A peer that went away without saying anything: a scanner, a balancer's check. */
@@ -126,7 +132,7 @@ static void tell_closed(const struct guest *guest, const struct conn_result *res
 
     if (!log_enabled(level))
         return;
-    format_duration(now_ms(guest->worker) - guest->since_ms, time, sizeof time);
+    format_duration(now_ms(worker_of(guest)) - guest->since_ms, time, sizeof time);
     log_write(level, "Connection from %s is closed: %s, %u name%s, %s", endpoint_format(&guest->peer, peer),
               reason, result->names, result->names == 1 ? "" : "s", time);
 }
@@ -172,7 +178,7 @@ static void finish_if_empty(struct worker *worker);
 static void on_done(void *context, const struct conn_result *result)
 {
     struct guest *guest = context;
-    struct worker *worker = guest->worker;
+    struct worker *worker = worker_of(guest);
 
     tell_closed(guest, result);
     if (guest->refused) {
@@ -236,7 +242,7 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
         log_write(LOG_ERROR, "A connection is dropped: no memory");
         return;
     }
-    *guest = (struct guest){.worker = worker, .peer = *peer, .since_ms = now_ms(worker), .refused = refused};
+    *guest = (struct guest){.peer = *peer, .since_ms = now_ms(worker), .refused = refused};
     struct conn_config config = {
         .shared = &worker->shared,
         .policy = worker->config.policy,

@@ -107,7 +107,7 @@ static bool skip(struct names *names)
     struct bytes line;
     size_t taken;
     bool whole = find_line(names, &line, &taken);
-    buf_consume(&names->line, whole ? taken : names->line.length);
+    buf_consume(&names->line, whole ? taken : buf_length(&names->line));
     names->skipping = !whole && !names->ended;
     return !names->skipping;
 }
@@ -141,7 +141,7 @@ static enum names_result next_line(struct names *names, struct bytes *name, stru
             if (session_name_fits(names->framing, *name, &why) == 0)
                 return NAMES_NEXT;
             return refuse(names, &why, err);
-        } else if (names->line.length > GREETING_NAME_MAX + 1) {
+        } else if (buf_length(&names->line) > GREETING_NAME_MAX + 1) {
             return refuse_endless(names, err);
         } else if (names->ended) {
             return NAMES_END;

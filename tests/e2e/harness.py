@@ -45,13 +45,15 @@ def hello(name):
     return b"Server: Hello " + name + b"!\n" + QUESTION
 
 
-def is_sanitized():
+def sanitizer():
+    """"asan", "tsan" or None."""
     with contextlib.suppress(FileNotFoundError), open(BINARY, "rb") as file:
-        return re.search(rb"__(asan|tsan)_init", file.read()) is not None
-    return False
+        found = re.search(rb"__(asan|tsan)_init", file.read())
+        return found and found[1].decode()
+    return None
 
 
-SANITIZED = is_sanitized()
+SANITIZED = sanitizer()
 # How much longer than on bare metal something may take before it counts as stuck.
 PATIENCE = float(os.environ.get("TCPGREET_PATIENCE", 5 if SANITIZED else 1))
 LIMIT_S = 10 * PATIENCE
@@ -235,7 +237,13 @@ class Server:
             raise Stuck(f"no announcement: {stuck}; stderr {self.log.bytes()!r}") from None
         self.host = self.announcements[0][1].strip("[]")
         self.port = int(self.announcements[0][2])
+        if SANITIZED == "tsan":
+            await_that(self._is_asleep, "the main thread waits for events")
         return self
+
+    def _is_asleep(self):
+        """ThreadSanitizer can lose a signal that finds the thread on its way into epoll_wait(2)."""
+        return "epoll" in pathlib.Path(f"/proc/{self.process.pid}/wchan").read_text()
 
     def __exit__(self, kind, value, trace):
         if self.process.poll() is None:

@@ -159,9 +159,9 @@ static bool carry(struct script *from, struct buf *way, struct script *to, struc
 {
     CHECK(buf_append(way, script_said(from)) == 0);
     script_hush(from);
-    if (way->length == 0)
+    if (buf_length(way) == 0)
         return false;
-    size_t length = next_cut(cuts, way->length);
+    size_t length = next_cut(cuts, buf_length(way));
     script_feed(to, (struct bytes){buf_bytes(way).data, length});
     buf_consume(way, length);
     return true;

@@ -220,7 +220,7 @@ void meeting_peer_expect(struct meeting *meeting, struct bytes words)
     meeting_settle(meeting);
     meeting_peer_hear(meeting, &heard, SIZE_MAX);
     if (!bytes_equal(buf_bytes(&heard), words))
-        fail_msg("heard \"%.*s\", not \"%.*s\"", (int)heard.length, buf_bytes(&heard).data, (int)words.length,
+        fail_msg("heard \"%.*s\", not \"%.*s\"", (int)buf_length(&heard), buf_bytes(&heard).data, (int)words.length,
                  words.data);
     buf_fini(&heard);
 }

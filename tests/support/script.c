@@ -113,7 +113,7 @@ void script_visit(struct script *script)
 
 static void consume(struct script *script, size_t taken)
 {
-    CHECK(taken <= script->pending.length);
+    CHECK(taken <= buf_length(&script->pending));
     buf_consume(&script->pending, taken);
     script->taken += taken;
 }

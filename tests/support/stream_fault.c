@@ -75,9 +75,9 @@ static enum stream_result fault_read(struct stream *stream, void *data, size_t r
     room = limit(fault, room);
     if (faults->hoard)
         take_all(fault);
-    if (fault->hoard.length == 0)
+    if (buf_length(&fault->hoard) == 0)
         return stream_read(fault->lower, data, room, count, err);
-    *count = fault->hoard.length < room ? fault->hoard.length : room;
+    *count = buf_length(&fault->hoard) < room ? buf_length(&fault->hoard) : room;
     memcpy(data, buf_bytes(&fault->hoard).data, *count);
     buf_consume(&fault->hoard, *count);
     return STREAM_OK;

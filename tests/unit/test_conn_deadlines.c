@@ -133,7 +133,7 @@ static size_t read_slowly(struct meeting *meeting)
         meeting_run(meeting, 20 * SECOND);
         ended = meeting_peer_hear(meeting, &heard, 64 * 1024);
     }
-    size_t length = heard.length;
+    size_t length = buf_length(&heard);
     buf_fini(&heard);
     assert_true(ended);
     return length;

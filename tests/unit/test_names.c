@@ -218,7 +218,7 @@ static void read_long_line(size_t length, const char *end, bool fits)
             tell_all(&source);
             struct bytes told = buf_bytes(&source.told);
             const char *refusal = "!line 2 of standard input: the name ";
-            size_t common = fits ? due.length : strlen("[before]") + strlen(refusal);
+            size_t common = fits ? buf_length(&due) : strlen("[before]") + strlen(refusal);
             assert_true(told.length >= common);
             assert_memory_equal(told.data, buf_bytes(&due).data, common);
             assert_memory_equal(told.data + told.length - 9,

@@ -87,7 +87,7 @@ static void session_takes_what_has_come_before_a_pause_for_the_name(void **state
             assert_said(&script, rows[i].said);
             assert_int_equal(script.session.end, rows[i].end);
             assert_int_equal(script.session.names, rows[i].names);
-            assert_int_equal(script.pending.length, 0);
+            assert_int_equal(buf_length(&script.pending), 0);
             assert_int_equal(deadline(&script),
                              rows[i].end == SESSION_END_NONE ? START + PAUSE + IDLE : SESSION_NEVER);
             script_fini(&script);

@@ -258,7 +258,7 @@ static void session_takes_and_says_nothing_after_its_end(void **state)
     (void)state;
     script_serve(&script);
     script_feed(&script, BYTES_LITERAL("exit\nAnn\n"));
-    assert_int_equal(script.pending.length, 0);
+    assert_int_equal(buf_length(&script.pending), 0);
     script_feed(&script, BYTES_LITERAL("Ann\n"));
     script_feed(&script, (struct bytes){NULL, 0});
     script_eof(&script);
