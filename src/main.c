@@ -7,6 +7,7 @@
 #include "tcpgreet/bench.h"
 #include "tcpgreet/converse.h"
 #include "tcpgreet/options.h"
+#include "tcpgreet/probe.h"
 #include "tcpgreet/process.h"
 #include "tcpgreet/resolver.h"
 #include "tcpgreet/serve.h"
@@ -33,6 +34,7 @@ static int version(struct err *err)
     return flush_output(err);
 }
 
+/* Returns: the exit code, if err says nothing else. */
 static int run(const struct options *options, struct err *err)
 {
     switch (options->mode) {
@@ -40,6 +42,8 @@ static int run(const struct options *options, struct err *err)
         return serve(options, err);
     case MODE_CONNECT:
         return converse(options, err);
+    case MODE_PROBE:
+        return probe(options, err);
     case MODE_BENCH:
         return bench(options, err);
     case MODE_BENCH_MERGE:
@@ -53,22 +57,44 @@ static int run(const struct options *options, struct err *err)
     }
 }
 
+/* Source: Monitoring Plugins Development Guidelines: one line on standard output; what stands behind a bar is
+ * performance data. */
+static int tell_plugin(struct err *err)
+{
+    enum { PLUGIN_UNKNOWN = 3 };
+
+    for (char *bar = err->text; (bar = strchr(bar, '|')) != NULL;)
+        *bar = '/';
+    printf("TCPGREET UNKNOWN - %s (%s)\n", err->text, err_word(err->reason));
+    if (fflush(stdout) != 0)
+        fprintf(stderr, "tcpgreet: %s (%s)\n", err->text, err_word(err->reason));
+    return PLUGIN_UNKNOWN;
+}
+
+static int tell(struct err *err, enum options_format format)
+{
+    if (format == FORMAT_NAGIOS)
+        return tell_plugin(err);
+    fprintf(stderr, "tcpgreet: %s (%s)\n%s", err->text, err_word(err->reason),
+            err->reason == ERR_USAGE ? "Try: tcpgreet --help\n" : "");
+    return err_exit_code(err->reason);
+}
+
 int main(int argc, char **argv)
 {
     struct err err = {0};
     struct options options = {0};
+    int code = 0;
 
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
     if (process_guard_standard(&err) == 0 &&
         options_parse(&options, argc, (const char *const *)argv, &err) == 0)
-        run(&options, &err);
+        code = run(&options, &err);
     options_fini(&options);
 
     if (err.reason != ERR_OK)
-        fprintf(stderr, "tcpgreet: %s (%s)\n%s", err.text, err_word(err.reason),
-                err.reason == ERR_USAGE ? "Try: tcpgreet --help\n" : "");
-    int code = err_exit_code(err.reason);
+        code = tell(&err, options.format);
     if (resolver_pending() > 0)
         _exit(code); /* exit would wait for the C library's resolver, whose answer nobody needs any more */
     return code;

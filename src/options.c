@@ -201,6 +201,23 @@ static int take_words(struct parse *parse)
     return 0;
 }
 
+/* What stands behind a word that is refused may still say in which form to say so. */
+static void find_format(struct parse *parse)
+{
+    static const char name[] = "--format";
+    const struct option_row *row = option_find(name + 2, sizeof(name) - 3);
+
+    for (int i = 1; i < parse->argc && parse->argv[i] != NULL && strcmp(parse->argv[i], "--") != 0; i++) {
+        const char *word = parse->argv[i];
+        const char *value = strncmp(word, name, sizeof(name) - 1) != 0 ? NULL
+                            : word[sizeof(name) - 1] == '='            ? word + sizeof(name)
+                            : word[sizeof(name) - 1] == '\0' ? parse->argv[i + 1 < parse->argc ? i + 1 : i]
+                                                             : NULL;
+        if (value != NULL)
+            (void)option_value(row, value, parse->options, NULL);
+    }
+}
+
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err)
 {
     struct parse parse = {.options = options, .argv = argv, .argc = argc, .next = 1, .err = err};
@@ -208,11 +225,13 @@ int options_parse(struct options *options, int argc, const char *const *argv, st
     *options = (struct options){0};
     for (size_t i = 0; i < OPTION_ROWS; i++)
         option_default(&option_rows[i], options);
-    options->operands = calloc(argc > 0 ? (size_t)argc : 1, sizeof(*options->operands));
+    options->operands = calloc((argc > 0 ? (size_t)argc : 0) + 1, sizeof(*options->operands));
     if (options->operands == NULL)
         return err_set(err, ERR_INTERNAL, 0, "memory is exhausted");
-    if (take_words(&parse) != 0)
+    if (take_words(&parse) != 0) {
+        find_format(&parse);
         return -1;
+    }
     if (is_answered(&parse))
         return 0;
     return options_check(options, &parse.words, err);

@@ -1,5 +1,6 @@
 #include "options_table.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tcpgreet/escape.h"
@@ -99,13 +100,15 @@ static int check_families(const struct check *check)
 {
     const struct options *options = check->options;
     struct target source = {0};
+    char peer[OPTION_TITLE_BYTES];
 
     if (options->ipv4_only && options->ipv6_only)
         return err_set(check->err, ERR_USAGE, 0, "-4 and -6 exclude each other: without them both are used");
     for (size_t i = 0; i < options->listen_count; i++)
         if (check_family(check, "--listen", &options->listen[i]) != 0)
             return -1;
-    if (check_family(check, "--connect", &options->target) != 0)
+    snprintf(peer, sizeof(peer), "--%s", check->words->mode->name);
+    if (check_family(check, peer, &options->target) != 0)
         return -1;
     if (options->source == NULL || options->mode == MODE_BENCH)
         return 0; /* of a bench it may be a range: it looks itself */
@@ -116,8 +119,8 @@ static int check_families(const struct check *check)
         check_family(check, "--source", &source) != 0)
         return -1;
     if (is_literal(&options->target) && options->target.kind != source.kind) {
-        return err_set(check->err, ERR_USAGE, 0,
-                       "--source and --connect name addresses of different families");
+        return err_set(check->err, ERR_USAGE, 0, "--source and %s name addresses of different families",
+                       peer);
     }
     return 0;
 }
@@ -172,6 +175,8 @@ static int check_tls(const struct check *check)
             options->client_ca == NULL)
             return err_set(check->err, ERR_USAGE, 0, "--client-auth needs --client-ca");
     }
+    if (options->misbehave == MISBEHAVE_NO_CLOSE_NOTIFY && !options->tls)
+        return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
     if (options->keys.count != 0 && options->keys.count != options->certs.count) {
         return err_set(check->err, ERR_USAGE, 0,
                        "--key is given %zu times and --cert %zu times: each certificate needs its key",
@@ -189,7 +194,8 @@ static int check_format(const struct check *check)
     const struct options *options = check->options;
     bool measures = options->mode == MODE_BENCH || options->mode == MODE_BENCH_MERGE;
 
-    if (options->format == FORMAT_TEXT || (measures && options->format != FORMAT_NAGIOS))
+    if (options->format == FORMAT_TEXT || options->mode == MODE_PROBE ||
+        (measures && options->format != FORMAT_NAGIOS))
         return 0;
     return err_set(check->err, ERR_USAGE, 0, "--format %s is not built in yet for --%s",
                    options->format == FORMAT_JSON         ? "json"
@@ -198,12 +204,87 @@ static int check_format(const struct check *check)
                    check->words->mode->name);
 }
 
+/* Returns: the first limit on a time that will not be measured, NULL where there is none. */
+static const char *unmeasured(const struct options *options, const struct threshold_list *limits)
+{
+    static const struct {
+        const char *name;
+        enum options_until until; /* the least that measures it */
+    } times[] = {{"connect", UNTIL_CONNECT}, {"tls", UNTIL_TLS},        {"welcome", UNTIL_DIALOGUE},
+                 {"name", UNTIL_DIALOGUE},   {"close", UNTIL_DIALOGUE}, {"volume", UNTIL_DIALOGUE}};
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+        const char *name = times[i].name;
+        if (threshold_find(limits, name) != NULL &&
+            (options->until < times[i].until || (strcmp(name, "tls") == 0 && !options->tls) ||
+             (strcmp(name, "volume") == 0 && options->volume_bytes == 0)))
+            return name;
+    }
+    return NULL;
+}
+
+static int check_limits(const struct check *check)
+{
+    const struct options *options = check->options;
+    const char *warn = unmeasured(options, &options->warn);
+    const char *crit = unmeasured(options, &options->crit);
+
+    if (warn != NULL || crit != NULL) {
+        return err_set(check->err, ERR_USAGE, 0,
+                       "%s limits %s, which is not measured: see --until, --tls and "
+                       "--volume",
+                       warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
+    }
+    if (options->expect_days > 0 && !options->tls)
+        return err_set(check->err, ERR_USAGE, 0, "--expect-days needs --tls");
+    if (options->expect_days > 0 && options->until < UNTIL_TLS)
+        return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
+    return 0;
+}
+
+/* One round, a series of rounds, or rounds until all is well. */
+static int check_rounds(const struct check *check)
+{
+    const struct options *options = check->options;
+    bool series = options->count > 0 || options->interval_ms >= 0;
+    const char *what = options->count > 0 ? "--count" : "--interval";
+
+    if (series && options->retry_ms >= 0) {
+        return err_set(
+            check->err, ERR_USAGE, 0,
+            "--retry and %s exclude each other: --retry tries again until all is well, at its own pace",
+            what);
+    }
+    if (series && options->operand_count > 0) {
+        return err_set(check->err, ERR_USAGE, 0,
+                       "%s and a COMMAND exclude each other: to wait until all is well, give --retry", what);
+    }
+    if (series && (options->format == FORMAT_PROMETHEUS || options->format == FORMAT_NAGIOS)) {
+        return err_set(check->err, ERR_USAGE, 0, "--format %s tells one round: it cannot be used with %s",
+                       options->format == FORMAT_NAGIOS ? "nagios" : "prometheus", what);
+    }
+    return 0;
+}
+
+static int check_probe(const struct check *check)
+{
+    const struct options *options = check->options;
+
+    if (options->until == UNTIL_TLS && !options->tls)
+        return err_set(check->err, ERR_USAGE, 0, "--until tls needs --tls");
+    if (options->volume_bytes > 0 && options->until < UNTIL_DIALOGUE)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--volume is a part of the dialogue: --until ends before it");
+    return check_limits(check) != 0 ? -1 : check_rounds(check);
+}
+
 int options_check(const struct options *options, const struct option_words *words, struct err *err)
 {
     struct check check = {options, words, err};
 
     if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_built(&check) != 0 ||
-        check_families(&check) != 0 || check_tls(&check) != 0 || check_format(&check) != 0)
+        check_families(&check) != 0 || check_tls(&check) != 0 || check_format(&check) != 0 ||
+        (options->mode == MODE_PROBE && check_probe(&check) != 0))
         return -1;
     if (options->verbose && options->quiet)
         return err_set(err, ERR_USAGE, 0, "-v and -q exclude each other");

@@ -1,5 +1,7 @@
 #include "tcpgreet/options.h"
 
+#include <string.h>
+
 #include "options_table.h"
 
 enum { HELP_COLUMN = 34, HELP_LEFT_BYTES = 80 };
@@ -23,7 +25,10 @@ static void help_usage(FILE *out)
 
     for (const struct option_row *row = option_rows; row->group == OPTION_GROUP_MODE; row++) {
         if (row->built) {
-            fprintf(out, "%-6s tcpgreet --%s %s [OPTION...]\n", lead, row->name, row->argument);
+            const char *command = strstr(row->argument, " [-- "); /* options must stand before it */
+            size_t length = command != NULL ? (size_t)(command - row->argument) : strlen(row->argument);
+            fprintf(out, "%-6s tcpgreet --%s %.*s [OPTION...]%s\n", lead, row->name, (int)length,
+                    row->argument, command != NULL ? command : "");
             lead = "";
         }
     }
@@ -69,7 +74,7 @@ void options_help(FILE *out)
     fputs("\nA default stands in brackets. A TIME has its unit: 500ms, 1.5s, 5m, 1h.\n"
           "Options may stand anywhere; what follows -- is taken as it is.\n"
           "\nExit codes: 0 all is well, 1 internal, 2 usage, 3 resolve, 4 connect, 5 TLS,\n"
-          "6 certificate, 7 dialogue, 8 system, 130 interrupted.\n"
+          "6 certificate, 7 dialogue, 8 system, 9 degraded, 10 threshold, 130 interrupted.\n"
           "Read on: man tcpgreet, docs/exit-codes.md\n",
           out);
 }

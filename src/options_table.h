@@ -9,7 +9,7 @@
 #include "tcpgreet/err.h"
 #include "tcpgreet/options.h"
 
-enum { OPTION_ROWS = 65, OPTION_TITLE_BYTES = 32 };
+enum { OPTION_ROWS = 66, OPTION_TITLE_BYTES = 32 };
 
 enum option_kind {
     OPTION_FLAG,      /* bool */
@@ -22,6 +22,8 @@ enum option_kind {
     OPTION_PIN,       /* sha256:HEX */
     OPTION_ALPN,      /* names, separated by commas */
     OPTION_MISBEHAVE, /* a kind of misbehaviour, some with :TIME */
+    OPTION_LIMITS,    /* struct threshold_list */
+    OPTION_BYTES,     /* int64_t, "64k", "1M" */
     OPTION_PROXY,     /* --listen: a flag; else a choice */
     OPTION_ENDPOINT,  /* [HOST] PORT: one or two words */
     OPTION_PEER       /* HOST PORT: one or two words */

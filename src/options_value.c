@@ -10,12 +10,13 @@ _Static_assert(offsetof(struct options, mode) == 0, "field 0 says: not kept");
 _Static_assert(sizeof(enum options_client_auth) == sizeof(int) &&
                    sizeof(enum options_tls_min) == sizeof(int) &&
                    sizeof(enum options_framing) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
-                   sizeof(enum options_color) == sizeof(int),
+                   sizeof(enum options_color) == sizeof(int) && sizeof(enum options_until) == sizeof(int) &&
+                   sizeof(enum options_require) == sizeof(int),
                "a choice is kept as an int");
 
 #define NUMBER_CEILING INT64_C(1000000000000)
 
-enum { FRACTION_DIGITS = 9, WORD_BYTES = 64 };
+enum { FRACTION_DIGITS = 9, WORD_BYTES = 64, MISBEHAVE_LEAST_MS = 1, MISBEHAVE_MOST_MS = 20 * 1000 };
 
 /* Reads digits; a number beyond NUMBER_CEILING stays just above it. Returns: how many digits. */
 static size_t read_digits(const char *text, int64_t *number)
@@ -72,9 +73,29 @@ static bool read_duration(const char *text, int64_t *ms)
     return true;
 }
 
+/* "4096", "64k", "1M": multiples of 1024. */
+static bool read_bytes(const char *text, int64_t *bytes)
+{
+    size_t n = read_digits(text, bytes);
+    if (n == 0)
+        return false;
+    if (*bytes > NUMBER_CEILING)
+        *bytes = NUMBER_CEILING; /* times 2^20 it still fits */
+    if (text[n] == 'k' || text[n] == 'M')
+        *bytes *= text[n++] == 'k' ? INT64_C(1) << 10 : INT64_C(1) << 20;
+    return text[n] == '\0';
+}
+
 static bool read_number(const struct option_row *row, const char *text, int64_t *number)
 {
-    return row->kind == OPTION_DURATION ? read_duration(text, number) : read_integer(text, number);
+    switch (row->kind) {
+    case OPTION_DURATION:
+        return read_duration(text, number);
+    case OPTION_BYTES:
+        return read_bytes(text, number);
+    default:
+        return read_integer(text, number);
+    }
 }
 
 static bool in_range(const struct option_row *row, const char *word, int64_t *number)
@@ -177,13 +198,30 @@ static bool is_alpn(const char *word)
     }
 }
 
-static bool is_misbehaviour(const char *word)
+/* "KIND" or "KIND:TIME"; delays stay below the time after which the server drops a peer that takes nothing.
+ */
+static bool read_misbehaviour(const char *word, struct options *options)
 {
-    int64_t ms;
+    static const struct {
+        const char *name;
+        enum options_misbehave kind;
+    } kinds[] = {{"delay:", MISBEHAVE_DELAY},
+                 {"drip:", MISBEHAVE_DRIP},
+                 {"reset", MISBEHAVE_RESET},
+                 {"half-close", MISBEHAVE_HALF_CLOSE},
+                 {"no-close-notify", MISBEHAVE_NO_CLOSE_NOTIFY},
+                 {"mute", MISBEHAVE_MUTE}};
+    size_t name = strcspn(word, ":") + (strchr(word, ':') != NULL ? 1 : 0);
 
-    return choice_index("reset|half-close|no-close-notify|mute", word) >= 0 ||
-           (strncmp(word, "delay:", 6) == 0 && read_duration(word + 6, &ms)) ||
-           (strncmp(word, "drip:", 5) == 0 && read_duration(word + 5, &ms));
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strlen(kinds[i].name) != name || memcmp(kinds[i].name, word, name) != 0)
+            continue;
+        options->misbehave = kinds[i].kind;
+        return word[name - 1] != ':' ||
+               (read_duration(word + name, &options->misbehave_ms) &&
+                options->misbehave_ms >= MISBEHAVE_LEAST_MS && options->misbehave_ms <= MISBEHAVE_MOST_MS);
+    }
+    return false;
 }
 
 static void keep(const struct option_row *row, struct options *options, const void *value, size_t size)
@@ -216,7 +254,7 @@ static bool keep_number(const struct option_row *row, struct options *options, i
 {
     int narrow = (int)number;
 
-    if (row->kind == OPTION_DURATION)
+    if (row->kind == OPTION_DURATION || row->kind == OPTION_BYTES)
         keep(row, options, &number, sizeof(number));
     else
         keep(row, options, &narrow, sizeof(narrow));
@@ -244,6 +282,7 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     switch (row->kind) {
     case OPTION_DURATION:
     case OPTION_INTEGER:
+    case OPTION_BYTES:
         return in_range(row, word, &number) && keep_number(row, options, number);
     case OPTION_CHOICE:
     case OPTION_PROXY:
@@ -258,8 +297,9 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     case OPTION_NETWORK:
         return is_network(word);
     case OPTION_MISBEHAVE:
-        return is_misbehaviour(word);
+        return read_misbehaviour(word, options);
     case OPTION_FLAG:
+    case OPTION_LIMITS:
     case OPTION_ENDPOINT:
     case OPTION_PEER:
         break;
@@ -279,6 +319,10 @@ static const char *expectation(const struct option_row *row, char *text, size_t 
     case OPTION_INTEGER:
         snprintf(text, room, "a whole number from %s to %s", row->least, row->most);
         break;
+    case OPTION_BYTES:
+        snprintf(text, room, "a number of bytes from %s to %s (k and M are multiples of 1024)", row->least,
+                 row->most);
+        break;
     case OPTION_CHOICE:
     case OPTION_PROXY:
         choice_list(row->argument, text, room);
@@ -296,13 +340,24 @@ static const char *expectation(const struct option_row *row, char *text, size_t 
         snprintf(text, room, "protocol names of 1 to 255 bytes, separated by commas");
         break;
     case OPTION_MISBEHAVE:
-        snprintf(text, room, "delay:TIME, drip:TIME, reset, half-close, no-close-notify or mute");
+        snprintf(text, room,
+                 "delay:TIME or drip:TIME (1ms to 20s), reset, half-close, no-close-notify or mute");
         break;
     default:
         snprintf(text, room, "%s", row->argument);
         break;
     }
     return text;
+}
+
+/* threshold_parse finds words of its own for what is wrong. */
+static int keep_limits(const struct option_row *row, const char *word, struct options *options,
+                       struct err *err)
+{
+    char title[OPTION_TITLE_BYTES];
+
+    return threshold_parse((struct threshold_list *)(void *)((char *)options + row->field),
+                           option_title(row, title), word, err);
 }
 
 int option_value(const struct option_row *row, const char *word, struct options *options, struct err *err)
@@ -314,6 +369,8 @@ int option_value(const struct option_row *row, const char *word, struct options 
     if (list_is_full(row, options))
         return err_set(err, ERR_USAGE, 0, "%s can be given at most %d times", option_title(row, title),
                        OPTIONS_LIST_MAX);
+    if (row->kind == OPTION_LIMITS)
+        return keep_limits(row, word, options, err);
     if (take_value(row, word, options))
         return 0;
     return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title),

@@ -45,6 +45,7 @@ struct conn_events {
     void (*noticed)(void *context); /* the peer sent its first byte, or stayed CONN_NOTICE_MS; once */
     void (*received)(void *context, struct bytes bytes); /* every byte the peer sent, as it came */
     void (*ready)(void *context);                        /* client: our turn; call conn_say, now or later */
+    void (*closing)(void *context); /* a last look at conn->stream, which is freed next; once */
     void (*done)(void *context, const struct conn_result *result);
 };
 

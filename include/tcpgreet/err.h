@@ -43,6 +43,8 @@
     X(ERR_SYSTEM_FILE, "system-file", 8)                                                                     \
     X(ERR_SYSTEM_OUTPUT, "system-output", 8)                                                                 \
     X(ERR_SYSTEM_OTHER, "system-other", 8)                                                                   \
+    X(ERR_DEGRADED, "degraded", 9)                                                                           \
+    X(ERR_THRESHOLD, "threshold", 10)                                                                        \
     X(ERR_INTERRUPTED, "interrupted", 130)
 
 enum err_reason {

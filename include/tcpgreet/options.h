@@ -10,6 +10,7 @@
 #include "tcpgreet/err.h"
 #include "tcpgreet/log.h"
 #include "tcpgreet/target.h"
+#include "tcpgreet/threshold.h"
 
 enum options_mode {
     MODE_NONE,
@@ -27,10 +28,22 @@ enum options_framing { FRAMING_AUTO, FRAMING_LINE, FRAMING_BARE };
 enum options_format { FORMAT_TEXT, FORMAT_JSON, FORMAT_PROMETHEUS, FORMAT_NAGIOS };
 enum options_color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
+enum options_until { UNTIL_RESOLVE, UNTIL_CONNECT, UNTIL_TLS, UNTIL_DIALOGUE };
+enum options_require { REQUIRE_ALL, REQUIRE_ANY };
+
 enum { OPTIONS_LISTEN_MAX = 64, OPTIONS_LIST_MAX = 16, OPTIONS_WORKERS_MAX = 256 };
 
 enum options_client_auth { CLIENT_AUTH_REQUIRE, CLIENT_AUTH_REQUEST };
 enum options_tls_min { TLS_MIN_1_2, TLS_MIN_1_3 };
+enum options_misbehave {
+    MISBEHAVE_NOT,
+    MISBEHAVE_DELAY,
+    MISBEHAVE_DRIP,
+    MISBEHAVE_RESET,
+    MISBEHAVE_HALF_CLOSE,
+    MISBEHAVE_NO_CLOSE_NOTIFY,
+    MISBEHAVE_MUTE
+};
 
 /* The values of an option that may be repeated. Borrowed from argv. */
 struct options_list {
@@ -47,7 +60,7 @@ struct options {
     size_t listen_count;
     struct target target; /* MODE_CONNECT and the other modes with HOST PORT */
 
-    const char **operands; /* NAMEs, or FILEs; borrowed from argv, the array is ours */
+    const char **operands; /* NAMEs, FILEs, or COMMAND; borrowed from argv, the array is ours; ends at NULL */
     size_t operand_count;
 
     bool ipv4_only;
@@ -62,11 +75,13 @@ struct options {
     int64_t idle_timeout_ms;
     int64_t name_timeout_ms;
     int64_t drain_timeout_ms;
-    int64_t pause_ms; /* 0: off */
+    int64_t pause_ms;     /* 0: off */
+    int64_t misbehave_ms; /* of delay and drip */
 
     int workers;         /* 0: as many as processors it may run on */
     int max_connections; /* 0: from the descriptor limit */
     int backlog;         /* 0: SOMAXCONN */
+    enum options_misbehave misbehave;
 
     bool tls;
     bool insecure;
@@ -82,8 +97,18 @@ struct options {
     const char *alpn;
     const char *ticket_keys;
 
-    int connections; /* bench */
-    int64_t duration_ms;
+    enum options_until until; /* probe */
+    enum options_require require;
+    int count;            /* rounds; 0: not given */
+    int expect_days;      /* 0: not given */
+    int64_t interval_ms;  /* -1: not given */
+    int64_t retry_ms;     /* -1: not given */
+    int64_t volume_bytes; /* 0: none */
+    struct threshold_list warn;
+    struct threshold_list crit;
+
+    int64_t duration_ms; /* bench */
+    int connections;
     int names; /* a connection; 0: it is kept */
     int rate;  /* names a second; 0: as fast as answers come */
     bool resume;
@@ -99,7 +124,8 @@ struct options {
     enum options_color color;
 };
 
-/* Parses argv[1..argc-1].
+/* Parses argv[1..argc-1]. After a failure, format still is what was asked for, if that could be told: whoever
+ * reads plugin output must be told in that form.
  * Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
  * Errors: usage: a sentence that names the option and what would be right. */
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err);

@@ -17,6 +17,11 @@ struct resolver_query {
     bool want_v4;
 };
 
+/* Leaves in query only the families that a literal target and an address to connect from can have.
+ * Shape: source NULL: any. Writes source, with port 0; AF_UNSPEC where there is none. Returns: 0, -1. Errors:
+ * usage: source is no address, or no family is left; resolve-not-found: no such zone. */
+int resolver_narrow(struct resolver_query *query, const char *source, struct endpoint *from, struct err *err);
+
 /* One family's answer. count == 0: err says why (resolve-not-found, also for no such service;
  * resolve-temporary). Borrows everything.
  */

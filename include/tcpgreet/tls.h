@@ -30,7 +30,7 @@ struct tls_policy {
     const char *alpn;            /* comma-separated, most wanted first; NULL */
     const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal, if may_ask */
     bool may_ask;                /* the caller can wait for a person */
-    bool insecure; /* client: believe any certificate; server: take a key that others can read */
+    bool insecure; /* client: believe any certificate; server: take keys that others can read */
 };
 
 struct tls_client_config {
@@ -72,6 +72,23 @@ void tls_client_forget(struct tls_client *client);
 
 /* Shape: NULL is allowed. */
 void tls_client_free(struct tls_client *client);
+
+/* A place of its own for the newest ticket of one peer, so that several with one name are kept apart. */
+struct tls_session;
+
+/* Borrows: client. Returns: an empty one; NULL with err. Errors: internal. */
+struct tls_session *tls_session_new(struct tls_client *client, struct err *err);
+
+/* As tls_client_stream, but offers this session's ticket, and newer ones go there: with TLS 1.3 they come
+ * after the handshake, and are taken by stream_read. Borrows: session, until the stream is freed. */
+struct stream *tls_session_stream(struct tls_session *session, struct stream *lower, const char *host,
+                                  struct err *err);
+
+/* Returns: whether a peer gave one. */
+bool tls_session_has_ticket(const struct tls_session *session);
+
+/* Shape: NULL is allowed. */
+void tls_session_free(struct tls_session *session);
 
 /* Returns: the context, or NULL, and then nothing has changed. Errors: as tls_client_new. */
 struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err);

@@ -16,6 +16,7 @@ enum trace_step {
     TRACE_REUSEADDR,        /* setsockopt SO_REUSEADDR */
     TRACE_REUSEPORT,        /* setsockopt SO_REUSEPORT */
     TRACE_NODELAY,          /* setsockopt TCP_NODELAY */
+    TRACE_BIND_NO_PORT,     /* setsockopt IP_BIND_ADDRESS_NO_PORT */
     TRACE_BIND,             /* bind(2) */
     TRACE_LISTEN,           /* listen(2) */
     TRACE_WAIT,             /* the loop waits for connections */

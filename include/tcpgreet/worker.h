@@ -10,6 +10,7 @@
 #include "tcpgreet/err.h"
 #include "tcpgreet/listener.h"
 #include "tcpgreet/session.h"
+#include "tcpgreet/stream_misbehave.h"
 #include "tcpgreet/tls.h"
 
 /* The table of counters: field, and its words in the log. */
@@ -44,7 +45,8 @@ struct worker_config {
     size_t max_refusals;   /* guests being turned away at once; more are closed without a word */
     int64_t handshake_ms;
     int64_t drain_ms;
-    void (*stopped)(void *context); /* from the worker's thread, once, as its last act; NULL */
+    struct stream_misbehaviour misbehaviour; /* of every guest's stream */
+    void (*stopped)(void *context);          /* from the worker's thread, once, as its last act; NULL */
     void *context;
 };
 

@@ -47,6 +47,8 @@ static void close_now(struct conn *conn)
     conn->phase = CLOSING;
     uv_close((uv_handle_t *)&conn->poll, on_handle_closed);
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
+    if (conn->events->closing != NULL)
+        conn->events->closing(conn->context);
     stream_free(conn->stream);
     conn->stream = NULL;
     buf_fini(&conn->in);

@@ -288,34 +288,6 @@ static void on_answer(void *context, int family, const struct endpoint *endpoint
     advance(dialer);
 }
 
-static int find_source(struct dialer *dialer, const char *source, struct resolver_query *query,
-                       struct err *err)
-{
-    struct target at;
-    if (source == NULL)
-        return 0;
-    if (target_parse(&at, source, "0", err) < 0 || (at.kind != TARGET_IPV4 && at.kind != TARGET_IPV6)) {
-        err_clear(err);
-        return err_set(err, ERR_USAGE, 0, "--source takes an address of this machine, not \"%s\"", source);
-    }
-    struct resolver_query literal = {&at, at.kind == TARGET_IPV6, at.kind == TARGET_IPV4};
-    if (resolver_lookup(&literal, &dialer->source, 1, err) == 0)
-        return err_context(err, "--source");
-    query->want_v6 = query->want_v6 && at.kind == TARGET_IPV6;
-    query->want_v4 = query->want_v4 && at.kind == TARGET_IPV4;
-    return 0;
-}
-
-static int restrict_to_literal(const struct target *target, struct resolver_query *query, struct err *err)
-{
-    query->want_v6 = query->want_v6 && target->kind != TARGET_IPV4;
-    query->want_v4 = query->want_v4 && target->kind != TARGET_IPV6;
-    if (query->want_v6 || query->want_v4)
-        return 0;
-    return err_set(err, ERR_USAGE, 0, "%s is not of the address family that -4, -6 or --source leaves",
-                   target->host);
-}
-
 struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config, dialer_done_fn *done,
                             void *context, struct err *err)
 {
@@ -331,8 +303,8 @@ struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config,
     dialer->done = done;
     dialer->context = context;
     dialer->begin_ns = uv_hrtime();
-    if (find_source(dialer, config->source, &query, err) < 0 ||
-        restrict_to_literal(config->target, &query, err) < 0 || uv_timer_init(loop, &dialer->timer) != 0) {
+    if (resolver_narrow(&query, config->source, &dialer->source, err) < 0 ||
+        uv_timer_init(loop, &dialer->timer) != 0) {
         err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
         free(dialer);
         return NULL;

@@ -103,7 +103,8 @@ static void on_up(void *context)
     if (worker_of(guest)->tls == NULL)
         return;
     count(&worker_of(guest)->counters.handshakes, 1);
-    count(&worker_of(guest)->counters.resumed, stream_tls_resumed(guest->conn.stream));
+    count(&worker_of(guest)->counters.resumed,
+          stream_tls_resumed(stream_misbehave_below(guest->conn.stream)));
 }
 
 /* A peer that went away without saying anything: a scanner, a balancer's check. */
@@ -232,6 +233,8 @@ static void receive_guest(struct worker *worker, int fd, const struct endpoint *
     struct stream *stream = stream_tcp_new(fd, &err);
     if (stream != NULL && worker->tls != NULL)
         stream = tls_server_stream(worker->tls, stream, &err);
+    if (stream != NULL && worker->config.misbehaviour.kind != STREAM_MISBEHAVE_NOT)
+        stream = stream_misbehave_new(&worker->config.misbehaviour, &worker->loop, stream, &err);
     struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
     if (guest == NULL) {
         stream_free(stream);

@@ -51,6 +51,9 @@ static const struct words {
     [TRACE_NODELAY] = {"setsockopt TCP_NODELAY", CALL, NULL,
                        "Send at once. Nagle's algorithm would hold a small answer back until the last one is "
                        "acknowledged, which can take 40 ms."},
+    [TRACE_BIND_NO_PORT] = {"setsockopt IP_BIND_ADDRESS_NO_PORT", CALL, NULL,
+                            "The address is taken now, the port when connecting: then it need only be unused "
+                            "towards that destination, and each destination has all ports again."},
     [TRACE_BIND] = {"bind", CALL, NULL,
                     "Gives the socket its own address and port. Port 0 lets the kernel choose a free one."},
     [TRACE_LISTEN] = {"listen", CALL, NULL,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "serve_private.h"
 #include "tcpgreet/explain.h"
 #include "tcpgreet/listener.h"
 #include "tcpgreet/log.h"
@@ -155,7 +156,8 @@ static void set_limits(const struct server *server, struct worker_config *config
     size_t limit = process_raise_descriptors();
     size_t reserved =
         RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->listener_count);
-    size_t rest = limit > reserved + 2 ? limit - reserved : 2;
+    size_t each = 1 + stream_misbehave_descriptors(config->misbehaviour.kind);
+    size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
     size_t asked = (size_t)server->options->max_connections;
 
     config->max_refusals = rest / 8 < REFUSALS ? rest / 8 : REFUSALS;
@@ -163,7 +165,7 @@ static void set_limits(const struct server *server, struct worker_config *config
     if (asked > config->max_connections)
         log_write(LOG_WARNING,
                   "--max-connections %zu is more than %zu descriptors carry: raise ulimit -Hn to %zu", asked,
-                  limit, asked + reserved + REFUSALS);
+                  limit, (asked + REFUSALS) * each + reserved);
     if (asked > 0)
         config->max_connections = asked;
 }
@@ -298,6 +300,7 @@ static int start_workers(struct server *server, const struct endpoint *addresses
         .pausing = &server->pausing,
         .handshake_ms = server->options->handshake_timeout_ms,
         .drain_ms = server->options->drain_timeout_ms,
+        .misbehaviour = serve_misbehaviour(server->options),
         .stopped = on_worker_stopped,
         .context = server,
     };

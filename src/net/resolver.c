@@ -113,7 +113,7 @@ static int fail(struct err *err, const char *host, const char *service, int code
     case EAI_AGAIN:
     case UV_EAI_AGAIN:
         return err_set(err, ERR_RESOLVE_TEMPORARY, code,
-                       "no name server answered for %s: try again, or check /etc/resolv.conf", shown);
+                       "no name server had an answer for %s: try again, or check /etc/resolv.conf", shown);
     case EAI_MEMORY:
     case UV_EAI_MEMORY:
     case UV_ENOMEM:

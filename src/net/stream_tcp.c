@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -250,9 +251,25 @@ int stream_tcp_socket(int family, struct err *err)
                    reason == ERR_SYSTEM_DESCRIPTORS ? " (raise ulimit -n)" : "");
 }
 
+/* Where it is not known, or fails, all destinations share the source's ports. Source: ip(7). */
+static void choose_port_late(int fd)
+{
+#ifdef IP_BIND_ADDRESS_NO_PORT
+    const int one = 1;
+    uint64_t begin = trace_begin();
+    int result = setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one); /* of IPv6 too */
+    trace(.step = TRACE_BIND_NO_PORT, .fd = fd, .begin_ns = begin, .result = result,
+          .native = result < 0 ? errno : 0);
+#else
+    (void)fd;
+#endif
+}
+
 static int bind_source(int fd, const struct endpoint *from, struct err *err)
 {
     char text[ENDPOINT_TEXT_BYTES];
+    if (endpoint_port(from) == 0)
+        choose_port_late(fd);
     uint64_t begin = trace_begin();
     int result = bind(fd, &from->address.any, endpoint_length(from));
 

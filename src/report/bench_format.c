@@ -1,31 +1,9 @@
 #include "bench_private.h"
 
 #include <inttypes.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tcpgreet/escape.h"
-
-/* Each unit takes over where three digits of the one before would round up to 1000. */
-struct bench_words bench_time(double seconds)
-{
-    static const struct {
-        double of_second;
-        const char *name;
-    } units[] = {{1e6, "\u00b5s"}, {1e3, "ms"}, {1, "s"}};
-    struct bench_words words;
-    size_t i = 0;
-
-    if (!(seconds > 0))
-        return (struct bench_words){"0 s"};
-    while (i < 2 && seconds * units[i].of_second >= 999.5)
-        i++;
-    double value = seconds * units[i].of_second;
-    int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-    (void)snprintf(words.text, sizeof(words.text), "%.*f %s", decimals, value, units[i].name);
-    return words;
-}
 
 struct bench_words bench_count(uint64_t count)
 {
@@ -51,22 +29,6 @@ struct bench_words bench_per_second(double rate)
                                                           : (uint64_t)BENCH_COUNT_MAX);
     (void)snprintf(words.text, sizeof(words.text), rate < 0.95 ? "%.2g" : "%.1f", rate);
     return words;
-}
-
-struct bench_words bench_number(double number)
-{
-    struct bench_words words = {"0"};
-    for (int digits = 15; digits <= 17 && isfinite(number); digits++) {
-        (void)snprintf(words.text, sizeof(words.text), "%.*g", digits, number);
-        if (strtod(words.text, NULL) == number)
-            break;
-    }
-    return words;
-}
-
-struct bench_words bench_seconds(int64_t ns)
-{
-    return bench_number((double)ns / NS_PER_S);
 }
 
 struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural)
@@ -106,32 +68,4 @@ const char *bench_target(const struct bench_result *result, char room[BENCH_TARG
         return result->target;
     return escape_text((struct bytes){result->target, strnlen(result->target, sizeof(result->target))}, room,
                        BENCH_TARGET_ROOM);
-}
-
-static bool starts_character(char byte)
-{
-    return ((unsigned char)byte & 0xc0) != 0x80;
-}
-
-size_t bench_columns(const char *text)
-{
-    size_t columns = 0;
-    for (; *text != '\0'; text++)
-        columns += starts_character(*text);
-    return columns;
-}
-
-void bench_cut(char *text, size_t columns)
-{
-    size_t seen = 0;
-    size_t kept = 0;
-    size_t i = 0;
-
-    if (bench_columns(text) <= columns)
-        return;
-    for (; text[i] != '\0'; i++) {
-        if (starts_character(text[i]) && seen++ == columns - 3)
-            kept = i;
-    }
-    memcpy(text + kept, "...", sizeof("..."));
 }

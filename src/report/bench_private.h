@@ -3,6 +3,7 @@
 #define TCPGREET_BENCH_PRIVATE_H
 
 #include "tcpgreet/bench_result.h"
+#include "words.h"
 
 #define BENCH_SCHEMA "tcpgreet.bench.v1"
 
@@ -19,20 +20,11 @@ struct bench_words {
     char text[48];
 };
 
-/* Three significant digits and the unit that fits: "380 µs", "1.21 ms", "12.0 s". */
-struct bench_words bench_time(double seconds);
-
 /* All digits, in groups of three: "1,234,567". */
 struct bench_words bench_count(uint64_t count);
 
 /* A rate: grouped digits, with two significant ones below 1 and one behind the point below 100. */
 struct bench_words bench_per_second(double rate);
-
-/* The shortest decimal that reads back as the same double; 0 for what is not finite. */
-struct bench_words bench_number(double number);
-
-/* Nanoseconds, in seconds as bench_number has them. */
-struct bench_words bench_seconds(int64_t ns);
 
 /* "one name", "2 names": singular is the word for one. */
 struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural);
@@ -45,11 +37,5 @@ const char *bench_target(const struct bench_result *result, char room[BENCH_TARG
 
 /* Returns: whether text is printable as escape_text would leave it. */
 bool bench_is_printable(const char *text);
-
-/* Cuts text to so many characters, the last three "..." where something was lost. Shape: columns >= 3. */
-void bench_cut(char *text, size_t columns);
-
-/* Returns: how many characters of a terminal UTF-8 text takes, each as one. */
-size_t bench_columns(const char *text);
 
 #endif

@@ -3,23 +3,13 @@
 #include <inttypes.h>
 
 #include "bench_private.h"
-
-static void put_label_value(FILE *out, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '\\' || *text == '"')
-            (void)fputc('\\', out);
-        (void)fputs(*text == '\n' ? "\\n" : (char[2]){*text, '\0'}, out);
-    }
-}
+#include "machine.h"
 
 /* Opens the labels of a sample; every sample has its target. */
 static void put_name(FILE *out, const char *name, const struct bench_result *result)
 {
-    char room[BENCH_TARGET_ROOM];
-    (void)fprintf(out, "tcpgreet_bench_%s{target=\"", name);
-    put_label_value(out, bench_target(result, room));
-    (void)fputc('"', out);
+    (void)fprintf(out, "tcpgreet_bench_%s{target=", name);
+    machine_quote(out, result->target);
 }
 
 static void put_head(FILE *out, const char *name, const char *type, const char *help)
@@ -32,7 +22,7 @@ static void put_gauge(FILE *out, const struct bench_result *result, const char *
 {
     put_head(out, name, "gauge", help);
     put_name(out, name, result);
-    (void)fprintf(out, "} %s\n", bench_number(value).text);
+    (void)fprintf(out, "} %s\n", machine_number(value).text);
 }
 
 static void put_counter(FILE *out, const struct bench_result *result, const char *name, const char *help,
@@ -58,7 +48,7 @@ static void put_summary(FILE *out, const struct bench_result *result, const char
                                             : histogram->least_ns;
         put_name(out, name, result);
         (void)fprintf(out, ",quantile=\"%s\"} %s\n", quantiles[i].word,
-                      histogram->total > 0 ? bench_seconds(ns).text : "NaN");
+                      histogram->total > 0 ? machine_seconds(ns).text : "NaN");
     }
     (void)snprintf(full.text, sizeof(full.text), "%s_sum", name);
     put_name(out, full.text, result);

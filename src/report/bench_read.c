@@ -19,6 +19,9 @@ int bench_result_read(FILE *in, const char *name, struct bench_result *result, s
 #include <jansson.h>
 
 #include "bench_private.h"
+#include "tcpgreet/escape.h"
+
+enum { KEY_BYTES = 64 };
 
 /* An object whose members are taken one by one; what nobody took is a stranger. */
 struct members {
@@ -30,7 +33,9 @@ struct members {
 
 static int refuse(struct members *members, const char *key, const char *why)
 {
-    return err_set(members->err, ERR_SYSTEM_FILE, 0, "\"%s%s\" %s", members->within, key, why);
+    char shown[KEY_BYTES]; /* a stranger's name is the file's own */
+    return err_set(members->err, ERR_SYSTEM_FILE, 0, "\"%s%s\" %s", members->within,
+                   escape_text((struct bytes){key, strlen(key)}, shown, sizeof(shown)), why);
 }
 
 static const json_t *take(struct members *members, const char *key)

@@ -53,7 +53,7 @@ void bench_result_add(struct bench_result *result, const struct bench_result *ot
 /* A column of so many characters, flush right; printf would count bytes. */
 static void put_cell(FILE *out, const char *text, size_t width)
 {
-    size_t columns = bench_columns(text);
+    size_t columns = words_columns(text);
     (void)fprintf(out, "%*s%s", columns < width ? (int)(width - columns) : 0, "", text);
 }
 
@@ -64,7 +64,7 @@ static void put_head(const struct bench_result *result, FILE *out)
     const char *over = result->tls ? " over TLS" : "";
 
     (void)snprintf(target, sizeof(target), "%s", bench_target(result, room));
-    bench_cut(target, COLUMNS - strlen("Bench of  over TLS"));
+    words_cut(target, COLUMNS - strlen("Bench of  over TLS"));
     (void)fprintf(out, "Bench of %s%s\n", target, over);
     if (result->runs > 1)
         (void)fprintf(out, "%u results added up, as if they had run at the same time\n", result->runs);
@@ -90,7 +90,7 @@ static void put_counted(FILE *out, const struct bench_result *result, const char
 static void put_counts(const struct bench_result *result, FILE *out)
 {
     (void)fprintf(out, "  %-*s", LABEL, "time");
-    put_cell(out, bench_time(result->duration_s).text, (size_t)2 * CELL);
+    put_cell(out, words_time(result->duration_s).text, (size_t)2 * CELL);
     (void)fputc('\n', out);
     put_counted(out, result, "names", result->names);
     put_counted(out, result, "connections", result->connections);
@@ -117,9 +117,9 @@ static void put_latency(FILE *out, const char *label, const struct histogram *hi
     if (histogram->total == 0)
         return;
     (void)fprintf(out, "  %-*s", LABEL, label);
-    put_cell(out, bench_time(histogram_mean_ns(histogram) / NS_PER_S).text, CELL);
+    put_cell(out, words_time(histogram_mean_ns(histogram) / NS_PER_S).text, CELL);
     for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
-        put_cell(out, bench_time((double)histogram_quantile_ns(histogram, shares[i]) / NS_PER_S).text, CELL);
+        put_cell(out, words_time((double)histogram_quantile_ns(histogram, shares[i]) / NS_PER_S).text, CELL);
     (void)fputc('\n', out);
 }
 

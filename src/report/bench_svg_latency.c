@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-#include "bench_axis.h"
 #include "bench_private.h"
+#include "svg_axis.h"
 
 enum { NINES_MAX = 4 };
 
@@ -14,7 +14,7 @@ static const struct panel latency_panel = {88, 132, 396, 228};
 struct nines {
     int count;
     double beyond; /* nines between the last and the largest */
-    struct bench_axis latency;
+    struct svg_axis latency;
 };
 
 static double place_of_tail(const struct nines *nines, double tail)
@@ -79,7 +79,7 @@ static void put_dot(FILE *out, const struct nines *nines, double place, double n
     double x = x_of(nines, place);
     double y = y_of(nines, ns);
     (void)fprintf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", x, y);
-    bench_svg_text(out, x, y - 10, "value", anchor, bench_time(ns / NS_PER_S).text);
+    svg_text(out, x, y - 10, "value", anchor, words_time(ns / NS_PER_S).text);
 }
 
 static const struct {
@@ -104,15 +104,15 @@ static void put_latency_axes(FILE *out, const struct nines *nines)
         double y = y_of(nines, tick);
         const char *unit = tick >= 1e9 ? "s" : tick >= 1e6 ? "ms" : tick >= 1e3 ? "\u00b5s" : "ns";
         double of_unit = tick >= 1e9 ? 1e9 : tick >= 1e6 ? 1e6 : tick >= 1e3 ? 1e3 : 1;
-        bench_svg_line(out, "grid", latency_panel.x, y, latency_panel.x + latency_panel.width, y);
+        svg_line(out, "grid", latency_panel.x, y, latency_panel.x + latency_panel.width, y);
         (void)snprintf(label, sizeof(label), "%g %s", tick / of_unit, unit);
-        bench_svg_text(out, latency_panel.x - 10, y + 4, "tick", "end", label);
+        svg_text(out, latency_panel.x - 10, y + 4, "tick", "end", label);
     }
     for (size_t i = 0; i <= percentiles_shown(nines); i++) {
         bool last = i == percentiles_shown(nines);
         double x = x_of(nines, last ? nines->count + 1 : place_of_tail(nines, percentiles[i].tail));
-        bench_svg_line(out, "axis", x, below, x, below + 5);
-        bench_svg_text(out, x, below + 20, "tick", "middle", last ? "max" : percentiles[i].name);
+        svg_line(out, "axis", x, below, x, below + 5);
+        svg_text(out, x, below + 20, "tick", "middle", last ? "max" : percentiles[i].name);
     }
 }
 
@@ -139,7 +139,7 @@ static void scale_latency(struct nines *nines, const struct histogram *a, const 
     }
     nines->count = (int)fmin(floor(log10(total) + 1e-9), NINES_MAX);
     nines->beyond = log10(total) - nines->count;
-    bench_axis_log(&nines->latency, least, most);
+    svg_axis_log(&nines->latency, least, most);
 }
 
 void bench_svg_latency(const struct bench_result *result, FILE *out)
@@ -149,7 +149,7 @@ void bench_svg_latency(const struct bench_result *result, FILE *out)
     const struct panel *panel = &latency_panel;
     struct nines nines;
 
-    bench_svg_text(out, panel->x, panel->y - 14, "head", "start", "Latency by percentile");
+    svg_text(out, panel->x, panel->y - 14, "head", "start", "Latency by percentile");
     bench_svg_frame(out, panel, "percentile");
     if (answers->total == 0 && connects->total == 0) {
         bench_svg_nothing(out, panel, "no answer came");

@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-#include "bench_axis.h"
 #include "bench_private.h"
+#include "svg_axis.h"
 
 enum { BINS = 60, BINS_LEAST = 12, NAMES_A_BIN = 50 };
 
@@ -41,17 +41,17 @@ static void fill_bins(struct bins *bins, const struct bench_result *result)
     }
 }
 
-static double x_at(const struct bench_axis *time, double seconds)
+static double x_at(const struct svg_axis *time, double seconds)
 {
     return rate_panel.x + rate_panel.width * seconds / time->high;
 }
 
-static double y_at(const struct bench_axis *rate, double value)
+static double y_at(const struct svg_axis *rate, double value)
 {
     return rate_panel.y + rate_panel.height - value / rate->high * (rate_panel.height - HEADROOM);
 }
 
-static void put_rate_axes(FILE *out, const struct bench_axis *time, const struct bench_axis *rate)
+static void put_rate_axes(FILE *out, const struct svg_axis *time, const struct svg_axis *rate)
 {
     double below = rate_panel.y + rate_panel.height;
     double of_unit = rate->high >= 2e6 ? 1e6 : rate->high >= 5e3 ? 1e3 : 1;
@@ -60,28 +60,28 @@ static void put_rate_axes(FILE *out, const struct bench_axis *time, const struct
 
     for (size_t i = 0; i < rate->count; i++) {
         double tick = rate->ticks[i];
-        bench_svg_line(out, "grid", rate_panel.x, y_at(rate, tick), rate_panel.x + rate_panel.width,
-                       y_at(rate, tick));
+        svg_line(out, "grid", rate_panel.x, y_at(rate, tick), rate_panel.x + rate_panel.width,
+                 y_at(rate, tick));
         (void)snprintf(label, sizeof(label), "%g%s", tick / of_unit, tick > 0 ? unit : "");
-        bench_svg_text(out, rate_panel.x - 10, y_at(rate, tick) + 4, "tick", "end", label);
+        svg_text(out, rate_panel.x - 10, y_at(rate, tick) + 4, "tick", "end", label);
     }
     for (size_t i = 0; i < time->count; i++) {
         double x = x_at(time, time->ticks[i]);
-        bench_svg_line(out, "axis", x, below, x, below + 5);
+        svg_line(out, "axis", x, below, x, below + 5);
         (void)snprintf(label, sizeof(label), "%g", time->ticks[i]);
-        bench_svg_text(out, x, below + 20, "tick", "middle", label);
+        svg_text(out, x, below + 20, "tick", "middle", label);
     }
 }
 
-static void put_steps(FILE *out, const struct bins *bins, const struct bench_axis *time,
-                      const struct bench_axis *rate)
+static void put_steps(FILE *out, const struct bins *bins, const struct svg_axis *time,
+                      const struct svg_axis *rate)
 {
     for (size_t i = 0; i < bins->count; i++)
         (void)fprintf(out, "V%.1fH%.1f", y_at(rate, bins->rates[i]), x_at(time, bins->ends_s[i]));
 }
 
-static void put_bins(FILE *out, const struct bins *bins, const struct bench_axis *time,
-                     const struct bench_axis *rate)
+static void put_bins(FILE *out, const struct bins *bins, const struct svg_axis *time,
+                     const struct svg_axis *rate)
 {
     double below = y_at(rate, 0);
 
@@ -97,11 +97,11 @@ void bench_svg_rate(const struct bench_result *result, FILE *out)
 {
     const struct panel *panel = &rate_panel;
     double level = result->open_loop ? result->rate_asked : bench_rate(result, result->names);
-    struct bench_axis time;
-    struct bench_axis rate;
+    struct svg_axis time;
+    struct svg_axis rate;
     struct bins bins;
 
-    bench_svg_text(out, panel->x, panel->y - 14, "head", "start", "Names a second over time");
+    svg_text(out, panel->x, panel->y - 14, "head", "start", "Names a second over time");
     bench_svg_frame(out, panel, "seconds");
     fill_bins(&bins, result);
     if (bins.count == 0 || !(bins.most > 0)) {
@@ -113,9 +113,9 @@ void bench_svg_rate(const struct bench_result *result, FILE *out)
                   "%s</text>\n",
                   panel->x + panel->width, panel->y - 14, result->open_loop ? "asked for" : "mean",
                   bench_per_second(level).text);
-    bench_axis_linear(&time, result->duration_s, 10, false);
-    bench_axis_linear(&rate, fmax(bins.most, level), 5, true);
+    svg_axis_linear(&time, result->duration_s, 10, false);
+    svg_axis_linear(&rate, fmax(bins.most, level), 5, true);
     put_rate_axes(out, &time, &rate);
     put_bins(out, &bins, &time, &rate);
-    bench_svg_line(out, "second", panel->x, y_at(&rate, level), panel->x + panel->width, y_at(&rate, level));
+    svg_line(out, "second", panel->x, y_at(&rate, level), panel->x + panel->width, y_at(&rate, level));
 }

@@ -446,50 +446,16 @@ const char *stream_tls_whose(SSL *ssl)
     return tls != NULL && tls->whose != NULL ? tls->whose : "";
 }
 
-static void put(char *text, size_t room, const char *value)
-{
-    snprintf(text, room, "%s", value != NULL ? value : "");
-}
-
-static void put_group(SSL *ssl, char *text, size_t room)
-{
-    int id = (int)SSL_get_negotiated_group(ssl);
-    put(text, room, id > 0 ? SSL_group_to_name(ssl, id) : NULL);
-}
-
-static void put_certificate(X509 *certificate, struct stream_tls_facts *facts)
-{
-    struct tls_pin pin;
-    char text[TLS_PIN_TEXT_BYTES];
-    tls_certificate_names(certificate, facts->subject, sizeof facts->subject);
-    tls_name_text(X509_get_issuer_name(certificate), facts->issuer, sizeof facts->issuer);
-    facts->not_after = tls_seconds(X509_get0_notAfter(certificate));
-    if (tls_certificate_pin(certificate, &pin) == 0) {
-        tls_pin_format(&pin, text);
-        put(facts->pin, sizeof facts->pin, text + strlen("sha256:"));
-    }
-}
-
 bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts)
 {
     const struct stream_tls *tls = (const struct stream_tls *)stream;
     *facts = (struct stream_tls_facts){0};
-    if (stream->ops != &tls_ops || tls->progress < UP)
+    if (stream->ops != &tls_ops)
         return false;
-
-    const unsigned char *alpn;
-    unsigned alpn_length;
-    put(facts->version, sizeof facts->version, SSL_get_version(tls->ssl));
-    put(facts->cipher, sizeof facts->cipher, SSL_get_cipher_name(tls->ssl));
-    put_group(tls->ssl, facts->group, sizeof facts->group);
-    facts->resumed = SSL_session_reused(tls->ssl) == 1;
-    SSL_get0_alpn_selected(tls->ssl, &alpn, &alpn_length);
-    if (alpn_length > 0)
-        escape_text((struct bytes){(const char *)alpn, alpn_length}, facts->alpn, sizeof facts->alpn);
-
-    X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-    if (certificate != NULL)
-        put_certificate(certificate, facts);
+    if (tls->progress < UP)
+        return tls->verdict.leaf != NULL && tls_facts_peer(tls->ssl, &tls->verdict, facts);
+    tls_facts_agreed(tls->ssl, facts);
+    tls_facts_peer(tls->ssl, &tls->verdict, facts);
     return true;
 }
 

@@ -51,6 +51,31 @@ void tls_client_free(struct tls_client *client)
     (void)client;
 }
 
+struct tls_session *tls_session_new(struct tls_client *client, struct err *err)
+{
+    (void)client;
+    tls_available(err);
+    return NULL;
+}
+
+struct stream *tls_session_stream(struct tls_session *session, struct stream *lower, const char *host,
+                                  struct err *err)
+{
+    (void)session;
+    return tls_client_stream(NULL, lower, host, err);
+}
+
+bool tls_session_has_ticket(const struct tls_session *session)
+{
+    (void)session;
+    return false;
+}
+
+void tls_session_free(struct tls_session *session)
+{
+    (void)session;
+}
+
 struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err)
 {
     (void)config;

@@ -5,7 +5,6 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef TCPGREET_HAVE_IDN2
@@ -16,32 +15,22 @@
 
 enum { ALPN_BYTES = 512, HOST_BYTES = 256 };
 
+/* Invariant: ticket == NULL, or host is the name that was proved to whom gave it: it counts for no other. */
+struct tls_session {
+    struct tls_client *client;
+    SSL_SESSION *ticket; /* the newest */
+    char host[HOST_BYTES];
+};
+
 struct tls_client {
     SSL_CTX *context;
-    SSL_SESSION *session;          /* the newest ticket, for the next stream; NULL */
-    char session_host[HOST_BYTES]; /* to which it was proved who gave it; no other may profit */
+    struct tls_session newest; /* of all streams that have no session of their own */
     const char *servername;
     FILE *key_log;
     struct tls_warm warm;
     struct tls_trust trust;
     struct tls_pin pins[];
 };
-
-static int trust_ca(SSL_CTX *context, const char *ca, struct err *err)
-{
-    struct stat status;
-    if (ca == NULL)
-        return SSL_CTX_set_default_verify_paths(context) == 1
-                   ? 0
-                   : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
-    if (stat(ca, &status) < 0)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read --ca %s: %s", ca, strerror(errno));
-    bool folder = S_ISDIR(status.st_mode);
-    if ((folder ? SSL_CTX_load_verify_dir(context, ca) : SSL_CTX_load_verify_file(context, ca)) == 1)
-        return 0;
-    ERR_clear_error();
-    return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)", ca);
-}
 
 /* NSS key log, SSLKEYLOGFILE: one line a secret. */
 static void on_key_line(const SSL *ssl, const char *line)
@@ -67,13 +56,26 @@ static int open_key_log(struct tls_client *client, struct err *err)
     return 0;
 }
 
-static int on_session(SSL *ssl, SSL_SESSION *session)
+static int session_index = -1;
+
+static void make_index(void)
 {
-    struct tls_client *client = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    SSL_SESSION_free(client->session);
-    client->session = session;
-    snprintf(client->session_host, sizeof client->session_host, "%s", stream_tls_whose(ssl));
-    return 1; /* the reference is ours now */
+    session_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
+/* Keeps a copy: OpenSSL takes the original for spoilt where its connection is cut off. */
+static int on_session(SSL *ssl, SSL_SESSION *given)
+{
+    struct tls_session *session = SSL_get_ex_data(ssl, session_index);
+    ERR_set_mark(); /* without a ticket the next handshake is a full one, and that is all */
+    SSL_SESSION *copy = SSL_SESSION_dup(given);
+    ERR_pop_to_mark();
+    if (copy == NULL)
+        return 0;
+    SSL_SESSION_free(session->ticket);
+    session->ticket = copy;
+    snprintf(session->host, sizeof session->host, "%s", stream_tls_whose(ssl));
+    return 0; /* the original stays OpenSSL's */
 }
 
 static int use_identity(SSL_CTX *context, const struct tls_client_config *config, struct err *err)
@@ -112,7 +114,7 @@ static int configure(struct tls_client *client, const struct tls_client_config *
     SSL_CTX_set_cert_verify_callback(client->context, tls_verify, &client->trust);
     SSL_CTX_set_session_cache_mode(client->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(client->context, on_session);
-    if (!config->policy.insecure && trust_ca(client->context, config->ca, err) < 0)
+    if (!config->policy.insecure && tls_store_load(client->context, config->ca, err) < 0)
         return -1;
     if (use_identity(client->context, config, err) < 0 ||
         use_alpn(client->context, config->policy.alpn, err) < 0)
@@ -122,13 +124,16 @@ static int configure(struct tls_client *client, const struct tls_client_config *
 
 struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
 {
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
     struct tls_client *client = calloc(1, sizeof *client + config->pin_count * sizeof client->pins[0]);
-    if (client == NULL) {
+    if (client == NULL || !CRYPTO_THREAD_run_once(&once, make_index) || session_index < 0) {
+        free(client);
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
         return NULL;
     }
     if (config->pin_count > 0)
         memcpy(client->pins, config->pins, config->pin_count * sizeof client->pins[0]);
+    client->newest.client = client;
     client->servername = config->servername;
     client->trust = (struct tls_trust){.pins = client->pins,
                                        .pin_count = config->pin_count,
@@ -140,17 +145,22 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
     return NULL;
 }
 
+static void forget(struct tls_session *session)
+{
+    SSL_SESSION_free(session->ticket);
+    session->ticket = NULL;
+}
+
 void tls_client_forget(struct tls_client *client)
 {
-    SSL_SESSION_free(client->session);
-    client->session = NULL;
+    forget(&client->newest);
 }
 
 void tls_client_free(struct tls_client *client)
 {
     if (client == NULL)
         return;
-    SSL_SESSION_free(client->session);
+    forget(&client->newest);
     SSL_CTX_free(client->context);
     if (client->key_log != NULL)
         (void)fclose(client->key_log); /* each line went out as it came */
@@ -206,31 +216,60 @@ static int expect_host(SSL *ssl, const char *name, struct err *err)
 
 /* A copy: OpenSSL's client uses a TLS 1.3 session once, and streams side by side may all want to resume this
  * one. */
-static void offer_session(const struct tls_client *client, SSL *ssl)
+static void offer_ticket(const struct tls_session *session, SSL *ssl)
 {
-    SSL_SESSION *session = client->session != NULL ? SSL_SESSION_dup(client->session) : NULL;
-    if (session != NULL)
-        SSL_set_session(ssl, session);
-    SSL_SESSION_free(session);
+    SSL_SESSION *copy = session->ticket != NULL ? SSL_SESSION_dup(session->ticket) : NULL;
+    if (copy != NULL)
+        SSL_set_session(ssl, copy);
+    SSL_SESSION_free(copy);
     ERR_clear_error(); /* without one the handshake is a full one */
+}
+
+struct stream *tls_session_stream(struct tls_session *session, struct stream *lower, const char *host,
+                                  struct err *err)
+{
+    char name[HOST_BYTES];
+    const char *whose = session->client->servername != NULL ? session->client->servername : host;
+    SSL *ssl = SSL_new(session->client->context);
+
+    if (ssl == NULL || SSL_set_ex_data(ssl, session_index, session) != 1)
+        tls_fail(err, ERR_INTERNAL, "making a TLS connection");
+    else if (canonical_host(whose, name, sizeof name, err) == 0 && expect_host(ssl, name, err) == 0) {
+        SSL_set_connect_state(ssl);
+        if (strcmp(session->host, name) == 0)
+            offer_ticket(session, ssl);
+        return stream_tls_new(lower, ssl, name, &session->client->warm, err);
+    }
+    SSL_free(ssl);
+    stream_free(lower);
+    return NULL;
 }
 
 struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
                                  struct err *err)
 {
-    char name[HOST_BYTES];
-    const char *whose = client->servername != NULL ? client->servername : host;
-    SSL *ssl = SSL_new(client->context);
+    return tls_session_stream(&client->newest, lower, host, err);
+}
 
-    if (ssl == NULL)
-        tls_fail(err, ERR_INTERNAL, "making a TLS connection");
-    if (ssl == NULL || canonical_host(whose, name, sizeof name, err) < 0 || expect_host(ssl, name, err) < 0) {
-        SSL_free(ssl);
-        stream_free(lower);
-        return NULL;
-    }
-    SSL_set_connect_state(ssl);
-    if (strcmp(client->session_host, name) == 0)
-        offer_session(client, ssl);
-    return stream_tls_new(lower, ssl, name, &client->warm, err);
+struct tls_session *tls_session_new(struct tls_client *client, struct err *err)
+{
+    struct tls_session *session = calloc(1, sizeof *session);
+    if (session == NULL)
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
+    else
+        session->client = client;
+    return session;
+}
+
+bool tls_session_has_ticket(const struct tls_session *session)
+{
+    return session->ticket != NULL;
+}
+
+void tls_session_free(struct tls_session *session)
+{
+    if (session == NULL)
+        return;
+    forget(session);
+    free(session);
 }

@@ -67,15 +67,14 @@ static BIO *open_file(const char *path, struct err *err)
     return file;
 }
 
-/* A private key is read by its owner, or by a group that was chosen for it. */
-static int check_mode(const char *path, struct err *err)
+int tls_check_mode(const char *what, const char *path, struct err *err)
 {
     struct stat status;
     if (stat(path, &status) < 0)
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
     if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0)
         return err_set(err, ERR_SYSTEM_PERMISSION, 0,
-                       "the key in %s is open to others (mode %04o): chmod 600 %s, or --insecure", path,
+                       "%s %s is open to others (mode %04o): chmod 600 %s, or --insecure", what, path,
                        (unsigned)status.st_mode & 07777, path);
     return 0;
 }
@@ -84,7 +83,7 @@ static int load_key(struct tls_identity *identity, const char *path, const struc
                     struct err *err)
 {
     struct passphrase ask = {policy, path, err};
-    if (!policy->insecure && check_mode(path, err) < 0)
+    if (!policy->insecure && tls_check_mode("the key in", path, err) < 0)
         return -1;
     BIO *file = open_file(path, err);
     if (file == NULL)

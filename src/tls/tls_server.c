@@ -253,7 +253,7 @@ static int configure(struct tls_server *server, const struct tls_server_config *
     int loaded = from != NULL ? copy(server->identities, from->identities, err)
                               : load(server->identities, config, err);
     if (loaded < 0 || use_defaults(context, server->identities, err) < 0 ||
-        tls_tickets_install(context, from != NULL ? NULL : config->ticket_keys, err) < 0 ||
+        tls_tickets_install(context, from != NULL ? NULL : config, err) < 0 ||
         set_client_auth(server, config, err) < 0 || separate_sessions(context, config, err) < 0 ||
         set_alpn(server, config->policy.alpn, err) < 0)
         return -1;

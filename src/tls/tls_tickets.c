@@ -175,8 +175,11 @@ static int read_file(struct tickets *tickets, const char *path, struct err *err)
     return 0;
 }
 
-static int fill(struct tickets *tickets, const char *file, struct err *err)
+static int fill(struct tickets *tickets, const struct tls_server_config *config, struct err *err)
 {
+    const char *file = config != NULL ? config->ticket_keys : NULL;
+    if (file != NULL && !config->policy.insecure && tls_check_mode("the ticket key file", file, err) < 0)
+        return -1;
     if (file != NULL)
         return read_file(tickets, file, err);
     tickets->rotate_at = monotonic_seconds();
@@ -185,7 +188,7 @@ static int fill(struct tickets *tickets, const char *file, struct err *err)
     return 0;
 }
 
-int tls_tickets_install(SSL_CTX *context, const char *file, struct err *err)
+int tls_tickets_install(SSL_CTX *context, const struct tls_server_config *config, struct err *err)
 {
     static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
     struct tickets *tickets = OPENSSL_zalloc(sizeof *tickets);
@@ -195,7 +198,7 @@ int tls_tickets_install(SSL_CTX *context, const char *file, struct err *err)
         goto failed;
     tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     tickets->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    if (tickets->cipher == NULL || tickets->mac == NULL || fill(tickets, file, err) < 0 ||
+    if (tickets->cipher == NULL || tickets->mac == NULL || fill(tickets, config, err) < 0 ||
         SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket) != 1 ||
         SSL_CTX_set_ex_data(context, tickets_index, tickets) != 1)
         goto failed;

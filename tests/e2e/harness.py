@@ -325,9 +325,9 @@ class Script:
     The function gets a Peer. What it raises fails the test behind the `with`.
     """
 
-    def __init__(self, function, host="::1"):
+    def __init__(self, function, host="::1", port=0):
         self._function = function
-        self._socket = listening(host)
+        self._socket = listening(host, port=port)
         self._socket.settimeout(0.05)
         self._stopped = threading.Event()
         self._threads = []
@@ -383,11 +383,11 @@ def without_ipv6():
         raise OSError(ctypes.get_errno(), "prctl")
 
 
-def listening(host="::1", backlog=128):
+def listening(host="::1", backlog=128, port=0):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, 0))
+    listener.bind((host, port))
     listener.listen(backlog)
     return listener
 
@@ -612,6 +612,10 @@ class Names:
 
     def _write(self, name, text):
         (pathlib.Path(self._folder) / name).write_text(text)
+
+    def change(self, hosts):
+        """What programs that run already see from now on."""
+        self._write("hosts", hosts)
 
     @property
     def wrap(self):

@@ -551,8 +551,8 @@ class Usage(Case):
                 self.assertEqual(result.out, b"")
 
     def test_what_is_not_built_yet_is_refused_and_not_ignored(self):
-        for args in (["--probe", "::1", "6000"], ["--demo"],
-                     ["--listen", "::1", "0", "--metrics", "::1", "0"], ["--listen", "::1", "0", "--whoami"]):
+        for args in (["--demo"], ["--listen", "::1", "0", "--metrics", "::1", "0"],
+                     ["--listen", "::1", "0", "--whoami"]):
             with self.subTest(args=args):
                 result = run(*args)
                 self.assertFails(result, 2, "usage")

@@ -1,24 +1,14 @@
 """Broken paths and slow resolvers, in network namespaces of the test's own: who is greeted, over what, how soon.
 
-Two hosts, "near" (the client's) and "far" (the server's), joined by a cable. Names come from files, or from a
-name server on the far host that is as slow as a test wants it.
+Names come from files, or from a name server on the far host that is as slow as a test wants it.
 """
 
 import contextlib
-import os
-import pathlib
-import shutil
-import socket
 import subprocess
-import sys
-import threading
 
-from harness import IS_ROOT, Case, Lines, Server, connect, hello, main, run, skip_file
-
-NEAR, FAR = f"tcpgreet-near-{os.getpid()}", f"tcpgreet-far-{os.getpid()}"
-NEAR4, FAR4, DEAD4 = "10.77.0.1", "10.77.0.200", [f"10.77.0.{n}" for n in range(2, 10)]
-NEAR6, FAR6, DEAD6 = "fd77::1", "fd77::c8", [f"fd77::{n}" for n in range(2, 10)]
-NOBODY = "02:00:00:00:00:99"
+from harness import Case, Server, connect, hello, main, run
+from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, NameServer, clear_cable, ip, lay_cable,
+                         skip_without_cable, within)
 
 HOSTS = f"""
 {FAR6} both.test
@@ -33,78 +23,10 @@ HOSTS = f"""
 {FAR6} six.test
 """ + "".join(f"{a} late.test\n" for a in [*DEAD4, FAR4]) + "".join(f"{a} many.test\n" for a in [*DEAD6, FAR4])
 
-# name: what the name server does with (A, AAAA): seconds to wait, None: never, "fail": SERVFAIL, "none": no such record
+# for NameServer
 ANSWERS = {"slow6.dns.test": (0, 1.5), "soon6.dns.test": (0, 0.02), "mute6.dns.test": (0, None),
            "bad6.dns.test": (0, "fail"), "no6.dns.test": (0, "none"), "slow4.dns.test": (1.5, 0),
            "mute.dns.test": (None, None), "none.dns.test": ("none", "none")}
-
-
-def ip(*words, check=True):
-    return subprocess.run(["ip", *words], check=check, capture_output=True, text=True)
-
-
-def build(sources):
-    """Lays the cable; names come from these sources.
-
-    IPv6 addresses are there at once (nodad); dead ones are neighbours that nobody answers for.
-    """
-    for name in (NEAR, FAR):
-        ip("netns", "add", name)
-        folder = pathlib.Path("/etc/netns") / name
-        folder.mkdir(parents=True)
-        (folder / "hosts").write_text(HOSTS)
-        (folder / "nsswitch.conf").write_text(f"hosts: {sources}\nservices: files\n")
-        (folder / "resolv.conf").write_text(f"nameserver {FAR4}\n")
-        ip("-n", name, "link", "set", "lo", "up")
-    ip("link", "add", "cable", "netns", NEAR, "type", "veth", "peer", "name", "cable", "netns", FAR)
-    for name, v4, v6, local in ((NEAR, NEAR4, NEAR6, "fe80::1"), (FAR, FAR4, FAR6, "fe80::c8")):
-        ip("-n", name, "link", "set", "cable", "addrgenmode", "none")
-        ip("-n", name, "link", "set", "cable", "up")
-        ip("-n", name, "addr", "add", f"{v4}/24", "dev", "cable")
-        for address in (v6, local):
-            ip("-n", name, "addr", "add", f"{address}/64", "dev", "cable", "nodad")
-    for address in DEAD4 + DEAD6:
-        ip("-n", NEAR, "neigh", "add", address, "lladdr", NOBODY, "dev", "cable", "nud", "permanent")
-
-
-def clear():
-    for name in (NEAR, FAR):
-        ip("netns", "del", name, check=False)
-        shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
-    with contextlib.suppress(OSError):
-        os.rmdir("/etc/netns")
-
-
-def within(host):
-    return ["ip", "netns", "exec", host]
-
-
-def name_server(address):
-    """Answers as ANSWERS says, until its standard input ends."""
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.bind((address, 53))
-
-    def serve():
-        while True:
-            query, client = s.recvfrom(512)
-            labels, at = [], 12
-            while query[at]:
-                labels.append(query[at + 1:at + 1 + query[at]].decode())
-                at += 1 + query[at]
-            question, kind = query[12:at + 5], query[at + 2]
-            family = socket.AF_INET6 if kind == 28 else socket.AF_INET
-            plan = ANSWERS.get(".".join(labels), ("none", "none"))[kind == 28]
-            if plan is None:
-                continue
-            data = b"" if isinstance(plan, str) else socket.inet_pton(family, FAR6 if kind == 28 else FAR4)
-            answer = b"\xc0\x0c\0" + bytes([kind]) + b"\0\1\0\0\0\0\0" + bytes([len(data)]) + data if data else b""
-            head = query[:2] + (b"\x81\x82" if plan == "fail" else b"\x81\x80") + b"\0\1\0" + bytes([bool(data)])
-            threading.Timer(0 if isinstance(plan, str) else plan, s.sendto,
-                            (head + b"\0\0\0\0" + question + answer, client)).start()
-    threading.Thread(target=serve, daemon=True).start()
-    print("ready", flush=True)
-    sys.stdin.read()
-    os._exit(0)
 
 
 class Path(Case):
@@ -113,8 +35,10 @@ class Path(Case):
 
     @classmethod
     def setUpClass(cls):
-        cls.addClassCleanup(clear)
-        build(cls.sources)
+        cls.stack = contextlib.ExitStack()
+        cls.addClassCleanup(cls.stack.close)
+        cls.stack.callback(clear_cable)
+        lay_cable(HOSTS, cls.sources)
 
     def server(self, *listen, **options):
         listen = listen or ("0",)
@@ -225,13 +149,7 @@ class Resolvers(Path):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        out, out_end = os.pipe()
-        cls.name_server = subprocess.Popen([*within(FAR), sys.executable, __file__, "--name-server", FAR4],
-                                           stdin=subprocess.PIPE, stdout=out_end)
-        os.close(out_end)
-        cls.addClassCleanup(cls.name_server.wait)
-        cls.addClassCleanup(cls.name_server.stdin.close)
-        Lines(out).expect("^ready$")
+        cls.stack.enter_context(NameServer(ANSWERS))
 
     def test_aaaa_that_is_slow_holds_a_for_the_resolution_delay_only(self):
         for name in ("slow6.dns.test", "mute6.dns.test"):
@@ -292,14 +210,5 @@ class WithoutIPv6(Case):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--name-server"]:
-        name_server(sys.argv[2])
-    if not IS_ROOT:
-        skip_file("needs root, to make network namespaces")
-    if not shutil.which("ip"):
-        skip_file("needs ip (iproute2), to make network namespaces")
-    probe = subprocess.run(["ip", "netns", "add", NEAR], capture_output=True, text=True)
-    if probe.returncode != 0:
-        skip_file(f"network namespaces cannot be had here: {probe.stderr.strip()}")
-    ip("netns", "del", NEAR)
+    skip_without_cable()
     main()

@@ -134,6 +134,14 @@ class Identity(TlsCase):
                                            "--cert", self.made.server[0], "--key", key)
                 with Server("--tls", "--insecure", "--cert", self.made.server[0], "--key", key) as server:
                     self.assertDialogue(self.say(server), MICHAEL)
+        tickets = folder() / "tickets"
+        tickets.write_bytes(openssl("rand", "80"))
+        tickets.chmod(0o644)
+        own = (*self.made.serve(), "--ticket-keys", str(tickets))
+        self.assertRefusesToListen(8, "system-permission",
+                                   rf"the ticket key file {tickets} is open to others \(mode 0644\): chmod 600 .*", *own)
+        with Server("--tls", "--insecure", *own) as server:
+            self.assertDialogue(self.say(server), MICHAEL)
         for mode in (0o600, 0o400, 0o640, 0o440):
             with self.subTest(oct(mode)), \
                     Server("--tls", "--cert", self.made.server[0], "--key", self.copy(mode)) as server:

@@ -225,6 +225,7 @@ class Python(Pair):
                 self.assertTrue(dialogue(server, context, session=session)[1], name_of(version))
 
     def keys(self, file, *keys):
+        file.touch(mode=0o600)
         file.write_bytes(b"".join(keys))
         return str(file)
 

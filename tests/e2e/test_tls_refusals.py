@@ -5,9 +5,11 @@ import pathlib
 import re
 import shutil
 import ssl
+import unittest
 import warnings
 
-from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, connect, environment, hello, main)
+import harness
+from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, can_unshare, connect, environment, hello, main)
 from tls_harness import (VERSIONS, ByHand, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
                          openssl, pin_of, server_context, skip_without_tls)
 
@@ -91,10 +93,19 @@ class BadCertificates(TlsCase):
                                r'the CA certificate "tcpgreet expired intermediate CA" above that of ::1 '
                                + self.EXPIRED)
 
+    PARTIAL = r"the certificate of foo\.greet\.example is for f\*\.greet\.example, not for foo\.greet\.example .*"
+
     def test_a_partial_wildcard_matches_nothing(self):
         with self.serve("partial-wildcard") as server:
             self.assertRefused(say(server, "--ca", self.made.ca, "--servername", "foo.greet.example"), "cert-name",
-                               r"the certificate of foo\.greet\.example is for f\*\.greet\.example, not for foo\..*")
+                               self.PARTIAL)
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_a_partial_wildcard_does_not_match_the_host_that_is_connected_to(self):
+        with harness.Names("::1 foo.greet.example\n") as names, self.serve("partial-wildcard") as server:
+            base = ("foo.greet.example", server.port, "Michael", "--tls", "--ca", self.made.ca)
+            self.assertRefused(connect(*base, wrap=names.wrap), "cert-name", self.PARTIAL)
+            self.assertEqual(server.names, ["foo.greet.example"])
 
     def test_an_intermediate_that_is_sent_along_makes_a_chain(self):
         certificate, key = self.made.bad("missing-intermediate")

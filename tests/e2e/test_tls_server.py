@@ -100,6 +100,7 @@ class ClientCertificates(TlsCase):
 
     def test_a_ticket_does_not_get_around_a_policy(self):
         keys = folder() / "keys"
+        keys.touch(mode=0o600)
         keys.write_bytes(openssl("rand", "80"))
         own, other = ("--client-ca", self.made.ca), ("--client-ca", certificates("--rsa").ca)
         shared = ("--ticket-keys", str(keys))

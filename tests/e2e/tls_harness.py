@@ -198,8 +198,8 @@ def greet(peer):
 class TlsScript(Script):
     """A Script behind Python's TLS. refusals: what handshakes failed with; names: the SNI of each client."""
 
-    def __init__(self, function, context, host="::1"):
-        super().__init__(function, host)
+    def __init__(self, function, context, host="::1", port=0):
+        super().__init__(function, host, port)
         self._context = context
         self.refusals = []
         self.names = []

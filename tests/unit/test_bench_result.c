@@ -416,6 +416,7 @@ static const struct {
     {"\"names\":2000", "\"names\":9007199254740993", "\"names\" is not a count"},
     {"\"names\":2000", "\"names\":2000,\"names\":2000", "not one JSON object: line 1"},
     {"\"names\":2000", "\"names\":2000,\"nomes\":1", "\"nomes\" is not known here"},
+    {"\"names\":2000", "\"names\":2000,\"\\u001b[2J\":1", "\"\\x1b[2J\" is not known here"},
     {"\"tls\":true", "\"tls\":1", "\"tls\" is neither true nor false"},
     {"\"runs\":1", "\"runs\":0", "\"runs\" is not a number of runs"},
     {"\"runs\":1", "\"runs\":4294967297", "\"runs\" is not a number of runs"},

@@ -265,7 +265,7 @@ static void a_name_that_does_not_exist_is_told(void **state)
         {"nowhere.example", true, ERR_RESOLVE_NOT_FOUND, "there is no address for nowhere.example"},
         {"v4.example", false, ERR_RESOLVE_NOT_FOUND, "there is no IPv6 address for v4.example"},
         {"later.example", true, ERR_RESOLVE_TEMPORARY,
-         "no name server answered for later.example: try again, or check /etc/resolv.conf"},
+         "no name server had an answer for later.example: try again, or check /etc/resolv.conf"},
     };
     struct fixture *fixture = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {

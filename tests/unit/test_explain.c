@@ -52,6 +52,7 @@ static void each_event_becomes_one_line(void **state)
          "bind(3, [::1]:80) = Permission denied"},
         {{.step = TRACE_ACCEPT, .fd = 3, .arguments = "[::1]:5", .result = 7}, "accept4(3, [::1]:5) = 7"},
         {{.step = TRACE_NODELAY, .fd = 7}, "setsockopt TCP_NODELAY(7)"},
+        {{.step = TRACE_BIND_NO_PORT, .fd = 7}, "setsockopt IP_BIND_ADDRESS_NO_PORT(7)"},
         {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "AAAA", .result = 1},
          "getaddrinfo answers for AAAA: 1 address"},
         {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "A", .result = 2},

@@ -80,6 +80,61 @@ static void every_option_reaches_its_field(void **state)
     options_fini(&options);
 }
 
+static void every_option_of_probe_reaches_its_field(void **state)
+{
+    (void)state;
+    PARSE("--probe", "a", "1");
+    assert_int_equal(options.mode, MODE_PROBE);
+    assert_int_equal(options.until, UNTIL_DIALOGUE);
+    assert_int_equal(options.require, REQUIRE_ALL);
+    assert_int_equal(options.interval_ms, -1);
+    assert_int_equal(options.retry_ms, -1);
+    assert_int_equal(options.count + options.expect_days + options.volume_bytes, 0);
+    assert_int_equal(options.warn.count + options.crit.count, 0);
+    assert_null(options.plot);
+    options_fini(&options);
+
+    PARSE("--probe", "a", "1", "--tls", "--until=tls", "--count=3", "--interval", "2s", "--expect-days=14",
+          "--warn=0.2", "--crit", "connect=100ms,total=0.5", "--require=any", "--attempt-delay=300ms",
+          "--plot=x.svg", "--format=json");
+    assert_int_equal(options.until, UNTIL_TLS);
+    assert_int_equal(options.count, 3);
+    assert_int_equal(options.interval_ms, 2000);
+    assert_int_equal(options.expect_days, 14);
+    assert_string_equal(threshold_find(&options.warn, "total")->text, "0.2");
+    assert_string_equal(threshold_find(&options.crit, "connect")->text, "0.1");
+    assert_int_equal(options.crit.count, 2);
+    assert_int_equal(options.require, REQUIRE_ANY);
+    assert_int_equal(options.attempt_delay_ms, 300);
+    assert_string_equal(options.plot, "x.svg");
+    assert_int_equal(options.format, FORMAT_JSON);
+    options_fini(&options);
+
+    PARSE("--retry=30s", "--probe", "a:1", "--explain", "-q", "--volume=64k", "--", "make", "-k", "--");
+    assert_int_equal(options.retry_ms, 30000);
+    assert_true(options.quiet && options.explain);
+    assert_int_equal(options.volume_bytes, 65536);
+    assert_int_equal(options.operand_count, 3);
+    assert_string_equal(options.operands[1], "-k");
+    assert_string_equal(options.operands[2], "--");
+    assert_null(options.operands[3]);
+    options_fini(&options);
+}
+
+static void bytes_may_have_a_suffix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word;
+        int64_t bytes;
+    } cases[] = {{"1", 1}, {"4096", 4096}, {"1k", 1024}, {"1M", 1048576}, {"1024M", 1073741824}};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        PARSE("--probe", "a", "1", "--volume", cases[i].word);
+        assert_int_equal(options.volume_bytes, cases[i].bytes);
+        options_fini(&options);
+    }
+}
+
 static void every_option_of_tls_reaches_its_field(void **state)
 {
     (void)state;
@@ -115,6 +170,32 @@ static void every_option_of_tls_reaches_its_field(void **state)
     assert_int_equal(options.tls_min, TLS_MIN_1_2);
     assert_false(options.insecure);
     options_fini(&options);
+}
+
+static void each_misbehaviour_reaches_its_field(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word;
+        enum options_misbehave kind;
+        int64_t ms;
+    } lines[] = {{"delay:1.5s", MISBEHAVE_DELAY, 1500},
+                 {"drip:1ms", MISBEHAVE_DRIP, 1},
+                 {"drip:20s", MISBEHAVE_DRIP, 20000},
+                 {"reset", MISBEHAVE_RESET, 0},
+                 {"half-close", MISBEHAVE_HALF_CLOSE, 0},
+                 {"no-close-notify", MISBEHAVE_NO_CLOSE_NOTIFY, 0},
+                 {"mute", MISBEHAVE_MUTE, 0}};
+
+    PARSE("--listen", "1");
+    assert_int_equal(options.misbehave, MISBEHAVE_NOT);
+    options_fini(&options);
+    for (size_t i = 0; i < COUNT(lines); i++) {
+        PARSE("--listen", "1", "--tls", "--misbehave", lines[i].word);
+        assert_int_equal(options.misbehave, lines[i].kind);
+        assert_int_equal(options.misbehave_ms, lines[i].ms);
+        options_fini(&options);
+    }
 }
 
 static void durations_have_a_unit_and_may_have_a_fraction(void **state)
@@ -268,7 +349,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_contract),
         cmocka_unit_test(every_option_reaches_its_field),
+        cmocka_unit_test(every_option_of_probe_reaches_its_field),
+        cmocka_unit_test(bytes_may_have_a_suffix),
         cmocka_unit_test(every_option_of_tls_reaches_its_field),
+        cmocka_unit_test(each_misbehaviour_reaches_its_field),
         cmocka_unit_test(durations_have_a_unit_and_may_have_a_fraction),
         cmocka_unit_test(listen_takes_one_word_or_two),
         cmocka_unit_test(listen_may_be_repeated_up_to_its_limit),

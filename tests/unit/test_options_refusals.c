@@ -59,7 +59,7 @@ static void wrong_words_are_refused_by_name(void **state)
 static void what_contradicts_itself_is_refused(void **state)
 {
     (void)state;
-    REFUSE("no mode is chosen: give --listen, --connect, --bench or --bench-merge", NULL);
+    REFUSE("no mode is chosen: give --listen, --connect, --probe, --bench or --bench-merge", NULL);
     REFUSE("no mode is chosen", "-v", "Michael");
     REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
     REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
@@ -70,10 +70,13 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("-v/--verbose is given twice", "--listen", "1", "-v", "--verbose");
     REFUSE("--pause is for --listen, not for --connect", "--pause", "1s", "--connect", "a", "1");
     REFUSE("--backlog is for --listen, not for --connect", "--connect", "a", "1", "--backlog=1");
-    REFUSE("--framing is for --connect or --bench, not for --listen", "--listen", "1", "--framing=bare");
-    REFUSE("--source is for --connect or --bench, not for --listen", "--listen", "1", "--source=::1");
+    REFUSE("--framing is for --connect, --probe or --bench, not for --listen", "--listen", "1",
+           "--framing=bare");
+    REFUSE("--source is for --connect, --probe or --bench, not for --listen", "--listen", "1",
+           "--source=::1");
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
-    REFUSE("--plot is for --bench or --bench-merge, not for --listen", "--listen", "1", "--plot=x.svg");
+    REFUSE("--plot is for --probe, --bench or --bench-merge, not for --listen", "--listen", "1",
+           "--plot=x.svg");
     REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
     REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
     REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
@@ -98,7 +101,6 @@ static void refuse_unbuilt(struct command_line line, const char *word)
 static void what_is_not_built_is_said_so(void **state)
 {
     (void)state;
-    REFUSE("--probe is not built in yet", "--probe", "a", "1", "--", "make", "-k");
     REFUSE("--demo is not built in yet", "--demo", "--tls");
     REFUSE("--format json is not built in yet for --connect", "--connect", "a", "1", "--format=json");
     REFUSE("--format nagios is not built in yet for --bench", "--bench", "a", "1", "--format=nagios");
@@ -106,13 +108,27 @@ static void what_is_not_built_is_said_so(void **state)
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
     static const char *const listen[] = {
         "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
-        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox",
-        "--misbehave=drip:10ms",      "--misbehave=mute"};
+        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox"};
     for (size_t i = 0; i < COUNT(listen); i++)
         refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
            "Michael");
     REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol=v2");
+}
+
+static void a_misbehaviour_is_one_of_a_list(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"sulk",     "delay",     "delay:",      "delay:5", "delay:0",
+                                        "drip:21s", "drip:1ms ", "drip",        ":10ms",   "reset:10ms",
+                                        "mute:",    "res",       "half-close:", "MUTE",    "delay:20001ms"};
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        REFUSE("--misbehave takes delay:TIME or drip:TIME (1ms to 20s), reset, half-close", "--listen", "1",
+               "--misbehave", wrong[i]);
+    REFUSE("--misbehave needs a value", "--listen", "1", "--misbehave=");
+    REFUSE("--misbehave is given twice", "--listen", "1", "--misbehave=mute", "--misbehave=reset");
+    REFUSE("--misbehave no-close-notify needs --tls", "--listen", "1", "--misbehave=no-close-notify");
+    REFUSE("--misbehave is for --listen, not for --connect", "--connect", "a", "1", "--misbehave=mute");
 }
 
 static void bench_options_are_checked(void **state)
@@ -127,11 +143,90 @@ static void bench_options_are_checked(void **state)
     REFUSE("\"x\" is one word too many for --bench", "--bench", "a", "1", "x");
 }
 
+static void probe_options_are_checked(void **state)
+{
+    (void)state;
+    REFUSE("--count takes a whole number from 1", "--probe", "a", "1", "--count=0");
+    REFUSE("--interval takes a time from 10ms", "--probe", "a", "1", "--interval=9ms");
+    REFUSE("--until takes resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
+    REFUSE("--retry takes a time", "--probe", "a", "1", "--retry=5");
+    REFUSE("--expect-days takes a whole number from 1 to 36500", "--probe", "a", "1", "--expect-days=0");
+    REFUSE("--warn: the range \"2:1\" begins above its end", "--probe", "a", "1", "--warn=2:1");
+    REFUSE("--crit: there is no time \"conect\"", "--probe", "a", "1", "--crit", "conect=1");
+    REFUSE("--volume takes a number of bytes from 1 to 1024M", "--probe", "a", "1", "--volume=0");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1025M");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1G");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1Mk");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=99999999999999999999M");
+    REFUSE("--attempt-delay takes a time", "--probe", "a", "1", "--attempt-delay=9ms");
+    REFUSE("-4 allows IPv4 only, but the --probe address ::1", "-4", "--probe", "::1", "1");
+    REFUSE("--source and --probe name", "--probe", "::1", "1", "--source=127.0.0.1");
+    REFUSE("--probe: the port is missing", "--probe", "a");
+    REFUSE("\"x\" is one word too many for --probe", "--probe", "a", "1", "x", "--", "y");
+    REFUSE("--ca needs --tls", "--probe", "a", "1", "--ca=x");
+    REFUSE("--expect-days needs --tls", "--probe", "a", "1", "--expect-days=7");
+    REFUSE("--expect-days needs a handshake", "--probe", "a", "1", "--tls", "--until=connect",
+           "--expect-days=7");
+    REFUSE("--until tls needs --tls", "--probe", "a", "1", "--until=tls");
+    REFUSE("--volume is a part of the dialogue", "--probe", "a", "1", "--tls", "--until=tls", "--volume=1k");
+}
+
+static void a_limit_on_what_is_not_measured_is_refused(void **state)
+{
+    (void)state;
+    REFUSE("--warn limits tls, which is not measured", "--probe", "a", "1", "--warn=tls=1");
+    REFUSE("--crit limits volume, which", "--probe", "a", "1", "--warn=1", "--crit=total=1,volume=1");
+    REFUSE("--crit limits name, which", "--probe", "a", "1", "--tls", "--until=tls", "--crit=name=1");
+    REFUSE("--warn limits connect, which", "--probe", "a", "1", "--until=resolve", "--warn=connect=1");
+    PARSE("--probe", "a", "1", "--tls", "--volume=1",
+          "--warn=resolve=1,connect=1,tls=1,welcome=1,name=1,close=1,volume=1,total=1");
+    options_fini(&options);
+    PARSE("--probe", "a", "1", "--until=resolve", "--warn=resolve=1,total=1");
+    options_fini(&options);
+}
+
+static void rounds_are_one_or_a_series_or_until_all_is_well(void **state)
+{
+    (void)state;
+    REFUSE("--retry and --count exclude each other", "--probe", "a", "1", "--retry=5s", "--count=2");
+    REFUSE("--retry and --interval exclude each other", "--probe", "a", "1", "--retry=5s", "--interval=1s");
+    REFUSE("--count and a COMMAND exclude each other", "--probe", "a", "1", "--count=1", "--", "true");
+    REFUSE("--interval and a COMMAND exclude each other", "--probe", "a", "1", "--interval=1s", "--", "true");
+    REFUSE("--format nagios tells one round: it cannot be used with --count", "--probe", "a", "1",
+           "--format=nagios", "--count=2");
+    REFUSE("--format prometheus tells one round: it cannot be used with --interval", "--probe", "a", "1",
+           "--format=prometheus", "--interval=1s");
+    PARSE("--probe", "a", "1", "--format=json", "--count=2", "--interval=1s", "--plot=x.svg");
+    options_fini(&options);
+    PARSE("--probe", "a", "1", "--format=nagios", "--retry=2s", "--", "true");
+    options_fini(&options);
+}
+
+static void a_refusal_knows_the_form_that_was_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        struct command_line line;
+        enum options_format format;
+    } cases[] = {{{{"--bogus", "--probe", "a", "1", "--format", "nagios"}}, FORMAT_NAGIOS},
+                 {{{"--probe", "a", "1", "--count=x", "--format=nagios"}}, FORMAT_NAGIOS},
+                 {{{"--format=nagios", "--probe", "a", "1", "x"}}, FORMAT_NAGIOS},
+                 {{{"--bogus", "--format=json"}}, FORMAT_JSON},
+                 {{{"--bogus", "--format=nagio"}}, FORMAT_TEXT},
+                 {{{"--bogus", "--formats=nagios"}}, FORMAT_TEXT},
+                 {{{"--bogus", "--format"}}, FORMAT_TEXT},
+                 {{{"--bogus", "--", "--format=nagios"}}, FORMAT_TEXT}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(command_line_parse(&cases[i].line), -1);
+        assert_int_equal(options.format, cases[i].format);
+        options_fini(&options);
+    }
+}
+
 static void what_is_not_built_is_checked_all_the_same(void **state)
 {
     (void)state;
-    REFUSE("--probe: the port is missing", "--probe", "a");
-    REFUSE("\"x\" is one word too many for --probe", "--probe", "a", "1", "x", "--", "y");
     REFUSE("--bench-merge needs at least one FILE", "--bench-merge");
     REFUSE("\"x\" is one word too many for --demo", "--demo", "x");
     REFUSE("--pin takes sha256: and 64 hexadecimal digits", "--connect", "a", "1", "--pin=sha256:00");
@@ -142,16 +237,11 @@ static void what_is_not_built_is_checked_all_the_same(void **state)
     REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=2001:db8::/129");
     REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=::/");
     REFUSE("--alpn takes protocol names", "--listen", "1", "--alpn=a,,b");
-    REFUSE("--misbehave takes delay:TIME", "--listen", "1", "--misbehave=delay:5");
-    REFUSE("--misbehave takes delay:TIME", "--listen", "1", "--misbehave=sulk");
     REFUSE("--tls-min takes 1.2 or 1.3, not \"1.1\"", "--listen", "1", "--tls-min=1.1");
     REFUSE("--metrics: ", "--listen", "1", "--metrics=99999");
     REFUSE("--proxy-protocol takes v1 or v2", "--connect", "a", "1", "--proxy-protocol=v3");
     REFUSE("--proxy-protocol needs v1 or v2", "--connect", "a", "1", "--proxy-protocol");
     REFUSE("--proxy-protocol takes no value with --listen", "--listen", "1", "--proxy-protocol=v1");
-    REFUSE("--until takes resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
-    REFUSE("--retry takes a time", "--probe", "a", "1", "--retry=5");
-    REFUSE("--expect-days takes a whole number", "--probe", "a", "1", "--expect-days=x");
 }
 
 /* Each option that says nothing without --tls, where it is used. */
@@ -186,10 +276,10 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
     REFUSE("--cert can be given once: a client has one certificate", "--connect", "a", "1", "--tls",
            "--cert=a", "--cert=b", "--key=k", "--key=l");
     REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
-    REFUSE("--ca is for --connect or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
-    REFUSE("--pin is for --connect or --bench, not for --listen", "--listen", "1", "--tls",
+    REFUSE("--ca is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
+    REFUSE("--pin is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
            "--pin=sha256:" HEX_64);
-    REFUSE("--servername is for --connect or --bench, not for --listen", "--listen", "1", "--tls",
+    REFUSE("--servername is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
            "--servername=x");
     REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
     REFUSE("--ticket-keys is for --listen, not", "--connect", "a", "1", "--tls", "--ticket-keys=f");
@@ -236,7 +326,12 @@ int main(void)
         cmocka_unit_test(wrong_words_are_refused_by_name),
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(what_is_not_built_is_said_so),
+        cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
         cmocka_unit_test(bench_options_are_checked),
+        cmocka_unit_test(probe_options_are_checked),
+        cmocka_unit_test(a_limit_on_what_is_not_measured_is_refused),
+        cmocka_unit_test(rounds_are_one_or_a_series_or_until_all_is_well),
+        cmocka_unit_test(a_refusal_knows_the_form_that_was_asked_for),
         cmocka_unit_test(what_is_not_built_is_checked_all_the_same),
         cmocka_unit_test(options_of_tls_need_tls),
         cmocka_unit_test(options_of_tls_that_do_not_go_together_are_refused),

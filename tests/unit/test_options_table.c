@@ -21,7 +21,8 @@ static bool is_well_formed(const struct option_row *row)
            (row->least == NULL || option_value(row, row->least, &scratch, NULL) == 0) &&
            (row->most == NULL || option_value(row, row->most, &scratch, NULL) == 0) &&
            (row->letter == '\0' || row->kind == OPTION_FLAG) &&
-           (row->least != NULL) == (row->kind == OPTION_INTEGER || row->kind == OPTION_DURATION) &&
+           (row->least != NULL) ==
+               (row->kind == OPTION_INTEGER || row->kind == OPTION_DURATION || row->kind == OPTION_BYTES) &&
            (row->argument != NULL || row->kind == OPTION_FLAG) &&
            (row->mode != MODE_NONE) == (row->group == OPTION_GROUP_MODE || row->group == OPTION_GROUP_ABOUT);
 }

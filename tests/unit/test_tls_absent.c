@@ -32,6 +32,11 @@ static void contexts_are_refused_in_words(void **state)
     err_clear(&err);
     assert_null(tls_server_new(&(struct tls_server_config){0}, &err));
     expect_refusal(&err);
+    err_clear(&err);
+    assert_null(tls_session_new(NULL, &err));
+    expect_refusal(&err);
+    assert_false(tls_session_has_ticket(NULL));
+    tls_session_free(NULL);
     tls_client_free(NULL);
     tls_server_free(NULL);
 }
@@ -40,14 +45,15 @@ static void contexts_are_refused_in_words(void **state)
 static void streams_are_refused_and_what_is_below_is_freed(void **state)
 {
     (void)state;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         struct stream_faults faults = {0};
         struct err err = {0};
         struct stream *ends[2];
         stream_memory_pair(ends, 1);
         struct stream *lower = stream_fault_new(ends[0], &faults);
-        assert_null(i == 0 ? tls_client_stream(NULL, lower, "localhost", &err)
-                           : tls_server_stream(NULL, lower, &err));
+        assert_null(i == 0   ? tls_client_stream(NULL, lower, "localhost", &err)
+                    : i == 1 ? tls_session_stream(NULL, lower, "localhost", &err)
+                             : tls_server_stream(NULL, lower, &err));
         expect_refusal(&err);
         assert_int_equal(faults.frees, 1);
         stream_free(ends[1]);

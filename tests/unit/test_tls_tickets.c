@@ -7,6 +7,10 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
 #include "support/clock.h"
 #include "support/tls_party.h"
 
@@ -294,6 +298,39 @@ static void files_that_are_no_keys_are_refused(void **state)
     }
 }
 
+static void a_file_that_others_can_read_is_refused(void **state)
+{
+    static const struct {
+        mode_t mode;
+        bool taken;
+    } modes[] = {{0600, true}, {0440, true}, {0644, false}, {0604, false}, {0620, false}, {0601, false}};
+    const struct certificates *all = *state;
+    const struct tls_files files = {.cert = all->server_file};
+    const char *path = keys_file(all, "open.keys", 1, 1);
+
+    for (size_t i = 0; i < 2 * COUNT(modes); i++) {
+        struct err err = {0};
+        bool insecure = i % 2 == 1;
+        assert_int_equal(chmod(path, modes[i / 2].mode), 0);
+        struct tls_server *server =
+            tls_server_new(&(struct tls_server_config){.policy = {.insecure = insecure},
+                                                       .identities = &files,
+                                                       .identity_count = 1,
+                                                       .ticket_keys = path},
+                           &err);
+        assert_int_equal(server != NULL, modes[i / 2].taken || insecure);
+        if (server == NULL) {
+            char sentence[512];
+            snprintf(sentence, sizeof sentence,
+                     "the ticket key file %s is open to others (mode %04o): chmod 600 %s, or --insecure",
+                     path, (unsigned)modes[i / 2].mode, path);
+            assert_string_equal(err.text, sentence);
+            assert_int_equal(err.reason, ERR_SYSTEM_PERMISSION);
+        }
+        tls_server_free(server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +345,7 @@ int main(void)
         cmocka_unit_test(keys_of_a_file_are_not_inherited),
         cmocka_unit_test(what_is_no_ticket_is_passed_over),
         cmocka_unit_test(files_that_are_no_keys_are_refused),
+        cmocka_unit_test(a_file_that_others_can_read_is_refused),
     };
     return cmocka_run_group_tests(tests, certificates_set_up, certificates_tear_down);
 }

@@ -1,4 +1,4 @@
-#include "bench_axis.h"
+#include "svg_axis.h"
 
 #include <math.h>
 
@@ -20,7 +20,7 @@ static int floor_125(double value)
 }
 
 /* At least two steps apart, so that a single value has a place between two lines. */
-void bench_axis_log(struct bench_axis *axis, double least, double most)
+void svg_axis_log(struct svg_axis *axis, double least, double most)
 {
     int first = floor_125(least);
     int last = floor_125(most);
@@ -35,12 +35,12 @@ void bench_axis_log(struct bench_axis *axis, double least, double most)
     axis->low = one_two_five(first);
     axis->high = one_two_five(last);
     axis->count = 0;
-    for (int n = first; n <= last && axis->count < BENCH_TICKS; n++)
+    for (int n = first; n <= last && axis->count < SVG_TICKS; n++)
         if (step == 1 || n % step == 0)
             axis->ticks[axis->count++] = one_two_five(n);
 }
 
-void bench_axis_linear(struct bench_axis *axis, double most, size_t steps, bool to_tick)
+void svg_axis_linear(struct svg_axis *axis, double most, size_t steps, bool to_tick)
 {
     int n = floor_125(most / (double)steps);
     while (one_two_five(n) * (double)steps < most * (1 - 1e-9))
@@ -53,6 +53,6 @@ void bench_axis_linear(struct bench_axis *axis, double most, size_t steps, bool 
     axis->low = 0;
     axis->high = to_tick ? (double)whole * step : most;
     axis->count = 0;
-    for (size_t i = 0; i <= whole && axis->count < BENCH_TICKS; i++)
+    for (size_t i = 0; i <= whole && axis->count < SVG_TICKS; i++)
         axis->ticks[axis->count++] = (double)i * step;
 }

@@ -1,0 +1,187 @@
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+#include "tls_private.h"
+
+static void format_time(int64_t seconds, char *text, size_t room)
+{
+    time_t when = (time_t)seconds;
+    struct tm tm;
+    if (gmtime_r(&when, &tm) == NULL || strftime(text, room, "%Y-%m-%d %H:%M UTC", &tm) == 0)
+        snprintf(text, room, "?");
+}
+
+/* "3 days", "2 hours": in the largest unit that fits. */
+static void format_span(int64_t seconds, char *text, size_t room)
+{
+    static const struct {
+        int64_t seconds;
+        const char *name;
+    } units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+    size_t i = 0;
+
+    seconds = seconds < 0 ? -seconds : seconds;
+    while (i < 3 && seconds < units[i].seconds)
+        i++;
+    long long n = (long long)(seconds / units[i].seconds);
+    snprintf(text, room, "%lld %s%s", n, units[i].name, n == 1 ? "" : "s");
+}
+
+static bool has_alternative_names(X509 *certificate)
+{
+    char text[64] = "";
+    return certificate != NULL && tls_certificate_alternative_names(certificate, text, sizeof text) > 0;
+}
+
+void tls_verdict_fini(struct tls_verdict *verdict)
+{
+    X509_free(verdict->certificate);
+    X509_free(verdict->leaf);
+    sk_X509_pop_free(verdict->chain, X509_free);
+    *verdict = (struct tls_verdict){0};
+}
+
+/* "the certificate of localhost", "the CA certificate "X" above it". */
+static const char *put_which(const struct tls_verdict *verdict, const char *whose, char *text, size_t room)
+{
+    char name[200];
+    if (verdict->depth == 0 && whose != NULL)
+        snprintf(text, room, "the certificate of %s", whose);
+    else if (verdict->depth == 0)
+        snprintf(text, room, "the client's certificate");
+    else
+        snprintf(text, room, "the CA certificate \"%s\" above that of %s",
+                 verdict->certificate != NULL
+                     ? tls_name_text(X509_get_subject_name(verdict->certificate), name, sizeof name)
+                     : "?",
+                 whose != NULL ? whose : "the client");
+    return text;
+}
+
+static int tell_dates(const struct tls_verdict *verdict, const char *which, struct err *err)
+{
+    bool expired = verdict->code == X509_V_ERR_CERT_HAS_EXPIRED;
+    const ASN1_TIME *limit =
+        expired ? X509_get0_notAfter(verdict->certificate) : X509_get0_notBefore(verdict->certificate);
+    int64_t seconds = tls_seconds(limit);
+    char when[32], span[32];
+
+    format_time(seconds, when, sizeof when);
+    format_span((int64_t)time(NULL) - seconds, span, sizeof span);
+    if (expired)
+        return err_set(err, ERR_CERT_EXPIRED, verdict->code, "%s expired %s ago (%s): it must be renewed",
+                       which, span, when);
+    return err_set(err, ERR_CERT_NOT_YET_VALID, verdict->code,
+                   "%s is valid only in %s (from %s): is a clock wrong, here or where it was issued?", which,
+                   span, when);
+}
+
+static int tell_name(const struct tls_verdict *verdict, const char *which, const char *whose, struct err *err)
+{
+    char names[200] = "";
+    X509 *certificate = verdict->leaf != NULL ? verdict->leaf : verdict->certificate;
+
+    if (!has_alternative_names(certificate))
+        return err_set(err, ERR_CERT_NAME, verdict->code,
+                       "%s names no host or address in subjectAltName (a common name alone does not count)",
+                       which);
+    tls_certificate_names(certificate, names, sizeof names);
+    return err_set(err, ERR_CERT_NAME, verdict->code,
+                   "%s is for %s, not for %s (--servername says which name to expect)", which, names, whose);
+}
+
+static int tell_untrusted(const struct tls_verdict *verdict, const char *which, const char *whose,
+                          struct err *err)
+{
+    char issuer[200] = "?";
+    if (verdict->certificate != NULL)
+        tls_name_text(X509_get_issuer_name(verdict->certificate), issuer, sizeof issuer);
+    return err_set(err, ERR_CERT_UNTRUSTED, verdict->code,
+                   "%s was issued by \"%s\", which is not trusted here (%s FILE trusts a CA%s)", which,
+                   issuer, whose != NULL ? "--ca" : "--client-ca",
+                   verdict->leaf_alone
+                       ? "; if that is an intermediate CA, the peer must send its certificate along"
+                       : "");
+}
+
+static int tell_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
+{
+    struct tls_pin pin;
+    char text[TLS_PIN_TEXT_BYTES] = "?";
+    if (verdict->leaf != NULL && tls_certificate_pin(verdict->leaf, &pin) == 0)
+        tls_pin_format(&pin, text);
+    return err_set(err, ERR_CERT_PIN, verdict->code, "%s has another key than --pin allows: %s", which, text);
+}
+
+int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struct err *err)
+{
+    char which[600];
+    put_which(verdict, whose, which, sizeof which);
+
+    switch (verdict->code) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        return tell_dates(verdict, which, err);
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return tell_name(verdict, which, whose, err);
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+        return err_set(err, ERR_CERT_SELF_SIGNED, verdict->code,
+                       "%s is signed by itself, not by a CA (if it is the right one: %s)", which,
+                       whose != NULL ? "--ca FILE, or --pin" : "--client-ca FILE");
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_UNTRUSTED:
+        return tell_untrusted(verdict, which, whose, err);
+    case X509_V_ERR_INVALID_PURPOSE:
+        return err_set(err, ERR_CERT_PURPOSE, verdict->code,
+                       "%s is not meant for a TLS %s (its extended key usage says for what)", which,
+                       whose != NULL ? "server" : "client");
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+        return err_set(err, ERR_CERT_WEAK, verdict->code, "%s has too short a key (RSA needs 2048 bits)",
+                       which);
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+        return err_set(err, ERR_CERT_WEAK, verdict->code, "%s is signed with a broken hash such as SHA-1",
+                       which);
+    case X509_V_ERR_APPLICATION_VERIFICATION:
+        return tell_pin(verdict, which, err);
+    default:
+        return err_set(err, ERR_CERT_UNTRUSTED, verdict->code, "%s is refused: %s", which,
+                       X509_verify_cert_error_string(verdict->code));
+    }
+}
+
+const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
+{
+    static const struct {
+        int code;
+        const char *words;
+    } brief[] = {
+        {X509_V_ERR_UNSPECIFIED, "not checked (--insecure)"},
+        {X509_V_ERR_CERT_HAS_EXPIRED, "expired"},
+        {X509_V_ERR_CERT_NOT_YET_VALID, "not yet valid"},
+        {X509_V_ERR_HOSTNAME_MISMATCH, "for another name"},
+        {X509_V_ERR_IP_ADDRESS_MISMATCH, "for another address"},
+        {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "signed by itself, not by a CA"},
+        {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "its root is not trusted here"},
+        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "its issuer is not trusted here"},
+        {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "its issuer is not trusted here"},
+        {X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE, "its issuer is not trusted here"},
+        {X509_V_ERR_CERT_UNTRUSTED, "its issuer is not trusted here"},
+        {X509_V_ERR_INVALID_PURPOSE, "meant for another purpose"},
+        {X509_V_ERR_EE_KEY_TOO_SMALL, "its key is too short"},
+        {X509_V_ERR_CA_KEY_TOO_SMALL, "its key is too short"},
+        {X509_V_ERR_CA_MD_TOO_WEAK, "signed with a broken hash"},
+        {X509_V_ERR_APPLICATION_VERIFICATION, "another key than --pin allows"},
+    };
+    const char *words = X509_verify_cert_error_string(code);
+    for (size_t i = 0; i < sizeof brief / sizeof brief[0]; i++)
+        if (brief[i].code == code)
+            words = brief[i].words;
+    snprintf(text, room, "%s%s", depth > 0 ? "a CA above it: " : "", words);
+    return text;
+}

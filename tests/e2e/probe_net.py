@@ -1,0 +1,283 @@
+"""Where a probe is led: peers on this host, or a path to a far host of many addresses, some of them dead or lossy,
+with dnsmasq for its names and an upstream of dnsmasq that answers late, wrongly or not at all.
+
+A place is a function that gives a context: inside it the peers are there, and it says what follows --probe.
+"""
+
+import contextlib
+import functools
+import itertools
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import threading
+
+from harness import Lines, Script, Server, refusing_port, run
+from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
+                         lay_cable, why_no_cable, within)
+from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
+
+DOMAIN = "greet.example"
+HOSTS = ("::1", "127.0.0.1", "localhost", f"*.{DOMAIN}")  # whom the certificates are for
+MORE4 = [f"10.77.0.{n}" for n in range(201, 204)]
+BIG4 = "10.77.0.210"  # what is larger than SMALL_MTU never gets there, and nobody says so
+LATE4 = "10.77.0.211"  # the first SYN to it is lost
+NO_ROUTE6, NO_ROUTE4 = "2001:db8::1", "198.51.100.1"
+SMALL_MTU = 1300
+UPSTREAM_PORT = 5300
+DNSMASQ = shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+
+# What dnsmasq knows by itself: name to addresses. Of every other name of the domain it says NXDOMAIN.
+NAMES = {
+    "both": [FAR6, FAR4],
+    "four": [FAR4],
+    "six": [FAR6],
+    "cluster": [FAR4, *MORE4],
+    "cluster-dead": [FAR4, *MORE4[:2], DEAD4[0]],
+    "swallowed6": [DEAD6[0], FAR4],
+    "swallowed4": [FAR6, DEAD4[0]],
+    "swallowed": [DEAD6[0], DEAD4[0]],
+    "no-route6": [NO_ROUTE6, FAR4],
+    "no-route": [NO_ROUTE6, NO_ROUTE4],
+    "big": [BIG4],
+    "late": [LATE4],
+}
+# What it asks its upstream for, see NameServer.
+ASKED = {
+    "aaaa-late": (0, 3),
+    "a-late": (3, 0),
+    "aaaa-never": (0, None),
+    "never": (None, None),
+    "servfail": ("fail", "fail"),
+    "aaaa-servfail": (0, "fail"),
+}
+
+
+_making = threading.Lock()
+
+
+def made():
+    with _making:  # one set, whoever asks first
+        return certificates("--bad", *(word for host in HOSTS for word in ("--host", host)))
+
+
+def older():
+    """Another certificate of the same CA for the domain, with few days left."""
+    return issue(made(), "older", f"serverAuth\nsubjectAltName=DNS:*.{DOMAIN}", -40 * 86400, 3 * 86400)
+
+
+# --- on this host ----------------------------------------------------------------------------------------------
+
+class Place:
+    """opened() is the context; wrap is what the program runs in."""
+
+    def __init__(self, opened, wrap):
+        self.opened, self.wrap = opened, wrap
+
+    def probe(self, *options, **more):
+        """Runs `tcpgreet --probe` there; returns its result, whose args are what it was asked."""
+        with self.opened() as words:
+            args = ["--probe", *map(str, words), *options]
+            result = run(*args, wrap=self.wrap, cwd=made().folder if "--tls" in args else None, **more)
+            result.args = args
+            return result
+
+
+def _places(wrap=()):
+    """Makes a generator function one that gives a Place."""
+    def decorate(function):
+        opened = contextlib.contextmanager(function)
+
+        @functools.wraps(function)
+        def make(*args, **options):
+            return Place(functools.partial(opened, *args, **options), wrap)
+        return make
+    return decorate
+
+
+here, from_near = _places(), _places(within(NEAR))
+
+
+def trusting():
+    return "--tls", "--ca", "ca.crt"  # the program runs in the folder of the certificates
+
+
+@here
+def refusing():
+    with refusing_port() as port:
+        yield "::1", port
+
+
+@here
+def plain(function, *options):
+    with Script(function) as server:
+        yield "::1", server.port, *options
+
+
+@here
+def below_tls(function, *options):
+    """The peer is a Script without TLS, the probe speaks TLS."""
+    with Script(function) as server:
+        yield "::1", server.port, *trusting(), *options
+
+
+@here
+def above_tls(function, *options, version=None, client_ca=False):
+    context = server_context(made().server, version, client_ca=made().ca if client_ca else None)
+    with TlsScript(function, context) as server:
+        yield "::1", server.port, *trusting(), *options
+
+
+@here
+def presenting(function, bad, *options):
+    """A certificate with one fault."""
+    with TlsScript(function, server_context(made().bad(bad), weak=True)) as server:
+        yield "::1", server.port, *trusting(), *options
+
+
+@here
+def ours(*served, options=(), tls=False, tls_probe=None):
+    """Our own server; served: its options; tls: whether it speaks TLS, and the probe unless told otherwise."""
+    served += ("--tls", *identity(made().server)) if tls else ()
+    with Server(*served) as server:
+        yield "::1", server.port, *(trusting() if (tls if tls_probe is None else tls_probe) else ()), *options
+
+
+@here
+def behind_a_middlebox(truncating, count, *options, tls=False):
+    with Server(*(("--tls", *identity(made().server)) if tls else ())) as server:
+        with Script(truncating(("::1", server.port), count)) as middlebox:
+            yield "::1", middlebox.port, *(trusting() if tls else ()), *options
+
+
+# --- on the far host -------------------------------------------------------------------------------------------
+
+_ports = itertools.count(6000)
+
+
+@from_near
+def far(name, *options, listen=(FAR4, FAR6, *MORE4, BIG4, LATE4)):
+    """Our server on these addresses of the far host."""
+    port = next(_ports)
+    with contextlib.ExitStack() as stack:
+        if listen:
+            stack.enter_context(Server(listen=[(address, str(port)) for address in listen], wrap=within(FAR)))
+        yield f"{name}.{DOMAIN}", port, *options
+
+
+@from_near
+def far_among(name, odd, *options, well=(FAR4, *MORE4)):
+    """odd: address to a function; the other addresses greet well."""
+    port = next(_ports)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(Server(listen=[(address, str(port)) for address in well if address not in odd],
+                                   wrap=within(FAR)))
+        for address, function in odd.items():
+            with inside(FAR):
+                script = Script(function, address, port)
+            stack.enter_context(script)
+        yield f"{name}.{DOMAIN}", port, *options
+
+
+@from_near
+def far_certificates(name, function, odd, *options, addresses=(FAR4, *MORE4)):
+    """odd: address to a function that gives a certificate and its key; the others have the right one."""
+    port = next(_ports)
+    with contextlib.ExitStack() as stack:
+        for address in addresses:
+            context = server_context(odd[address]() if address in odd else made().server, weak=True)
+            with inside(FAR):
+                script = TlsScript(function, context, address, port)
+            stack.enter_context(script)
+        yield f"{name}.{DOMAIN}", port, *trusting(), *options
+
+
+@from_near
+def far_after_a_lost_syn(*options):
+    port = next(_ports)
+    with Server(listen=[(LATE4, str(port))], wrap=within(FAR)), FirstSyn():
+        yield f"late.{DOMAIN}", port, *options
+
+
+class FirstSyn:
+    """Loses the first SYN to LATE4: its frame is addressed to nobody. Once it was seen, the way is free."""
+
+    def __enter__(self):
+        ip("-n", NEAR, "neigh", "replace", LATE4, "lladdr", NOBODY, "dev", "cable", "nud", "permanent")
+        with inside(FAR):
+            self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        self._frames.bind(("cable", 0x0800))
+        self._frames.settimeout(0.05)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        while not self._over.is_set():
+            with contextlib.suppress(socket.timeout):
+                packet = self._frames.recv(2048)
+                tcp = (packet[0] & 15) * 4
+                if packet[9] == socket.IPPROTO_TCP and packet[16:20] == socket.inet_aton(LATE4) and \
+                        packet[tcp + 13] & 0x12 == 0x02:
+                    ip("-n", NEAR, "neigh", "del", LATE4, "dev", "cable")
+                    return
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+        self._frames.close()
+
+
+def lay():
+    """The whole path, names and all. Returns how to take it away again."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(clear_cable)
+        lay_cable("", "dns", far4=(FAR4, *MORE4, BIG4, LATE4))
+        _narrow()
+        stack.enter_context(NameServer({f"{name}.{DOMAIN}": plan for name, plan in ASKED.items()}, FAR4, UPSTREAM_PORT))
+        stack.enter_context(Dnsmasq(folder()))
+        return stack.pop_all().close
+
+
+def _narrow():
+    """BIG4 says that it takes large segments, and its cable does not."""
+    ip("-n", NEAR, "link", "set", "cable", "gso_max_segs", "1")
+    ip("-n", FAR, "link", "set", "cable", "mtu", str(SMALL_MTU))
+    ip("-n", FAR, "route", "add", NEAR4, "dev", "cable", "src", BIG4, "advmss", "1460", "table", "77")
+    ip("-n", FAR, "rule", "add", "from", BIG4, "table", "77")
+
+
+class Dnsmasq:
+    """On the far host: NAMES, and what its upstream says of ASKED."""
+
+    def __init__(self, place):
+        hosts = pathlib.Path(place) / "names"
+        hosts.write_text("".join(f"{address} {name}.{DOMAIN}\n"
+                                 for name, addresses in NAMES.items() for address in addresses))
+        os.chmod(place, 0o755)
+        self._args = [DNSMASQ, "--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root",
+                      "--log-facility=-", "--no-resolv", "--no-hosts", f"--addn-hosts={hosts}", f"--local=/{DOMAIN}/",
+                      "--cache-size=0", f"--listen-address={FAR4}", "--bind-interfaces",
+                      *(f"--server=/{name}.{DOMAIN}/{FAR4}#{UPSTREAM_PORT}" for name in ASKED)]
+
+    def __enter__(self):
+        out, out_end = os.pipe()
+        self._process = subprocess.Popen([*within(FAR), *self._args], stdin=subprocess.DEVNULL, stdout=out_end,
+                                         stderr=subprocess.STDOUT)
+        os.close(out_end)
+        self.log = Lines(out)
+        self.log.expect(r"read .*names - \d+ ")
+        return self
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait()
+        self.log.join()
+
+
+def why_no_path():
+    """What is missing to lay one; None where nothing is."""
+    return why_no_cable() or (None if DNSMASQ else "needs dnsmasq (scripts/install-dependencies test)")

@@ -1,0 +1,426 @@
+"""The table of faults: what is wrong with a path, and what a probe says of it.
+
+A row: the fault, where it is met, the verdict's word, the findings' words, and what the text says.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import json
+import unittest
+
+import probe_peers as peers
+from harness import PATIENCE, ROOT, Case, main
+from net_harness import FAR4
+from probe_net import (MORE4, above_tls, behind_a_middlebox, below_tls, far, far_after_a_lost_syn, far_among,
+                       far_certificates, lay, made, older, ours, plain, presenting, refusing, why_no_path)
+from tls_harness import VERSIONS, has_tls
+
+Row = collections.namedtuple("Row", "fault place word findings says")
+SOON = "--connect-timeout", f"{round(600 * PATIENCE)}ms"  # where the limit is what ends it
+ANSWER_SOON = "--answer-timeout", f"{round(300 * PATIENCE)}ms"
+EXIT_CODES = {"ok": 0, "resolve": 3, "connect": 4, "tls": 5, "cert": 6, "dialogue": 7, "degraded": 9, "threshold": 10}
+TLS12, TLS13 = VERSIONS
+
+
+class Schema:
+    """Holds a result against docs/probe-v1.schema.json, where Python can."""
+
+    def __init__(self):
+        self._check = None
+        with contextlib.suppress(ImportError):
+            from jsonschema import Draft202012Validator
+            self._check = Draft202012Validator(json.loads((ROOT / "docs" / "probe-v1.schema.json").read_text()))
+
+    def validate(self, found):
+        if self._check:
+            self._check.validate(found)
+
+
+SCHEMA = Schema()
+
+
+def server_pair():
+    return made().server
+
+
+def exit_code(word):
+    return EXIT_CODES[word.partition("-")[0]]
+
+
+def cut_flights():
+    """The server's own flight, in both versions, breaks off in three ways."""
+    before = "in the middle of the TLS handshake, before the server's certificate"
+    for what, way, word, findings, says in (
+            ("cut", "end", "tls-protocol", "tls-cut", before),
+            ("RST", "reset", "tls-protocol", "tls-cut", before),
+            ("stall", "stay", "tls-timeout", "tls-stalled", "the TLS handshake begins and then stands still")):
+        for version in VERSIONS:
+            yield Row(f"{what} in the server's flight, {version.name}",
+                      below_tls(peers.cut_in_flight(server_pair, version, way), *(SOON if way == "stay" else ())),
+                      word, findings, says)
+
+
+PLAIN = [
+    Row("nothing",
+        ours(),
+        "ok", "", "All is well."),
+    Row("nobody listens",
+        refusing(),
+        "connect-refused", "all-refused", "the connection is refused, nothing listens there"),
+    Row("accepts and says nothing",
+        plain(peers.silent, *ANSWER_SOON),
+        "dialogue-timeout", "mute", "the connection is accepted and no whole welcome comes"),
+    Row("RST after accept",
+        plain(peers.resets_at_once),
+        "dialogue-reset", "resets", "the connection is accepted and then reset, without a word"),
+    Row("ends after accept",
+        plain(peers.ends_at_once),
+        "dialogue-early-end", "early-end", "the connection is accepted and ended before the welcome is whole"),
+    Row("RST after the welcome",
+        plain(peers.resets_after_the_welcome),
+        "dialogue-reset", "resets", "the connection is reset in the middle (name)"),
+    Row("welcome cut mid-word",
+        plain(peers.cuts_the_welcome),
+        "dialogue-early-end", "early-end", "ended before the welcome is whole"),
+    Row("greeting cut mid-word",
+        plain(peers.cuts_the_greeting),
+        "dialogue-early-end", "early-end", "the server ends the dialogue too early (name)"),
+    Row("greets somebody else",
+        plain(peers.greets_somebody_else),
+        "dialogue-wrong-answer", "wrong-answer", 'goes wrong (name): expected "Server: Hello tcpgreet!'),
+    Row("mute after the welcome",
+        plain(peers.answers_nobody, *ANSWER_SOON),
+        "dialogue-timeout", "unanswered", "welcomes, and then does not answer a name"),
+    Row("never ends",
+        plain(peers.never_ends, *ANSWER_SOON),
+        "dialogue-timeout", "unanswered", "does not end when told exit"),
+    Row("RST instead of an end",
+        plain(peers.resets_instead_of_ending),
+        "dialogue-reset", "resets", "the connection is reset in the middle (close)"),
+    Row("an SSH server",
+        plain(peers.is_ssh),
+        "dialogue-wrong-answer", "wrong-service", 'another service answers, it said "SSH-2.0-OpenSSH_9.2p1 Debian-2'),
+    Row("an SSH server, asked only whether it is there",
+        plain(peers.is_ssh, "--until", "connect"),
+        "ok", "", "All is well."),
+    Row("a mail server",
+        plain(peers.is_smtp),
+        "dialogue-wrong-answer", "wrong-service", 'another service answers, it said "220 mail.example ESMTP'),
+    Row("an HTTP server",
+        plain(peers.is_http, *ANSWER_SOON),
+        "dialogue-wrong-answer", "wrong-service", 'another service answers, it said "HTTP/1.1 400 Bad Request'),
+    Row("a middlebox that truncates",
+        behind_a_middlebox(peers.truncating, 50000, "--volume", "200k"),
+        "dialogue-early-end", "truncated", "a large transfer is cut off: a middlebox has enough of it"),
+    Row("slower than --crit",
+        ours("--misbehave", "delay:200ms", options=("--crit", "welcome=0.1")),
+        "threshold", "", "outside --crit welcome=0.1"),
+    Row("--misbehave delay",
+        ours("--misbehave", "delay:3s", options=ANSWER_SOON),
+        "dialogue-timeout", "mute", "the connection is accepted and no whole welcome comes"),
+    Row("--misbehave drip",
+        ours("--misbehave", "drip:3s", options=ANSWER_SOON),
+        "dialogue-timeout", "mute", "the connection is accepted and no whole welcome comes"),
+    Row("--misbehave reset",
+        ours("--misbehave", "reset"),
+        "dialogue-reset", "resets", "the connection is reset in the middle (name)"),
+    Row("--misbehave half-close",
+        ours("--misbehave", "half-close", options=ANSWER_SOON),
+        "dialogue-early-end", "early-end", "the server ends the dialogue too early (name)"),
+    Row("--misbehave mute",
+        ours("--misbehave", "mute", options=ANSWER_SOON),
+        "dialogue-timeout", "mute", "the connection is accepted and no whole welcome comes"),
+]
+
+TLS = [
+    Row("nothing, over TLS",
+        ours(tls=True),
+        "ok", "", "All is well."),
+    Row("another program's TLS server, up to the handshake",
+        above_tls(peers.silent, "--until", "tls"),
+        "ok", "", "All is well."),
+    Row("TLS met in plain",
+        ours(tls=True, tls_probe=False, options=ANSWER_SOON),
+        "dialogue-tls-peer", "tls-peer", "this probe came in plain: try --tls"),
+    Row("our own server without TLS",
+        ours(tls_probe=True),
+        "tls-plaintext-peer", "plaintext-peer", r'no TLS is spoken, the answer is "Server: Welcome!\nServer: '),
+    Row("an SSH server met with TLS",
+        below_tls(peers.is_ssh),
+        "tls-plaintext-peer", "plaintext-peer", 'no TLS is spoken, the answer is "SSH-2.0-OpenSSH'),
+    Row("an HTTP server met with TLS",
+        below_tls(peers.is_http),
+        "tls-plaintext-peer", "plaintext-peer", 'no TLS is spoken, the answer is "HTTP/1.1 400 Bad Request'),
+    Row("silent when met with TLS",
+        below_tls(peers.silent, *SOON),
+        "tls-silent-peer", "silent-peer", "the TLS handshake stays without a byte in answer"),
+    Row("handshake_failure",
+        below_tls(peers.alerts),
+        "tls-alert", "tls-alert", 'the TLS alert "handshake failure"'),
+    Row("a handshake that makes no sense",
+        below_tls(peers.garbles),
+        "tls-protocol", "tls-protocol", "unexpected message"),
+    Row("only TLS 1.2, asked for 1.3",
+        above_tls(peers.ends_well, "--tls-min", "1.3", version=TLS12),
+        "tls-protocol", "tls-version", "no version of TLS is spoken that is allowed here"),
+    Row("wants a client certificate, TLS 1.2",
+        above_tls(peers.ends_well, version=TLS12, client_ca=True),
+        "tls-client-certificate", "client-certificate", "a client certificate is required: give --cert and --key"),
+    Row("wants a client certificate, TLS 1.3",
+        above_tls(peers.ends_well, version=TLS13, client_ca=True),
+        "tls-client-certificate", "client-certificate", "a client certificate is required: give --cert and --key"),
+    Row("cut after ClientHello",
+        below_tls(peers.cut_at_hello("end")),
+        "tls-protocol", "tls-cut", "in the middle of the TLS handshake, before the server's certificate"),
+    Row("RST after ClientHello",
+        below_tls(peers.cut_at_hello("reset")),
+        "tls-protocol", "tls-cut", "in the middle of the TLS handshake, before the server's certificate"),
+    *cut_flights(),
+    Row("cut after our Finished, TLSv1_2",
+        below_tls(peers.cut_after_flight(server_pair, TLS12, "end")),
+        "tls-protocol", "tls-cut", "in the middle of the TLS handshake, after the server's certificate"),
+    Row("RST after our Finished, TLSv1_2",
+        below_tls(peers.cut_after_flight(server_pair, TLS12, "reset")),
+        "tls-protocol", "tls-cut", "in the middle of the TLS handshake, after the server's certificate"),
+    Row("cut after our Finished, TLSv1_3",
+        below_tls(peers.cut_after_flight(server_pair, TLS13, "end")),
+        "dialogue-truncated", "truncated", "cut off within TLS (welcome), without close_notify"),
+    Row("RST after our Finished, TLSv1_3",
+        below_tls(peers.cut_after_flight(server_pair, TLS13, "reset")),
+        "dialogue-reset", "resets", "accepted and then reset, without a word"),
+    Row("cut after both Finished, TLSv1_2",
+        below_tls(peers.cut_after_handshake(server_pair, TLS12, "end")),
+        "dialogue-truncated", "truncated", "cut off within TLS (welcome), without close_notify"),
+    Row("mute after TLS",
+        above_tls(peers.silent, *ANSWER_SOON),
+        "dialogue-timeout", "mute-after-tls", "the TLS handshake is well and no whole welcome comes after it"),
+    Row("RST after TLS",
+        above_tls(peers.resets_at_once),
+        "dialogue-reset", "resets", "accepted and then reset, without a word"),
+    Row("greeting cut mid-word over TLS",
+        above_tls(peers.cuts_the_greeting),
+        "dialogue-truncated", "truncated", "cut off within TLS (name), without close_notify"),
+    Row("close without close_notify",
+        above_tls(peers.ends_without_close_notify),
+        "dialogue-truncated", "truncated", "every word comes, but TLS ends without close_notify"),
+    Row("a middlebox that truncates TLS",
+        behind_a_middlebox(peers.truncating, 50000, "--volume", "200k", tls=True),
+        "dialogue-truncated", "truncated", "a large transfer is cut off: a middlebox has enough of it"),
+    Row("--misbehave no-close-notify",
+        ours("--misbehave", "no-close-notify", tls=True),
+        "dialogue-truncated", "truncated", "every word comes, but TLS ends without close_notify"),
+    Row("--misbehave mute, over TLS",
+        ours("--misbehave", "mute", options=ANSWER_SOON, tls=True),
+        "dialogue-timeout", "mute-after-tls", "the TLS handshake is well and no whole welcome comes after it"),
+    Row("--misbehave reset, over TLS",
+        ours("--misbehave", "reset", tls=True),
+        "dialogue-reset", "resets", "the connection is reset in the middle (name)"),
+]
+
+CERTIFICATES = [
+    Row("expired",
+        presenting(peers.ends_well, "expired"),
+        "cert-expired", "cert-expired", "the certificate expired 3 days ago"),
+    Row("not yet valid",
+        presenting(peers.ends_well, "not-yet-valid"),
+        "cert-not-yet-valid", "cert-not-yet-valid", "the certificate is not valid before 20"),
+    Row("other name",
+        presenting(peers.ends_well, "wrong-name"),
+        "cert-name", "cert-name", "the certificate is for wrong.example, 192.0.2.1, not for ::1"),
+    Row("self-signed",
+        presenting(peers.ends_well, "self-signed"),
+        "cert-self-signed", "self-signed", "have it signed by a CA"),
+    Row("unknown CA",
+        presenting(peers.ends_well, "unknown-ca"),
+        "cert-untrusted", "missing-intermediate", '"tcpgreet unknown CA", which issued it, is not trusted here'),
+    Row("missing intermediate",
+        presenting(peers.ends_well, "missing-intermediate"),
+        "cert-untrusted", "missing-intermediate", "configure the full chain on the server"),
+    Row("expired intermediate",
+        presenting(peers.ends_well, "expired-intermediate"),
+        "cert-expired", "cert-expired", "a CA certificate above the server's has ended"),
+    Row("wrong purpose",
+        presenting(peers.ends_well, "wrong-purpose"),
+        "cert-purpose", "cert-purpose", "the certificate is not one for TLS servers"),
+    Row("RSA of 1024 bits",
+        presenting(peers.ends_well, "weak-rsa"),
+        "cert-weak", "cert-weak", "has too short a key (RSA needs 2048 bits)"),
+    Row("SHA-1",
+        presenting(peers.ends_well, "sha1"),
+        "cert-weak", "cert-weak", "is signed with a broken hash such as SHA-1"),
+    Row("address in CN only",
+        presenting(peers.ends_well, "ip-in-cn"),
+        "cert-name", "cert-name", 'the certificate of "::1" names nothing in subjectAltName'),
+    Row("name in CN only",
+        presenting(peers.ends_well, "name-in-cn", "--servername", "localhost"),
+        "cert-name", "cert-name", 'the certificate of "localhost" names nothing in subjectAltName'),
+    Row("a NUL in its name",
+        presenting(peers.ends_well, "nul-in-san", "--servername", "localhost"),
+        "cert-name", "cert-name", r"the certificate is for localhost\x00.evil.example, not for localhost"),
+    Row("partial wildcard",
+        presenting(peers.ends_well, "partial-wildcard", "--servername", "foo.greet.example"),
+        "cert-name", "cert-name", "the certificate is for f*.greet.example, not for foo.greet.example"),
+    Row("an unknown critical extension",
+        presenting(peers.ends_well, "unknown-critical"),
+        "cert-untrusted", "cert-untrusted", "unhandled critical extension"),
+    Row("another key than pinned",
+        above_tls(peers.ends_well, "--pin", "sha256:" + "00" * 32),
+        "cert-pin", "cert-pin", "if not, somebody is in between"),
+    Row("fewer days left than --expect-days",
+        above_tls(peers.ends_well, "--expect-days", "400"),
+        "threshold", "", "--expect-days asks for 400"),
+    Row("expired, with --insecure",
+        presenting(peers.ends_well, "expired", "--insecure"),
+        "ok", "cert-expired", "though it was not checked here"),
+]
+
+PATHS = [
+    Row("nothing, over both families",
+        far("both"),
+        "ok", "", "All is well."),
+    Row("NXDOMAIN",
+        far("nobody", listen=()),
+        "resolve-not-found", "not-found", "There is no address for nobody.greet.example"),
+    Row("SERVFAIL",
+        far("servfail", listen=()),
+        "resolve-temporary", "dns-temporary", "The name service fails for servfail.greet.example"),
+    Row("no name server answers",
+        far("never", *SOON, listen=()),
+        "resolve-temporary", "dns-temporary", "The name service gives no answer for never.greet.example"),
+    Row("AAAA answered after 3 s",
+        far("aaaa-late"),
+        "ok", "dns-slow-one-type", "The AAAA answer for aaaa-late.greet.example took 3.0"),
+    Row("A answered after 3 s",
+        far("a-late"),
+        "ok", "dns-slow-one-type", "The A answer for a-late.greet.example took 3.0"),
+    Row("AAAA never answered",
+        far("aaaa-never", *SOON),
+        "degraded", "dns-temporary", "gives no answer for the AAAA record of aaaa-never.greet.example"),
+    Row("SERVFAIL for AAAA",
+        far("aaaa-servfail"),
+        "degraded", "dns-temporary", "The name service fails for the AAAA record of aaaa-servfail.greet.example"),
+    Row("IPv6 swallowed while IPv4 lives",
+        far("swallowed6", *SOON),
+        "degraded", "ipv6-dead", "IPv6 is dead while IPv4 lives: at [fd77::2]"),
+    Row("the same, with --require any",
+        far("swallowed6", *SOON, "--require", "any"),
+        "ok", "ipv6-dead", "IPv6 is dead while IPv4 lives: at [fd77::2]"),
+    Row("IPv4 swallowed while IPv6 lives",
+        far("swallowed4", *SOON),
+        "degraded", "ipv4-dead", "IPv4 is dead while IPv6 lives: at 10.77.0.2"),
+    Row("IPv6 refused while IPv4 lives",
+        far("both", listen=[FAR4]),
+        "degraded", "ipv6-dead", "the service may listen for IPv4 only"),
+    Row("no route for IPv6",
+        far("no-route6"),
+        "degraded", "ipv6-dead", "This machine has no route to IPv6 addresses"),
+    Row("no route at all",
+        far("no-route", listen=()),
+        "connect-unreachable", "unreachable-all", "is it in a network at all"),
+    Row("every SYN swallowed",
+        far("swallowed", *SOON, listen=()),
+        "connect-timeout", "timeout-all", "At both addresses nothing answers"),
+    Row("SYN dropped on one address of four",
+        far("cluster-dead", *SOON),
+        "degraded", "address-differs", "Of 4 addresses 10.77.0.2:"),
+    Row("one address of four refuses",
+        far("cluster", listen=[FAR4, *MORE4[:2]]),
+        "degraded", "address-differs", "Of 4 addresses 10.77.0.203:"),
+    Row("one address of four resets",
+        far_among("cluster", {MORE4[1]: peers.resets_at_once}),
+        "degraded", "address-differs resets", "Of 4 addresses 10.77.0.202:"),
+    Row("one address of four is something else",
+        far_among("cluster", {MORE4[2]: peers.is_ssh}),
+        "degraded", "address-differs wrong-service", "Of 4 addresses 10.77.0.203:"),
+    Row("the first SYN lost",
+        far_after_a_lost_syn(),
+        "ok", "lost-syn", "because a SYN was lost, or the answer to it"),
+    Row("large segments swallowed",
+        far("big", *ANSWER_SOON, "--volume", "20k"),
+        "dialogue-timeout", "volume-broken", "the path swallows large packets"),
+    Row("only IPv6 asked for, only IPv4 there",
+        far("four", "-6"),
+        "resolve-not-found", "not-found", "There is no IPv6 address for four.greet.example"),
+]
+
+TLS_PATHS = [
+    Row("one address of four shows another name",
+        far_certificates("cluster", peers.ends_well, {MORE4[2]: lambda: made().bad("wrong-name")}),
+        "degraded", "address-differs cert-name", "Of 4 addresses 10.77.0.203:"),
+    Row("one address of four shows an older certificate",
+        far_certificates("cluster", peers.ends_well, {MORE4[0]: older}),
+        "ok", "address-differs cert-expires-soon", "At 10.77.0.201:"),
+]
+
+
+def measure(row):
+    """What the probe says there, as JSON and as text."""
+    return row.place.probe("--format", "json"), row.place.probe()
+
+
+def warnings_of(result):
+    """What is said whatever is found."""
+    return b"tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n" * \
+        ("--insecure" in result.args)
+
+
+class Faults(Case):
+    """Every row is measured beside others; then each is compared."""
+
+    limit_s = 60
+
+    def check(self, rows):
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            measured = [pool.submit(measure, row) for row in rows]
+        for row, future in zip(rows, measured):
+            with self.subTest(row.fault):
+                self.compare(row, *future.result())
+
+    def compare(self, row, machine, text):
+        code = exit_code(row.word)
+        found = json.loads(machine.out)
+        SCHEMA.validate(found)
+        words = [finding["word"] for finding in found["findings"]]
+        self.assertEqual((found["verdict"]["word"], found["verdict"]["exit_code"]), (row.word, code), repr(machine))
+        self.assertEqual((text.code, text.err), (code, warnings_of(text)), repr(text))
+        self.assertEqual((machine.code, machine.out.count(b"\n")), (code, 1), repr(machine))
+        if code == 0:
+            self.assertEqual(machine.err, warnings_of(machine))
+        else:
+            self.assertFails(machine, code, row.word)
+        self.assertEqual(words, row.findings.split(), repr(machine))
+        self.assertIn(row.says, " ".join(text.out.decode().split()))
+
+
+class Peers(Faults):
+
+    def test_a_peer_that_is_wrong(self):
+        self.check(PLAIN)
+
+    @unittest.skipUnless(has_tls(), "this program was built without TLS")
+    def test_a_peer_that_is_wrong_over_tls(self):
+        self.check(TLS)
+
+    @unittest.skipUnless(has_tls(), "this program was built without TLS")
+    def test_a_certificate_that_is_wrong(self):
+        self.check(CERTIFICATES)
+
+
+@unittest.skipIf(why_no_path(), why_no_path())
+class Paths(Faults):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.addClassCleanup(lay())
+
+    def test_a_path_that_is_wrong(self):
+        self.check(PATHS)
+
+    @unittest.skipUnless(has_tls(), "this program was built without TLS")
+    def test_an_address_that_differs_over_tls(self):
+        self.check(TLS_PATHS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,496 @@
+"""--probe as a command: exit codes, rounds, retries, COMMAND, and where its words go."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import termios
+import threading
+import unittest
+import xml.etree.ElementTree as xml
+
+from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
+                     can_unshare, environment, hello, main, refusing_port, run, shell, spawn)
+
+BOTH = "::1 both\n127.0.0.1 both\n"
+NEVER_MET = "0.000001"  # seconds in which nothing is done
+
+
+def probe(host, port, *options, **more):
+    return run("--probe", host, str(port), *options, **more)
+
+
+def validate(found):
+    """Holds an object against the schema that it names, where Python can."""
+    with contextlib.suppress(ImportError):
+        from jsonschema import Draft202012Validator
+        name = found["schema"].removeprefix("tcpgreet.").replace(".", "-")
+        Draft202012Validator(json.loads((ROOT / "docs" / f"{name}.schema.json").read_text())).validate(found)
+
+
+def greet(peer):
+    """One dialogue with a client that ends its names."""
+    heard = b""
+    with contextlib.suppress(ConnectionError):
+        peer.send(OPENING)
+        while True:
+            name, newline, rest = heard.partition(b"\n")
+            if not newline:
+                data = peer.receive()
+                if not data:
+                    return
+                heard += data
+            elif name == b"exit":
+                peer.send(GOODBYE).end().read_all()
+                return
+            else:
+                heard = rest
+                peer.send(hello(name))
+
+
+def mute(peer):
+    """Takes the connection and says nothing."""
+    with contextlib.suppress(ConnectionError):
+        peer.read_all()
+
+
+@contextlib.contextmanager
+def only_on_ipv6():
+    """A server on ::1, and nobody on 127.0.0.1 with the same port."""
+    with Server() as server, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as held:
+        held.bind(("127.0.0.1", server.port))
+        yield server
+
+
+class Running:
+    """A probe that goes on, its two outputs line by line."""
+
+    def __init__(self, *args, **options):
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        try:
+            self.process = spawn(("--probe", *args), stdin=subprocess.DEVNULL, stdout=out_end, stderr=err_end,
+                                 **options)
+        finally:
+            os.close(out_end)
+            os.close(err_end)
+        self.out, self.err = Lines(out), Lines(err)
+
+    def wait(self):
+        code = self.process.wait(LIMIT_S)
+        self.out.join()
+        self.err.join()
+        return code
+
+    def end(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        return self.wait()
+
+
+def in_terminal(columns, *args, **env):
+    """What a probe writes to a terminal so wide, as text."""
+    master, slave = pty.openpty()
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        run("--probe", *args, stdout=slave, env=environment(**env))
+        return os.read(master, 65536).decode()
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
+class ProbeCase(Case):
+    def assertEnds(self, result, code, in_out=b"", err=b""):
+        """This exit code, these bytes somewhere in standard output, and exactly these in standard error."""
+        self.assertEqual((result.code, result.err), (code, err), repr(result))
+        self.assertIn(in_out, result.out, repr(result))
+
+
+class ExitCodes(ProbeCase):
+    def test_well(self):
+        with Server() as server:
+            self.assertEnds(probe("::1", server.port), 0, b": well, 1 address, in ")
+
+    def test_refused(self):
+        with refusing_port() as port:
+            self.assertEnds(probe("::1", port), 4, b"connect-refused")
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_degraded_unless_one_address_is_enough(self):
+        with Names(BOTH) as names, only_on_ipv6() as server:
+            self.assertEnds(probe("both", server.port, wrap=names.wrap), 9, b"degraded, 1 of 2 addresses well")
+            self.assertEnds(probe("both", server.port, "--require", "any", wrap=names.wrap), 0)
+            self.assertEnds(probe("both", server.port, "-6", wrap=names.wrap), 0)
+            self.assertEnds(probe("both", server.port, "-4", wrap=names.wrap), 4, b"connect-refused")
+
+    def test_a_limit_is_named_with_its_value(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--warn", f"connect={NEVER_MET}")
+            self.assertEnds(done, 10, b"threshold")
+            self.assertRegex(done.out, rb"connect took \S+ s at \[::1\]:%d, outside --warn connect=0.000001\n"
+                             % server.port)
+            self.assertEnds(probe("::1", server.port, "--warn", "0:1000", "--crit", "2000"), 0)
+
+    def test_usage(self):
+        for options in (["--count", "0"], ["--retry", "1s", "--count", "2"], ["--warn", "x"], ["--until", "tls"]):
+            with self.subTest(options=options):
+                done = probe("::1", 1, *options)
+                self.assertFails(done, 2, "usage")
+                self.assertEqual(done.out, b"")
+
+    def test_the_end_of_the_whole_run(self):
+        with Script(mute) as server:
+            self.assertEnds(probe("::1", server.port, "--timeout", "200ms"), 7, b"dialogue-timeout")
+
+    def test_an_interrupt(self):
+        with Script(mute) as server:
+            for number in signal.SIGINT, signal.SIGTERM:
+                running = Running("::1", str(server.port), "--explain")
+                running.err.expect("connect")
+                self.assertEqual(running.end(number), 130)
+                self.assertEqual(running.out.bytes(), b"")
+                running.err.expect(r"^tcpgreet: interrupted \(interrupted\)$")
+
+
+class Output(ProbeCase):
+    def test_quiet_is_silent_whatever_was_found(self):
+        with Server() as server, refusing_port() as port:
+            for done, code in ((probe("::1", server.port, "-q"), 0), (probe("::1", port, "-q"), 4),
+                               (probe("::1", server.port, "-q", "--count", "2", "--interval", "10ms"), 0),
+                               (probe("::1", server.port, "-q", "--crit", NEVER_MET), 10)):
+                self.assertEqual((done.code, done.out, done.err), (code, b"", b""))
+
+    def test_quiet_leaves_what_is_for_machines(self):
+        with refusing_port() as port:
+            done = probe("::1", port, "-q", "--format", "json")
+            self.assertEqual((done.code, done.err), (4, b""))
+            self.assertEqual(json.loads(done.out)["verdict"]["word"], "connect-refused")
+
+    def test_json_is_one_line_and_the_sentence_is_for_people(self):
+        with Server() as server, refusing_port() as port:
+            well = probe("::1", server.port, "--format", "json")
+            self.assertEnds(well, 0)
+            self.assertEqual(well.out.count(b"\n"), 1)
+            self.assertEqual(json.loads(well.out)["schema"], "tcpgreet.probe.v1")
+            validate(json.loads(well.out))
+            self.assertFails(probe("::1", port, "--format", "json"), 4, "connect-refused")
+            over = probe("::1", server.port, "--format", "json", "--crit", NEVER_MET)
+            self.assertFails(over, 10, "threshold")
+            self.assertEqual(json.loads(over.out)["verdict"]["word"], "threshold")
+
+    def test_prometheus(self):
+        with Server() as server:
+            self.assertEnds(probe("::1", server.port, "--format", "prometheus"), 0, b"\n# TYPE ")
+
+    def test_a_full_disk_is_told(self):
+        with Server() as server, open("/dev/full", "wb") as full:
+            for options in [], ["--format", "json"], ["--format", "prometheus"], ["--count", "2"]:
+                with self.subTest(options=options):
+                    self.assertFails(probe("::1", server.port, *options, stdout=full), 8, "system-output")
+
+    def test_a_closed_standard_output_is_told(self):
+        with Server() as server:
+            self.assertFails(probe("::1", server.port, wrap=shell(">&-")), 8, "system-output")
+
+    def test_the_width_of_the_page_and_its_colours(self):
+        with Server() as server:
+            narrow = probe("::1", server.port, env=environment(COLUMNS="50"))
+            wide = probe("::1", server.port, "--color", "always", env=environment(COLUMNS="120"))
+            self.assertLessEqual(max(map(len, narrow.out.decode().splitlines())), 50)
+            self.assertNotIn(b"\x1b", narrow.out)
+            self.assertIn(b"\x1b[", wide.out)
+            self.assertGreater(max(map(len, wide.out.decode().splitlines())), 80)
+
+    def test_a_terminals_width_and_colours(self):
+        with Server() as server:
+            where = "::1", str(server.port)
+            plain = in_terminal(120, *where)
+            self.assertIn(max(map(len, plain.splitlines())), range(100, 121))
+            self.assertNotIn("\x1b", plain)
+            self.assertNotIn("\x1b", in_terminal(120, *where, NO_COLOR="", TERM="dumb"))
+            self.assertIn("\x1b[", in_terminal(120, *where, NO_COLOR="", TERM="xterm"))
+            self.assertNotIn("\x1b", in_terminal(120, *where, "--color=never", NO_COLOR="", TERM="xterm"))
+
+    def test_a_terminal_that_is_not_utf8_gets_ascii(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--count", "1", env=environment(LC_ALL="C"))
+            self.assertEnds(done, 0, b" us")
+            self.assertTrue(done.out.isascii(), done)
+            self.assertTrue(probe("::1", server.port, env=environment(LC_ALL="C")).out.isascii())
+
+    def test_the_plot_is_written_whole_or_the_reason_is_told(self):
+        with Server() as server, tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder) / "probe.svg"
+            for options in [], ["-q"], ["--count", "2", "--interval", "10ms"]:
+                with self.subTest(options=options):
+                    file.write_text("x" * 100000)
+                    self.assertEnds(probe("::1", server.port, "--plot", file, *options), 0)
+                    self.assertTrue(xml.parse(file).getroot().tag.endswith("svg"))
+            nowhere = probe("::1", server.port, "--plot", f"{folder}/no/probe.svg")
+            self.assertFails(nowhere, 8, "system-file")
+            self.assertFails(probe("::1", server.port, "--plot", "/dev/full"), 8, "system-file")
+
+    def test_volume(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--volume", "64k", "--format", "json")
+            self.assertEnds(done, 0)
+            self.assertGreaterEqual(json.loads(done.out)["addresses"][0]["volume"]["sent_bytes"], 65536)
+
+
+class Monitoring(ProbeCase):
+    def plugin(self, code, state, *args):
+        done = run("--probe", *args, "--format", "nagios")
+        self.assertEqual((done.code, done.err), (code, b""), repr(done))
+        self.assertRegex(done.out, rb"^TCPGREET %s - [^\n]+\n$" % state, repr(done))
+        return done.out
+
+    def test_states_and_their_codes(self):
+        with Server() as server, refusing_port() as port:
+            well, dead = ("::1", str(server.port)), ("::1", str(port))
+            self.assertIn(b" | ", self.plugin(0, b"OK", *well))
+            self.plugin(0, b"OK", *well, "--warn", "1000")
+            self.plugin(1, b"WARNING", *well, "--warn", NEVER_MET)
+            self.plugin(2, b"CRITICAL", *well, "--warn", NEVER_MET, "--crit", NEVER_MET)
+            self.plugin(2, b"CRITICAL", *dead)
+
+    def test_a_wrong_command_line_is_unknown(self):
+        self.assertEqual(self.plugin(3, b"UNKNOWN", "::1", "1", "--bogus|x"),
+                         b"TCPGREET UNKNOWN - there is no option --bogus/x (usage)\n")
+        self.plugin(3, b"UNKNOWN", "::1", "1", "--count", "2")
+        self.plugin(3, b"UNKNOWN", "::1", "1", "--tls", "--ca", "/nonexistent")
+
+    def test_a_line_that_cannot_be_written_is_unknown(self):
+        with Server() as server, open("/dev/full", "wb") as full:
+            done = probe("::1", server.port, "--format", "nagios", stdout=full)
+            self.assertEqual(done.code, 3)
+            self.assertIn(b"(system-output)", done.err)
+
+
+class Rounds(ProbeCase):
+    def test_so_many_lines_and_a_summary(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--count", "3", "--interval", "10ms")
+            self.assertEnds(done, 0)
+            lines = done.out.decode().splitlines()
+            for line in lines[:3]:
+                self.assertRegex(line, rf"^\d\d:\d\d:\d\d \[::1\]:{server.port} ok \S+ \S+: resolve .*, close \S+ \S+$")
+            self.assertEqual(lines[3:6], ["", f"[::1]:{server.port}: 3 rounds, 3 all well",
+                                          f"[::1]:{server.port}: 3 rounds, 0 failed (0 %)"])
+            self.assertRegex(lines[6], r"^  total: min \S+ \S+, median \S+ \S+, p99 \S+ \S+$")
+            self.assertRegex(lines[7], r"^  connect: min ")
+            self.assertEqual(len(lines), 8)
+            server.expect_counters(r"^Counters: 3 connections, ")
+
+    def test_an_interrupt_ends_with_the_summary(self):
+        with Server() as server:
+            running = Running("::1", str(server.port), "--interval", "10ms")
+            running.out.expect(r"\[::1\]:\d+ ok ", 3)
+            self.assertEqual(running.end(), 0)
+            running.out.expect(r"^\[::1\]:\d+: \d+ rounds, \d+ all well$")
+            self.assertEqual(running.err.bytes(), b"")
+
+    def test_an_interrupt_before_the_first_round_is_over(self):
+        with Script(mute) as server:
+            running = Running("::1", str(server.port), "--interval", "1s", "--explain")
+            running.err.expect("connect")
+            self.assertEqual(running.end(), 130)
+            self.assertEqual(running.out.bytes(), b"")
+
+    def test_the_end_of_the_whole_run_ends_with_the_summary(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--interval", "10ms", "--timeout", f"{round(300 * PATIENCE)}ms")
+            self.assertEnds(done, 0, b"all well\n")
+        with Script(mute) as server:
+            done = probe("::1", server.port, "--interval", "10ms", "--timeout", "200ms")
+            self.assertEnds(done, 7, b": 1 round, 0 all well, the worst dialogue-timeout: ")
+
+    def test_the_code_is_that_of_the_worst_round(self):
+        count = [0]
+
+        def second_is_bad(peer):
+            count[0] += 1
+            if count[0] == 2:
+                peer.reset()
+            else:
+                greet(peer)
+
+        with Script(second_is_bad) as server:
+            done = probe("::1", server.port, "--count", "3", "--interval", "10ms")
+            self.assertEnds(done, 7, b": 3 rounds, 2 all well, the worst dialogue-reset: ")
+            self.assertIn(b": 3 rounds, 1 failed (33.3 %), mostly dialogue-reset\n", done.out)
+
+    def test_json_lines_and_their_summary(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--count", "2", "--interval", "10ms", "--format", "json")
+            self.assertEnds(done, 0)
+            *rounds, summary = map(json.loads, done.out.splitlines())
+            self.assertEqual(len(rounds), 2)
+            for one in *rounds, summary:
+                validate(one)
+            self.assertEqual([one["schema"] for one in rounds], ["tcpgreet.probe.v1"] * 2)
+            self.assertEqual(summary["schema"], "tcpgreet.probe-summary.v1")
+            self.assertEqual((summary["rounds"], summary["well"]), (2, 2))
+            self.assertEqual(summary["addresses"][0]["total_seconds"]["count"], 2)
+        with refusing_port() as port:
+            done = probe("::1", port, "--count", "2", "--interval", "10ms", "--format", "json")
+            self.assertFails(done, 4, "connect-refused")
+            summary = json.loads(done.out.splitlines()[-1])
+            validate(summary)
+            self.assertEqual(summary["addresses"][0]["reasons"], {"connect-refused": 2})
+
+    def test_no_round_begins_before_the_last_is_over(self):
+        lock, now, most = threading.Lock(), [0], [0]
+
+        def slow(peer):
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            threading.Event().wait(0.03)  # three intervals
+            greet(peer)
+            with lock:
+                now[0] -= 1
+
+        with Script(slow) as server:
+            done = probe("::1", server.port, "--count", "4", "--interval", "10ms")
+            self.assertEnds(done, 0, b": 4 rounds, 4 all well")
+        self.assertEqual(most[0], 1)
+
+    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    def test_a_change_of_addresses_is_told(self):
+        with Names("127.0.0.2 both\n") as names, Server(listen=[("0",)], announcements=2) as server:
+            for options in [], ["--format", "json"]:
+                with self.subTest(options=options):
+                    running = Running("both", str(server.port), "--interval", "20ms", *options, wrap=names.wrap)
+                    said = running.err if options else running.out
+                    running.out.expect("127.0.0.2", 2)
+                    names.change("127.0.0.2 both\n127.0.0.3 both\n")
+                    said.expect(rf"both:{server.port}: .*now also .*127\.0\.0\.3:{server.port}")
+                    names.change("127.0.0.3 both\n")
+                    said.expect(rf"both:{server.port}: .*no longer .*127\.0\.0\.2:{server.port}")
+                    running.end()
+                    running.out.expect(r'^127\.0\.0\.3:\d+: \d+ rounds?, |"schema":"tcpgreet.probe-summary.v1"')
+                    names.change("127.0.0.2 both\n")
+
+
+class LateServer:
+    """A port that refuses until it is opened; then it greets."""
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+        self.socket.bind(("::1", 0))
+        self.socket.settimeout(LIMIT_S)
+        self.port = self.socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def open(self):
+        self.socket.listen()
+        self._thread.start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                with Peer(self.socket.accept()[0]) as peer:
+                    greet(peer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        if self._thread.ident:
+            self._thread.join(LIMIT_S)
+
+
+class Waiting(ProbeCase):
+    def test_a_server_that_comes_up_later(self):
+        with LateServer() as server:
+            running = Running("::1", str(server.port), "--retry", "30s", "-v")
+            running.err.expect(r"^\d\d:\d\d:\d\d \[::1\]:\d+ connect-refused", 2)
+            server.open()
+            self.assertEqual(running.wait(), 0)
+            running.out.expect(": well, 1 address")
+            self.assertNotIn(b"refused", running.out.bytes())
+
+    def test_it_gives_up_with_the_last_round(self):
+        with refusing_port() as port:
+            done = probe("::1", port, "--retry", "400ms")
+            self.assertEnds(done, 4, b"connect-refused")
+            self.assertEqual(done.out.count(b"connect-refused, 0 of 1"), 1)
+            done = probe("::1", port, "--retry", "400ms", "-v")
+            self.assertGreaterEqual(done.err.count(b" connect-refused: "), 2)
+
+    def test_a_round_is_cut_to_what_is_left(self):
+        with Script(mute) as server:
+            self.assertEnds(probe("::1", server.port, "--retry", "300ms"), 7, b"dialogue-timeout")
+
+    def test_a_broken_limit_is_not_well(self):
+        with Server() as server:
+            self.assertEnds(probe("::1", server.port, "--retry", "200ms", "--crit", NEVER_MET), 10, b"threshold")
+            done = probe("::1", server.port, "--retry", "200ms", "--crit", NEVER_MET, "--format", "nagios", "--",
+                         "true")
+            self.assertEnds(done, 2, b"CRITICAL")
+
+
+class Command(ProbeCase):
+    def test_it_becomes_the_command_and_its_code_counts(self):
+        with Server() as server:
+            running = Running("::1", str(server.port), "--", "sh", "-c", "echo $$; exit 42")
+            self.assertEqual(running.wait(), 42)
+            self.assertEqual(running.out.bytes(), b"%d\n" % running.process.pid)
+            self.assertEqual(running.err.bytes(), b"")
+
+    def test_it_waits_and_then_becomes_the_command(self):
+        with LateServer() as server:
+            running = Running("::1", str(server.port), "--retry", "30s", "-v", "--", "echo", "up", "--", "-q")
+            running.err.expect("connect-refused")
+            server.open()
+            self.assertEqual((running.wait(), running.out.bytes()), (0, b"up -- -q\n"))
+
+    def test_no_command_runs_where_it_is_not_well(self):
+        with refusing_port() as port:
+            for options in [], ["--retry", "200ms"]:
+                done = probe("::1", port, *options, "--", "echo", "up")
+                self.assertEqual((done.code, done.out), (4, b""), repr(done))
+                self.assertIn(b"connect-refused", done.err)
+            done = probe("::1", port, "-q", "--", "echo", "up")
+            self.assertEqual((done.code, done.out, done.err), (4, b"", b""))
+
+    def test_a_form_for_machines_stands_before_the_commands_output(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--format", "json", "--", "echo", "up")
+            self.assertEnds(done, 0)
+            first, second = done.out.splitlines()
+            self.assertEqual((json.loads(first)["verdict"]["word"], second), ("ok", b"up"))
+
+    def test_it_inherits_no_descriptor_and_no_signal(self):
+        look = "ls /proc/self/fd | wc -l; grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status"
+        with Server() as server:
+            here = subprocess.run(["sh", "-c", look], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+            done = probe("::1", server.port, "--", "sh", "-c", look)
+            self.assertEqual(done.out, here.stdout)
+
+    def test_an_interrupt_that_is_ignored_stays_so(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--", "sh", "-c", "grep SigIgn /proc/self/status",
+                         wrap=["sh", "-c", "trap '' INT; exec \"$@\"", "sh"])
+            self.assertEqual(int(done.out.split()[1], 16) & 1 << signal.SIGINT - 1, 1 << signal.SIGINT - 1)
+
+    def test_a_command_that_cannot_run_is_told_as_by_env(self):
+        with Server() as server:
+            self.assertEnds(probe("::1", server.port, "--", "/nonexistent\x1b"), 127, err=
+                            b"tcpgreet: all is well, but /nonexistent\\x1b cannot be run: No such file or directory\n")
+            self.assertEnds(probe("::1", server.port, "--", "/etc"), 126, err=
+                            b"tcpgreet: all is well, but /etc cannot be run: Permission denied\n")
+
+
+if __name__ == "__main__":
+    main()

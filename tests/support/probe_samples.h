@@ -1,0 +1,28 @@
+/* Results of probes, made by hand, for the tests of what is written of them. */
+#ifndef TCPGREET_TEST_PROBE_SAMPLES_H
+#define TCPGREET_TEST_PROBE_SAMPLES_H
+
+#include "tcpgreet/probe_result.h"
+
+enum probe_sample {
+    PROBE_SAMPLE_WELL,           /* localhost, plain, two addresses */
+    PROBE_SAMPLE_TLS_WELL,       /* two addresses, one certificate, resumed */
+    PROBE_SAMPLE_V6_DEAD,        /* 10 s beside 2 ms */
+    PROBE_SAMPLE_CERT_EXPIRED,   /* refused on both */
+    PROBE_SAMPLE_NOT_FOUND,      /* no such name */
+    PROBE_SAMPLE_DEGRADED_MIXED, /* five addresses: well, refused, reset, plaintext peer, another's name */
+    PROBE_SAMPLE_EIGHT,          /* TLS; one lost a SYN, one has another certificate, one is mute */
+    PROBE_SAMPLE_LITERAL,        /* an address, --until connect */
+    PROBE_SAMPLE_VOLUME,         /* plain, with --volume, cut by the path */
+    PROBE_SAMPLE_THRESHOLD,      /* tls_well, held to more days than are left */
+    PROBE_SAMPLE_CROWD,          /* as many addresses as there can be, some of them refused */
+    PROBE_SAMPLES
+};
+
+/* Returns: "well", "tls_well", ... */
+const char *probe_sample_name(enum probe_sample which);
+
+/* Shape: *result is overwritten; probe_result_fini is the caller's. Ends the program without memory. */
+void probe_sample_make(enum probe_sample which, struct probe_result *result);
+
+#endif
