@@ -30,7 +30,7 @@ struct tls_policy {
     const char *alpn;            /* comma-separated, most wanted first; NULL */
     const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal, if may_ask */
     bool may_ask;                /* the caller can wait for a person */
-    bool insecure; /* client: believe any certificate; server: take keys that others can read */
+    bool insecure;               /* client: believe any certificate; server: take keys that others can read */
 };
 
 struct tls_client_config {

@@ -220,8 +220,8 @@ void meeting_peer_expect(struct meeting *meeting, struct bytes words)
     meeting_settle(meeting);
     meeting_peer_hear(meeting, &heard, SIZE_MAX);
     if (!bytes_equal(buf_bytes(&heard), words))
-        fail_msg("heard \"%.*s\", not \"%.*s\"", (int)buf_length(&heard), buf_bytes(&heard).data, (int)words.length,
-                 words.data);
+        fail_msg("heard \"%.*s\", not \"%.*s\"", (int)buf_length(&heard), buf_bytes(&heard).data,
+                 (int)words.length, words.data);
     buf_fini(&heard);
 }
 
