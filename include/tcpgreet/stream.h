@@ -24,6 +24,7 @@ struct stream_ops {
                                struct err *err);
     enum stream_result (*write)(struct stream *stream, const void *data, size_t length, size_t *count,
                                 struct err *err);
+    void (*cork)(struct stream *stream, bool corked); /* NULL: what is written leaves at once */
     enum stream_result (*shutdown)(struct stream *stream, struct err *err);
     bool (*drained)(struct stream *stream); /* NULL: never known */
     void (*waiting)(const struct stream *stream, struct err *err);
@@ -55,6 +56,10 @@ bool stream_drained(struct stream *stream);
  * bytes that begin with the same ones. Errors: dialogue-reset. */
 enum stream_result stream_write(struct stream *stream, const void *data, size_t length, size_t *count,
                                 struct err *err);
+
+/* What is written from now on may wait for what follows it at once: a write, or the end. So a farewell and
+ * the FIN share a segment. It leaves no later than 200 ms after. Source: send(2), MSG_MORE. */
+void stream_cork(struct stream *stream, bool corked);
 
 /* Ends this side: close_notify where TLS is on, then FIN. The other side can still be read.
  * Repeat until STREAM_OK. Errors: dialogue-reset. */

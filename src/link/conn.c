@@ -183,6 +183,8 @@ static void follow(struct conn *conn, const struct sink *answers, struct bytes r
     bool client = conn->role == CONN_CLIENT;
 
     count_names(conn);
+    if (over)
+        stream_cork(conn->stream, true);
     send_answers(conn, answers, interest);
     if (conn->phase == CLOSING)
         return;

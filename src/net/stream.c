@@ -21,6 +21,12 @@ enum stream_result stream_write(struct stream *stream, const void *data, size_t 
     return stream->ops->write(stream, data, length, count, err);
 }
 
+void stream_cork(struct stream *stream, bool corked)
+{
+    if (stream->ops->cork != NULL)
+        stream->ops->cork(stream, corked);
+}
+
 enum stream_result stream_shutdown(struct stream *stream, struct err *err)
 {
     return stream->ops->shutdown(stream, err);

@@ -16,11 +16,15 @@
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* where it is missing, SO_NOSIGPIPE or an ignored SIGPIPE stands in */
 #endif
+#ifndef MSG_MORE
+#define MSG_MORE 0 /* where it is missing, a farewell takes a segment of its own */
+#endif
 
 struct stream_tcp {
     struct stream base;
     int fd;
     bool drained; /* the last recv left nothing in the kernel: the next read need not ask */
+    bool corked;
 };
 
 /* One that was not connected when it was made: the smaller struct is what thousands of idle guests cost. */
@@ -93,15 +97,21 @@ static bool tcp_drained(struct stream *stream)
     return drained;
 }
 
+static void tcp_cork(struct stream *stream, bool corked)
+{
+    of(stream)->corked = corked;
+}
+
 static enum stream_result tcp_write(struct stream *stream, const void *data, size_t length, size_t *count,
                                     struct err *err)
 {
     int fd = of(stream)->fd;
+    int flags = of(stream)->corked ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
     uint64_t begin = trace_begin();
     ssize_t n;
 
     do
-        n = send(fd, data, length, MSG_NOSIGNAL);
+        n = send(fd, data, length, flags);
     while (n < 0 && errno == EINTR);
 
     trace(.step = TRACE_WRITE, .fd = fd, .begin_ns = begin, .result = n, .native = n < 0 ? errno : 0,
@@ -149,6 +159,7 @@ static const struct stream_ops tcp_ops = {
     .read = tcp_read,
     .drained = tcp_drained,
     .write = tcp_write,
+    .cork = tcp_cork,
     .shutdown = tcp_shutdown,
     .waiting = tcp_waiting,
     .fd = tcp_fd,
@@ -180,6 +191,7 @@ static const struct stream_ops connecting_ops = {
     .read = tcp_read,
     .drained = tcp_drained,
     .write = tcp_write,
+    .cork = tcp_cork,
     .shutdown = tcp_shutdown,
     .waiting = connecting_waiting,
     .fd = tcp_fd,

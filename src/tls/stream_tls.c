@@ -78,6 +78,8 @@ static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
     bool is_last_alert = ERR_peek_error() != 0; /* what it is about counts, not whether it can be sent */
     *count = 0;
     err_clear(&ignored);
+    if (tls->progress == SHAKING && tls->whose == NULL) /* a ticket waits for the server's first words */
+        stream_cork(tls->lower, SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET);
     return bio_result(bio, tls,
                       stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err));
 }
@@ -299,6 +301,7 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
     }
     if (result == STREAM_OK) {
         tls->progress = UP;
+        stream_cork(tls->lower, false);
         tls_verdict_fini(&tls->verdict);
         if (trace_sink != NULL) {
             struct stream_tls_facts facts;
@@ -348,6 +351,11 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
         return STREAM_FAILED;
     }
     return result;
+}
+
+static void cork(struct stream *stream, bool corked)
+{
+    stream_cork(of(stream)->lower, corked);
 }
 
 static enum stream_result shutdown_tls(struct stream *stream, struct err *err)
@@ -404,6 +412,7 @@ static const struct stream_ops tls_ops = {
     .read = read_tls,
     .drained = drained,
     .write = write_tls,
+    .cork = cork,
     .shutdown = shutdown_tls,
     .waiting = waiting,
     .fd = fd,
