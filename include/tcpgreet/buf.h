@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* Somebody else's bytes, to read. */
 struct bytes {
@@ -26,16 +27,30 @@ struct sink {
     }
 
 /* Returns: the view without its first n bytes. Shape: n <= view.length. */
-struct bytes bytes_skip(struct bytes view, size_t n);
+static inline struct bytes bytes_skip(struct bytes view, size_t n)
+{
+    return n == 0 ? view : (struct bytes){view.data + n, view.length - n};
+}
 
 /* Returns: whether both hold the same bytes. */
 bool bytes_equal(struct bytes a, struct bytes b);
 
 /* Returns: how many bytes still fit. */
-size_t sink_room(const struct sink *sink);
+static inline size_t sink_room(const struct sink *sink)
+{
+    return sink->capacity - sink->length;
+}
 
 /* Appends all of view. Returns: false, with nothing appended, where it does not fit. */
-bool sink_put(struct sink *sink, struct bytes view);
+static inline bool sink_put(struct sink *sink, struct bytes view)
+{
+    if (view.length > sink_room(sink))
+        return false;
+    if (view.length > 0)
+        memcpy(sink->data + sink->length, view.data, view.length);
+    sink->length += view.length;
+    return true;
+}
 
 /*
  * Heap bytes, appended at the end and consumed from the front. Starts as `struct buf buf = {0}`.

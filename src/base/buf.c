@@ -6,31 +6,9 @@
 
 enum { BUF_CAPACITY_MIN = 256 };
 
-struct bytes bytes_skip(struct bytes view, size_t n)
-{
-    if (n == 0)
-        return view;
-    return (struct bytes){view.data + n, view.length - n};
-}
-
 bool bytes_equal(struct bytes a, struct bytes b)
 {
     return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
-}
-
-size_t sink_room(const struct sink *sink)
-{
-    return sink->capacity - sink->length;
-}
-
-bool sink_put(struct sink *sink, struct bytes view)
-{
-    if (view.length > sink_room(sink))
-        return false;
-    if (view.length > 0)
-        memcpy(sink->data + sink->length, view.data, view.length);
-    sink->length += view.length;
-    return true;
 }
 
 struct bytes buf_bytes(const struct buf *buf)
