@@ -58,8 +58,8 @@ struct worker;
 struct worker *worker_start(const struct worker_config *config, struct err *err);
 
 /* Asks it to stop: no more is accepted (what the kernel has queued still is), dialogues may finish for
- * drain_ms, the rest is told good bye. at_once: everything is closed now. May be called again. Thread: any;
- * returns at once. */
+ * drain_ms, the rest is told good bye. at_once: everything is closed now. May be called again; what asks for
+ * more holds. Thread: any, several at a time; returns at once. */
 void worker_stop(struct worker *worker, bool at_once);
 
 /* From now on new guests meet this identity; running dialogues stay as they are, ticket keys too.

@@ -137,10 +137,12 @@ struct worker *worker_start(const struct worker_config *config, struct err *err)
 
 void worker_stop(struct worker *worker, bool at_once)
 {
-    int command = at_once ? STOP : DRAIN;
-    if (atomic_load(&worker->command) < command) {
-        atomic_store(&worker->command, command);
-        uv_async_send(&worker->wake);
+    int due = at_once ? STOP : DRAIN, command = atomic_load(&worker->command);
+    while (command < due) {
+        if (atomic_compare_exchange_weak(&worker->command, &command, due)) {
+            uv_async_send(&worker->wake);
+            return;
+        }
     }
 }
 
