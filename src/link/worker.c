@@ -29,20 +29,6 @@ static void on_drain_over(uv_timer_t *timer)
     uv_timer_start(timer, on_drain_over, FAREWELL_MS, 0);
 }
 
-static void obey(struct worker *worker)
-{
-    enum command command = (enum command)atomic_load(&worker->command);
-    if (command <= worker->obeyed)
-        return;
-    worker->obeyed = command;
-    worker_close_doors(worker);
-    if (command == STOP)
-        worker_abort_guests(worker);
-    else
-        uv_timer_start(&worker->timer, on_drain_over, (uint64_t)worker->config.drain_ms, 0);
-    worker_finish_if_empty(worker);
-}
-
 static void take_up_tls(struct worker *worker)
 {
     struct tls_server *tls = atomic_exchange(&worker->new_tls, NULL);
@@ -53,11 +39,27 @@ static void take_up_tls(struct worker *worker)
     worker->tls = tls;
 }
 
+static void begin_end(struct worker *worker)
+{
+    worker_close_doors(worker);
+    if (worker->obeyed == STOP)
+        worker_abort_guests(worker);
+    else
+        uv_timer_start(&worker->timer, on_drain_over, (uint64_t)worker->config.drain_ms, 0);
+    worker_finish_if_empty(worker);
+}
+
 static void on_wake(uv_async_t *async)
 {
     struct worker *worker = async->data;
+    enum command command = (enum command)atomic_load(&worker->command);
+    bool fresh = command > worker->obeyed;
+
+    worker->obeyed = command;
     take_up_tls(worker);
-    obey(worker);
+    worker_take_arrivals(worker);
+    if (fresh)
+        begin_end(worker);
 }
 
 static void run(void *context)
@@ -98,36 +100,48 @@ static void dismantle(struct worker *worker)
     uv_walk(&worker->loop, close_any, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     uv_loop_close(&worker->loop);
+    uv_mutex_destroy(&worker->inbox.mutex);
     for (size_t i = 0; i < worker->config.listener_count; i++)
         listener_close(&worker->doors[i].listener);
     tls_server_free(worker->tls);
     tls_server_free(atomic_load(&worker->new_tls));
-    free(worker->doors);
     free(worker);
+}
+
+/* Returns: a worker with a loop and a lock, or NULL. */
+static struct worker *allocate(size_t doors)
+{
+    struct worker *worker = calloc(1, sizeof *worker + doors * sizeof worker->doors[0]);
+    if (worker == NULL || uv_mutex_init(&worker->inbox.mutex) != 0) {
+        free(worker);
+        return NULL;
+    }
+    if (uv_loop_init(&worker->loop) != 0) {
+        uv_mutex_destroy(&worker->inbox.mutex);
+        free(worker);
+        return NULL;
+    }
+    return worker;
 }
 
 struct worker *worker_start(const struct worker_config *config, struct err *err)
 {
-    struct worker *worker = calloc(1, sizeof *worker);
-    struct door *doors = calloc(config->listener_count, sizeof *doors);
+    struct worker *worker = allocate(config->listener_count);
 
-    if (worker == NULL || doors == NULL || uv_loop_init(&worker->loop) != 0) {
+    if (worker == NULL) {
         for (size_t i = 0; i < config->listener_count; i++)
             listener_close(&(struct listener){config->listeners[i].fd, config->listeners[i].at});
-        free(doors);
-        free(worker);
         tls_server_free(config->tls);
         err_set(err, ERR_INTERNAL, 0, "no memory for a worker");
         return NULL;
     }
-    worker->doors = doors;
     worker->config = *config;
     worker->config.listeners = NULL;
     worker->tls = config->tls;
     worker->shared.loop = &worker->loop;
     worker->shared.handshake_ms = config->handshake_ms;
     for (size_t i = 0; i < config->listener_count; i++)
-        doors[i].listener = config->listeners[i];
+        worker->doors[i].listener = config->listeners[i];
     if (prepare(worker, err) < 0) {
         dismantle(worker);
         return NULL;

@@ -4,6 +4,7 @@
 
 enum {
     ACCEPTS_PER_WAKE = 64, /* then the guests get their turn */
+    LAST_ROUNDS = 1024,    /* of those, under a drain: more than a queue holds; a flood must not hold it up */
     ACCEPT_PAUSE_MS =
         100 /* with no descriptors left, accepting is tried again after this, or when a guest goes */
 };
@@ -26,30 +27,29 @@ static void pause_accepting(struct worker *worker, const struct err *err)
     uv_timer_start(&worker->pause_timer, on_pause_over, ACCEPT_PAUSE_MS, 0);
 }
 
-/* Accepts what waits at one door. Returns: false where accepting had to pause. */
-static bool accept_some(struct worker *worker, struct door *door, int limit)
+/* Accepts some of what waits at one door. Returns: whether more may wait. */
+static bool accept_some(struct worker *worker, struct door *door)
 {
-    for (int i = 0; i < limit; i++) {
-        int fd;
-        struct endpoint peer;
+    for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
+        struct arrival arrival;
         struct err err = {0};
 
-        switch (listener_accept(&door->listener, &fd, &peer, &err)) {
+        switch (listener_accept(&door->listener, &arrival.fd, &arrival.peer, &err)) {
         case LISTENER_ACCEPTED:
-            worker_receive(worker, fd, &peer);
+            worker_receive(worker, &arrival);
             break;
         case LISTENER_EMPTY:
             if (worker->paused)
                 atomic_fetch_sub(worker->config.pausing, 1);
             worker->paused = false;
-            return true;
+            return false;
         case LISTENER_EXHAUSTED:
             pause_accepting(worker, &err);
             return false;
         case LISTENER_FAILED:
             log_write(LOG_ERROR, "%s", err.text);
             uv_poll_stop(&door->poll);
-            return true;
+            return false;
         }
     }
     return true;
@@ -60,7 +60,7 @@ static void on_knock(uv_poll_t *poll, int status, int events)
     struct door *door = poll->data;
     (void)status;
     (void)events;
-    accept_some(door->worker, door, ACCEPTS_PER_WAKE);
+    accept_some(door->worker, door);
 }
 
 void worker_set_accepting(struct worker *worker, bool accepting)
@@ -91,17 +91,22 @@ int worker_open_doors(struct worker *worker)
     return result;
 }
 
+/* What the kernel has queued is not lost, as long as there are descriptors. */
+static void accept_last(struct worker *worker, struct door *door)
+{
+    bool more = true;
+    for (int i = 0; more && !worker->paused && i < LAST_ROUNDS; i++)
+        more = accept_some(worker, door);
+}
+
 void worker_close_doors(struct worker *worker)
 {
     for (size_t i = 0; i < worker->config.listener_count; i++) {
         struct door *door = &worker->doors[i];
         if (uv_is_closing((uv_handle_t *)&door->poll))
             continue;
-        while (!worker->paused && worker->obeyed == DRAIN) { /* what the kernel has queued is not lost */
-            int64_t before = (int64_t)worker->guest_count;
-            if (!accept_some(worker, door, ACCEPTS_PER_WAKE) || (int64_t)worker->guest_count == before)
-                break;
-        }
+        if (worker->obeyed == DRAIN)
+            accept_last(worker, door);
         uv_close((uv_handle_t *)&door->poll, NULL);
         listener_close(&door->listener);
     }

@@ -102,10 +102,9 @@ static bool reserve_place(struct worker *worker)
     return false;
 }
 
-static void give_back_place(struct worker *worker, bool refused)
+static void give_back_place(struct worker *worker)
 {
-    if (!refused)
-        atomic_fetch_sub(worker->config.guests, 1);
+    atomic_fetch_sub(worker->config.guests, 1);
 }
 
 static void on_done(void *context, const struct conn_result *result)
@@ -117,7 +116,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (guest->refused) {
         worker->refusal_count--;
     } else {
-        give_back_place(worker, false);
+        give_back_place(worker);
         count_end(&worker->counters, result);
     }
     if (guest->previous != NULL)
@@ -126,15 +125,15 @@ static void on_done(void *context, const struct conn_result *result)
         worker->guests = guest->next;
     if (guest->next != NULL)
         guest->next->previous = guest->previous;
-    worker->guest_count--;
     free(guest);
     if (worker->paused)
         worker_set_accepting(worker, true);
     worker_finish_if_empty(worker);
 }
 
-/* Takes: fd. */
-static void turn_away_silently(int fd)
+/* Says sorry and closes, without waiting for the peer's end.
+ * Takes: fd. */
+static void turn_away_unattended(int fd)
 {
     static const char sorry[] = GREETING_TOO_MANY;
     struct stream *stream = stream_tcp_new(fd, NULL);
@@ -145,62 +144,92 @@ static void turn_away_silently(int fd)
     stream_free(stream);
 }
 
-void worker_receive(struct worker *worker, int fd, const struct endpoint *peer)
+/* Takes: fd. Returns: what a guest is served through, or NULL with err. */
+static struct stream *open_stream(struct worker *worker, int fd, struct err *err)
+{
+    struct stream *stream = stream_tcp_new(fd, err);
+    if (stream != NULL && worker->tls != NULL)
+        stream = tls_server_stream(worker->tls, stream, err);
+    if (stream != NULL && worker->config.misbehaviour.kind != STREAM_MISBEHAVE_NOT)
+        stream = stream_misbehave_new(&worker->config.misbehaviour, &worker->loop, stream, err);
+    return stream;
+}
+
+static void enlist(struct worker *worker, struct guest *guest)
+{
+    guest->next = worker->guests;
+    if (guest->next != NULL)
+        guest->next->previous = guest;
+    worker->guests = guest;
+}
+
+/* Takes: the descriptor. Returns: whether the dialogue has begun. */
+static bool begin(struct worker *worker, const struct arrival *arrival, enum conn_role role)
 {
     static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
-    bool refused = !reserve_place(worker);
     struct err err = {0};
-
-    if (refused) {
-        worker_tally(&worker->counters.refused, 1);
-        if (worker->tls != NULL) { /* a word would cost a handshake */
-            stream_tcp_close(fd);
-            return;
-        }
-        if (worker->refusal_count >= worker->config.max_refusals) {
-            turn_away_silently(fd);
-            return;
-        }
-    }
-    struct stream *stream = stream_tcp_new(fd, &err);
-    if (stream != NULL && worker->tls != NULL)
-        stream = tls_server_stream(worker->tls, stream, &err);
-    if (stream != NULL && worker->config.misbehaviour.kind != STREAM_MISBEHAVE_NOT)
-        stream = stream_misbehave_new(&worker->config.misbehaviour, &worker->loop, stream, &err);
+    struct stream *stream = open_stream(worker, arrival->fd, &err);
     struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
+
     if (guest == NULL) {
         stream_free(stream);
-        give_back_place(worker, refused);
         log_write(LOG_ERROR, "A connection is dropped: no memory");
-        return;
+        return false;
     }
-    *guest = (struct guest){.peer = *peer, .since_ms = now_ms(worker), .refused = refused};
+    *guest =
+        (struct guest){.peer = arrival->peer, .since_ms = now_ms(worker), .refused = role == CONN_REFUSE};
     struct conn_config config = {
         .shared = &worker->shared,
         .policy = worker->config.policy,
         .events = &events,
         .context = guest,
-        .role = refused ? CONN_REFUSE : CONN_SERVER,
+        .role = role,
     };
     if (conn_start(&guest->conn, &config, stream, &err) < 0) {
         log_write(LOG_ERROR, "A connection is dropped: %s", err.text);
-        give_back_place(worker, refused);
         free(guest);
-        return;
+        return false;
     }
-    guest->next = worker->guests;
-    if (guest->next != NULL)
-        guest->next->previous = guest;
-    worker->guests = guest;
-    worker->guest_count++;
-    if (refused) {
-        worker->refusal_count++;
+    enlist(worker, guest);
+    if (role == CONN_SERVER && (log_enabled(LOG_DEBUG) || trace_sink != NULL))
+        announce(guest);
+    return true;
+}
+
+void worker_serve(struct worker *worker, const struct arrival *arrival)
+{
+    if (!begin(worker, arrival, CONN_SERVER)) {
+        give_back_place(worker);
         return;
     }
     worker_tally(&worker->counters.connections, 1);
     worker_tally(&worker->counters.open, 1);
-    if (log_enabled(LOG_DEBUG) || trace_sink != NULL)
-        announce(guest);
+}
+
+void worker_drop(struct worker *worker, const struct arrival *arrival)
+{
+    stream_tcp_close(arrival->fd);
+    give_back_place(worker);
+}
+
+/* Takes: the descriptor. */
+static void turn_away(struct worker *worker, const struct arrival *arrival)
+{
+    worker_tally(&worker->counters.refused, 1);
+    if (worker->tls != NULL) /* a word would cost a handshake */
+        stream_tcp_close(arrival->fd);
+    else if (worker->refusal_count >= worker->config.max_refusals)
+        turn_away_unattended(arrival->fd);
+    else if (begin(worker, arrival, CONN_REFUSE))
+        worker->refusal_count++;
+}
+
+void worker_receive(struct worker *worker, const struct arrival *arrival)
+{
+    if (!reserve_place(worker))
+        turn_away(worker, arrival);
+    else if (!worker_hand_on(worker, arrival))
+        worker_serve(worker, arrival);
 }
 
 void worker_say_farewell(struct worker *worker)

@@ -20,7 +20,21 @@ struct door {
     struct worker *worker;
 };
 
-/* One connection that was accepted. */
+/* One connection that was accepted. Invariant: once past worker_receive, a place is reserved for it. */
+struct arrival {
+    int fd;
+    struct endpoint peer;
+};
+
+/* What other workers have accepted for this one. Invariant: once closed, it stays empty. */
+struct inbox {
+    uv_mutex_t mutex; /* of all that follows */
+    struct arrival arrivals[WORKER_INBOX];
+    size_t count;
+    bool closed;
+};
+
+/* One connection that is being served, or turned away. */
 struct guest {
     struct conn conn;
     struct guest *next, *previous;
@@ -43,10 +57,10 @@ struct worker {
     uv_timer_t timer;       /* the drain's deadlines */
     uv_timer_t pause_timer; /* accepting pauses */
     struct worker_config config;
-    struct door *doors;
     struct guest *guests;
-    size_t guest_count;
     size_t refusal_count;
+    size_t turn; /* whose the next connection is: an index of peers, or peer_count: its own */
+    struct inbox inbox;
     struct counters counters;
     struct tls_server *tls;               /* NULL: plain */
     _Atomic(struct tls_server *) new_tls; /* to be taken up, from other threads; NULL */
@@ -55,6 +69,7 @@ struct worker {
     bool farewell_said;
     bool paused;
     struct conn_shared shared;
+    struct door doors[]; /* as many as config.listener_count */
 };
 
 /* Only the worker writes, so a load and a store do what a locked addition would. */
@@ -64,7 +79,7 @@ static inline void worker_tally(atomic_uint_fast64_t *counter, int64_t change)
     atomic_store_explicit(counter, value + (uint64_t)change, memory_order_relaxed);
 }
 
-/* All of these: Thread: the worker's, or before it runs. */
+/* All that follow: Thread: the worker's, or before it runs. */
 
 /* Closes what keeps the loop running, where it is to end and no guest is left. */
 void worker_finish_if_empty(struct worker *worker);
@@ -73,15 +88,31 @@ void worker_finish_if_empty(struct worker *worker);
 int worker_open_doors(struct worker *worker);
 
 /* Takes the doors off the loop and closes them; under a drain what the kernel has queued is accepted first.
- * Shape: once is enough, twice is allowed. */
+ * May be called again. */
 void worker_close_doors(struct worker *worker);
 
 /* Whether callers are let in; changes nothing once the worker is to end. */
 void worker_set_accepting(struct worker *worker, bool accepting);
 
-/* Serves a connection, or turns it away.
- * Takes: fd. */
-void worker_receive(struct worker *worker, int fd, const struct endpoint *peer);
+/* Has a connection that it accepted served by the worker whose turn it is, or turns it away.
+ * Takes: the descriptor. */
+void worker_receive(struct worker *worker, const struct arrival *arrival);
+
+/* Passes a connection to the peer whose turn it is. Returns: whether that one took it; if not, it is this
+ * worker's own. */
+bool worker_hand_on(struct worker *worker, const struct arrival *arrival);
+
+/* Serves what other workers have handed on, or closes it under a stop at once. A worker that is to end shuts
+ * its inbox with this. */
+void worker_take_arrivals(struct worker *worker);
+
+/* Serves a connection that has its place.
+ * Takes: the descriptor. */
+void worker_serve(struct worker *worker, const struct arrival *arrival);
+
+/* Closes one that has its place.
+ * Takes: the descriptor. */
+void worker_drop(struct worker *worker, const struct arrival *arrival);
 
 /* Every guest is told good bye. */
 void worker_say_farewell(struct worker *worker);
