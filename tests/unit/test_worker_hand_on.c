@@ -184,23 +184,23 @@ static void leave_as_ann(const int *guests)
 
 static void connections_are_handed_on_in_turn_and_served_to_the_end(void **state)
 {
-    enum { ROUNDS = 10 };
+    enum { GUESTS = 10 * WORKERS };
     struct fixture *fixture = *state;
-    int fds[ROUNDS * WORKERS];
+    int fds[GUESTS];
 
     start(fixture);
-    for (uint64_t i = 0; i < ROUNDS * WORKERS; i++) {
+    for (uint64_t i = 0; i < GUESTS; i++) {
         fds[i] = enter(fixture);
         expect_connections(fixture, (i + 3) / 3, (i + 2) / 3, (i + 1) / 3);
     }
-    for (size_t i = 0; i < ROUNDS * WORKERS; i++) {
+    for (size_t i = 0; i < GUESTS; i++) {
         caller_say(fds[i], "Ann\nBo");
         caller_expect(fds[i], HOST_HELLO("Ann"));
         caller_say(fds[i], "b\n");
         caller_expect(fds[i], HOST_HELLO("Bob"));
     }
-    expect_guests(fixture, ROUNDS * WORKERS);
-    for (size_t i = 0; i < ROUNDS * WORKERS; i++)
+    expect_guests(fixture, GUESTS);
+    for (size_t i = 0; i < GUESTS; i++)
         host_leave(fds[i]);
     expect_guests(fixture, 0);
 }
