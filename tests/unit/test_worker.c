@@ -157,7 +157,7 @@ static void a_worker_that_cannot_start_closes_its_listeners(void **state)
     struct listener listeners[2] = {host_listen(), {.fd = dup(fileno(file))}};
     struct err err = {0};
 
-    fclose(file);
+    assert_int_equal(fclose(file), 0);
     host->config.listeners = listeners;
     host->config.listener_count = 2;
     assert_null(worker_start(&host->config, &err));
