@@ -13,7 +13,7 @@ enum { LISTENER_MAX = 128 };
 
 struct listener_options {
     int backlog;     /* as listen(2) */
-    bool reuse_port; /* SO_REUSEPORT: listener_open_again may share the port, another program may not */
+    bool reuse_port; /* listener_open_again may share the port, another program may not */
     bool want_v6;
     bool want_v4;
 };
@@ -31,6 +31,11 @@ struct listener {
  * resolve-…; the text says on what and what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */
 size_t listener_open(const struct target *target, const struct listener_options *options,
                      struct listener *listeners, size_t room, struct err *err);
+
+/* Returns: whether the kernel deals connections out to all sockets that share a port. Where it does not, one
+ * of them may get everything. Source: Linux socket(7), SO_REUSEPORT; FreeBSD setsockopt(2), SO_REUSEPORT_LB.
+ */
+bool listener_balances(void);
 
 /* Opens one more socket at the same place as another listener, for another worker. Needs reuse_port on both.
  */

@@ -33,9 +33,15 @@ struct worker_counters {
 #undef WORKER_FIELD
 };
 
+struct worker;
+
+enum { WORKER_INBOX = 64 /* connections at most that a worker was handed and has not taken up yet */ };
+
 struct worker_config {
     const struct listener *listeners; /* borrowed during the call */
-    size_t listener_count;
+    size_t listener_count;            /* 0: it serves what it is handed */
+    struct worker *const *peers;      /* borrowed until worker_free: those that it hands connections on to */
+    size_t peer_count;
     const struct session_policy *policy; /* borrowed until worker_free */
     struct tls_server *tls;              /* taken, also on failure; NULL: plain */
     size_t max_connections;
@@ -50,16 +56,16 @@ struct worker_config {
     void *context;
 };
 
-struct worker;
-
-/* Starts the thread.
+/* Starts the thread. What it accepts is served in turn by its peers and itself; where a peer's inbox is full,
+ * or that peer is to end, by itself. Peers are started before it and freed after it, and may be stopped
+ * before, with or after it: one that drains serves what it was handed, one that stops at once closes it.
  * Takes: the listeners' descriptors, also on failure. Returns: the worker, or NULL. Errors: internal,
  * system-…. */
 struct worker *worker_start(const struct worker_config *config, struct err *err);
 
 /* Asks it to stop: no more is accepted (what the kernel has queued still is), dialogues may finish for
- * drain_ms, the rest is told good bye. at_once: everything is closed now. May be called again. Thread: any;
- * returns at once. */
+ * drain_ms, the rest is told good bye. at_once: everything is closed now. May be called again; what asks for
+ * more holds. Thread: any, several at a time; returns at once. */
 void worker_stop(struct worker *worker, bool at_once);
 
 /* From now on new guests meet this identity; running dialogues stay as they are, ticket keys too.

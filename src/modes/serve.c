@@ -65,7 +65,7 @@ static struct listener_options listener_options(const struct server *server)
 {
     const struct options *options = server->options;
     return (struct listener_options){.backlog = options->backlog > 0 ? options->backlog : SOMAXCONN,
-                                     .reuse_port = server->worker_count > 1,
+                                     .reuse_port = server->worker_count > 1 && listener_balances(),
                                      .want_v6 = !options->ipv4_only,
                                      .want_v4 = !options->ipv6_only};
 }
@@ -267,34 +267,52 @@ static void close_loop(uv_loop_t *loop)
     uv_loop_close(loop);
 }
 
-/* The first worker takes the listeners that are open; each other one gets sockets of its own at the same
- * places. */
-static int open_workers_listeners(const struct server *server, size_t worker,
-                                  const struct endpoint *addresses, size_t count, struct listener *listeners,
-                                  struct err *err)
+/* The first worker to listen takes the listeners that are open; each other one gets sockets of its own at the
+ * same places. */
+static int open_workers_listeners(struct server *server, const struct endpoint *addresses, size_t count,
+                                  struct listener *listeners, struct err *err)
 {
     struct listener_options how = listener_options(server);
+    bool first = server->listener_count > 0;
     for (size_t i = 0; i < count; i++) {
-        struct listener first = {.fd = -1, .at = addresses[i]};
-        if (worker == 0) {
+        struct listener there = {.fd = -1, .at = addresses[i]};
+        if (first) {
             listeners[i] = server->listeners[i];
-        } else if (listener_open_again(&first, &how, &listeners[i], err) < 0) {
+        } else if (listener_open_again(&there, &how, &listeners[i], err) < 0) {
             while (i > 0)
                 listener_close(&listeners[--i]);
             return -1;
         }
     }
+    server->listener_count = 0;
     return 0;
 }
 
-/* Shape: addresses are those of server->listeners. On failure those that were started go on. */
+static int start_worker(struct server *server, struct worker_config *config, struct err *err)
+{
+    size_t i = server->workers_started;
+    config->tls = server->tls[i];
+    server->tls[i] = NULL;
+    atomic_fetch_add(&server->workers_running, 1);
+    server->workers[i] = worker_start(config, err);
+    if (server->workers[i] == NULL) {
+        atomic_fetch_sub(&server->workers_running, 1);
+        return -1;
+    }
+    server->workers_started++;
+    return 0;
+}
+
+/* Where the kernel deals connections out, every worker listens. Elsewhere the last one listens for all: those
+ * that it hands connections on to are there then.
+ * Shape: addresses are those of server->listeners. On failure those that were started go on. */
 static int start_workers(struct server *server, const struct endpoint *addresses, size_t count,
                          struct err *err)
 {
     struct listener listeners[LISTENER_MAX];
     struct worker_config config = {
         .listeners = listeners,
-        .listener_count = count,
+        .peers = server->workers,
         .policy = &server->policy,
         .guests = &server->guests,
         .pausing = &server->pausing,
@@ -306,19 +324,13 @@ static int start_workers(struct server *server, const struct endpoint *addresses
     };
     set_limits(server, &config);
     for (size_t i = 0; i < server->worker_count; i++) {
-        if (open_workers_listeners(server, i, addresses, count, listeners, err) < 0)
+        bool listens = listener_balances() || i + 1 == server->worker_count;
+        if (listens && open_workers_listeners(server, addresses, count, listeners, err) < 0)
             return -1;
-        config.tls = server->tls[i];
-        server->tls[i] = NULL;
-        if (i == 0)
-            server->listener_count = 0; /* the first worker takes them */
-        atomic_fetch_add(&server->workers_running, 1);
-        server->workers[i] = worker_start(&config, err);
-        if (server->workers[i] == NULL) {
-            atomic_fetch_sub(&server->workers_running, 1);
+        config.listener_count = listens ? count : 0;
+        config.peer_count = listener_balances() ? 0 : i;
+        if (start_worker(server, &config, err) < 0)
             return -1;
-        }
-        server->workers_started++;
     }
     return 0;
 }
@@ -339,9 +351,8 @@ static int serve_guests(struct server *server, struct err *err)
         stop_workers(server, true);
     if (server->workers_started > 0)
         uv_run(&server->loop, UV_RUN_DEFAULT);
-    for (size_t i = 0; i < server->workers_started; i++)
-        worker_free(server->workers[i]);
-    server->workers_started = 0;
+    while (server->workers_started > 0) /* last to first: none is freed before the one that knows it */
+        worker_free(server->workers[--server->workers_started]);
     return result;
 }
 

@@ -17,6 +17,16 @@ enum {
     PORT_ATTEMPTS = 32
 }; /* how often a port that the kernel chose for one family may be taken in the other */
 
+/* How a port is shared here, whether the kernel balances among those who share it, and whether that takes the
+ * option before bind on the first of them too. */
+#if defined SO_REUSEPORT_LB
+enum { REUSE_PORT = SO_REUSEPORT_LB, BALANCES = 1, BALANCES_FROM_BIND_ON = 1 };
+#elif defined __linux__
+enum { REUSE_PORT = SO_REUSEPORT, BALANCES = 1, BALANCES_FROM_BIND_ON = 0 };
+#else
+enum { REUSE_PORT = SO_REUSEPORT, BALANCES = 0, BALANCES_FROM_BIND_ON = 0 };
+#endif
+
 static const char *remedy(int native, int family)
 {
     switch (native) {
@@ -69,7 +79,7 @@ static int configure(int fd, int family, enum sharing sharing)
         return -1;
     if (set_option(fd, SOL_SOCKET, SO_REUSEADDR, TRACE_REUSEADDR) < 0)
         return -1;
-    if (sharing == WITH_ALL && set_option(fd, SOL_SOCKET, SO_REUSEPORT, TRACE_REUSEPORT) < 0)
+    if (sharing == WITH_ALL && set_option(fd, SOL_SOCKET, REUSE_PORT, TRACE_REUSEPORT) < 0)
         return -1;
     return set_option(fd, IPPROTO_TCP, TCP_NODELAY, TRACE_NODELAY);
 }
@@ -84,7 +94,7 @@ static int bind_and_listen(int fd, const struct endpoint *at, enum sharing shari
           .result = result, .native = result < 0 ? errno : 0);
     if (result < 0)
         return -1;
-    if (sharing == WITH_LATER && set_option(fd, SOL_SOCKET, SO_REUSEPORT, TRACE_REUSEPORT) < 0)
+    if (sharing == WITH_LATER && set_option(fd, SOL_SOCKET, REUSE_PORT, TRACE_REUSEPORT) < 0)
         return -1;
     begin = trace_begin();
     result = listen(fd, backlog);
@@ -126,6 +136,21 @@ static int open_one(const struct endpoint *at, enum sharing sharing, int backlog
     return fail(at, native, err);
 }
 
+/* Opens the first socket of a port. */
+static int open_first(const struct endpoint *at, const struct listener_options *options,
+                      struct listener *listener, struct err *err)
+{
+    if (!options->reuse_port)
+        return open_one(at, ALONE, options->backlog, listener, err);
+    if (!BALANCES_FROM_BIND_ON)
+        return open_one(at, WITH_LATER, options->backlog, listener, err);
+    if (open_one(at, ALONE, options->backlog, listener, err) < 0) /* another program has it */
+        return -1;
+    struct endpoint place = listener->at;
+    listener_close(listener);
+    return open_one(&place, WITH_ALL, options->backlog, listener, err);
+}
+
 /* A family that this kernel lacks is no failure where there is another. Switched off by sysctl, IPv6 still
  * gives sockets, but neither :: nor ::1 to bind them to. */
 static bool family_is_absent(const struct endpoint *at, const struct err *err)
@@ -153,8 +178,7 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, const str
         struct endpoint at = endpoints[i];
         struct err why = {0};
         endpoint_set_port(&at, port);
-        if (open_one(&at, options->reuse_port ? WITH_LATER : ALONE, options->backlog, &listeners[opened],
-                     &why) == 0) {
+        if (open_first(&at, options, &listeners[opened], &why) == 0) {
             port = endpoint_port(&listeners[opened].at);
             opened++;
         } else if (!family_is_absent(&at, &why) || (opened == 0 && i + 1 == count)) {
@@ -203,6 +227,11 @@ size_t listener_open(const struct target *target, const struct listener_options 
             return 0;
         }
     }
+}
+
+bool listener_balances(void)
+{
+    return BALANCES;
 }
 
 int listener_open_again(const struct listener *first, const struct listener_options *options,

@@ -272,6 +272,46 @@ static void several_sockets_may_share_a_port(void **state)
     listener_close(&second);
 }
 
+static void where_the_kernel_balances_every_socket_gets_some(void **state)
+{
+    enum { SOCKETS = 4, CALLERS = 200 };
+    const struct listener_options shared = {.backlog = CALLERS, .reuse_port = true, .want_v4 = true};
+    struct listener listeners[SOCKETS];
+    struct pollfd polled[SOCKETS];
+    struct endpoint peer;
+    struct err err = {0};
+    int fds[CALLERS], counts[SOCKETS] = {0}, fd;
+    (void)state;
+
+#if defined __linux__ || defined SO_REUSEPORT_LB
+    assert_true(listener_balances());
+#endif
+    if (!listener_balances())
+        skip();
+    assert_int_equal(open_at("127.0.0.1", 0, &shared, listeners, &err), 1);
+    for (size_t i = 1; i < SOCKETS; i++)
+        assert_int_equal(listener_open_again(&listeners[0], &shared, &listeners[i], &err), 0);
+    for (size_t i = 0; i < CALLERS; i++)
+        fds[i] = caller_connect(&listeners[0].at);
+    for (size_t i = 0; i < SOCKETS; i++)
+        polled[i] = (struct pollfd){.fd = listeners[i].fd, .events = POLLIN};
+    for (int accepted = 0; accepted < CALLERS; accepted++) {
+        size_t i = 0;
+        assert_true(poll(polled, SOCKETS, CALLER_PATIENCE_S * 1000) > 0);
+        while (polled[i].revents == 0)
+            i++;
+        assert_int_equal(listener_accept(&listeners[i], &fd, &peer, &err), LISTENER_ACCEPTED);
+        close(fd);
+        counts[i]++;
+    }
+    for (size_t i = 0; i < SOCKETS; i++) {
+        assert_true(counts[i] > 0);
+        listener_close(&listeners[i]);
+    }
+    for (size_t i = 0; i < CALLERS; i++)
+        close(fds[i]);
+}
+
 /* Sets the limit of descriptors to those that are open. Returns: the limit before. */
 static struct rlimit forbid_descriptors(void)
 {
@@ -403,6 +443,7 @@ int main(void)
         cmocka_unit_test(a_port_can_be_had_again_at_once),
         cmocka_unit_test(an_accepted_connection_is_ready_for_the_loop),
         cmocka_unit_test(several_sockets_may_share_a_port),
+        cmocka_unit_test(where_the_kernel_balances_every_socket_gets_some),
         cmocka_unit_test(exhausted_descriptors_are_told_and_recovered_from),
         cmocka_unit_test(a_broken_listener_is_told),
 #if defined(__linux__) && defined(__NR_socket)
