@@ -81,7 +81,7 @@ struct conn {
     int64_t notice_ms; /* SESSION_NEVER once noticed */
     uint32_t counted;  /* names that shared->names knows of */
     uint8_t role;      /* enum conn_role */
-    uint8_t phase;     /* enum conn_phase in conn.c */
+    uint8_t phase;     /* enum conn_phase in conn_private.h */
     uint8_t interest;  /* UV_READABLE | UV_WRITABLE */
     uint8_t open_handles;
     bool peer_ended;
