@@ -31,7 +31,8 @@ struct conn_shared {
 
 enum conn_role { CONN_SERVER, CONN_CLIENT, CONN_REFUSE /* says that there are too many guests, and ends */ };
 
-/* How it ended. err: {0}, or what cut the dialogue short; without one, end tells. */
+/* How it ended. err: NULL, or what cut the dialogue short. Without one, end tells: SESSION_END_NONE where
+ * conn_abort came first. */
 struct conn_result {
     enum session_end end;
     const struct err *err;
@@ -87,6 +88,7 @@ struct conn {
     bool peer_ended;
     bool heard;
     bool in_step;
+    bool exhausted; /* there was no memory for failure */
 };
 
 /* Starts the dialogue.
@@ -100,7 +102,8 @@ void conn_say(struct conn *conn, struct bytes name);
 /* Server: says good bye and ends; a stream that is still in its handshake is closed. */
 void conn_farewell(struct conn *conn);
 
-/* Ends at once, without ceremony. err, where given, is what done will tell. */
+/* Ends at once, without ceremony. Shape: err: what done will tell; NULL: only that the dialogue has no end of
+ * its own. */
 void conn_abort(struct conn *conn, const struct err *err);
 
 #endif

@@ -12,12 +12,10 @@ static void on_handle_closed(uv_handle_t *handle)
     struct err *failure = conn->failure;
     struct conn_result result = {
         .end = (enum session_end)conn->session.end,
-        .err = failure,
+        .err = conn->exhausted ? &exhausted : failure,
         .names = conn->session.names,
         .heard = conn->heard,
     };
-    if (failure == NULL && conn->session.end == SESSION_END_NONE)
-        result.err = &exhausted;
     conn->events->done(conn->context, &result); /* conn may be gone now */
     free(failure);
 }
@@ -43,6 +41,7 @@ void conn_fail(struct conn *conn, const struct err *err)
         return;
     if (conn->failure == NULL && err != NULL) {
         conn->failure = malloc(sizeof *conn->failure);
+        conn->exhausted = conn->failure == NULL;
         if (conn->failure != NULL)
             *conn->failure = *err;
     }

@@ -72,7 +72,7 @@ void conn_end_side(struct conn *conn, unsigned *interest);
 /* Ends at once; done comes when the handles are closed. */
 void conn_close(struct conn *conn);
 
-/* The same, and done tells err. Shape: err NULL: the session's end tells. */
+/* The same, and done tells err. Shape: err NULL: the session's end tells, also that it has none. */
 void conn_fail(struct conn *conn, const struct err *err);
 void conn_fail_memory(struct conn *conn);
 
