@@ -349,7 +349,8 @@ int bench(const struct options *options, struct err *err)
     }
     run->options = options;
     run->policy = (struct session_policy){.answer_ms = options->answer_timeout_ms,
-                                          .framing = (enum session_framing)options->framing};
+                                          .framing = (enum session_framing)options->framing,
+                                          .over_tls = options->tls};
     run->worker_count = options->workers > 0 ? (size_t)options->workers : 1;
     if (run->worker_count > (size_t)options->connections)
         run->worker_count = (size_t)options->connections;
