@@ -105,6 +105,7 @@ static void on_up(void *context)
     struct bench_visitor *visitor = context;
     struct bench_worker *worker = visitor->worker;
 
+    visitor->up = true;
     histogram_record(&worker->result.connects, (int64_t)(uv_hrtime() - visitor->opened_ns));
     worker->result.connections++;
     if (worker->tls != NULL && stream_tls_resumed(visitor->conn.stream))
@@ -178,6 +179,7 @@ static void open_visitor(struct bench_worker *worker, struct bench_visitor *visi
 
     visitor->opened_ns = uv_hrtime();
     visitor->said_ns = visitor->said = 0;
+    visitor->up = false;
     struct stream *stream = begin_stream(worker, visitor, &err);
     if (stream == NULL || conn_start(&visitor->conn, &config, stream, &err) < 0) {
         count_failure(worker, &err);
@@ -232,11 +234,17 @@ void bench_visitor_dismiss_idle(struct bench_worker *worker)
 
 void bench_visitor_abort_all(struct bench_worker *worker)
 {
-    struct err err = {0};
-    err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the run was over before the answer came");
-    for (uint64_t i = 0; i < worker->plan.connections; i++)
-        if (worker->visitors[i].open)
-            conn_abort(&worker->visitors[i].conn, &err);
+    for (uint64_t i = 0; i < worker->plan.connections; i++) {
+        struct bench_visitor *visitor = &worker->visitors[i];
+        struct err err = {0};
+        if (!visitor->open || visitor->conn.stream == NULL) /* NULL: it is being closed */
+            continue;
+        if (!visitor->up)
+            stream_waiting(visitor->conn.stream, &err);
+        else
+            err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the run was over before the answer came");
+        conn_abort(&visitor->conn, &err);
+    }
 }
 
 int bench_visitor_make_all(struct bench_worker *worker, struct err *err)

@@ -21,6 +21,7 @@ struct bench_visitor {
     uint64_t said_ns; /* when the name now asked was said, or due; 0: none */
     uint64_t said;    /* names, in this dialogue */
     bool open;
+    bool up; /* the handshake is done */
     char name[BENCH_NAME_BYTES];
 };
 
@@ -68,7 +69,7 @@ void bench_visitor_serve_due(struct bench_worker *worker);
 /* Who waits for a name says exit. */
 void bench_visitor_dismiss_idle(struct bench_worker *worker);
 
-/* Whoever is left has failed. */
+/* Whoever is left has failed, at what was waited for. */
 void bench_visitor_abort_all(struct bench_worker *worker);
 
 /* Open loop: serves when the next name is due. Thread: the loop's. Returns: 0, or -1 with errno. */
