@@ -450,8 +450,8 @@ class Merging(BenchCase):
         path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
         return path
 
-    def merge(self, *files, form="json"):
-        done = run("--bench-merge", *files, "--format", form)
+    def merge(self, *files, form="json", options=()):
+        done = run("--bench-merge", *files, "--format", form, *options)
         if b"without jansson" in done.err:
             self.skipTest("this program was built without jansson")
         self.assertEqual((done.code, done.err), (0, b""), repr(done))
@@ -543,6 +543,20 @@ class Merging(BenchCase):
         picture = xml.parse(plot).getroot()
         self.assertEqual(picture.tag, "{http://www.w3.org/2000/svg}svg")
         self.assertIn(f"[::1]:{server.port}", "".join(picture.itertext()))
+
+    def test_a_plot_of_a_sum_shows_the_sum(self):
+        files, results = self.results()
+        plot = self.folder / "sum.svg"
+        total = json.loads(self.merge(*files, options=("--plot", plot)))
+        self.assertGreater(total["names"], max(result["names"] for result in results))
+        picture = xml.parse(plot).getroot()
+        self.assertEqual(picture.tag, "{http://www.w3.org/2000/svg}svg")
+        texts = picture.iter("{http://www.w3.org/2000/svg}text")
+        shown = [" ".join("".join(text.itertext()).split()) for text in texts]
+        self.assertEqual(shown[0], f"Bench of {results[0]['target']}")
+        self.assertIn("3 results added up", shown[1])
+        self.assertTrue(shown[2].startswith(f"{total['names']:,} names in "), shown[2])
+        self.assertIn(f" {total['connections']:,} connections made", shown[2])
 
     def test_a_plot_that_cannot_be_written_is_a_failure_after_the_result(self):
         with Server() as server:
