@@ -31,7 +31,8 @@ struct conn_shared {
 
 enum conn_role { CONN_SERVER, CONN_CLIENT, CONN_REFUSE /* says that there are too many guests, and ends */ };
 
-/* How it ended. err: {0}, or what cut the dialogue short; without one, end tells. */
+/* How it ended. err: NULL, or what cut the dialogue short. Without one, end tells: SESSION_END_NONE where
+ * conn_abort came first. */
 struct conn_result {
     enum session_end end;
     const struct err *err;
@@ -81,12 +82,13 @@ struct conn {
     int64_t notice_ms; /* SESSION_NEVER once noticed */
     uint32_t counted;  /* names that shared->names knows of */
     uint8_t role;      /* enum conn_role */
-    uint8_t phase;     /* enum conn_phase in conn.c */
+    uint8_t phase;     /* enum conn_phase in conn_private.h */
     uint8_t interest;  /* UV_READABLE | UV_WRITABLE */
     uint8_t open_handles;
     bool peer_ended;
     bool heard;
     bool in_step;
+    bool exhausted; /* there was no memory for failure */
 };
 
 /* Starts the dialogue.
@@ -100,7 +102,8 @@ void conn_say(struct conn *conn, struct bytes name);
 /* Server: says good bye and ends; a stream that is still in its handshake is closed. */
 void conn_farewell(struct conn *conn);
 
-/* Ends at once, without ceremony. err, where given, is what done will tell. */
+/* Ends at once, without ceremony. Shape: err: what done will tell; NULL: only that the dialogue has no end of
+ * its own. */
 void conn_abort(struct conn *conn, const struct err *err);
 
 #endif

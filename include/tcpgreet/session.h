@@ -22,6 +22,7 @@ struct session_policy {
     int64_t pause_ms;             /* server: silence that ends a bare name; 0: off */
     int64_t answer_ms;            /* client: from what was said to its whole answer */
     enum session_framing framing; /* client */
+    bool over_tls;                /* client: so the server cannot be one that waits for a handshake */
 };
 
 /* What each one accepts, sends and may turn into: the table in session.c, docs/architecture.md. */

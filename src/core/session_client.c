@@ -213,13 +213,14 @@ void session_client_eof(struct session *session)
 }
 
 /* No welcome at all. A TLS server waits for us to speak, and answers any words with an alert: so some are
- * said, and the answer tells. They are "exit", which does no harm to a server of this dialogue. */
+ * said, where TLS is not spoken yet, and the answer tells. They are "exit", which does no harm to a server of
+ * this dialogue. */
 void session_client_expire(struct session *session, struct sink *out, int64_t now_ms)
 {
     enum { KNOCK_MS = 1000 };
 
     if (session->state == SESSION_GREETED && session->scanned == 0 && !session->knocked &&
-        sink_put(out, BYTES_LITERAL(GREETING_EXIT "\n"))) {
+        !session->policy->over_tls && sink_put(out, BYTES_LITERAL(GREETING_EXIT "\n"))) {
         session->knocked = true;
         session->deadline_ms = now_ms + KNOCK_MS;
     } else {
@@ -276,7 +277,7 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     struct sink whole = {room, 0, sizeof room};
     enum candidate candidate = first_candidate(session);
 
-    if (session->scanned == 0 && looks_like_tls(wrong))
+    if (session->scanned == 0 && !session->policy->over_tls && looks_like_tls(wrong))
         return err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server speaks TLS: add --tls");
     if (session->candidates == 0)
         return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "the server went on after its good bye: \"%s\"",

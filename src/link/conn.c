@@ -1,103 +1,7 @@
-#include "tcpgreet/conn.h"
-
-#include <stdlib.h>
-#include <string.h>
-
+#include "conn_private.h"
 #include "tcpgreet/trace.h"
 
-enum conn_phase {
-    HANDSHAKING,
-    TALKING,   /* the session decides */
-    ENDING,    /* everything is said: our side is to be shut down */
-    LINGERING, /* it is; what the peer still sends is thrown away */
-    CLOSING    /* the handles are being closed */
-};
-
 enum { READS_PER_STEP = 4 }; /* then the others get their turn */
-
-static int64_t now_ms(const struct conn *conn)
-{
-    return (int64_t)uv_now(conn->shared->loop);
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    static const struct err exhausted = {ERR_INTERNAL, 0, "memory is exhausted"};
-    struct conn *conn = handle->data;
-    if (--conn->open_handles > 0)
-        return;
-
-    struct err *failure = conn->failure;
-    struct conn_result result = {
-        .end = (enum session_end)conn->session.end,
-        .err = failure,
-        .names = conn->session.names,
-        .heard = conn->heard,
-    };
-    if (failure == NULL && conn->session.end == SESSION_END_NONE)
-        result.err = &exhausted;
-    conn->events->done(conn->context, &result); /* conn may be gone now */
-    free(failure);
-}
-
-static void close_now(struct conn *conn)
-{
-    if (conn->phase == CLOSING)
-        return;
-    conn->phase = CLOSING;
-    uv_close((uv_handle_t *)&conn->poll, on_handle_closed);
-    uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
-    if (conn->events->closing != NULL)
-        conn->events->closing(conn->context);
-    stream_free(conn->stream);
-    conn->stream = NULL;
-    buf_fini(&conn->in);
-    buf_fini(&conn->out);
-}
-
-static void fail(struct conn *conn, const struct err *err)
-{
-    if (conn->phase == CLOSING)
-        return;
-    if (conn->failure == NULL && err != NULL) {
-        conn->failure = malloc(sizeof *conn->failure);
-        if (conn->failure != NULL)
-            *conn->failure = *err;
-    }
-    close_now(conn);
-}
-
-static void fail_memory(struct conn *conn)
-{
-    struct err err = {0};
-    err_set(&err, ERR_INTERNAL, 0, "no memory for a connection");
-    fail(conn, &err);
-}
-
-static void set_phase(struct conn *conn, enum conn_phase phase, int64_t timeout_ms)
-{
-    conn->phase = (uint8_t)phase;
-    conn->phase_deadline_ms = timeout_ms == SESSION_NEVER ? SESSION_NEVER : now_ms(conn) + timeout_ms;
-}
-
-static void notice(struct conn *conn)
-{
-    conn->notice_ms = SESSION_NEVER;
-    if (conn->events->noticed != NULL)
-        conn->events->noticed(conn->context);
-}
-
-/* What the stream waits for becomes poll interest. Returns: whether the result was a wait. */
-static bool waits(enum stream_result result, unsigned *interest)
-{
-    if (result == STREAM_WANT_READ)
-        *interest |= UV_READABLE;
-    else if (result == STREAM_WANT_WRITE)
-        *interest |= UV_WRITABLE;
-    else
-        return false;
-    return true;
-}
 
 /* Writes from bytes. Returns: how much went out; *waiting: the stream takes no more now. */
 static size_t write_some(struct conn *conn, struct bytes bytes, unsigned *interest, bool *waiting)
@@ -112,10 +16,10 @@ static size_t write_some(struct conn *conn, struct bytes bytes, unsigned *intere
         enum stream_result result =
             stream_write(conn->stream, bytes.data + written, bytes.length - written, &count, &err);
         if (result == STREAM_FAILED) {
-            fail(conn, &err);
+            conn_fail(conn, &err);
             return written;
         }
-        *waiting = waits(result, interest);
+        *waiting = conn_waits(result, interest);
         if (result == STREAM_OK)
             written += count;
     }
@@ -129,11 +33,11 @@ static bool flush(struct conn *conn, unsigned *interest)
     if (buf_length(&conn->out) == 0)
         return true;
     size_t written = write_some(conn, buf_bytes(&conn->out), interest, &waiting);
-    if (conn->phase == CLOSING)
+    if (conn->phase == CONN_CLOSING)
         return false;
     if (written > 0) {
         buf_consume(&conn->out, written);
-        conn->stall_deadline_ms = now_ms(conn) + CONN_STALL_MS;
+        conn->stall_deadline_ms = conn_now_ms(conn) + CONN_STALL_MS;
     }
     return buf_length(&conn->out) == 0;
 }
@@ -146,23 +50,10 @@ static void send_answers(struct conn *conn, const struct sink *answers, unsigned
 
     if (buf_length(&conn->out) == 0 && bytes.length > 0) {
         bytes = bytes_skip(bytes, write_some(conn, bytes, interest, &waiting));
-        conn->stall_deadline_ms = now_ms(conn) + CONN_STALL_MS;
+        conn->stall_deadline_ms = conn_now_ms(conn) + CONN_STALL_MS;
     }
-    if (conn->phase != CLOSING && bytes.length > 0 && buf_append(&conn->out, bytes) < 0)
-        fail_memory(conn);
-}
-
-static struct sink empty_sink(struct conn *conn)
-{
-    return (struct sink){conn->shared->out, 0, sizeof conn->shared->out};
-}
-
-/* What a client's session failed on, in words, while the wrong bytes are at hand. */
-static void fail_session(struct conn *conn, struct bytes wrong)
-{
-    struct err err = {0};
-    session_failure(&conn->session, wrong, &err);
-    fail(conn, &err);
+    if (conn->phase != CONN_CLOSING && bytes.length > 0 && buf_append(&conn->out, bytes) < 0)
+        conn_fail_memory(conn);
 }
 
 /* Only the loop's thread writes, so a load and a store do what a locked addition would. */
@@ -176,8 +67,7 @@ static void count_names(struct conn *conn)
     conn->counted = conn->session.names;
 }
 
-/* After the session has changed: answers go out, a client learns of its turn, an end begins. */
-static void follow(struct conn *conn, const struct sink *answers, struct bytes rest, unsigned *interest)
+void conn_follow(struct conn *conn, const struct sink *answers, struct bytes rest, unsigned *interest)
 {
     bool over = conn->session.state == SESSION_ENDED;
     bool client = conn->role == CONN_CLIENT;
@@ -186,14 +76,14 @@ static void follow(struct conn *conn, const struct sink *answers, struct bytes r
     if (over)
         stream_cork(conn->stream, true);
     send_answers(conn, answers, interest);
-    if (conn->phase == CLOSING)
+    if (conn->phase == CONN_CLOSING)
         return;
     if (client && over && conn->session.end != SESSION_END_EXIT) {
-        fail_session(conn, rest);
+        conn_fail_session(conn, rest);
         return;
     }
     if (over)
-        set_phase(conn, ENDING, SESSION_NEVER); /* what is queued may take its time */
+        conn_set_phase(conn, CONN_ENDING, SESSION_NEVER); /* what is queued may take its time */
     else if (client && conn->session.state == SESSION_READY && conn->events->ready != NULL)
         conn->events->ready(conn->context);
 }
@@ -209,38 +99,38 @@ static void tell_split(struct conn *conn, uint32_t names, size_t left, struct by
 /* Hands bytes to the session: what was left, then fresh. */
 static void feed(struct conn *conn, struct bytes fresh, unsigned *interest)
 {
-    struct sink answers = empty_sink(conn);
+    struct sink answers = conn_empty_sink(conn);
     struct bytes in = fresh;
     uint32_t names = conn->session.names;
 
     if (buf_length(&conn->in) > 0) {
         if (fresh.length > 0 && buf_append(&conn->in, fresh) < 0) {
-            fail_memory(conn);
+            conn_fail_memory(conn);
             return;
         }
         in = buf_bytes(&conn->in);
     }
-    size_t taken = session_receive(&conn->session, in, &answers, now_ms(conn));
+    size_t taken = session_receive(&conn->session, in, &answers, conn_now_ms(conn));
     tell_split(conn, names, in.length - taken, in);
 
     struct bytes rest = bytes_skip(in, taken);
-    follow(conn, &answers, rest, interest);
-    if (conn->phase == CLOSING)
+    conn_follow(conn, &answers, rest, interest);
+    if (conn->phase == CONN_CLOSING)
         return;
     if (buf_length(&conn->in) > 0)
         buf_consume(&conn->in, taken);
     else if (rest.length > 0 && buf_append(&conn->in, rest) < 0)
-        fail_memory(conn);
+        conn_fail_memory(conn);
 }
 
 static void hear_end(struct conn *conn, unsigned *interest)
 {
-    struct sink answers = empty_sink(conn);
+    struct sink answers = conn_empty_sink(conn);
     conn->peer_ended = true;
-    if (conn->phase != TALKING)
+    if (conn->phase != CONN_TALKING)
         return;
     session_eof(&conn->session, buf_bytes(&conn->in), &answers);
-    follow(conn, &answers, (struct bytes){0}, interest);
+    conn_follow(conn, &answers, (struct bytes){0}, interest);
 }
 
 /* One read. Returns: whether to go on: false where the stream waits, or will, or is over. */
@@ -253,10 +143,10 @@ static bool read_once(struct conn *conn, unsigned *interest)
     enum stream_result result = stream_read(conn->stream, data, sizeof conn->shared->in, &count, &err);
 
     if (result == STREAM_FAILED) {
-        fail(conn, conn->phase == LINGERING ? NULL : &err); /* after the farewell any end will do */
+        conn_fail(conn, conn->phase == CONN_LINGERING ? NULL : &err); /* after the farewell any end will do */
         return false;
     }
-    if (waits(result, interest))
+    if (conn_waits(result, interest))
         return false;
     if (result == STREAM_EOF) {
         hear_end(conn, interest);
@@ -265,27 +155,27 @@ static bool read_once(struct conn *conn, unsigned *interest)
     if (!conn->heard) {
         conn->heard = true;
         if (conn->notice_ms != SESSION_NEVER)
-            notice(conn);
+            conn_notice(conn);
     }
     struct bytes fresh = {data, count};
     if (conn->events->received != NULL)
         conn->events->received(conn->context, fresh);
-    if (conn->phase == TALKING)
+    if (conn->phase == CONN_TALKING)
         feed(conn, fresh, interest);
-    return conn->phase == CLOSING || !stream_drained(conn->stream);
+    return conn->phase == CONN_CLOSING || !stream_drained(conn->stream);
 }
 
 static void begin_talking(struct conn *conn, unsigned *interest)
 {
-    struct sink answers = empty_sink(conn);
-    set_phase(conn, TALKING, SESSION_NEVER);
+    struct sink answers = conn_empty_sink(conn);
+    conn_set_phase(conn, CONN_TALKING, SESSION_NEVER);
     if (conn->role == CONN_SERVER)
-        session_serve(&conn->session, conn->session.policy, &answers, now_ms(conn));
+        session_serve(&conn->session, conn->session.policy, &answers, conn_now_ms(conn));
     else if (conn->role == CONN_CLIENT)
-        session_visit(&conn->session, conn->session.policy, now_ms(conn));
+        session_visit(&conn->session, conn->session.policy, conn_now_ms(conn));
     else
         session_refuse(&conn->session, &answers);
-    follow(conn, &answers, (struct bytes){0}, interest);
+    conn_follow(conn, &answers, (struct bytes){0}, interest);
 }
 
 static void shake_hands(struct conn *conn, unsigned *interest)
@@ -295,47 +185,13 @@ static void shake_hands(struct conn *conn, unsigned *interest)
     if (result == STREAM_OK) {
         if (conn->events->up != NULL)
             conn->events->up(conn->context);
-        if (conn->phase == HANDSHAKING) /* it may have aborted */
+        if (conn->phase == CONN_HANDSHAKING) /* it may have aborted */
             begin_talking(conn, interest);
-    } else if (!waits(result, interest)) {
-        fail(conn, &err);
+    } else if (!conn_waits(result, interest)) {
+        conn_fail(conn, &err);
     }
 }
 
-/* Everything is said and sent: end our side. */
-static void end_side(struct conn *conn, unsigned *interest)
-{
-    struct err err = {0};
-    enum stream_result result = stream_shutdown(conn->stream, &err);
-    if (waits(result, interest)) {
-        if (conn->phase_deadline_ms == SESSION_NEVER)
-            set_phase(conn, ENDING, CONN_LINGER_MS);
-        return;
-    }
-    bool linger = result == STREAM_OK && !conn->peer_ended && conn->role != CONN_CLIENT;
-    if (linger)
-        set_phase(conn, LINGERING, CONN_LINGER_MS);
-    else
-        close_now(conn); /* a farewell that cannot be sent spoils nothing */
-}
-
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t deadline(const struct conn *conn)
-{
-    int64_t due = earlier(conn->phase_deadline_ms, conn->notice_ms);
-    bool queued = buf_length(&conn->out) > 0;
-    if (queued)
-        due = earlier(due, conn->stall_deadline_ms);
-    if (conn->phase == TALKING && (!queued || conn->role == CONN_CLIENT))
-        due = earlier(due, session_deadline(&conn->session));
-    return due;
-}
-
-static void on_timer(uv_timer_t *timer);
 static void on_poll(uv_poll_t *poll, int status, int events);
 
 /* Waits for what is needed now, recomputed and not patched. A timer that fires too early is cheaper than
@@ -347,38 +203,37 @@ static void settle(struct conn *conn, unsigned interest)
         int result =
             interest == 0 ? uv_poll_stop(&conn->poll) : uv_poll_start(&conn->poll, (int)interest, on_poll);
         if (result != 0) {
-            fail_memory(conn);
+            conn_fail_memory(conn);
             return;
         }
     }
-    int64_t due = deadline(conn);
+    int64_t due = conn_deadline(conn);
     if (due < conn->armed_ms) {
-        int64_t delay = due - now_ms(conn);
+        int64_t delay = due - conn_now_ms(conn);
         conn->armed_ms = due;
-        uv_timer_start(&conn->timer, on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
+        uv_timer_start(&conn->timer, conn_on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
     }
 }
 
-/* Goes on as far as the stream lets it. */
-static void conn_step(struct conn *conn, bool readable)
+void conn_step(struct conn *conn, bool readable)
 {
     unsigned interest = 0;
     int reads = 0;
 
     conn->in_step = true;
-    if (conn->phase == HANDSHAKING)
+    if (conn->phase == CONN_HANDSHAKING)
         shake_hands(conn, &interest);
-    while (conn->phase == TALKING || conn->phase == ENDING || conn->phase == LINGERING) {
+    while (conn->phase == CONN_TALKING || conn->phase == CONN_ENDING || conn->phase == CONN_LINGERING) {
         if (!flush(conn, &interest))
             break;
-        if (conn->phase == TALKING && conn->session.stalled) {
+        if (conn->phase == CONN_TALKING && conn->session.stalled) {
             feed(conn, (struct bytes){0}, &interest);
-        } else if (conn->phase == ENDING) {
-            end_side(conn, &interest);
-            if (conn->phase == ENDING)
+        } else if (conn->phase == CONN_ENDING) {
+            conn_end_side(conn, &interest);
+            if (conn->phase == CONN_ENDING)
                 break;
-        } else if (conn->phase == LINGERING && conn->peer_ended) {
-            close_now(conn);
+        } else if (conn->phase == CONN_LINGERING && conn->peer_ended) {
+            conn_close(conn);
         } else if (!readable) {
             interest |= UV_READABLE;
             break;
@@ -390,7 +245,7 @@ static void conn_step(struct conn *conn, bool readable)
         }
     }
     conn->in_step = false;
-    if (conn->phase != CLOSING)
+    if (conn->phase != CONN_CLOSING)
         settle(conn, interest);
 }
 
@@ -400,46 +255,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0)
         conn->interest = 0; /* libuv has stopped on an error; the next read or write tells which */
-    conn_step(conn, true);
-}
-
-static void expire(struct conn *conn, int64_t now)
-{
-    struct err err = {0};
-    struct sink answers = empty_sink(conn);
-    unsigned interest = 0;
-    bool queued = buf_length(&conn->out) > 0;
-
-    if (conn->phase != TALKING && now >= conn->phase_deadline_ms) {
-        trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
-        if (conn->phase == HANDSHAKING)
-            stream_waiting(conn->stream, &err);
-        fail(conn, err.reason == ERR_OK ? NULL : &err);
-    } else if (queued && now >= conn->stall_deadline_ms) {
-        trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
-        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the peer does not read");
-        fail(conn, &err);
-    } else if (conn->phase == TALKING && now >= session_deadline(&conn->session) &&
-               (!queued || conn->role == CONN_CLIENT)) {
-        size_t taken = session_expire(&conn->session, buf_bytes(&conn->in), &answers, now);
-        trace(.step = taken > 0 ? TRACE_NAME_PAUSE : TRACE_DEADLINE, .fd = stream_fd(conn->stream),
-              .data = {buf_length(&conn->in) > 0 ? buf_bytes(&conn->in).data : "", taken});
-        if (buf_length(&conn->in) > 0)
-            buf_consume(&conn->in, taken);
-        follow(conn, &answers, (struct bytes){0}, &interest);
-    }
-}
-
-static void on_timer(uv_timer_t *timer)
-{
-    struct conn *conn = timer->data;
-    int64_t now = now_ms(conn);
-
-    conn->armed_ms = SESSION_NEVER;
-    if (now >= conn->notice_ms)
-        notice(conn);
-    if (now >= deadline(conn))
-        expire(conn, now);
     conn_step(conn, true);
 }
 
@@ -465,41 +280,36 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
     conn->poll.data = conn->timer.data = conn;
     conn->open_handles = 2;
     if (conn->events->noticed != NULL)
-        conn->notice_ms = now_ms(conn) + CONN_NOTICE_MS;
-    set_phase(conn, HANDSHAKING, config->shared->handshake_ms);
+        conn->notice_ms = conn_now_ms(conn) + CONN_NOTICE_MS;
+    conn_set_phase(conn, CONN_HANDSHAKING, config->shared->handshake_ms);
     conn_step(conn, false);
     return 0;
 }
 
 void conn_say(struct conn *conn, struct bytes name)
 {
-    struct sink out = empty_sink(conn);
+    struct sink out = conn_empty_sink(conn);
     unsigned interest = 0;
 
-    if (conn->phase != TALKING || conn->session.state != SESSION_READY)
+    if (conn->phase != CONN_TALKING || conn->session.state != SESSION_READY)
         return;
-    session_say(&conn->session, name, &out, now_ms(conn));
+    session_say(&conn->session, name, &out, conn_now_ms(conn));
     send_answers(conn, &out, &interest);
-    if (!conn->in_step && conn->phase != CLOSING)
+    if (!conn->in_step && conn->phase != CONN_CLOSING)
         conn_step(conn, true);
 }
 
 void conn_farewell(struct conn *conn)
 {
-    struct sink out = empty_sink(conn);
+    struct sink out = conn_empty_sink(conn);
     unsigned interest = 0;
 
-    if (conn->phase == HANDSHAKING) {
+    if (conn->phase == CONN_HANDSHAKING) {
         session_farewell(&conn->session, &out);
-        close_now(conn);
-    } else if (conn->phase == TALKING) {
+        conn_close(conn);
+    } else if (conn->phase == CONN_TALKING) {
         session_farewell(&conn->session, &out);
-        follow(conn, &out, (struct bytes){0}, &interest);
+        conn_follow(conn, &out, (struct bytes){0}, &interest);
         conn_step(conn, true);
     }
-}
-
-void conn_abort(struct conn *conn, const struct err *err)
-{
-    fail(conn, err);
 }

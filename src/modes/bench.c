@@ -239,16 +239,21 @@ static int start_workers(struct run *run, struct err *err)
     return 0;
 }
 
+/* Before there are workers: from their first connection on, an interrupt costs no result. */
+static int watch_interrupt(struct run *run, struct err *err)
+{
+    run->interrupt.data = run->progress.data = run;
+    if (uv_timer_init(&run->loop, &run->progress) != 0 || uv_signal_init(&run->loop, &run->interrupt) != 0 ||
+        uv_signal_start(&run->interrupt, on_interrupt, SIGINT) != 0)
+        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
+    return 0;
+}
+
 /* Waits for the workers, with signals and the progress line alive. */
 static int wait_for_workers(struct run *run, struct err *err)
 {
-    struct joining joining = {.run = run};
-    joining.work.data = &joining;
-    if (uv_signal_init(&run->loop, &run->interrupt) != 0 || uv_timer_init(&run->loop, &run->progress) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
-    run->interrupt.data = run->progress.data = run;
-    if (uv_signal_start(&run->interrupt, on_interrupt, SIGINT) != 0 ||
-        uv_queue_work(&run->loop, &joining.work, join_workers, on_workers_joined) != 0)
+    struct joining joining = {.work.data = &joining, .run = run};
+    if (uv_queue_work(&run->loop, &joining.work, join_workers, on_workers_joined) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot wait for the workers");
     if (run->on_terminal)
         uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
@@ -327,7 +332,7 @@ static int conduct(struct run *run, struct err *err)
 
     if (result == NULL)
         return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a result");
-    if (start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
+    if (watch_interrupt(run, err) == 0 && start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
         write_result(run->options, result, err) == 0)
         status = judge(result, err);
     if (run->interrupted)
@@ -349,7 +354,8 @@ int bench(const struct options *options, struct err *err)
     }
     run->options = options;
     run->policy = (struct session_policy){.answer_ms = options->answer_timeout_ms,
-                                          .framing = (enum session_framing)options->framing};
+                                          .framing = (enum session_framing)options->framing,
+                                          .over_tls = options->tls};
     run->worker_count = options->workers > 0 ? (size_t)options->workers : 1;
     if (run->worker_count > (size_t)options->connections)
         run->worker_count = (size_t)options->connections;

@@ -298,7 +298,8 @@ static void prepare(struct client *client)
     const struct options *options = client->options;
 
     client->policy = (struct session_policy){.answer_ms = options->answer_timeout_ms,
-                                             .framing = (enum session_framing)options->framing};
+                                             .framing = (enum session_framing)options->framing,
+                                             .over_tls = options->tls};
     client->names = (struct names){.operands = options->operands,
                                    .operand_count = options->operand_count,
                                    .framing = (enum session_framing)options->framing,

@@ -277,7 +277,8 @@ struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *
     round->done = done;
     round->context = context;
     round->shared.loop = loop;
-    round->policy = (struct session_policy){.answer_ms = plan->answer_timeout_ms, .framing = plan->framing};
+    round->policy = (struct session_policy){
+        .answer_ms = plan->answer_timeout_ms, .framing = plan->framing, .over_tls = plan->tls != NULL};
     if (resolver_narrow(&query, plan->source, &round->source, err) < 0 ||
         uv_timer_init(loop, &round->deadline) != 0) {
         err_set(err, ERR_INTERNAL, 0, "cannot make a timer");

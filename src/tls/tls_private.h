@@ -116,7 +116,7 @@ int tls_tickets_install(SSL_CTX *context, const struct tls_server_config *config
 void tls_tickets_copy(SSL_CTX *context, SSL_CTX *from);
 void tls_tickets_inherit(SSL_CTX *context, SSL_CTX *previous);
 
-/* The trace of TLS messages and the count against floods; stream_tls.c. */
+/* The trace of TLS messages. */
 void tls_trace_message(int fd, int sent, int content_type, const unsigned char *bytes, size_t length);
 void tls_trace_agreed(int fd, const struct stream_tls_facts *facts, uint64_t begin_ns);
 

@@ -7,6 +7,7 @@ import pathlib
 import re
 import resource
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -15,8 +16,8 @@ import unittest
 import xml.etree.ElementTree as xml
 
 import tls_harness
-from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal, can_unshare, hello, main,
-                     refusing_port, run, shell, spawn)
+from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal, can_unshare, hello,
+                     listening, main, refusing_port, run, shell, spawn)
 
 DUAL = {"listen": [("0",)], "announcements": 2}
 SHORT = ("--duration", "300ms")
@@ -30,6 +31,23 @@ def bench(host, port, *options, **more):
 def measured(result):
     """The one JSON object that a bench wrote."""
     return json.loads(result.out)
+
+
+@contextlib.contextmanager
+def deaf_port(host="127.0.0.1"):
+    """A port whose queue is full, so that Linux drops what knocks."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(listening(host, backlog=0))
+        for _ in range(16):
+            caller = held.enter_context(socket.socket(listener.family, socket.SOCK_STREAM))
+            caller.settimeout(0.05)
+            try:
+                caller.connect(listener.getsockname())
+            except socket.timeout:
+                break
+        else:
+            raise unittest.SkipTest("no queue is ever full here")
+        yield listener.getsockname()[1]
 
 
 def names_heard(peer):
@@ -207,6 +225,11 @@ class CountsAgreeOverTls(BenchCase):
             self.assertLess(result["resumed"], result["connections"])
             self.assertAgrees(server, result)
 
+    def test_a_handshake_that_is_pending_at_the_end_is_told_as_one(self):
+        with listening() as silent:
+            result = self.bench("::1", silent.getsockname()[1], *self.options, code=5)
+        self.assertEqual((result["connections"], result["failures"]), (0, {"tls-silent-peer": 4}))
+
     def test_a_certificate_of_nobody_known_ends_the_run_early(self):
         with Server("--tls", *self.made.serve()) as server:
             done = bench("::1", server.port, "--tls", "--duration", "30s", "--format", "json")
@@ -255,6 +278,15 @@ class ServersThatMisbehave(BenchCase):
     def test_silence_is_told(self):
         failures = self.failures(lambda name: b"", "--answer-timeout", "200ms")
         self.assertEqual(list(failures), ["dialogue-timeout"])
+
+    def test_a_connect_that_is_pending_at_the_end_is_told_as_one(self):
+        with deaf_port() as port:
+            result = self.bench("127.0.0.1", port, "--connections", "2", *SHORT, code=4)
+        self.assertEqual((result["connections"], result["failures"]), (0, {"connect-timeout": 2}))
+
+    def test_an_answer_that_is_pending_at_the_end_is_told_as_one(self):
+        failures = self.failures(lambda name: b"")
+        self.assertEqual((self.result["connections"], failures), (2, {"dialogue-timeout": 2}))
 
     def test_the_most_frequent_failure_is_the_exit_code(self):
         with Script(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n").end().read_all()) as server:
@@ -418,8 +450,8 @@ class Merging(BenchCase):
         path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
         return path
 
-    def merge(self, *files, form="json"):
-        done = run("--bench-merge", *files, "--format", form)
+    def merge(self, *files, form="json", options=()):
+        done = run("--bench-merge", *files, "--format", form, *options)
         if b"without jansson" in done.err:
             self.skipTest("this program was built without jansson")
         self.assertEqual((done.code, done.err), (0, b""), repr(done))
@@ -511,6 +543,20 @@ class Merging(BenchCase):
         picture = xml.parse(plot).getroot()
         self.assertEqual(picture.tag, "{http://www.w3.org/2000/svg}svg")
         self.assertIn(f"[::1]:{server.port}", "".join(picture.itertext()))
+
+    def test_a_plot_of_a_sum_shows_the_sum(self):
+        files, results = self.results()
+        plot = self.folder / "sum.svg"
+        total = json.loads(self.merge(*files, options=("--plot", plot)))
+        self.assertGreater(total["names"], max(result["names"] for result in results))
+        picture = xml.parse(plot).getroot()
+        self.assertEqual(picture.tag, "{http://www.w3.org/2000/svg}svg")
+        texts = picture.iter("{http://www.w3.org/2000/svg}text")
+        shown = [" ".join("".join(text.itertext()).split()) for text in texts]
+        self.assertEqual(shown[0], f"Bench of {results[0]['target']}")
+        self.assertIn("3 results added up", shown[1])
+        self.assertTrue(shown[2].startswith(f"{total['names']:,} names in "), shown[2])
+        self.assertIn(f" {total['connections']:,} connections made", shown[2])
 
     def test_a_plot_that_cannot_be_written_is_a_failure_after_the_result(self):
         with Server() as server:

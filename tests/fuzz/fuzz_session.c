@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                    \
     } while (0)
 
-static const struct session_policy defaults = {300000, 30000, 300, 10000, SESSION_FRAMING_AUTO};
+static const struct session_policy defaults = {
+    .idle_ms = 300000, .name_ms = 30000, .pause_ms = 300, .answer_ms = 10000};
 
 struct cuts {
     const uint8_t *lengths;

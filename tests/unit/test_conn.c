@@ -352,6 +352,28 @@ static void an_abort_tells_why(void **state)
     assert_string_equal(meeting->server.err.text, "interrupted");
 }
 
+/* Nothing has failed: neither side, nor memory. */
+static void an_abort_without_a_reason_is_no_failure(void **state)
+{
+    const bool shakes[] = {true, false};
+    (void)state;
+    for (size_t i = 0; i < COUNT(shakes); i++) {
+        struct meeting *meeting = meeting_new();
+        meeting->client.faults.mute = shakes[i];
+        meeting_start_alone(meeting, &meeting->client, CONN_CLIENT);
+        if (!shakes[i])
+            meeting_peer_say(meeting, BYTES_LITERAL(MEETING_WELCOME));
+        meeting_settle(meeting);
+        assert_int_equal(meeting->client.ready, shakes[i] ? 0 : 1);
+        conn_abort(&meeting->client.conn, NULL);
+        meeting_settle(meeting);
+        assert_int_equal(meeting->client.done, 1);
+        assert_int_equal(meeting->client.err.reason, ERR_OK);
+        assert_int_equal(meeting->client.end, SESSION_END_NONE);
+        meeting_free(meeting);
+    }
+}
+
 static void a_client_may_abort_when_it_is_its_turn(void **state)
 {
     struct meeting *meeting = *state;
@@ -445,6 +467,7 @@ int main(void)
         MEETING_TEST(a_farewell_is_said_and_ends_the_dialogue),
         MEETING_TEST(a_farewell_during_the_handshake_just_closes),
         MEETING_TEST(an_abort_tells_why),
+        cmocka_unit_test(an_abort_without_a_reason_is_no_failure),
         MEETING_TEST(a_client_may_abort_when_it_is_its_turn),
         MEETING_TEST(a_side_may_abort_when_its_stream_is_up),
         MEETING_TEST(a_client_may_say_its_name_later),

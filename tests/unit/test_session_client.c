@@ -396,6 +396,38 @@ static void session_client_does_not_knock_where_something_is_said(void **state)
     }
 }
 
+/* What says nothing over TLS is no TLS server in plain, nor is one whose words look like a record. */
+static void session_client_over_tls_is_never_told_to_add_it(void **state)
+{
+    static const struct {
+        struct bytes says;
+        enum session_end end;
+        enum err_reason reason;
+        const char *sentence;
+    } rows[] = {
+        {{NULL, 0}, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
+        {LITERAL("Server: Wel"), SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
+        {LITERAL("\x15\x03\x03\0\x02\x02\x46"), WRONG, "said \"\\x15\\x03"},
+        {LITERAL("\x16"), WRONG, "said \"\\x16\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct script script = {.policy = {.answer_ms = 10000, .over_tls = true}};
+        struct err err = {0};
+        script_visit(&script);
+        script_feed(&script, rows[i].says);
+        if (script.session.state != SESSION_ENDED)
+            script_expire(&script);
+        session_failure(&script.session, buf_bytes(&script.pending), &err);
+        if (script.session.end != rows[i].end || err.reason != rows[i].reason)
+            fail_msg("row %zu: %s, %s", i, session_end_text((enum session_end)script.session.end), err.text);
+        assert_quotes(&err, rows[i].sentence);
+        assert_null(strstr(err.text, "--tls"));
+        assert_int_equal(script_said(&script).length, 0);
+        script_fini(&script);
+    }
+}
+
 /* Both long parts of the sentence are cut, and nothing of the name's bytes reaches it raw. */
 static void session_client_quotes_the_place_in_a_long_answer(void **state)
 {
@@ -494,6 +526,7 @@ int main(void)
         cmocka_unit_test(session_client_tells_failures_apart_whatever_the_cuts),
         cmocka_unit_test(session_client_knocks_once_where_nothing_is_said),
         cmocka_unit_test(session_client_does_not_knock_where_something_is_said),
+        cmocka_unit_test(session_client_over_tls_is_never_told_to_add_it),
         cmocka_unit_test(session_client_quotes_the_place_in_a_long_answer),
         cmocka_unit_test(session_client_shows_48_bytes_of_what_it_expected_and_heard),
         cmocka_unit_test(session_name_fits_tells_what_can_be_said),

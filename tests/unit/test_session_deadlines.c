@@ -23,7 +23,8 @@
 
 enum { START = 1000, IDLE = 300000, NAME = 30000, PAUSE = 300, ANSWER = 10000 };
 
-static const struct session_policy policy = {IDLE, NAME, PAUSE, ANSWER, SESSION_FRAMING_AUTO};
+static const struct session_policy policy = {
+    .idle_ms = IDLE, .name_ms = NAME, .pause_ms = PAUSE, .answer_ms = ANSWER};
 static char letters[1 << 12]; /* more than a name may have */
 
 static struct script serving(int64_t pause_ms)

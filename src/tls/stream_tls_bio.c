@@ -1,0 +1,92 @@
+#include "stream_tls_private.h"
+
+#include <openssl/err.h>
+#include <string.h>
+
+/* Returns: as BIO_read and BIO_write: 1, 0 at the end, else -1: SSL_shutdown takes a 0 for success. */
+static int bio_result(BIO *bio, struct stream_tls *tls, enum stream_result result)
+{
+    BIO_clear_retry_flags(bio);
+    tls->lower_ended = tls->lower_ended || result == STREAM_EOF;
+    if (result == STREAM_WANT_READ)
+        BIO_set_retry_read(bio);
+    else if (result == STREAM_WANT_WRITE)
+        BIO_set_retry_write(bio);
+    return result == STREAM_OK ? 1 : result == STREAM_EOF ? 0 : -1;
+}
+
+static void keep_first(struct stream_tls *tls, const char *data, size_t count)
+{
+    size_t room = sizeof tls->first - tls->first_count;
+    size_t kept = count < room ? count : room;
+    memcpy(tls->first + tls->first_count, data, kept);
+    tls->first_count = (uint8_t)(tls->first_count + kept);
+}
+
+static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
+{
+    struct stream_tls *tls = BIO_get_data(bio);
+    *count = 0;
+    if (tls->flood > STREAM_TLS_FLOOD_MAX) {
+        err_set(tls->err, ERR_TLS_PROTOCOL, 0, "the peer floods this side with handshake messages");
+        return bio_result(bio, tls, STREAM_FAILED);
+    }
+    enum stream_result result = stream_read(tls->lower, data, room, count, tls->err);
+    if (result == STREAM_OK && tls->progress < STREAM_TLS_UP)
+        keep_first(tls, data, *count);
+    return bio_result(bio, tls, result);
+}
+
+static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
+{
+    struct stream_tls *tls = BIO_get_data(bio);
+    struct err ignored;
+    bool is_last_alert = ERR_peek_error() != 0; /* what it is about counts, not whether it can be sent */
+    *count = 0;
+    err_clear(&ignored);
+    if (tls->progress == STREAM_TLS_SHAKING &&
+        tls->whose == NULL) /* a ticket waits for the server's first words */
+        stream_cork(tls->lower, SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET);
+    return bio_result(bio, tls,
+                      stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err));
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    struct stream_tls *tls = BIO_get_data(bio);
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH:
+        return 1;
+    case BIO_CTRL_EOF:
+        return tls->lower_ended;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *bio_method;
+
+static void make_bio_method(void)
+{
+    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+    if (bio_method != NULL &&
+        (!BIO_meth_set_read_ex(bio_method, bio_read) || !BIO_meth_set_write_ex(bio_method, bio_write) ||
+         !BIO_meth_set_ctrl(bio_method, bio_ctrl))) {
+        BIO_meth_free(bio_method);
+        bio_method = NULL;
+    }
+}
+
+BIO *stream_tls_bio(struct stream_tls *tls)
+{
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    BIO *bio =
+        CRYPTO_THREAD_run_once(&once, make_bio_method) && bio_method != NULL ? BIO_new(bio_method) : NULL;
+    if (bio != NULL) {
+        BIO_set_data(bio, tls);
+        BIO_set_init(bio, 1);
+    }
+    return bio;
+}

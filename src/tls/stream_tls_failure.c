@@ -1,0 +1,111 @@
+#include "stream_tls_private.h"
+
+#include <openssl/err.h>
+
+#include "tcpgreet/escape.h"
+
+static bool speaks_tls(const struct stream_tls *tls)
+{
+    enum { CHANGE_CIPHER_SPEC = 20, APPLICATION_DATA = 23, MAJOR = 3 };
+    return tls->first_count == 0 ||
+           (tls->first[0] >= CHANGE_CIPHER_SPEC && tls->first[0] <= APPLICATION_DATA &&
+            (tls->first_count < 2 || tls->first[1] == MAJOR));
+}
+
+static int fail_plaintext(const struct stream_tls *tls, struct err *err)
+{
+    char said[4 * STREAM_TLS_FIRST_BYTES + 4];
+    escape_text((struct bytes){(const char *)tls->first, tls->first_count}, said, sizeof said);
+    if (tls->whose != NULL)
+        return err_set(
+            err, ERR_TLS_PLAINTEXT_PEER, 0,
+            "%s does not speak TLS at this port, it said \"%s\" (leave --tls out, or use the TLS port)",
+            tls->whose, said);
+    return err_set(err, ERR_TLS_PLAINTEXT_PEER, 0, "a client that does not speak TLS, it said \"%s\"", said);
+}
+
+/* An alert that the peer sent, in words. */
+static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
+{
+    const char *name = SSL_alert_desc_string_long(alert);
+    switch (alert) {
+    case SSL_AD_PROTOCOL_VERSION:
+        return err_set(err, ERR_TLS_PROTOCOL, alert, "the peer speaks no TLS version that this side allows");
+    case SSL_AD_CERTIFICATE_REQUIRED:
+        return err_set(err, ERR_TLS_CLIENT_CERTIFICATE, alert,
+                       "the server requires a client certificate: give --cert and --key");
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+        return err_set(err, tls->whose != NULL ? ERR_TLS_CLIENT_CERTIFICATE : ERR_TLS_ALERT, alert,
+                       "the peer refused our certificate: %s", name);
+    default:
+        if (tls->asked_in_vain) /* TLS 1.2 has no alert of its own for that */
+            return err_set(
+                err, ERR_TLS_CLIENT_CERTIFICATE, alert,
+                "the server asked for a client certificate and ended with the TLS alert \"%s\": give "
+                "--cert and --key",
+                name);
+        return err_set(err, ERR_TLS_ALERT, alert, "the peer ended with the TLS alert \"%s\"", name);
+    }
+}
+
+void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
+{
+    err_clear(err);
+    if (tls->whose == NULL && tls->first_count == 0)
+        err_set(err, ERR_DIALOGUE_EARLY_END, 0, "the client went away without a byte");
+    else if (!speaks_tls(tls))
+        fail_plaintext(tls, err);
+    else
+        err_set(err, ERR_TLS_PROTOCOL, 0, "the peer cut the connection in the middle of the TLS handshake");
+}
+
+enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err)
+{
+    unsigned long code = ERR_peek_error();
+    int reason = ERR_GET_REASON(code);
+    bool shaking = tls->progress <= STREAM_TLS_SHAKING;
+
+    tls->progress = shaking ? STREAM_TLS_REFUSED : STREAM_TLS_DOWN;
+    bool cut = tls->lower_ended || err->reason == ERR_DIALOGUE_RESET;
+    if (cut && shaking) {
+        stream_tls_fail_cut(tls, err);
+    } else if (err->reason != ERR_OK) {
+        /* the first to notice knows best */
+    } else if (tls->verdict.code != X509_V_OK) {
+        tls_verdict_tell(&tls->verdict, tls->whose, err);
+    } else if (shaking && !speaks_tls(tls)) {
+        fail_plaintext(tls, err);
+    } else if (tls->lower_ended) {
+        err_set(err, ERR_DIALOGUE_TRUNCATED, 0,
+                "the stream was cut off: the peer ended it without close_notify");
+    } else if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
+        fail_alert(tls, reason - SSL_AD_REASON_OFFSET, err);
+    } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
+        err_set(err, ERR_TLS_CLIENT_CERTIFICATE, reason, "the client sent no certificate");
+    } else {
+        tls_fail(err, ERR_TLS_PROTOCOL, doing);
+    }
+    ERR_clear_error();
+    return STREAM_FAILED;
+}
+
+void stream_tls_waiting(const struct stream *stream, struct err *err)
+{
+    const struct stream_tls *tls = (const struct stream_tls *)stream;
+    const char *whose = tls->whose != NULL ? tls->whose : "the client";
+
+    if (tls->progress == STREAM_TLS_NEW)
+        stream_waiting(tls->lower, err);
+    else if (tls->first_count > 0 && !speaks_tls(tls))
+        fail_plaintext(tls, err);
+    else if (tls->first_count == 0)
+        err_set(err, ERR_TLS_SILENT_PEER, 0, "%s says nothing in answer to the TLS handshake%s", whose,
+                tls->whose != NULL ? " (it may not speak TLS at this port)" : "");
+    else
+        err_set(err, ERR_TLS_TIMEOUT, 0, "the TLS handshake with %s took too long", whose);
+}

@@ -1,0 +1,50 @@
+/* What stream_tls.c, stream_tls_bio.c and stream_tls_failure.c share: the stream, and OpenSSL's calls. */
+#ifndef TCPGREET_STREAM_TLS_PRIVATE_H
+#define TCPGREET_STREAM_TLS_PRIVATE_H
+
+#include "tls_private.h"
+
+enum stream_tls_progress {
+    STREAM_TLS_NEW,
+    STREAM_TLS_SHAKING,
+    STREAM_TLS_REFUSED,
+    STREAM_TLS_UP,
+    STREAM_TLS_CLOSE_SENT,
+    STREAM_TLS_DOWN
+};
+
+/* Invariant: err is set only inside an operation. */
+struct stream_tls {
+    struct stream base;
+    struct stream *lower;
+    SSL *ssl;
+    struct err *err; /* where the lower stream's failures go */
+    char *whose;     /* the host, for sentences; NULL on the server's side */
+    uint64_t begin_ns;
+    struct tls_verdict verdict;
+    struct tls_warm *warm;
+    uint8_t slot;       /* in warm; TLS_WARM_MAX: it is cold */
+    bool lower_ended;   /* the peer has sent its FIN */
+    bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
+    uint8_t progress;   /* enum stream_tls_progress */
+    uint8_t first_count;
+    uint8_t flood;
+    uint16_t pending;                            /* bytes of a write that waits */
+    unsigned char first[STREAM_TLS_FIRST_BYTES]; /* what the peer said first */
+};
+
+/* The BIO below OpenSSL, which speaks the lower stream's five words. Borrows: tls. Returns: NULL without
+ * memory. */
+BIO *stream_tls_bio(struct stream_tls *tls);
+
+/* A failed call in words. What the lower stream or the verification has said already stays. Returns:
+ * STREAM_FAILED. */
+enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err);
+
+/* The connection ended in the handshake; on the server's side that may be a mere look at the port. */
+void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err);
+
+/* For struct stream_ops. */
+void stream_tls_waiting(const struct stream *stream, struct err *err);
+
+#endif
