@@ -269,11 +269,13 @@ void probe_trial_expire(struct probe_trial *trial)
     double limit_s = (double)trial->round->plan.connect_timeout_ms / 1000;
     struct err err = {0};
 
-    if (tcp_facts_read(trial->fd, true, &record->tcp))
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %.3g s, the SYN was sent %u time%s", limit_s,
-                record->tcp.syn_retransmits + 1, record->tcp.syn_retransmits == 0 ? "" : "s");
+    if (!tcp_facts_read(trial->fd, true, &record->tcp))
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s", limit_s);
+    else if (record->tcp.syn_retransmits == 0)
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent once", limit_s);
     else
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %.3g s", limit_s);
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent %u times", limit_s,
+                record->tcp.syn_retransmits + 1);
     stop_connecting(trial, false);
     probe_trial_fail(trial, &err);
 }

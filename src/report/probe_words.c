@@ -135,9 +135,10 @@ static void add_retransmits(const struct tcp_facts *tcp, struct words_line *line
     uint32_t syn = tcp->syn_retransmits;
     uint32_t others = tcp->retransmits > syn ? tcp->retransmits - syn : 0;
 
-    if (syn > 0)
-        words_add(line, "%sSYN sent again %" PRIu32 " time%s", line->length > 0 ? ", " : "", syn,
-                  syn == 1 ? "" : "s");
+    if (syn == 1)
+        words_add(line, "%sSYN sent again once", line->length > 0 ? ", " : "");
+    else if (syn > 1)
+        words_add(line, "%sSYN sent again %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
     if (others > 0)
         words_add(line, "%s%" PRIu32 " segment%s sent again", line->length > 0 ? ", " : "", others,
                   others == 1 ? "" : "s");

@@ -24,7 +24,7 @@ void probe_words_race(const struct probe_result *result, struct words_line *line
 /* "resolve 1.21 ms, connect 10.0 s (failed)" */
 void probe_words_phases(const struct probe_row *row, struct words_line *line);
 
-/* "from [::1]:53500 on lo, SYN sent again 1 time, MSS 32741, RTT 21.0 µs"; nothing where nothing is known. */
+/* "from [::1]:53500 on lo, SYN sent again once, MSS 32741, RTT 21.0 µs"; nothing where nothing is known. */
 void probe_words_path(const struct probe_address *address, struct words_line *line);
 
 /* The end of that, from what was sent again on; the comma only where something stands before. */

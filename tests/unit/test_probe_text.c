@@ -320,7 +320,7 @@ static void facts_are_told_of_a_well_address_that_lost_a_segment(void **state)
 
     (void)state;
     assert_non_null(strstr(text, "\n[2001:db8:10::22]:6000: well\n    resolve 5.21 ms, connect 1.03 s, TLS"));
-    assert_non_null(strstr(text, "SYN sent again 1 time, "));
+    assert_non_null(strstr(text, "SYN sent again once, "));
     assert_null(strstr(text, "[2001:db8:10::23]:6000: well"));
     free(text);
 }
