@@ -19,7 +19,7 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         err_clear(err);
         err_set(err, ERR_RESOLVE_TEMPORARY, 0,
                 "no name server answered for the IPv%c addresses of %s within "
-                "the %.3g s of the whole run",
+                "the %g s of the whole run",
                 i == RACE_V6 ? '6' : '4', result->host, seconds);
     }
     for (size_t i = 0; i < result->address_count; i++) {
@@ -27,7 +27,7 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         if (address->err.reason != ERR_INTERRUPTED)
             continue;
         err_clear(&address->err);
-        err_set(&address->err, lateness(address->last), 0, "the %.3g s of the whole run were over", seconds);
+        err_set(&address->err, lateness(address->last), 0, "the %g s of the whole run were over", seconds);
     }
     probe_result_judge(result);
 }
