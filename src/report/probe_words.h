@@ -39,6 +39,10 @@ void probe_words_resumption(const struct probe_address *address, struct words_li
 /* "211 names, 1048576 bytes sent, 65536 received"; nothing where none was sent. */
 void probe_words_volume(const struct probe_address *address, struct words_line *line);
 
+/* "for greet.example.net, www.greet.example.net"; where a certificate names nothing that counts, what it says
+ * of itself instead. */
+void probe_words_names(const struct stream_tls_facts *facts, struct words_line *line);
+
 /* "42 days left, until 2026-02-12", "expired 3 days ago, on 2025-12-29". */
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
                           struct words_line *line);
