@@ -480,7 +480,7 @@ static void a_volume_that_fails_is_told_with_its_place(void **state)
          100,
          50,
          ERR_DIALOGUE_TIMEOUT,
-         "nothing moved for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may not carry large "
+         "nothing came for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may not carry large "
          "packets"},
         {{GOOD, {{WELCOME}, 1, true}},
          100,
