@@ -10,7 +10,7 @@
 
 enum {
     STREAM_TLS_FLOOD_MAX =
-        32, /* handshake messages after the handshake, without a byte of data between them */
+        32, /* handshake messages of one handshake, or after it without a byte of data between them */
     STREAM_TLS_FIRST_BYTES = 32, /* kept of what a peer says first, to name one that does not speak TLS */
     STREAM_TLS_CHAIN_MAX = 8     /* certificates of a chain that are told */
 };

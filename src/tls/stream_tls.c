@@ -129,8 +129,7 @@ static void on_message(int sent, int version, int content_type, const void *byte
 {
     struct stream_tls *tls = context;
     (void)version;
-    if (!sent && tls->progress >= UP &&
-        (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
+    if (!sent && (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
         tls->flood <= STREAM_TLS_FLOOD_MAX)
         tls->flood++;
     if (!sent && content_type == SSL3_RT_HANDSHAKE && length > 0 &&
@@ -301,6 +300,7 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
     }
     if (result == STREAM_OK) {
         tls->progress = UP;
+        tls->flood = 0;
         stream_cork(tls->lower, false);
         tls_verdict_fini(&tls->verdict);
         if (trace_sink != NULL) {
