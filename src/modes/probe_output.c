@@ -124,8 +124,10 @@ int probe_output_result(struct probe_output *output, const struct probe_result *
         probe_report_prometheus(result, output->out);
         break;
     case FORMAT_NAGIOS:
+        if (write_plot(options, result, err) < 0)
+            return -1; /* a plugin has one line, and now it is about this */
         output->plugin_code = probe_report_nagios(result, &limits, output->out);
-        break;
+        return flush(output, err);
     }
     return flush(output, err) < 0 ? -1 : write_plot(options, result, err);
 }

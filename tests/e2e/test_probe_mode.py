@@ -280,6 +280,12 @@ class Monitoring(ProbeCase):
         self.plugin(3, b"UNKNOWN", "::1", "1", "--count", "2")
         self.plugin(3, b"UNKNOWN", "::1", "1", "--tls", "--ca", "/nonexistent")
 
+    def test_a_plot_that_cannot_be_written_is_unknown_in_one_line(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--format", "nagios", "--plot", "/nowhere/probe.svg")
+            self.assertEnds(done, 3, b"TCPGREET UNKNOWN - cannot write --plot /nowhere/probe.svg")
+            self.assertEqual(done.out.count(b"\n"), 1)
+
     def test_a_line_that_cannot_be_written_is_unknown(self):
         with Server() as server, open("/dev/full", "wb") as full:
             done = probe("::1", server.port, "--format", "nagios", stdout=full)
