@@ -64,7 +64,9 @@ static void add_answer(const struct probe_result *result, enum race_family famil
     if (!answer->asked)
         words_add(line, "not asked");
     else if (answer->count > 0)
-        words_add(line, "%zu address%s in %s", answer->count, answer->count == 1 ? "" : "es",
+        words_add(line, "%s%zu address%s in %s",
+                  answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
+                  answer->count, answer->count == 1 ? "" : "es",
                   probe_words_time(probe_span_ns(&answer->span)).text);
     else if (answer->span.end_ns < 0)
         words_add(line, "no answer in time");
