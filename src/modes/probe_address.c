@@ -318,12 +318,25 @@ void probe_trial_fini(struct probe_trial *trial)
     trial->session = NULL;
 }
 
-void probe_trial_cancel(struct probe_trial *trial)
+/* Returns: what a handshake that goes on would end with, had its own time been over; ERR_OK: there is none.
+ */
+static enum err_reason awaited(const struct probe_trial *trial)
 {
     struct err err = {0};
 
+    if (trial->stage == PROBE_STAGE_DIALOGUE && probe_trial_record(trial)->last == PROBE_TLS &&
+        trial->conn.stream != NULL)
+        stream_waiting(trial->conn.stream, &err);
+    return err.reason;
+}
+
+void probe_trial_cancel(struct probe_trial *trial)
+{
+    struct err err = {0};
+    enum err_reason reason = awaited(trial);
+
     if (close_stage(trial)) {
-        err_set(&err, ERR_INTERRUPTED, 0, "given up before it was done");
+        err_set(&err, ERR_INTERRUPTED, (int)reason, "given up before it was done");
         probe_trial_fail(trial, &err);
     }
     probe_trial_fini(trial);
