@@ -19,10 +19,14 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         if (err->reason != ERR_INTERRUPTED)
             continue;
         err_clear(err);
-        err_set(err, ERR_RESOLVE_TEMPORARY, 0,
-                "no name server answered for the IPv%c addresses of %s within "
-                "the %g s of the whole run",
-                i == RACE_V6 ? '6' : '4', result->host, seconds);
+        if (result->literal) /* nobody was asked */
+            err_set(err, ERR_CONNECT_TIMEOUT, 0, "the %g s of the whole run were over before %s was tried",
+                    seconds, result->host);
+        else
+            err_set(err, ERR_RESOLVE_TEMPORARY, 0,
+                    "no name server answered for the IPv%c addresses of %s within "
+                    "the %g s of the whole run",
+                    i == RACE_V6 ? '6' : '4', result->host, seconds);
     }
     for (size_t i = 0; i < result->address_count; i++) {
         struct probe_address *address = &result->addresses[i];
