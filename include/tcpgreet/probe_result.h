@@ -114,8 +114,9 @@ int64_t probe_span_ns(const struct probe_span *span);
 void probe_result_rehearse(struct probe_result *result, int64_t attempt_delay_ms, int64_t connect_timeout_ms);
 
 /* Computes the verdict from addresses and answers: all well: ERR_OK; none: the failure that got furthest, of
- * equals the first; some, without require_any, or a family whose name service fails: ERR_DEGRADED. Writes
- * verdict.text, one sentence. */
+ * equals the first; some, without require_any, or a family whose name service fails: ERR_DEGRADED, but where
+ * this side alone is at fault, out of descriptors or not permitted, its own reason. Writes verdict.text, one
+ * sentence. */
 void probe_result_judge(struct probe_result *result);
 
 #endif

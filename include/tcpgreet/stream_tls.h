@@ -10,7 +10,7 @@
 
 enum {
     STREAM_TLS_FLOOD_MAX =
-        32, /* handshake messages after the handshake, without a byte of data between them */
+        32, /* handshake messages of one handshake, or after it without a byte of data between them */
     STREAM_TLS_FIRST_BYTES = 32, /* kept of what a peer says first, to name one that does not speak TLS */
     STREAM_TLS_CHAIN_MAX = 8     /* certificates of a chain that are told */
 };
@@ -24,6 +24,7 @@ struct stream_tls_facts {
     char alpn[64];  /* "" for none */
     bool resumed;
     char subject[256]; /* of the peer's certificate: its names; "" where it sent none */
+    bool nameless;     /* it has no names: subject is its own, for which no client takes it */
     char issuer[256];
     int64_t not_after; /* seconds since 1970; 0 where there is no certificate */
     char pin[65];      /* SHA-256 of its public key, hexadecimal */

@@ -319,7 +319,7 @@ int session_failure(const struct session *session, struct bytes wrong, struct er
         return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
                        "the server has too many guests: try again later, or raise its --max-connections");
     case SESSION_END_TIMEOUT:
-        return err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the server did not answer within %.3g s",
+        return err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the server did not answer within %g s",
                        (double)session->policy->answer_ms / 1000);
     case SESSION_END_WRONG_ANSWER:
         return fail_wrong(session, wrong, err);

@@ -128,7 +128,7 @@ static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct 
     const struct err *why = &dialer->resolve_failure;
 
     if (timed_out)
-        err_set(err, ERR_RESOLVE_TEMPORARY, 0, "no name server answered for %s within %.3g s",
+        err_set(err, ERR_RESOLVE_TEMPORARY, 0, "no name server answered for %s within %g s",
                 dialer->target.host, (double)dialer->timeout_ms / 1000);
     else if (why->reason == ERR_RESOLVE_NOT_FOUND && config->want_v6 != config->want_v4)
         err_set(err, why->reason, why->native, "there is no IPv%c address for %s",
@@ -149,7 +149,7 @@ static void give_up(struct dialer *dialer, bool timed_out)
     if (dialer->facts.attempts == 0)
         tell_unresolved(dialer, timed_out, &err);
     else if (timed_out)
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %.3g s%s%s", target,
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %g s%s%s", target,
                 seconds, failed->reason == ERR_OK ? "" : "; ", failed->text);
     else
         err_set(&err, failed->reason, failed->native, "cannot connect to %s%s%s%s", literal ? "" : target,

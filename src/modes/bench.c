@@ -12,6 +12,7 @@
 #include "tcpgreet/resolver.h"
 #include "tcpgreet/stream_tcp.h"
 #include "tcpgreet/tls_setup.h"
+#include "tcpgreet/whole_file.h"
 
 enum {
     ENDPOINTS_MAX = 64,
@@ -277,14 +278,11 @@ static void describe(const struct run *run, struct bench_result *result)
 
 static int write_plot(const struct bench_result *result, const char *path, struct err *err)
 {
-    FILE *file = fopen(path, "we");
-    if (file == NULL)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write --plot %s: %s", path, strerror(errno));
-    bench_result_plot(result, file);
-    bool failed = ferror(file) != 0;
-    if (fclose(file) != 0 || failed)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write --plot %s: %s", path, strerror(errno));
-    return 0;
+    struct whole_file file;
+    if (whole_file_open(&file, "--plot", path, err) < 0)
+        return -1;
+    bench_result_plot(result, file.out);
+    return whole_file_close(&file, "--plot", err);
 }
 
 static int write_result(const struct options *options, const struct bench_result *result, struct err *err)

@@ -233,7 +233,7 @@ static void on_limit(uv_timer_t *timer)
 {
     struct client *client = timer->data;
     err_set(client->err, client->talking ? ERR_DIALOGUE_TIMEOUT : ERR_CONNECT_TIMEOUT, 0,
-            "the whole run took longer than --timeout %.3g s", (double)client->options->timeout_ms / 1000);
+            "the whole run took longer than --timeout %g s", (double)client->options->timeout_ms / 1000);
     end_run(client);
 }
 

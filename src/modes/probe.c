@@ -183,6 +183,8 @@ static void on_limit(uv_timer_t *timer)
     give_up(run);
     if (!cut || run->sum.rounds > 0)
         return; /* what a series has not finished does not count, unless it is all there is */
+    if (run->last.started_s != 0 && run->current.total_ns < run->last.total_ns)
+        return; /* nor does a try that had less time than the one before needed to tell something */
     probe_result_rehearse(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
     probe_late(&run->current, limit_ms(run->options));
     keep_result(run);
@@ -306,9 +308,13 @@ int probe(const struct options *options, struct err *err)
     struct run *run = calloc(1, sizeof(*run));
     int code = -1;
 
-    if (run == NULL || uv_loop_init(&run->loop) != 0) {
-        free(run);
+    if (run == NULL)
         return err_set(err, ERR_INTERNAL, 0, "no memory for a probe");
+    int made = uv_loop_init(&run->loop);
+    if (made != 0) {
+        free(run);
+        return err_set(err, err_reason_of_system(-made), -made, "cannot make an event loop: %s",
+                       uv_strerror(made));
     }
     run->options = options;
     run->err = err;

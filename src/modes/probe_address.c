@@ -269,11 +269,13 @@ void probe_trial_expire(struct probe_trial *trial)
     double limit_s = (double)trial->round->plan.connect_timeout_ms / 1000;
     struct err err = {0};
 
-    if (tcp_facts_read(trial->fd, true, &record->tcp))
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %.3g s, the SYN was sent %u time%s", limit_s,
-                record->tcp.syn_retransmits + 1, record->tcp.syn_retransmits == 0 ? "" : "s");
+    if (!tcp_facts_read(trial->fd, true, &record->tcp))
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s", limit_s);
+    else if (record->tcp.syn_retransmits == 0)
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent once", limit_s);
     else
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %.3g s", limit_s);
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent %u times", limit_s,
+                record->tcp.syn_retransmits + 1);
     stop_connecting(trial, false);
     probe_trial_fail(trial, &err);
 }
@@ -316,12 +318,25 @@ void probe_trial_fini(struct probe_trial *trial)
     trial->session = NULL;
 }
 
-void probe_trial_cancel(struct probe_trial *trial)
+/* Returns: what a handshake that goes on would end with, had its own time been over; ERR_OK: there is none.
+ */
+static enum err_reason awaited(const struct probe_trial *trial)
 {
     struct err err = {0};
 
+    if (trial->stage == PROBE_STAGE_DIALOGUE && probe_trial_record(trial)->last == PROBE_TLS &&
+        trial->conn.stream != NULL)
+        stream_waiting(trial->conn.stream, &err);
+    return err.reason;
+}
+
+void probe_trial_cancel(struct probe_trial *trial)
+{
+    struct err err = {0};
+    enum err_reason reason = awaited(trial);
+
     if (close_stage(trial)) {
-        err_set(&err, ERR_INTERRUPTED, 0, "given up before it was done");
+        err_set(&err, ERR_INTERRUPTED, (int)reason, "given up before it was done");
         probe_trial_fail(trial, &err);
     }
     probe_trial_fini(trial);

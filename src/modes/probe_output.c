@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "probe_run.h"
+#include "tcpgreet/whole_file.h"
 
 enum { COLUMNS_UNKNOWN = 80, COLUMNS_MAX = 10000 };
 
@@ -89,19 +90,14 @@ static int flush(const struct probe_output *output, struct err *err)
 
 static int write_plot(const struct options *options, const struct probe_result *result, struct err *err)
 {
-    FILE *file = options->plot != NULL ? fopen(options->plot, "we") : NULL;
+    struct whole_file file;
 
     if (options->plot == NULL)
         return 0;
-    if (file == NULL)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write --plot %s: %s", options->plot,
-                       strerror(errno));
-    probe_report_plot(result, file);
-    bool failed = ferror(file) != 0;
-    if (fclose(file) != 0 || failed)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write --plot %s: %s", options->plot,
-                       strerror(errno));
-    return 0;
+    if (whole_file_open(&file, "--plot", options->plot, err) < 0)
+        return -1;
+    probe_report_plot(result, file.out);
+    return whole_file_close(&file, "--plot", err);
 }
 
 static void write_text(const struct probe_output *output, const struct probe_result *result)
@@ -128,8 +124,10 @@ int probe_output_result(struct probe_output *output, const struct probe_result *
         probe_report_prometheus(result, output->out);
         break;
     case FORMAT_NAGIOS:
+        if (write_plot(options, result, err) < 0)
+            return -1; /* a plugin has one line, and now it is about this */
         output->plugin_code = probe_report_nagios(result, &limits, output->out);
-        break;
+        return flush(output, err);
     }
     return flush(output, err) < 0 ? -1 : write_plot(options, result, err);
 }

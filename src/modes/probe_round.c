@@ -114,7 +114,7 @@ static void on_deadline(uv_timer_t *timer)
             continue;
         result->total_ns = probe_round_now_ns(round);
         err_set(&answer->err, ERR_RESOLVE_TEMPORARY, 0,
-                "no name server answered for the IPv%c addresses of %s within %.3g s",
+                "no name server answered for the IPv%c addresses of %s within %g s",
                 family == RACE_V6 ? '6' : '4', result->host, (double)round->plan.connect_timeout_ms / 1000);
     }
     each_trial(round, probe_trial_expire);

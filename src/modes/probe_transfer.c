@@ -17,7 +17,8 @@ struct probe_transfer {
     uv_timer_t timer;
     unsigned open_handles;
     bool up;
-    uint64_t moved_ms; /* by the loop's clock: when a byte went out or came in last */
+    uint64_t heard_ms;  /* by the loop's clock: when a byte came last, or it was up */
+    uint64_t answer_ms; /* likewise: when the last whole answer came */
     struct volume volume;
     struct bytes unsent; /* of burst */
     char burst[VOLUME_BURST_MAX];
@@ -100,9 +101,22 @@ static bool waits(enum stream_result result, int *interest)
     return true;
 }
 
-static void note_move(struct probe_transfer *transfer)
+static void note_answer(struct probe_transfer *transfer)
 {
-    transfer->moved_ms = uv_now(transfer->trial->round->loop);
+    transfer->heard_ms = transfer->answer_ms = uv_now(transfer->trial->round->loop);
+}
+
+/* Compares what has come. Returns: 0, or -1 with err. */
+static int hear(struct probe_transfer *transfer, struct bytes bytes, struct err *err)
+{
+    uint64_t number = transfer->volume.heard.number;
+
+    if (volume_receive(&transfer->volume, bytes, err) < 0)
+        return -1;
+    transfer->heard_ms = uv_now(transfer->trial->round->loop);
+    if (transfer->volume.heard.number != number)
+        note_answer(transfer);
+    return 0;
 }
 
 /* Reads and compares what there is. Returns: false: the transfer is over. */
@@ -121,12 +135,10 @@ static bool receive(struct probe_transfer *transfer, int *interest)
             end(transfer);
             return false;
         }
-        if (result == STREAM_FAILED ||
-            volume_receive(&transfer->volume, (struct bytes){shared->in, count}, &err) < 0) {
+        if (result == STREAM_FAILED || hear(transfer, (struct bytes){shared->in, count}, &err) < 0) {
             fail_there(transfer, &err);
             return false;
         }
-        note_move(transfer);
     }
     *interest |= UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
     return true;
@@ -153,7 +165,6 @@ static bool say(struct probe_transfer *transfer, int *interest)
             return false;
         }
         *unsent = bytes_skip(*unsent, count);
-        note_move(transfer);
     }
     *interest |= UV_WRITABLE;
     return true;
@@ -172,7 +183,7 @@ static bool shake_hands(struct probe_transfer *transfer, int *interest)
         return false;
     }
     transfer->up = true;
-    note_move(transfer);
+    note_answer(transfer);
     return true;
 }
 
@@ -199,24 +210,30 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     step(poll->data);
 }
 
+/* A peer that drips is never silent, and would go on for years: an answer may take twice as long. */
 static void on_timer(uv_timer_t *timer)
 {
     struct probe_transfer *transfer = timer->data;
     uint64_t limit_ms = (uint64_t)transfer->trial->round->plan.answer_timeout_ms;
-    uint64_t quiet_ms = uv_now(timer->loop) - transfer->moved_ms;
+    uint64_t silent_ms = transfer->heard_ms + limit_ms, late_ms = transfer->answer_ms + 2 * limit_ms;
+    uint64_t due_ms = silent_ms < late_ms ? silent_ms : late_ms;
     char where[WHERE_BYTES];
     struct err err = {0};
 
-    if (quiet_ms < limit_ms) {
-        uv_timer_start(timer, on_timer, limit_ms - quiet_ms, 0);
+    volume_where(&transfer->volume, where, sizeof where);
+    if (uv_now(timer->loop) < due_ms) {
+        uv_timer_start(timer, on_timer, due_ms - uv_now(timer->loop), 0);
         return;
     }
     if (!transfer->up)
         stream_waiting(transfer->stream, &err);
-    else
+    else if (due_ms == silent_ms)
         err_set(&err, ERR_DIALOGUE_TIMEOUT, 0,
-                "nothing moved for %.3g s, %s: the path may not carry large packets", (double)limit_ms / 1000,
-                volume_where(&transfer->volume, where, sizeof where));
+                "nothing came for %g s, %s: the path may not carry large packets", (double)limit_ms / 1000,
+                where);
+    else
+        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "no answer became whole within %g s, %s",
+                2 * (double)limit_ms / 1000, where);
     fail(transfer, &err);
 }
 
@@ -252,7 +269,7 @@ static int start(struct probe_trial *trial, struct err *err)
     transfer->open_handles = 2;
     transfer->poll.data = transfer->timer.data = transfer;
     volume_init(&transfer->volume, round->plan.volume_bytes);
-    note_move(transfer);
+    note_answer(transfer);
     trial->transfer = transfer;
     trial->stage = PROBE_STAGE_TRANSFER;
     probe_round_hold(round);

@@ -294,6 +294,12 @@ static int bind_source(int fd, const struct endpoint *from, struct err *err)
                    errno == EADDRNOTAVAIL ? " (--source takes an address of this machine)" : "");
 }
 
+static bool lacks_zone(const struct endpoint *to)
+{
+    return endpoint_family(to) == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&to->address.v6.sin6_addr) &&
+           to->address.v6.sin6_scope_id == 0;
+}
+
 int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, struct err *err)
 {
     const int one = 1;
@@ -321,7 +327,8 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, s
     }
     trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text),
           .result = -1, .native = errno);
-    err_set(err, err_reason_of_connect(errno), errno, "%s: %s", endpoint_format(to, text), strerror(errno));
+    err_set(err, err_reason_of_connect(errno), errno, "%s: %s%s", endpoint_format(to, text), strerror(errno),
+            lacks_zone(to) ? " (a link-local address needs its zone, as fe80::1%eth0)" : "");
 failed:
     stream_tcp_close(fd);
     return -1;

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "probe_diagnosis.h"
+#include "probe_measures.h"
 #include "probe_words.h"
 
 enum { HOST_BYTES = 300, SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
@@ -78,9 +79,9 @@ void probe_tells_cert_name(const struct probe_group *group, struct words_line *l
     const struct probe_address *first = probe_group_first(group);
     char name[HOST_BYTES];
 
-    if (first->tls.subject[0] == '\0')
+    if (!probe_has_certificate(first))
         words_add(line, "At %s no certificate can fit: %s.", probe_group_place(group).text, first->err.text);
-    else if (strstr(first->err.text, "subjectAltName") != NULL)
+    else if (first->tls.nameless)
         words_add(line,
                   "At %s the certificate of \"%s\" names nothing in subjectAltName, and a common name does "
                   "not count: "
@@ -151,7 +152,7 @@ void probe_tells_cert_early(const struct probe_group *group, struct words_line *
         words_add(line, "At %s the certificate is %s: is a clock wrong, here or where it was issued?",
                   probe_group_place(group).text, validity(group).text);
     else
-        words_add(line, "At %s a CA certificate above the server's is not valid yet: %s",
+        words_add(line, "At %s a CA certificate above the server's is not valid yet: %s.",
                   probe_group_place(group).text, first->err.text);
 }
 
@@ -223,10 +224,12 @@ void probe_tells_cert_pin(const struct probe_group *group, struct words_line *li
 static bool ends_soon(const struct probe_result *result, const struct probe_address *address)
 {
     enum { DAY_S = 24 * 60 * 60 };
-    int64_t left_s = address->tls.not_after - result->started_s;
-    int64_t life_s = address->tls.not_after - address->tls.not_before;
-    return address->err.reason == ERR_OK && address->tls.not_after != 0 && left_s >= 0 &&
-           left_s < (int64_t)SOON_DAYS * DAY_S && left_s < life_s / SOON_PART;
+    int64_t left_s, life_s; /* dates are a peer's words */
+    if (address->err.reason != ERR_OK || address->tls.not_after == 0 ||
+        __builtin_sub_overflow(address->tls.not_after, result->started_s, &left_s) ||
+        __builtin_sub_overflow(address->tls.not_after, address->tls.not_before, &life_s))
+        return false;
+    return left_s >= 0 && left_s < (int64_t)SOON_DAYS * DAY_S && left_s < life_s / SOON_PART;
 }
 
 bool probe_finds_cert_ending(struct probe_group *group)

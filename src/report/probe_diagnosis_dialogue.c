@@ -9,10 +9,12 @@ static bool is_late(const struct probe_address *address)
     return address->err.reason == ERR_DIALOGUE_TIMEOUT;
 }
 
+/* Not one that goes on slowly, or that the end of the whole run's time has cut. */
 bool probe_is_volume_broken(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->last == PROBE_VOLUME && is_late(address);
+    return address->last == PROBE_VOLUME && is_late(address) &&
+           strstr(address->err.text, "nothing came") != NULL;
 }
 
 void probe_tells_volume_broken(const struct probe_group *group, struct words_line *line)
@@ -136,10 +138,16 @@ bool probe_is_unanswered(const struct probe_result *result, const struct probe_a
 
 void probe_tells_unanswered(const struct probe_group *group, struct words_line *line)
 {
-    bool leaving = probe_group_first(group)->last == PROBE_CLOSE;
-    words_add(line, "At %s the server welcomes, and then %s: it is too slow for --answer-timeout, or hangs.",
-              probe_group_place(group).text,
-              leaving ? "does not end when told exit" : "does not answer a name");
+    enum probe_phase last = probe_group_first(group)->last;
+    struct words_line place = probe_group_place(group);
+
+    if (last == PROBE_VOLUME)
+        words_add(line, "At %s short names pass and a large transfer is not done in time: %s.", place.text,
+                  probe_group_first(group)->err.text);
+    else
+        words_add(line,
+                  "At %s the server welcomes, and then %s: it is too slow for --answer-timeout, or hangs.",
+                  place.text, last == PROBE_CLOSE ? "does not end when told exit" : "does not answer a name");
 }
 
 bool probe_is_truncated(const struct probe_result *result, const struct probe_address *address)

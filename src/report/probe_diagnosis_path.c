@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -151,6 +152,30 @@ static bool is_unreachable_here(const struct probe_address *address)
     return address->err.reason == ERR_CONNECT_UNREACHABLE && endpoint_family(&address->local) == AF_UNSPEC;
 }
 
+/* It was not allowed to: there may be a route all the same. */
+static bool is_forbidden_here(const struct probe_address *address)
+{
+    return is_unreachable_here(address) && (address->err.native == EACCES || address->err.native == EPERM);
+}
+
+static void tell_untried(const struct probe_group *group, enum race_family dead, struct words_line *line)
+{
+    struct words_line place = probe_group_place(group);
+    char lives = digit_of[other_of(dead)];
+
+    if (is_forbidden_here(probe_group_first(group)))
+        words_add(line,
+                  "This machine forbids connections to %s by a rule of its own (a firewall, or a route that "
+                  "prohibits), while IPv%c lives: change that rule, or try IPv%c alone with -%c.",
+                  place.text, lives, lives, lives);
+    else
+        words_add(line,
+                  "This machine has no route to IPv%c addresses, so %s cannot be tried from here, while "
+                  "IPv%c lives: "
+                  "give it a route, or try IPv%c alone with -%c.",
+                  digit_of[dead], place.text, lives, lives, lives);
+}
+
 void probe_tells_dead_family(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
@@ -159,11 +184,7 @@ void probe_tells_dead_family(const struct probe_group *group, struct words_line 
     char lives = digit_of[other_of(dead)];
 
     if (is_unreachable_here(first)) {
-        words_add(line,
-                  "This machine has no route to IPv%c addresses, so %s cannot be tried from here, while "
-                  "IPv%c lives: "
-                  "give it a route, or try IPv%c alone with -%c.",
-                  digit_of[dead], place.text, lives, lives, lives);
+        tell_untried(group, dead, line);
         return;
     }
     words_add(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
@@ -205,7 +226,13 @@ bool probe_finds_unreachable(struct probe_group *group)
 void probe_tells_unreachable(const struct probe_group *group, struct words_line *line)
 {
     struct words_line place = probe_group_place(group);
-    if (is_unreachable_here(probe_group_first(group)))
+    if (is_forbidden_here(probe_group_first(group)))
+        words_add(
+            line,
+            "This machine forbids connections to %s by a rule of its own: look at its firewall, and for "
+            "a route that prohibits (ip route).",
+            place.text);
+    else if (is_unreachable_here(probe_group_first(group)))
         words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?",
                   group->count == 1 ? place.text : "any of the addresses");
     else

@@ -212,7 +212,7 @@ static void put_certificate(FILE *out, const struct probe_result *result, const 
         return;
     }
     (void)fputs("{\"names\":", out);
-    machine_quote(out, tls->subject);
+    machine_quote(out, tls->nameless ? "" : tls->subject);
     put_known(out, "issuer", tls->issuer);
     put_chain(out, tls);
     put_time(out, "not_before", tls->not_before);

@@ -271,7 +271,7 @@ static void put_certificates(FILE *out, const struct probe_result *result)
         if (!probe_has_certificate(address))
             continue;
         begin_address(&metric, address);
-        put_label(&metric, "names", address->tls.subject);
+        put_label(&metric, "names", address->tls.nameless ? "" : address->tls.subject);
         put_label(&metric, "issuer", address->tls.issuer);
         put_label(&metric, "key", address->tls.key);
         put_label(&metric, "pin", address->tls.pin);

@@ -3,10 +3,25 @@
 /* What a verdict is made of. */
 struct tally {
     size_t well;
-    const struct probe_address *worst;  /* of those that fail, the one that got furthest; NULL */
+    const struct probe_address *worst;  /* of those that fail, the one that got furthest, of these one that
+                                           was tried; NULL */
     const struct probe_answer *unasked; /* of the families whose name service fails, the first; NULL */
     const struct probe_answer *empty;   /* of those without an address, the one that says most; NULL */
 };
+
+/* What this side could not do says nothing of the other. */
+static bool is_untried(const struct probe_address *address)
+{
+    int code = err_exit_code(address->err.reason);
+    return code == err_exit_code(ERR_SYSTEM_OTHER) || code == err_exit_code(ERR_INTERNAL);
+}
+
+static bool is_worse(const struct probe_address *address, const struct probe_address *worst)
+{
+    if (worst == NULL || address->last != worst->last)
+        return worst == NULL || address->last > worst->last;
+    return is_untried(worst) && !is_untried(address);
+}
 
 static struct tally count(const struct probe_result *result)
 {
@@ -16,7 +31,7 @@ static struct tally count(const struct probe_result *result)
         const struct probe_address *address = &result->addresses[i];
         if (address->err.reason == ERR_OK)
             tally.well++;
-        else if (tally.worst == NULL || address->last > tally.worst->last)
+        else if (is_worse(address, tally.worst))
             tally.worst = address;
     }
     for (size_t family = 0; family < RACE_FAMILIES; family++) {
@@ -72,6 +87,10 @@ static void judge_mixed(struct probe_result *result, const struct tally *tally)
     if (worst == NULL)
         err_set(&result->verdict, ERR_DEGRADED, 0, "the name service fails for IPv%c: %s",
                 family_digit(result, tally->unasked), tally->unasked->err.text);
+    else if (is_untried(worst))
+        err_set(&result->verdict, worst->err.reason, worst->err.native,
+                "%zu of %zu addresses could not be tried: %s: %s", failed, result->address_count,
+                endpoint_format(&worst->peer, peer), worst->err.text);
     else
         err_set(&result->verdict, ERR_DEGRADED, 0, "%zu of %zu addresses %s not well: %s: %s", failed,
                 result->address_count, failed == 1 ? "is" : "are", endpoint_format(&worst->peer, peer),

@@ -34,9 +34,9 @@ static void put_address(const struct probe_page *page, const struct probe_row *r
 }
 
 /* Beside a failure: a well address that has lost segments, for that is where its time went. */
-static bool is_remarkable(const struct probe_row *row)
+static bool is_remarkable(const struct probe_address *address)
 {
-    return row->reason != ERR_OK || (row->address->tcp.known && row->address->tcp.retransmits > 0);
+    return address->err.reason != ERR_OK || (address->tcp.known && address->tcp.retransmits > 0);
 }
 
 void probe_text_facts(const struct probe_page *page, const struct probe_result *result)
@@ -47,7 +47,7 @@ void probe_text_facts(const struct probe_page *page, const struct probe_result *
 
     for (size_t i = 0; i < probe_row_count(result); i++) {
         probe_row_fill(result, i, &row);
-        if (row.address == NULL || !(page->style->verbose || is_remarkable(&row)))
+        if (row.address == NULL || !(page->style->verbose || is_remarkable(row.address)))
             continue;
         if (told >= SHOWN_MAX && !page->style->verbose) {
             untold++;
@@ -64,11 +64,11 @@ void probe_text_facts(const struct probe_page *page, const struct probe_result *
     }
 }
 
-/* What the handshakes agreed upon, once, where it is the same everywhere. */
+/* What the handshakes agreed upon, once, where it is the same everywhere and not told with each already. */
 static void put_agreed(const struct probe_page *page, const struct probe_result *result)
 {
     struct words_line agreed = {0};
-    size_t count = 0;
+    size_t untold = 0;
 
     for (size_t i = 0; i < result->address_count; i++) {
         struct words_line line = {0};
@@ -78,12 +78,12 @@ static void put_agreed(const struct probe_page *page, const struct probe_result 
         if (result->addresses[i].resumption != PROBE_RESUMPTION_UNTRIED)
             words_add(&line, "; ");
         probe_words_resumption(&result->addresses[i], &line);
-        if (count++ == 0)
-            agreed = line;
-        else if (strcmp(line.text, agreed.text) != 0)
+        if (agreed.length > 0 && strcmp(line.text, agreed.text) != 0)
             return;
+        agreed = line;
+        untold += !is_remarkable(&result->addresses[i]);
     }
-    if (count > 0) {
+    if (untold > 0) {
         (void)fputc('\n', page->out);
         probe_page_wrap(page, 0, 2, PROBE_PLAIN, agreed.text);
     }
@@ -159,7 +159,7 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
     add_holders(result, index, &line);
     probe_page_wrap(page, 0, 2, PROBE_HEAD, line.text);
     line = (struct words_line){0};
-    words_add(&line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
+    probe_words_names(facts, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     line = (struct words_line){0};
     probe_words_validity(result, facts, &line);

@@ -50,6 +50,12 @@ void probe_words_verdict(const struct probe_result *result, struct words_line *l
               probe_words_time(result->total_ns).text);
 }
 
+/* Whether neither family has an address: of one alone nobody can tell a name that is not there. */
+static bool is_unknown(const struct probe_result *result)
+{
+    return result->address_count == 0 && result->answers[RACE_V6].asked && result->answers[RACE_V4].asked;
+}
+
 static void add_answer(const struct probe_result *result, enum race_family family, struct words_line *line)
 {
     const struct probe_answer *answer = &result->answers[family];
@@ -58,7 +64,9 @@ static void add_answer(const struct probe_result *result, enum race_family famil
     if (!answer->asked)
         words_add(line, "not asked");
     else if (answer->count > 0)
-        words_add(line, "%zu address%s in %s", answer->count, answer->count == 1 ? "" : "es",
+        words_add(line, "%s%zu address%s in %s",
+                  answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
+                  answer->count, answer->count == 1 ? "" : "es",
                   probe_words_time(probe_span_ns(&answer->span)).text);
     else if (answer->span.end_ns < 0)
         words_add(line, "no answer in time");
@@ -67,7 +75,7 @@ static void add_answer(const struct probe_result *result, enum race_family famil
     else if (answer->err.reason != ERR_RESOLVE_NOT_FOUND)
         words_add(line, "none (%s)", answer->err.text);
     else
-        words_add(line, "none (no such %s)", result->address_count == 0 ? "name" : "address");
+        words_add(line, "none (no such %s)", is_unknown(result) ? "name" : "address");
 }
 
 void probe_words_answers(const struct probe_result *result, struct words_line *line)
@@ -135,9 +143,10 @@ static void add_retransmits(const struct tcp_facts *tcp, struct words_line *line
     uint32_t syn = tcp->syn_retransmits;
     uint32_t others = tcp->retransmits > syn ? tcp->retransmits - syn : 0;
 
-    if (syn > 0)
-        words_add(line, "%sSYN sent again %" PRIu32 " time%s", line->length > 0 ? ", " : "", syn,
-                  syn == 1 ? "" : "s");
+    if (syn == 1)
+        words_add(line, "%sSYN sent again once", line->length > 0 ? ", " : "");
+    else if (syn > 1)
+        words_add(line, "%sSYN sent again %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
     if (others > 0)
         words_add(line, "%s%" PRIu32 " segment%s sent again", line->length > 0 ? ", " : "", others,
                   others == 1 ? "" : "s");
@@ -205,6 +214,16 @@ void probe_words_volume(const struct probe_address *address, struct words_line *
     if (volume->names > 0)
         words_add(line, "volume: %" PRIu64 " name%s, %" PRIu64 " bytes sent, %" PRIu64 " received",
                   volume->names, volume->names == 1 ? "" : "s", volume->sent_bytes, volume->received_bytes);
+}
+
+void probe_words_names(const struct stream_tls_facts *facts, struct words_line *line)
+{
+    if (!facts->nameless)
+        words_add(line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
+    else if (facts->subject[0] != '\0')
+        words_add(line, "for nothing in subjectAltName (its subject: %s)", facts->subject);
+    else
+        words_add(line, "for nothing in subjectAltName, and without a subject");
 }
 
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,

@@ -24,7 +24,7 @@ void probe_words_race(const struct probe_result *result, struct words_line *line
 /* "resolve 1.21 ms, connect 10.0 s (failed)" */
 void probe_words_phases(const struct probe_row *row, struct words_line *line);
 
-/* "from [::1]:53500 on lo, SYN sent again 1 time, MSS 32741, RTT 21.0 µs"; nothing where nothing is known. */
+/* "from [::1]:53500 on lo, SYN sent again once, MSS 32741, RTT 21.0 µs"; nothing where nothing is known. */
 void probe_words_path(const struct probe_address *address, struct words_line *line);
 
 /* The end of that, from what was sent again on; the comma only where something stands before. */
@@ -38,6 +38,10 @@ void probe_words_resumption(const struct probe_address *address, struct words_li
 
 /* "211 names, 1048576 bytes sent, 65536 received"; nothing where none was sent. */
 void probe_words_volume(const struct probe_address *address, struct words_line *line);
+
+/* "for greet.example.net, www.greet.example.net"; where a certificate names nothing that counts, what it says
+ * of itself instead. */
+void probe_words_names(const struct stream_tls_facts *facts, struct words_line *line);
 
 /* "42 days left, until 2026-02-12", "expired 3 days ago, on 2025-12-29". */
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,

@@ -16,8 +16,7 @@ static void on_message(int sent, int version, int content_type, const void *byte
 {
     struct stream_tls *tls = context;
     (void)version;
-    if (!sent && tls->progress >= STREAM_TLS_UP &&
-        (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
+    if (!sent && (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
         tls->flood <= STREAM_TLS_FLOOD_MAX)
         tls->flood++;
     if (!sent && content_type == SSL3_RT_HANDSHAKE && length > 0 &&
@@ -96,6 +95,7 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
     }
     if (result == STREAM_OK) {
         tls->progress = STREAM_TLS_UP;
+        tls->flood = 0;
         stream_cork(tls->lower, false);
         tls_verdict_fini(&tls->verdict);
         if (trace_sink != NULL) {

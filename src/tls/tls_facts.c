@@ -53,7 +53,10 @@ static void put_certificate(X509 *certificate, struct stream_tls_facts *facts)
 {
     struct tls_pin pin;
     char text[TLS_PIN_TEXT_BYTES];
-    tls_certificate_names(certificate, facts->subject, sizeof facts->subject);
+    facts->nameless =
+        tls_certificate_alternative_names(certificate, facts->subject, sizeof facts->subject) == 0;
+    if (facts->nameless)
+        tls_name_text(X509_get_subject_name(certificate), facts->subject, sizeof facts->subject);
     tls_name_text(X509_get_issuer_name(certificate), facts->issuer, sizeof facts->issuer);
     facts->not_before = tls_seconds(X509_get0_notBefore(certificate));
     facts->not_after = tls_seconds(X509_get0_notAfter(certificate));

@@ -149,6 +149,11 @@ class ExitCodes(ProbeCase):
         with Script(mute) as server:
             self.assertEnds(probe("::1", server.port, "--timeout", "200ms"), 7, b"dialogue-timeout")
 
+    def test_the_end_of_the_whole_run_tells_silence_from_a_stall(self):
+        with Script(mute) as server:
+            done = probe("::1", server.port, "--tls", "--insecure", "--timeout", "300ms", "-q", "--format", "json")
+            self.assertEqual((done.code, json.loads(done.out)["verdict"]["word"]), (5, "tls-silent-peer"))
+
     def test_an_interrupt(self):
         with Script(mute) as server:
             for number in signal.SIGINT, signal.SIGTERM:
@@ -244,6 +249,20 @@ class Output(ProbeCase):
             self.assertGreaterEqual(json.loads(done.out)["addresses"][0]["volume"]["sent_bytes"], 65536)
 
 
+    def test_a_peer_that_drips_does_not_hold_a_transfer_for_ever(self):
+        with Server("--misbehave", "drip:2ms") as server:
+            done = probe("::1", server.port, "--volume", "1M", "--answer-timeout", "500ms",
+                         env=environment(COLUMNS="400"))
+            self.assertEnds(done, 7, b" is not done in time: no answer became whole within 1 s, after ")
+
+    def test_a_transfer_that_the_end_of_the_run_cuts_blames_no_path(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--volume", "1024M", "--timeout", "300ms",
+                         env=environment(COLUMNS="400"))
+            self.assertEnds(done, 7, b" is not done in time: the 0.3 s of the whole run were over.")
+            self.assertNotIn(b"large packets", done.out)
+
+
 class Monitoring(ProbeCase):
     def plugin(self, code, state, *args):
         done = run("--probe", *args, "--format", "nagios")
@@ -265,6 +284,12 @@ class Monitoring(ProbeCase):
                          b"TCPGREET UNKNOWN - there is no option --bogus/x (usage)\n")
         self.plugin(3, b"UNKNOWN", "::1", "1", "--count", "2")
         self.plugin(3, b"UNKNOWN", "::1", "1", "--tls", "--ca", "/nonexistent")
+
+    def test_a_plot_that_cannot_be_written_is_unknown_in_one_line(self):
+        with Server() as server:
+            done = probe("::1", server.port, "--format", "nagios", "--plot", "/nowhere/probe.svg")
+            self.assertEnds(done, 3, b"TCPGREET UNKNOWN - cannot write --plot /nowhere/probe.svg")
+            self.assertEqual(done.out.count(b"\n"), 1)
 
     def test_a_line_that_cannot_be_written_is_unknown(self):
         with Server() as server, open("/dev/full", "wb") as full:
@@ -431,6 +456,10 @@ class Waiting(ProbeCase):
     def test_a_round_is_cut_to_what_is_left(self):
         with Script(mute) as server:
             self.assertEnds(probe("::1", server.port, "--retry", "300ms"), 7, b"dialogue-timeout")
+
+    def test_a_last_round_that_was_cut_short_does_not_hide_what_was_found(self):
+        with Server("--misbehave", "delay:200ms") as server:
+            self.assertEnds(probe("::1", server.port, "--retry", "2s", "--crit", NEVER_MET), 10, b"threshold")
 
     def test_a_broken_limit_is_not_well(self):
         with Server() as server:

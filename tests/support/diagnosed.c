@@ -60,6 +60,7 @@ static struct stream_tls_facts facts_of(enum diagnosed_shown shown)
     snprintf(facts.subject, sizeof facts.subject, "%s", certificates[shown].subject);
     snprintf(facts.issuer, sizeof facts.issuer, "%s", certificates[shown].issuer);
     snprintf(facts.pin, sizeof facts.pin, "%s", certificates[shown].pin);
+    facts.nameless = shown == SHOWN_CN_ONLY;
     facts.not_before = STARTED_S + (int64_t)certificates[shown].from_days * DAY_S;
     facts.not_after = STARTED_S + (int64_t)certificates[shown].until_days * DAY_S;
     for (size_t i = 0; i < 2 && certificates[shown].chain[i] != NULL; i++, facts.chain_count++)

@@ -2,6 +2,7 @@
 #ifndef TCPGREET_TEST_DIAGNOSED_H
 #define TCPGREET_TEST_DIAGNOSED_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,6 +80,11 @@ struct diagnosed_row {
 #define NO_ROUTE(address)                                                                                    \
     {                                                                                                        \
         .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "Network is unreachable",                 \
+        .no_route = true                                                                                     \
+    }
+#define FORBIDDEN(address)                                                                                   \
+    {                                                                                                        \
+        .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "Permission denied", .native = EACCES,    \
         .no_route = true                                                                                     \
     }
 #define CUT "the peer cut the connection in the middle of the TLS handshake"

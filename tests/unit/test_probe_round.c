@@ -260,7 +260,7 @@ static void silence_eats_nobody_elses_time(void **state)
 
     const struct probe_address *silent = &prober->result.addresses[0];
     prober_expect_failure(silent, PROBE_CONNECT, ERR_CONNECT_TIMEOUT,
-                          "no answer within 0.1 s, the SYN was sent 1 time");
+                          "no answer within 0.1 s, the SYN was sent once");
     assert_true(silent->spans[PROBE_CONNECT].end_ns >= SHORT_NS);
     assert_string_equal(silent->interface, "lo");
     prober_expect_well(&prober->result, 1, PROBE_CLOSE);
@@ -480,7 +480,7 @@ static void a_volume_that_fails_is_told_with_its_place(void **state)
          100,
          50,
          ERR_DIALOGUE_TIMEOUT,
-         "nothing moved for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may not carry large "
+         "nothing came for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may not carry large "
          "packets"},
         {{GOOD, {{WELCOME}, 1, true}},
          100,

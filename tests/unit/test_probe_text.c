@@ -303,6 +303,7 @@ static void a_crowd_has_a_line_each_and_few_facts(void **state)
 {
     (void)state;
     char *text = text_of_sample(PROBE_SAMPLE_CROWD, &ascii);
+    assert_int_equal(times_in(text, ": the first 64 addresses in "), 2); /* there may be more */
     assert_int_equal(times_in(text, "  ok\n"), 116);
     assert_int_equal(times_in(text, "  connect-refused\n"), 12);
     assert_int_equal(times_in(text, "(failed)"), 8);
@@ -320,9 +321,55 @@ static void facts_are_told_of_a_well_address_that_lost_a_segment(void **state)
 
     (void)state;
     assert_non_null(strstr(text, "\n[2001:db8:10::22]:6000: well\n    resolve 5.21 ms, connect 1.03 s, TLS"));
-    assert_non_null(strstr(text, "SYN sent again 1 time, "));
+    assert_non_null(strstr(text, "SYN sent again once, "));
     assert_null(strstr(text, "[2001:db8:10::23]:6000: well"));
     free(text);
+}
+
+static void what_a_handshake_agreed_on_is_told_once(void **state)
+{
+    struct probe_result result;
+
+    (void)state;
+    probe_sample_make(PROBE_SAMPLE_TLS_WELL, &result);
+    for (size_t failed = 0; failed <= result.address_count; failed++) {
+        char *text = text_of(&result, &plain);
+        bool apart = failed < result.address_count; /* of those without facts of their own */
+        assert_int_equal(times_in(text, "TLS_AES_128_GCM_SHA256"), failed + apart);
+        free(text);
+        if (apart)
+            err_set(&result.addresses[failed].err, ERR_DIALOGUE_RESET, 0, "reset");
+    }
+    probe_result_fini(&result);
+}
+
+static void a_common_name_is_not_what_a_certificate_is_for(void **state)
+{
+    struct probe_result result;
+
+    (void)state;
+    probe_sample_make(PROBE_SAMPLE_TLS_WELL, &result);
+    for (size_t i = 0; i < result.address_count; i++) {
+        result.addresses[i].tls.nameless = true;
+        (void)snprintf(result.addresses[i].tls.subject, sizeof(result.addresses[i].tls.subject), "::1");
+    }
+    char *text = text_of(&result, &plain);
+    assert_non_null(strstr(text, "\n    for nothing in subjectAltName (its subject: ::1)\n"));
+    free(text);
+    probe_result_fini(&result);
+}
+
+static void of_one_family_nobody_can_tell_that_the_name_is_not_there(void **state)
+{
+    struct probe_result result;
+
+    (void)state;
+    probe_sample_make(PROBE_SAMPLE_NOT_FOUND, &result);
+    result.answers[RACE_V4].asked = false;
+    char *text = text_of(&result, &plain);
+    assert_non_null(strstr(text, "IPv6: none (no such address); IPv4: not asked\n"));
+    free(text);
+    probe_result_fini(&result);
 }
 
 static void colours_add_nothing_but_colours(void **state)
@@ -417,6 +464,9 @@ int main(void)
         cmocka_unit_test(a_bar_is_as_long_as_its_phase),
         cmocka_unit_test(a_crowd_has_a_line_each_and_few_facts),
         cmocka_unit_test(facts_are_told_of_a_well_address_that_lost_a_segment),
+        cmocka_unit_test(what_a_handshake_agreed_on_is_told_once),
+        cmocka_unit_test(a_common_name_is_not_what_a_certificate_is_for),
+        cmocka_unit_test(of_one_family_nobody_can_tell_that_the_name_is_not_there),
         cmocka_unit_test(colours_add_nothing_but_colours),
         cmocka_unit_test(a_round_that_was_interrupted_shows_what_was_going_on),
         cmocka_unit_test(an_address_given_as_such_was_not_resolved),

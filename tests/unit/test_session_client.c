@@ -386,11 +386,14 @@ static void session_client_does_not_knock_where_something_is_said(void **state)
                                         "Server: Welcome!\nServer: What's your name"};
     (void)state;
     for (size_t i = 0; i < COUNT(begun); i++) {
-        struct script script = {.policy = {.answer_ms = 10000}};
+        struct script script = {.policy = {.answer_ms = 20 * 60 * 1000}};
+        struct err err = {0};
         script_visit(&script);
         script_feed(&script, (struct bytes){begun[i], strlen(begun[i])});
         script_expire(&script);
         assert_int_equal(script.session.end, SESSION_END_TIMEOUT);
+        session_failure(&script.session, buf_bytes(&script.pending), &err);
+        assert_quotes(&err, "within 1200 s");
         assert_int_equal(script_said(&script).length, 0);
         script_fini(&script);
     }

@@ -135,9 +135,23 @@ static void a_port_that_is_given_is_bound_at_once(void **state)
     close(listener);
 }
 
+static void a_link_local_address_without_its_zone_is_told_as_that(void **state)
+{
+    struct endpoint to = endpoint_loopback(AF_INET6, LISTENER_PORT);
+    struct err err = {0};
+    (void)state;
+
+    to.address.v6.sin6_addr = (struct in6_addr){.s6_addr = {0xfe, 0x80, [15] = 1}};
+    assert_int_equal(stream_tcp_connect(&to, NULL, &err), -1);
+    if (strstr(err.text, "no IPv6") != NULL)
+        skip();
+    assert_non_null(strstr(err.text, "needs its zone, as fe80::1%eth0)"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_link_local_address_without_its_zone_is_told_as_that),
         cmocka_unit_test(a_port_that_is_given_is_bound_at_once),
         cmocka_unit_test(every_destination_has_all_ports_of_a_source),
     };

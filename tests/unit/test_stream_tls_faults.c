@@ -271,6 +271,25 @@ static void a_flood_of_new_keys_is_cut_off(void **state)
     }
 }
 
+/* A HelloRequest counts for nothing in a handshake, and OpenSSL reads on for as long as there are any. */
+static void a_flood_in_the_handshake_is_cut_off(void **state)
+{
+    enum { MESSAGE = 4, MANY = STREAM_TLS_FLOOD_MAX + 1 };
+    struct stage *stage = stage_new(*state);
+    char record[5 + MANY * MESSAGE] = {22, 3, 3, 0, (char)(MANY * MESSAGE)};
+    struct err err = {0};
+    size_t count = 0;
+
+    connect_cast(stage, *state, TLS_1_2_CLIENT);
+    assert_int_equal(stream_handshake(stage->meeting.client.stream, &err), STREAM_WANT_READ);
+    assert_int_equal(stream_write(stage->meeting.lowers[1], record, sizeof record, &count, &err), STREAM_OK);
+    assert_int_equal(count, sizeof record);
+    assert_int_equal(stream_handshake(stage->meeting.client.stream, &err), STREAM_FAILED);
+    assert_int_equal(err.reason, ERR_TLS_PROTOCOL);
+    assert_non_null(strstr(err.text, "floods"));
+    stage_free(stage);
+}
+
 static void new_keys_are_given_where_they_are_asked_for(void **state)
 {
     struct stage *stage = stage_new(*state);
@@ -334,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_ticket_that_cannot_be_sent_spoils_nothing),
         cmocka_unit_test(new_keys_are_taken_while_data_comes_between),
         cmocka_unit_test(a_flood_of_new_keys_is_cut_off),
+        cmocka_unit_test(a_flood_in_the_handshake_is_cut_off),
         cmocka_unit_test(new_keys_are_given_where_they_are_asked_for),
         cmocka_unit_test(renegotiation_is_refused),
     };

@@ -109,6 +109,7 @@ static void what_is_refused_is_told_all_the_same(void **state)
          "test root",
          "its key is too short"},
         {{.names = SAN}, INTERMEDIATE, ERR_OK, "localhost, 127.0.0.1, ::1", "test intermediate", ""},
+        {{.common_name = "::1"}, ROOT, ERR_CERT_NAME, "::1", "test root", "for another name"},
         {{.names = "DNS:\x1b[2J\xff"}, ROOT, ERR_CERT_NAME, "\\x1b[2J\\xff", "test root", "for another name"},
     };
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -129,6 +130,7 @@ static void what_is_refused_is_told_all_the_same(void **state)
         struct stream_tls_facts facts = meet(client, versions[i % COUNT(versions)], chain, rows[row].reason);
         expect_certificate(&facts, &certificate);
         assert_string_equal(facts.subject, rows[row].subject);
+        assert_int_equal(facts.nameless, wish.names == NULL);
         assert_string_equal(facts.issuer, rows[row].issuer);
         assert_string_equal(facts.distrust, rows[row].distrust);
         assert_int_equal(facts.trusted, rows[row].reason == ERR_OK);
