@@ -59,13 +59,14 @@ static void note_all(struct notes *notes, const struct probe_result *result)
 {
     struct probe_finding findings[PROBE_FINDINGS_MAX];
     size_t count = probe_diagnose(result, findings);
+    const char *last = probe_words_last(result, count);
 
     notes->count = 0;
     note_race(notes, result);
     for (size_t i = 0; i < count; i++)
         note(notes, "finding", LINE_COLUMNS, findings[i].text);
-    if (result->verdict.reason != ERR_OK)
-        note(notes, "last", BOLD_COLUMNS, result->verdict.text);
+    if (last != NULL)
+        note(notes, "last", BOLD_COLUMNS, last);
 }
 
 static void put_notes(FILE *out, const struct notes *notes, int top)

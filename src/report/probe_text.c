@@ -78,21 +78,11 @@ static void put_race(const struct probe_page *page, const struct probe_result *r
     probe_page_wrap(page, 0, 2, PROBE_PLAIN, race.text);
 }
 
-/* Returns: what is said behind the findings; NULL where they have said it. */
-static const char *last_words(const struct probe_result *result, size_t findings)
-{
-    if (result->verdict.reason == ERR_OK)
-        return findings == 0 ? "All is well." : "Apart from that all is well.";
-    if (findings > 0 && result->verdict.reason != ERR_THRESHOLD && result->verdict.reason != ERR_INTERRUPTED)
-        return NULL;
-    return result->verdict.text;
-}
-
 static void put_end(const struct probe_page *page, const struct probe_result *result)
 {
     struct probe_finding findings[PROBE_FINDINGS_MAX];
     size_t count = probe_diagnose(result, findings);
-    const char *last = last_words(result, count);
+    const char *last = probe_words_last(result, count);
     struct words_line line = {0};
 
     (void)fputc('\n', page->out);

@@ -244,3 +244,12 @@ void probe_words_validity(const struct probe_result *result, const struct stream
     else
         words_add(line, "%s left, until %.*s", span.text, DATE_LENGTH, until.text);
 }
+
+const char *probe_words_last(const struct probe_result *result, size_t findings)
+{
+    if (result->verdict.reason == ERR_OK)
+        return findings == 0 ? "All is well." : "Apart from that all is well.";
+    if (findings > 0 && result->verdict.reason != ERR_THRESHOLD && result->verdict.reason != ERR_INTERRUPTED)
+        return NULL;
+    return result->verdict.text;
+}

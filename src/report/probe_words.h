@@ -50,4 +50,7 @@ void probe_words_validity(const struct probe_result *result, const struct stream
 /* Seconds since 1970 as "2026-01-01 00:00:00 UTC". */
 struct words probe_words_date(int64_t seconds);
 
+/* Returns: what is said behind so many findings; NULL where they have said it. */
+const char *probe_words_last(const struct probe_result *result, size_t findings);
+
 #endif
