@@ -197,10 +197,11 @@ static int check_format(const struct check *check)
     if (options->format == FORMAT_TEXT || options->mode == MODE_PROBE ||
         (measures && options->format != FORMAT_NAGIOS))
         return 0;
-    return err_set(check->err, ERR_USAGE, 0, "--format %s is not built in yet for --%s",
+    return err_set(check->err, ERR_USAGE, 0, "--format %s is for %s, not for --%s",
                    options->format == FORMAT_JSON         ? "json"
                    : options->format == FORMAT_PROMETHEUS ? "prometheus"
                                                           : "nagios",
+                   options->format == FORMAT_NAGIOS ? "--probe" : "--probe, --bench or --bench-merge",
                    check->words->mode->name);
 }
 

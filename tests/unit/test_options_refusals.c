@@ -77,6 +77,9 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
     REFUSE("--plot is for --probe, --bench or --bench-merge, not for --listen", "--listen", "1",
            "--plot=x.svg");
+    REFUSE("--format json is for --probe, --bench or --bench-merge, not for --connect", "--connect", "a", "1",
+           "--format=json");
+    REFUSE("--format nagios is for --probe, not for --bench", "--bench", "a", "1", "--format=nagios");
     REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
     REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
     REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
@@ -102,9 +105,6 @@ static void what_is_not_built_is_said_so(void **state)
 {
     (void)state;
     REFUSE("--demo is not built in yet", "--demo", "--tls");
-    REFUSE("--format json is not built in yet for --connect", "--connect", "a", "1", "--format=json");
-    REFUSE("--format nagios is not built in yet for --bench", "--bench", "a", "1", "--format=nagios");
-
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
     static const char *const listen[] = {
         "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
