@@ -141,7 +141,8 @@ const struct option_row option_rows[] = {
            KEPT(log_format), BUILT),
     OPTION(OUTPUT, FLAG, "verbose", NULL, EACH, "log more: which address won, silent peers", KEPT(verbose),
            .letter = 'v', BUILT),
-    OPTION(OUTPUT, FLAG, "quiet", NULL, EACH, "log warnings and errors only", KEPT(quiet), .letter = 'q', BUILT),
+    OPTION(OUTPUT, FLAG, "quiet", NULL, EACH, "log warnings and errors only", KEPT(quiet), .letter = 'q',
+           BUILT),
     OPTION(OUTPUT, CHOICE, "color", "auto|always|never", EACH, "colours; auto: on a terminal",
            DEFAULT("auto"), KEPT(color), BUILT),
 
