@@ -34,6 +34,7 @@ struct client {
     struct err *err;    /* the caller's; what the run ends with */
     struct err refused; /* the first name that could not be said */
     bool talking;       /* conn is started and not done */
+    bool heard;         /* the server has said something */
     bool terminal;      /* standard output is one */
     bool typing;        /* standard input is one, and names come from it */
     bool at_line_start; /* of the terminal */
@@ -101,6 +102,7 @@ static void finish_line(struct client *client)
 static void on_received(void *context, struct bytes bytes)
 {
     struct client *client = context;
+    client->heard = true;
     int result = client->terminal ? put_escaped(client, bytes) : put(client, bytes);
     if (result < 0)
         conn_abort(&client->conn, client->err);
@@ -158,6 +160,10 @@ static void on_done(void *context, const struct conn_result *result)
 {
     struct client *client = context;
     client->talking = false;
+    if (result->err != NULL && result->err->reason == ERR_DIALOGUE_EARLY_END && !client->heard &&
+        client->tls == NULL)
+        err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
+                "the server ended without a word: it may speak TLS (add --tls), or turn this address away");
     if (result->err != NULL)
         err_set(client->err, result->err->reason, result->err->native, "%s", result->err->text);
     if (client->options->verbose && result->err == NULL)

@@ -386,7 +386,8 @@ class Answers(Case):
     def test_an_early_end(self):
         for said in (b"", b"Server: Wel", WELCOME, OPENING):
             with self.subTest(said=said):
-                self.fails(scripted(said), "dialogue-early-end", out=said)
+                result = self.fails(scripted(said), "dialogue-early-end", out=said)
+                self.assertEqual(b"it may speak TLS (add --tls)" in result.err, said == b"", result.err)
 
     def test_an_early_end_in_mid_word(self):
         self.fails(scripted(OPENING, b"Server: Hel"), "dialogue-early-end", out=OPENING + b"Server: Hel")
