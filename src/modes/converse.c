@@ -32,7 +32,7 @@ struct client {
     struct conn_shared *shared;
     struct conn conn;
     struct err *err;    /* the caller's; what the run ends with */
-    struct err refused; /* the first name that could not be said */
+    unsigned refused;   /* names that could not be said */
     bool talking;       /* conn is started and not done */
     bool heard;         /* the server has said something */
     bool terminal;      /* standard output is one */
@@ -120,8 +120,7 @@ static void note_refused(struct client *client, struct err *why)
 {
     finish_line(client);
     fprintf(stderr, "tcpgreet: %s\n", why->text);
-    if (client->refused.reason == ERR_OK)
-        client->refused = *why;
+    client->refused++;
     err_clear(why);
 }
 
@@ -337,8 +336,9 @@ int converse(const struct options *options, struct err *err)
         uv_run(&client->loop, UV_RUN_DEFAULT);
 
     finish_line(client);
-    if (err->reason == ERR_OK && client->refused.reason != ERR_OK)
-        *err = client->refused;
+    if (err->reason == ERR_OK && client->refused > 0)
+        err_set(err, ERR_USAGE, 0, "%u name%s could not be said", client->refused,
+                client->refused == 1 ? "" : "s");
     names_close(&client->names);
     close_loop(&client->loop);
     tls_client_free(client->tls);

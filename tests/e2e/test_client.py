@@ -127,7 +127,8 @@ class Sources(Case):
                 for lines in (b"Michael\n" + long + b"\nTracy\n", b"Michael\n" + long + b"\r\nTracy"):
                     result = connect("::1", server.port, stdin=lines)
                     self.assertFails(result, 2, "usage")
-                    self.assertIn(b"line 2", result.err)
+                    self.assertEqual(result.err.count(b"line 2"), 1, result.err)
+                    self.assertIn(b"tcpgreet: 1 name could not be said (usage)", result.err)
                     self.assertEqual(result.out, OPENING + hello(b"Michael") + hello(b"Tracy") + GOODBYE)
 
     def test_endless_input_without_a_newline_neither_grows_nor_outlasts_a_limit_or_an_interrupt(self):
