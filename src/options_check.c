@@ -92,7 +92,7 @@ static int check_family(const struct check *check, const char *option, const str
     return 0;
 }
 
-/* Source: RFC 4007 section 6: such an address is one of each link, so the link must be told. */
+/* Source: RFC 4007 section 6: such an address exists on every link, so the link must be told. */
 static int check_zone(const struct check *check, const char *option, const struct target *target)
 {
     struct in6_addr address;
@@ -100,12 +100,12 @@ static int check_zone(const struct check *check, const char *option, const struc
     if (target->kind != TARGET_IPV6 || inet_pton(AF_INET6, target->host, &address) != 1 ||
         !IN6_IS_ADDR_LINKLOCAL(&address))
         return 0;
-    return err_set(check->err, ERR_USAGE, 0,
-                   "the %s address %s is one of each link: say which, as in %s%%eth0 (ip link tells them)",
-                   option, target->host, target->host);
+    return err_set(
+        check->err, ERR_USAGE, 0,
+        "the %s address %s exists on every link: say on which, as in %s%%eth0 (ip link lists them)", option,
+        target->host, target->host);
 }
 
-/* Shape: all that stand before it are known to differ. */
 static int check_listen(const struct check *check, size_t i)
 {
     const struct target *target = &check->options->listen[i];

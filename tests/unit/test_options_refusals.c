@@ -148,9 +148,9 @@ static void a_link_local_address_names_its_link(void **state)
     (void)state;
     static const char *const modes[] = {"--listen", "--connect", "--probe", "--bench"};
     for (size_t i = 0; i < COUNT(modes); i++) {
-        REFUSE("address fe80::1 is one of each link: say which, as in fe80::1%eth0", modes[i], "fe80::1",
+        REFUSE("address fe80::1 exists on every link: say on which, as in fe80::1%eth0", modes[i], "fe80::1",
                "1");
-        REFUSE("address febf::2 is one of each link", modes[i], "[febf::2]:1");
+        REFUSE("address febf::2 exists on every link", modes[i], "[febf::2]:1");
         PARSE(modes[i], "fe80::1%lo", "1");
         options_fini(&options);
         PARSE(modes[i], "fec0::1", "1");

@@ -146,7 +146,7 @@ static void a_zone_that_does_not_exist_is_refused(void **state)
     assert_null(start(fixture, &target, true, true, &err));
     assert_int_equal(err.reason, ERR_RESOLVE_NOT_FOUND);
     assert_string_equal(err.text, "there is no address fe80::1%nosuchzone: this machine has no interface "
-                                  "nosuchzone (ip link tells them)");
+                                  "nosuchzone (ip link lists them)");
 }
 
 static void each_wanted_family_is_answered_once(void **state)
