@@ -63,6 +63,8 @@ static int take_endpoint(struct parse *parse, const struct option_row *row, cons
     if (read_target(parse, row, first, &target) != 0)
         return err_context(parse->err, "--%s", row->name);
     if (row->kind == OPTION_PEER) {
+        if (strcmp(target.service, "0") == 0)
+            return err_set(parse->err, ERR_USAGE, 0, "--%s: nobody can be reached at port 0", row->name);
         options->target = target;
     } else if (row->mode == MODE_LISTEN) {
         if (options->listen_count == OPTIONS_LISTEN_MAX) {
@@ -136,9 +138,13 @@ static int refuse_unknown(struct parse *parse, const char *word, size_t length)
     size_t dashes = strspn(word, "-");
     const struct option_row *near = option_nearest(word + dashes, length - dashes);
 
-    return err_set(parse->err, ERR_USAGE, 0, "there is no option %s%s%s%s", shown(word, length, room),
-                   near != NULL ? "; did you mean --" : "", near != NULL ? near->name : "",
-                   near != NULL ? "?" : "");
+    shown(word, length, room);
+    if (near != NULL)
+        return err_set(parse->err, ERR_USAGE, 0, "there is no option %s; did you mean --%s?", room,
+                       near->name);
+    return err_set(parse->err, ERR_USAGE, 0, "there is no option %s%s", room,
+                   parse->options->mode == MODE_CONNECT ? " (a NAME that begins with a dash stands behind --)"
+                                                        : "");
 }
 
 static int take_long(struct parse *parse, const char *word)

@@ -1,5 +1,6 @@
 #include "options_table.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,6 +92,35 @@ static int check_family(const struct check *check, const char *option, const str
     return 0;
 }
 
+/* Source: RFC 4007 section 6: such an address exists on every link, so the link must be told. */
+static int check_zone(const struct check *check, const char *option, const struct target *target)
+{
+    struct in6_addr address;
+
+    if (target->kind != TARGET_IPV6 || inet_pton(AF_INET6, target->host, &address) != 1 ||
+        !IN6_IS_ADDR_LINKLOCAL(&address))
+        return 0;
+    return err_set(
+        check->err, ERR_USAGE, 0,
+        "the %s address %s exists on every link: say on which, as in %s%%eth0 (ip link lists them)", option,
+        target->host, target->host);
+}
+
+static int check_listen(const struct check *check, size_t i)
+{
+    const struct target *target = &check->options->listen[i];
+    char room[WORD_BYTES];
+
+    for (size_t j = 0; j < i; j++) {
+        const struct target *other = &check->options->listen[j];
+        if (strcmp(target->service, "0") != 0 && strcmp(target->service, other->service) == 0 &&
+            target->kind == other->kind && strcmp(target->host, other->host) == 0)
+            return err_set(check->err, ERR_USAGE, 0, "--listen %s is given twice",
+                           target_format(target, room, sizeof(room)));
+    }
+    return check_family(check, "--listen", target) != 0 ? -1 : check_zone(check, "--listen", target);
+}
+
 static bool is_literal(const struct target *target)
 {
     return target->kind == TARGET_IPV4 || target->kind == TARGET_IPV6;
@@ -105,10 +135,10 @@ static int check_families(const struct check *check)
     if (options->ipv4_only && options->ipv6_only)
         return err_set(check->err, ERR_USAGE, 0, "-4 and -6 exclude each other: without them both are used");
     for (size_t i = 0; i < options->listen_count; i++)
-        if (check_family(check, "--listen", &options->listen[i]) != 0)
+        if (check_listen(check, i) != 0)
             return -1;
     snprintf(peer, sizeof(peer), "--%s", check->words->mode->name);
-    if (check_family(check, peer, &options->target) != 0)
+    if (check_family(check, peer, &options->target) != 0 || check_zone(check, peer, &options->target) != 0)
         return -1;
     if (options->source == NULL || options->mode == MODE_BENCH)
         return 0; /* of a bench it may be a range: it looks itself */
@@ -168,19 +198,26 @@ static int check_tls(const struct check *check)
 
     for (size_t i = 0; i < OPTION_ROWS; i++) {
         const struct option_row *row = &option_rows[i];
-        bool about_tls = row->group == OPTION_GROUP_TLS || strcmp(row->name, "handshake-timeout") == 0;
+        bool about_tls = row->group == OPTION_GROUP_TLS || strcmp(row->name, "handshake-timeout") == 0 ||
+                         strcmp(row->name, "resume") == 0;
         if (about_tls && check->words->given[i] != NULL && !options->tls)
             return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
         if (strcmp(row->name, "client-auth") == 0 && check->words->given[i] != NULL &&
             options->client_ca == NULL)
             return err_set(check->err, ERR_USAGE, 0, "--client-auth needs --client-ca");
     }
+    struct target name;
+    if (options->servername != NULL && target_parse(&name, options->servername, "0", check->err) != 0)
+        return err_context(check->err, "--servername");
     if (options->misbehave == MISBEHAVE_NO_CLOSE_NOTIFY && !options->tls)
         return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
+    if (options->keys.count != 0 && options->certs.count == 0)
+        return err_set(check->err, ERR_USAGE, 0, "--key needs --cert");
     if (options->keys.count != 0 && options->keys.count != options->certs.count) {
         return err_set(check->err, ERR_USAGE, 0,
-                       "--key is given %zu times and --cert %zu times: each certificate needs its key",
-                       options->keys.count, options->certs.count);
+                       "--cert is given %zu time%s and --key %zu time%s: each certificate needs its key",
+                       options->certs.count, options->certs.count == 1 ? "" : "s", options->keys.count,
+                       options->keys.count == 1 ? "" : "s");
     }
     if (options->mode != MODE_LISTEN && options->certs.count > 1)
         return err_set(check->err, ERR_USAGE, 0, "--cert can be given once: a client has one certificate");
@@ -197,10 +234,11 @@ static int check_format(const struct check *check)
     if (options->format == FORMAT_TEXT || options->mode == MODE_PROBE ||
         (measures && options->format != FORMAT_NAGIOS))
         return 0;
-    return err_set(check->err, ERR_USAGE, 0, "--format %s is not built in yet for --%s",
+    return err_set(check->err, ERR_USAGE, 0, "--format %s is for %s, not for --%s",
                    options->format == FORMAT_JSON         ? "json"
                    : options->format == FORMAT_PROMETHEUS ? "prometheus"
                                                           : "nagios",
+                   options->format == FORMAT_NAGIOS ? "--probe" : "--probe, --bench or --bench-merge",
                    check->words->mode->name);
 }
 

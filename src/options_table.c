@@ -86,7 +86,7 @@ const struct option_row option_rows[] = {
            BUILT),
     OPTION(TLS, TEXT, "ticket-keys", "FILE", L, "server: keys of session tickets", KEPT(ticket_keys), BUILT),
 
-    OPTION(SERVER, INTEGER, "workers", "N", L | B, "threads that serve (its processors)", RANGE("1", "256"),
+    OPTION(SERVER, INTEGER, "workers", "N", L | B, "threads (one a processor; --bench: 1)", RANGE("1", "256"),
            KEPT(workers), BUILT),
     OPTION(SERVER, INTEGER, "max-connections", "N", L, "at a time (from the descriptor limit)",
            RANGE("1", "10000000"), KEPT(max_connections), BUILT),
@@ -133,7 +133,7 @@ const struct option_row option_rows[] = {
     OPTION(BENCH, FLAG, "resume", NULL, B, "bench: resume TLS sessions", KEPT(resume), BUILT),
 
     OPTION(OUTPUT, CHOICE, "format", "text|json|prometheus|nagios", C | P | B | M,
-           "of results; nagios: probe only", DEFAULT("text"), KEPT(format), BUILT),
+           "results of probe, bench; nagios: probe", DEFAULT("text"), KEPT(format), BUILT),
     OPTION(OUTPUT, TEXT, "plot", "FILE.svg", P | B | M, "probe, bench: draw the result", KEPT(plot), BUILT),
     OPTION(OUTPUT, FLAG, "explain", NULL, L | C | P, "tell each step as it happens, and why", KEPT(explain),
            BUILT),
@@ -141,7 +141,8 @@ const struct option_row option_rows[] = {
            KEPT(log_format), BUILT),
     OPTION(OUTPUT, FLAG, "verbose", NULL, EACH, "log more: which address won, silent peers", KEPT(verbose),
            .letter = 'v', BUILT),
-    OPTION(OUTPUT, FLAG, "quiet", NULL, EACH, "log errors only", KEPT(quiet), .letter = 'q', BUILT),
+    OPTION(OUTPUT, FLAG, "quiet", NULL, EACH, "log warnings and errors only", KEPT(quiet), .letter = 'q',
+           BUILT),
     OPTION(OUTPUT, CHOICE, "color", "auto|always|never", EACH, "colours; auto: on a terminal",
            DEFAULT("auto"), KEPT(color), BUILT),
 

@@ -93,7 +93,9 @@ void session_refuse(struct session *session, struct sink *out);
 void session_visit(struct session *session, const struct session_policy *policy, int64_t now_ms);
 
 /* Takes whole names (server) or the server's words (client) from the front of in.
- * Shape: in starts with the bytes that the last call did not take, then what has come since.
+ * Shape: in starts with the bytes that the last call did not take, then what has come since. Of a client with
+ * framing auto out has room for GREETING_EXIT, which may have to be said again; a server stops where out is
+ * full.
  * Returns: how many bytes it took. What it leaves is a part of a name (at most GREETING_NAME_MAX + 1 bytes),
  * or, where `stalled`, names that wait for room in out; after SESSION_END_WRONG_ANSWER it starts with the
  * wrong byte. */

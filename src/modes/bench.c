@@ -121,8 +121,9 @@ static int try_sources(const struct run *run, struct err *err)
         if (fd < 0)
             return -1;
         if (bind(fd, &source->address.any, endpoint_length(source)) < 0)
-            status = err_set(err, err_reason_of_system(errno), errno, "cannot use --source %s: %s",
-                             endpoint_format(source, text), strerror(errno));
+            status = err_set(err, err_reason_of_system(errno), errno, "cannot use --source %s: %s%s",
+                             endpoint_format(source, text), strerror(errno),
+                             errno == EADDRNOTAVAIL ? " (it takes addresses of this machine)" : "");
         stream_tcp_close(fd);
     }
     return status;
@@ -310,8 +311,8 @@ static int judge(const struct bench_result *result, struct err *err)
             worst = i;
     if (failed == 0)
         return 0;
-    return err_set(err, (enum err_reason)worst, 0, "%llu dialogue%s failed", (unsigned long long)failed,
-                   failed == 1 ? "" : "s");
+    return err_set(err, (enum err_reason)worst, 0, "%llu dialogue%s failed: --probe tells why",
+                   (unsigned long long)failed, failed == 1 ? "" : "s");
 }
 
 static int measure(struct run *run, struct bench_result *result, struct err *err)

@@ -32,8 +32,9 @@ struct client {
     struct conn_shared *shared;
     struct conn conn;
     struct err *err;    /* the caller's; what the run ends with */
-    struct err refused; /* the first name that could not be said */
+    unsigned refused;   /* names that could not be said */
     bool talking;       /* conn is started and not done */
+    bool heard;         /* the server has said something */
     bool terminal;      /* standard output is one */
     bool typing;        /* standard input is one, and names come from it */
     bool at_line_start; /* of the terminal */
@@ -101,6 +102,7 @@ static void finish_line(struct client *client)
 static void on_received(void *context, struct bytes bytes)
 {
     struct client *client = context;
+    client->heard = true;
     int result = client->terminal ? put_escaped(client, bytes) : put(client, bytes);
     if (result < 0)
         conn_abort(&client->conn, client->err);
@@ -118,8 +120,7 @@ static void note_refused(struct client *client, struct err *why)
 {
     finish_line(client);
     fprintf(stderr, "tcpgreet: %s\n", why->text);
-    if (client->refused.reason == ERR_OK)
-        client->refused = *why;
+    client->refused++;
     err_clear(why);
 }
 
@@ -158,6 +159,10 @@ static void on_done(void *context, const struct conn_result *result)
 {
     struct client *client = context;
     client->talking = false;
+    if (result->err != NULL && result->err->reason == ERR_DIALOGUE_EARLY_END && !client->heard &&
+        client->tls == NULL)
+        err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
+                "the server ended without a word: it may speak TLS (add --tls), or turn this address away");
     if (result->err != NULL)
         err_set(client->err, result->err->reason, result->err->native, "%s", result->err->text);
     if (client->options->verbose && result->err == NULL)
@@ -332,8 +337,9 @@ int converse(const struct options *options, struct err *err)
         uv_run(&client->loop, UV_RUN_DEFAULT);
 
     finish_line(client);
-    if (err->reason == ERR_OK && client->refused.reason != ERR_OK)
-        *err = client->refused;
+    if (err->reason == ERR_OK && client->refused > 0)
+        err_set(err, ERR_USAGE, 0, "%u name%s could not be said", client->refused,
+                client->refused == 1 ? "" : "s");
     names_close(&client->names);
     close_loop(&client->loop);
     tls_client_free(client->tls);

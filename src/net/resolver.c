@@ -105,6 +105,10 @@ static int fail(struct err *err, const char *host, const char *service, int code
     case EAI_ADDRFAMILY:
 #endif
     case UV_EAI_ADDRFAMILY:
+        if (strchr(host, '%') != NULL) /* only an IPv6 address holds one, before its zone */
+            return err_set(err, ERR_RESOLVE_NOT_FOUND, code,
+                           "there is no address %s: this machine has no interface %s (ip link lists them)",
+                           shown, strchr(shown, '%') + 1);
         return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "there is no address for %s", shown);
     case EAI_SERVICE:
     case UV_EAI_SERVICE:

@@ -72,11 +72,28 @@ int tls_check_mode(const char *what, const char *path, struct err *err)
     struct stat status;
     if (stat(path, &status) < 0)
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
+    if (S_ISDIR(status.st_mode))
+        return err_set(err, ERR_SYSTEM_FILE, EISDIR, "%s %s cannot be read: it is a directory", what, path);
     if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0)
         return err_set(err, ERR_SYSTEM_PERMISSION, 0,
                        "%s %s is open to others (mode %04o): chmod 600 %s, or --insecure", what, path,
                        (unsigned)status.st_mode & 07777, path);
     return 0;
+}
+
+/* Whether a certificate's file holds a key beside it: where it does not, --key is missing, and chmod no help.
+ */
+static bool holds_key(const char *path)
+{
+    char line[128];
+    bool found = false;
+    FILE *file = fopen(path, "re");
+
+    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
+        found = strstr(line, "PRIVATE KEY-----") != NULL;
+    if (file != NULL)
+        (void)fclose(file);
+    return found;
 }
 
 static int load_key(struct tls_identity *identity, const char *path, const struct tls_policy *policy,
@@ -135,7 +152,13 @@ int tls_identity_load(struct tls_identity *identity, const struct tls_files *fil
 
     *identity = (struct tls_identity){0};
     ERR_clear_error();
-    if (load_certificates(identity, files->cert, err) < 0 || load_key(identity, key, policy, err) < 0)
+    if (load_certificates(identity, files->cert, err) < 0)
+        goto failed;
+    if (files->key == NULL && !holds_key(key)) {
+        err_set(err, ERR_SYSTEM_FILE, 0, "there is no private key in %s: give --key FILE", key);
+        goto failed;
+    }
+    if (load_key(identity, key, policy, err) < 0)
         goto failed;
     if (X509_check_private_key(identity->certificate, identity->key) == 1)
         return 0;

@@ -12,8 +12,8 @@ static void format_time(int64_t seconds, char *text, size_t room)
         snprintf(text, room, "?");
 }
 
-/* "3 days", "2 hours": in the largest unit that fits. */
-static void format_span(int64_t seconds, char *text, size_t room)
+/* "3 days", "2 hours": whole ones of the largest unit that fits, and `more` of them. */
+static void format_span(int64_t seconds, int more, char *text, size_t room)
 {
     static const struct {
         int64_t seconds;
@@ -21,10 +21,9 @@ static void format_span(int64_t seconds, char *text, size_t room)
     } units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
     size_t i = 0;
 
-    seconds = seconds < 0 ? -seconds : seconds;
     while (i < 3 && seconds < units[i].seconds)
         i++;
-    long long n = (long long)(seconds / units[i].seconds);
+    long long n = (long long)(seconds / units[i].seconds) + more;
     snprintf(text, room, "%lld %s%s", n, units[i].name, n == 1 ? "" : "s");
 }
 
@@ -65,16 +64,18 @@ static int tell_dates(const struct tls_verdict *verdict, const char *which, stru
     const ASN1_TIME *limit =
         expired ? X509_get0_notAfter(verdict->certificate) : X509_get0_notBefore(verdict->certificate);
     int64_t seconds = tls_seconds(limit);
+    int64_t passed = (int64_t)time(NULL) - seconds;
     char when[32], span[32];
 
     format_time(seconds, when, sizeof when);
-    format_span((int64_t)time(NULL) - seconds, span, sizeof span);
+    format_span(expired ? passed : -passed, expired ? 0 : 1, span, sizeof span);
     if (expired)
         return err_set(err, ERR_CERT_EXPIRED, verdict->code, "%s expired %s ago (%s): it must be renewed",
                        which, span, when);
-    return err_set(err, ERR_CERT_NOT_YET_VALID, verdict->code,
-                   "%s is valid only in %s (from %s): is a clock wrong, here or where it was issued?", which,
-                   span, when);
+    return err_set(
+        err, ERR_CERT_NOT_YET_VALID, verdict->code,
+        "%s is not valid before %s (in less than %s): is a clock wrong, here or where it was issued?", which,
+        when, span);
 }
 
 static int tell_name(const struct tls_verdict *verdict, const char *which, const char *whose, struct err *err)

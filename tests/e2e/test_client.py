@@ -127,7 +127,8 @@ class Sources(Case):
                 for lines in (b"Michael\n" + long + b"\nTracy\n", b"Michael\n" + long + b"\r\nTracy"):
                     result = connect("::1", server.port, stdin=lines)
                     self.assertFails(result, 2, "usage")
-                    self.assertIn(b"line 2", result.err)
+                    self.assertEqual(result.err.count(b"line 2"), 1, result.err)
+                    self.assertIn(b"tcpgreet: 1 name could not be said (usage)", result.err)
                     self.assertEqual(result.out, OPENING + hello(b"Michael") + hello(b"Tracy") + GOODBYE)
 
     def test_endless_input_without_a_newline_neither_grows_nor_outlasts_a_limit_or_an_interrupt(self):
@@ -386,7 +387,8 @@ class Answers(Case):
     def test_an_early_end(self):
         for said in (b"", b"Server: Wel", WELCOME, OPENING):
             with self.subTest(said=said):
-                self.fails(scripted(said), "dialogue-early-end", out=said)
+                result = self.fails(scripted(said), "dialogue-early-end", out=said)
+                self.assertEqual(b"it may speak TLS (add --tls)" in result.err, said == b"", result.err)
 
     def test_an_early_end_in_mid_word(self):
         self.fails(scripted(OPENING, b"Server: Hel"), "dialogue-early-end", out=OPENING + b"Server: Hel")

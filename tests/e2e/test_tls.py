@@ -428,9 +428,9 @@ class Usage(TlsCase):
         listen, certificate, key = ("--listen", "::1", "0", "--tls"), *self.made.server
         self.assertUsage("--client-auth needs --client-ca", *listen, "--client-auth", "require")
         self.assertUsage("--key-passphrase-file needs --cert", *listen, "--key-passphrase-file", key)
-        self.assertUsage("--key is given 2 times and --cert 1 times.*", *listen, "--cert", certificate, "--key", key,
+        self.assertUsage("--cert is given 1 time and --key 2 times.*", *listen, "--cert", certificate, "--key", key,
                          "--key", key)
-        self.assertUsage("--key is given 1 times and --cert 0 times.*", *listen, "--key", key)
+        self.assertUsage("--key needs --cert", *listen, "--key", key)
 
     def test_options_of_the_other_side_are_refused(self):
         for option in ("--client-ca x", "--client-auth require", "--ticket-keys x", "--handshake-timeout 1s"):

@@ -47,7 +47,7 @@ class BadCertificates(TlsCase):
     """Each has one fault. The CA is trusted, so that only the fault can be why."""
 
     EXPIRED = r"expired 3 days ago \(20\d\d-\d\d-\d\d \d\d:\d\d UTC\): it must be renewed"
-    NOT_YET = r"is valid only in 6 days \(from 20\d\d-\d\d-\d\d \d\d:\d\d UTC\): is a clock wrong.*\?"
+    NOT_YET = r"is not valid before 20\d\d-\d\d-\d\d \d\d:\d\d UTC \(in less than 7 days\): is a clock wrong.*\?"
     NO_NAMES = r"names no host or address in subjectAltName \(a common name alone does not count\)"
     FOR = r"is for {}, not for {} \(--servername says which name to expect\)"
     # certificate: reason, what is said of the certificate of {host}, whether a pin alone makes up for it

@@ -57,7 +57,7 @@ class ClientCertificates(TlsCase):
                 (rsa.client, r'the client\'s certificate was issued by "tcpgreet CA \w+", which is not trusted .*'),
                 (issue(self.made, "late", "clientAuth", -90000, -3600),
                  r"the client's certificate expired 1 hour ago \(20.* UTC\): it must be renewed"),
-                (issue(self.made, "early", "clientAuth", 3700, 90000), "the client's certificate is valid only in .*"),
+                (issue(self.made, "early", "clientAuth", 3700, 90000), "the client's certificate is not valid before .*"),
                 (self.made.server, "the client's certificate is not meant for a TLS client .*"))
 
     def test_required_means_required(self):

@@ -25,7 +25,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { LONG_MS = 15 * 1000, LONG_NS = 5 * 1000 * 1000 * 1000LL, DESCRIPTORS = 256 };
+enum { LONG_MS = 15 * 1000, HOUR_MS = 60 * 60 * 1000, DESCRIPTORS = 256 };
 
 static const struct known_name names[] = {
     {.name = "both.example", .v6 = {"::1"}, .v4 = {"127.0.0.1"}},
@@ -223,6 +223,8 @@ static void after_a_refusal_the_next_address_is_tried_at_once(void **state)
 {
     static const char *const hosts[] = {"both.example", "two.example"};
     struct fixture *fixture = *state;
+    fixture->config.attempt_delay_ms = 2 * HOUR_MS; /* who waits for either outlasts watched_run */
+    fixture->config.timeout_ms = 2 * HOUR_MS;
     for (size_t i = 0; i < COUNT(hosts); i++) {
         struct listener listener = listen_at_loopback();
         stream_free(fixture->stream);
@@ -231,7 +233,6 @@ static void after_a_refusal_the_next_address_is_tried_at_once(void **state)
         assert_non_null(fixture->stream);
         assert_true(endpoint_equal(&fixture->facts.peer, &listener.at));
         assert_int_equal(fixture->facts.attempts, 2);
-        assert_true(fixture->facts.total_ns < LONG_NS); /* far less than the attempt delay */
         listener_close(&listener);
     }
 }

@@ -266,7 +266,7 @@ static void listen_may_be_repeated_up_to_its_limit(void **state)
 
     const char *argv[OPTIONS_LISTEN_MAX + 2] = {"tcpgreet"};
     for (size_t i = 1; i < COUNT(argv); i++)
-        argv[i] = "--listen=6000";
+        argv[i] = "--listen=0";
     assert_int_equal(options_parse(&options, OPTIONS_LISTEN_MAX + 1, argv, &err), 0);
     assert_int_equal(options.listen_count, OPTIONS_LISTEN_MAX);
     options_fini(&options);

@@ -25,6 +25,8 @@ static void wrong_words_are_refused_by_name(void **state)
     REFUSE("there is no option -listen; did you mean --listen?", "-listen", "6000");
     REFUSE("there is no option -x", "-x", "--listen", "6000");
     REFUSE("there is no option -x in -vx", "-vx", "--listen", "6000");
+    REFUSE("there is no option -Ann (a NAME that begins with a dash stands behind --)", "--connect", "a", "1",
+           "-Ann");
     REFUSE("there is no option --=x", "--=x");
     REFUSE("there is no option --a\\x1b[2J", "--a\x1b[2J");
     REFUSE("there is no option -\\xff", "-\xff");
@@ -77,6 +79,9 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
     REFUSE("--plot is for --probe, --bench or --bench-merge, not for --listen", "--listen", "1",
            "--plot=x.svg");
+    REFUSE("--format json is for --probe, --bench or --bench-merge, not for --connect", "--connect", "a", "1",
+           "--format=json");
+    REFUSE("--format nagios is for --probe, not for --bench", "--bench", "a", "1", "--format=nagios");
     REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
     REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
     REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
@@ -102,9 +107,6 @@ static void what_is_not_built_is_said_so(void **state)
 {
     (void)state;
     REFUSE("--demo is not built in yet", "--demo", "--tls");
-    REFUSE("--format json is not built in yet for --connect", "--connect", "a", "1", "--format=json");
-    REFUSE("--format nagios is not built in yet for --bench", "--bench", "a", "1", "--format=nagios");
-
     REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
     static const char *const listen[] = {
         "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
@@ -131,9 +133,46 @@ static void a_misbehaviour_is_one_of_a_list(void **state)
     REFUSE("--misbehave is for --listen, not for --connect", "--connect", "a", "1", "--misbehave=mute");
 }
 
+static void a_peer_has_a_port(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"--connect", "--probe", "--bench"};
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        REFUSE("nobody can be reached at port 0", modes[i], "a", "0");
+        REFUSE("nobody can be reached at port 0", modes[i], "[::1]:000");
+    }
+}
+
+static void a_link_local_address_names_its_link(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"--listen", "--connect", "--probe", "--bench"};
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        REFUSE("address fe80::1 exists on every link: say on which, as in fe80::1%eth0", modes[i], "fe80::1",
+               "1");
+        REFUSE("address febf::2 exists on every link", modes[i], "[febf::2]:1");
+        PARSE(modes[i], "fe80::1%lo", "1");
+        options_fini(&options);
+        PARSE(modes[i], "fec0::1", "1");
+        options_fini(&options);
+    }
+}
+
+static void an_address_is_listened_on_once(void **state)
+{
+    (void)state;
+    REFUSE("--listen [::1]:6000 is given twice", "--listen", "::1", "6000", "--listen", "[::1]:6000");
+    REFUSE("--listen every address, port 6000 is given twice", "--listen", "6000", "--listen", "1",
+           "--listen", "6000");
+    PARSE("--listen", "::1", "0", "--listen", "::1", "0", "--listen", "::1", "1", "--listen", "127.0.0.1",
+          "1");
+    options_fini(&options);
+}
+
 static void bench_options_are_checked(void **state)
 {
     (void)state;
+    REFUSE("--resume needs --tls", "--bench", "a", "1", "--resume");
     REFUSE("--connections takes a whole number from 1", "--bench", "a", "1", "--connections=0");
     REFUSE("--duration takes a time from 10ms", "--bench", "a", "1", "--duration=9ms");
     REFUSE("--rate takes a whole number from 1", "--bench", "a", "1", "--rate=0");
@@ -270,9 +309,11 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
 {
     (void)state;
     REFUSE("--client-auth needs --client-ca", "--listen", "1", "--tls", "--client-auth=require");
-    REFUSE("--key is given 1 times and --cert 0 times", "--listen", "1", "--tls", "--key=k");
-    REFUSE("--key is given 1 times and --cert 2 times: each certificate needs its key", "--listen", "1",
+    REFUSE("--key needs --cert", "--listen", "1", "--tls", "--key=k");
+    REFUSE("--cert is given 2 times and --key 1 time: each certificate needs its key", "--listen", "1",
            "--tls", "--cert=a", "--cert=b", "--key=k");
+    REFUSE("--cert is given 1 time and --key 2 times: each", "--listen", "1", "--tls", "--cert=a", "--key=k",
+           "--key=l");
     REFUSE("--cert can be given once: a client has one certificate", "--connect", "a", "1", "--tls",
            "--cert=a", "--cert=b", "--key=k", "--key=l");
     REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
@@ -281,6 +322,9 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
            "--pin=sha256:" HEX_64);
     REFUSE("--servername is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
            "--servername=x");
+    REFUSE("--servername: a b is not a host name", "--connect", "a", "1", "--tls", "--servername=a b");
+    REFUSE("--servername: 256.1.1.1 is not an IPv4 address", "--probe", "a", "1", "--tls",
+           "--servername=256.1.1.1");
     REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
     REFUSE("--ticket-keys is for --listen, not", "--connect", "a", "1", "--tls", "--ticket-keys=f");
     REFUSE("--handshake-timeout is for --listen, not", "--connect", "a", "1", "--handshake-timeout=1s");
@@ -327,6 +371,9 @@ int main(void)
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(what_is_not_built_is_said_so),
         cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
+        cmocka_unit_test(a_peer_has_a_port),
+        cmocka_unit_test(a_link_local_address_names_its_link),
+        cmocka_unit_test(an_address_is_listened_on_once),
         cmocka_unit_test(bench_options_are_checked),
         cmocka_unit_test(probe_options_are_checked),
         cmocka_unit_test(a_limit_on_what_is_not_measured_is_refused),

@@ -112,7 +112,8 @@ static const struct {
     {"cut.crt", "server.key", NULL, "cut.crt is damaged"},
     {"server.crt", "empty.pem", NULL, "there is no private key in "},
     {"server.crt", "server.crt", NULL, "there is no private key in "},
-    {"server.crt", NULL, NULL, "there is no private key in "},
+    {"server.crt", NULL, NULL, "server.crt: give --key FILE"},
+    {"server.crt", ".", NULL, "/. cannot be read: it is a directory"},
     {"server.crt", "prose.pem", NULL, "there is no private key in "},
     {"server.crt", "broken.key", NULL, "there is no private key in "},
     {"server.crt", "half.key", NULL, "there is no private key in "},
@@ -184,6 +185,18 @@ static void a_key_in_the_certificates_file_is_guarded_too(void **state)
     assert_int_equal(tls_identity_load(&identity, &files, &(struct tls_policy){0}, &err), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_PERMISSION);
     assert_int_equal(chmod(files.cert, 0600), 0);
+}
+
+static void a_certificate_without_a_key_is_no_secret(void **state)
+{
+    const struct certificates *all = *state;
+    const struct tls_files files = {path_of(all, "server.crt"), NULL};
+    struct tls_identity identity;
+    struct err err = {0};
+
+    assert_int_equal(chmod(files.cert, 0644), 0);
+    assert_int_equal(tls_identity_load(&identity, &files, &(struct tls_policy){0}, &err), -1);
+    assert_non_null(strstr(err.text, "server.crt: give --key FILE"));
 }
 
 /* Neither a server nor a client begins with files that do not do. */
@@ -333,6 +346,7 @@ int main(void)
         cmocka_unit_test(a_certificate_and_its_key_are_taken_or_refused_in_words),
         cmocka_unit_test(a_key_that_others_can_read_is_refused_unless_insecure),
         cmocka_unit_test(a_key_in_the_certificates_file_is_guarded_too),
+        cmocka_unit_test(a_certificate_without_a_key_is_no_secret),
         cmocka_unit_test(bad_files_are_refused_before_anything_else),
         cmocka_unit_test(a_ca_that_cannot_be_read_is_refused),
         cmocka_unit_test(a_certificate_made_in_memory_serves_and_is_known_by_its_pin),
