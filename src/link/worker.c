@@ -1,5 +1,6 @@
 #include "worker_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "tcpgreet/trace.h"
@@ -109,30 +110,34 @@ static void dismantle(struct worker *worker)
 }
 
 /* Returns: a worker with a loop and a lock, or NULL. */
-static struct worker *allocate(size_t doors)
+static struct worker *allocate(size_t doors, struct err *err)
 {
     struct worker *worker = calloc(1, sizeof *worker + doors * sizeof worker->doors[0]);
     if (worker == NULL || uv_mutex_init(&worker->inbox.mutex) != 0) {
         free(worker);
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a worker");
         return NULL;
     }
-    if (uv_loop_init(&worker->loop) != 0) {
-        uv_mutex_destroy(&worker->inbox.mutex);
-        free(worker);
-        return NULL;
-    }
-    return worker;
+    int result = uv_loop_init(&worker->loop);
+    if (result == 0)
+        return worker;
+    if (result == UV_EMFILE || result == UV_ENFILE)
+        err_set(err, ERR_SYSTEM_DESCRIPTORS, -result, "no descriptors for a worker (raise ulimit -n)");
+    else
+        err_set(err, ERR_INTERNAL, -result, "cannot start a worker: %s", uv_strerror(result));
+    uv_mutex_destroy(&worker->inbox.mutex);
+    free(worker);
+    return NULL;
 }
 
 struct worker *worker_start(const struct worker_config *config, struct err *err)
 {
-    struct worker *worker = allocate(config->listener_count);
+    struct worker *worker = allocate(config->listener_count, err);
 
     if (worker == NULL) {
         for (size_t i = 0; i < config->listener_count; i++)
             listener_close(&(struct listener){config->listeners[i].fd, config->listeners[i].at});
         tls_server_free(config->tls);
-        err_set(err, ERR_INTERNAL, 0, "no memory for a worker");
         return NULL;
     }
     worker->config = *config;

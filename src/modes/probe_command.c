@@ -19,6 +19,6 @@ int probe_command_run(const char **words)
     int why = errno;
     (void)signal(SIGPIPE, SIG_IGN);
     escape_text((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));
-    (void)fprintf(stderr, "tcpgreet: all is well, but %s cannot be run: %s\n", shown, strerror(why));
+    (void)fprintf(stderr, "tcpgreet: all is well, but \"%s\" cannot be run: %s\n", shown, strerror(why));
     return why == ENOENT ? CODE_NOT_FOUND : CODE_CANNOT_RUN;
 }

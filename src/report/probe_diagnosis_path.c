@@ -1,6 +1,8 @@
+#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <uv.h>
 
 #include "probe_diagnosis.h"
 #include "probe_words.h"
@@ -38,12 +40,26 @@ bool probe_finds_no_name(struct probe_group *group)
     return asked;
 }
 
+/* What no zone can mend: a literal without its link, a service that has no number. */
+static const struct err *blames_the_words(const struct probe_result *result)
+{
+    for (size_t family = 0; family < RACE_FAMILIES; family++) {
+        const struct err *err = &result->answers[family].err;
+        if (result->answers[family].asked && (result->literal || err->native == UV_EAI_SERVICE))
+            return err;
+    }
+    return NULL;
+}
+
 void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_result *result = group->result;
     bool v6 = result->answers[RACE_V6].asked, v4 = result->answers[RACE_V4].asked;
+    const struct err *words = blames_the_words(result);
 
-    if (v6 && v4)
+    if (words != NULL)
+        words_add(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
+    else if (v6 && v4)
         words_add(line,
                   "There is no address for %s: look for a typing error, or have the name put into its zone.",
                   result->host);

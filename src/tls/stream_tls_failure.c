@@ -103,9 +103,11 @@ void stream_tls_waiting(const struct stream *stream, struct err *err)
         stream_waiting(tls->lower, err);
     else if (tls->first_count > 0 && !speaks_tls(tls))
         fail_plaintext(tls, err);
+    else if (tls->first_count == 0 && tls->whose == NULL)
+        err_set(err, ERR_TLS_SILENT_PEER, 0, "the client began no TLS handshake");
     else if (tls->first_count == 0)
-        err_set(err, ERR_TLS_SILENT_PEER, 0, "%s says nothing in answer to the TLS handshake%s", whose,
-                tls->whose != NULL ? " (it may not speak TLS at this port)" : "");
+        err_set(err, ERR_TLS_SILENT_PEER, 0,
+                "%s says nothing in answer to the TLS handshake (it may not speak TLS at this port)", whose);
     else
         err_set(err, ERR_TLS_TIMEOUT, 0, "the TLS handshake with %s took too long", whose);
 }

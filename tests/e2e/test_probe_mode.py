@@ -138,6 +138,12 @@ class ExitCodes(ProbeCase):
                              % server.port)
             self.assertEnds(probe("::1", server.port, "--warn", "0:1000", "--crit", "2000"), 0)
 
+    def test_words_that_no_zone_can_mend_are_not_blamed_on_one(self):
+        for host, port, said in (("::1", "nosuchservice", b"- There is no TCP service named nosuchservice: use a port"),
+                                 ("fe80::1%nolink", "1", b"- There is no address fe80::1%nolink: this machine has no")):
+            with self.subTest(host=host):
+                self.assertEnds(probe(host, port), 3, said)
+
     def test_usage(self):
         for options in (["--count", "0"], ["--retry", "1s", "--count", "2"], ["--warn", "x"], ["--until", "tls"]):
             with self.subTest(options=options):
@@ -516,9 +522,9 @@ class Command(ProbeCase):
     def test_a_command_that_cannot_run_is_told_as_by_env(self):
         with Server() as server:
             self.assertEnds(probe("::1", server.port, "--", "/nonexistent\x1b"), 127, err=
-                            b"tcpgreet: all is well, but /nonexistent\\x1b cannot be run: No such file or directory\n")
+                            b"tcpgreet: all is well, but \"/nonexistent\\x1b\" cannot be run: No such file or directory\n")
             self.assertEnds(probe("::1", server.port, "--", "/etc"), 126, err=
-                            b"tcpgreet: all is well, but /etc cannot be run: Permission denied\n")
+                            b"tcpgreet: all is well, but \"/etc\" cannot be run: Permission denied\n")
 
 
 if __name__ == "__main__":

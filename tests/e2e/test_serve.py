@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -116,6 +117,13 @@ class Starts(Case):
     def assertNoStart(self, result, word):
         self.assertFails(result, 8, word)
         self.assertEqual(result.out, b"")
+
+    def test_too_few_descriptors_for_a_worker(self):
+        def few():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
+        result = run("--listen", "::1", "0", "--workers", "2", preexec_fn=few)
+        self.assertNoStart(result, "system-descriptors")
+        self.assertIn(b"ulimit -n", result.err)
 
     def test_an_address_in_use(self):
         with listening("::1") as other:
