@@ -7,6 +7,8 @@
 
 #include "tcpgreet/escape.h"
 
+#define NS_PER_S 1e9
+
 enum { WORD_BYTES = 48, NUMBER_BYTES = 24, SECONDS_MAX = 1000000000 };
 
 static const char *const names[] = {"resolve", "connect", "tls",    "welcome",
@@ -45,7 +47,7 @@ static const char *find_name(struct bytes word)
     return NULL;
 }
 
-/* "0.2", "200ms", "1s". */
+/* "0.2", "200ms", "1s"; to the nanosecond, which is what is measured and what is written of it. */
 static int parse_time(const struct spec *spec, struct bytes word, double *seconds)
 {
     char number[NUMBER_BYTES];
@@ -66,7 +68,7 @@ static int parse_time(const struct spec *spec, struct bytes word, double *second
                        spec->option, shown(word, room));
     memcpy(number, word.data, n);
     number[n] = '\0';
-    *seconds = strtod(number, NULL) / (in_ms ? 1000 : 1);
+    *seconds = round(strtod(number, NULL) / (in_ms ? 1000 : 1) * NS_PER_S) / NS_PER_S;
     if (*seconds > SECONDS_MAX)
         return err_set(spec->err, ERR_USAGE, 0, "%s: \"%s\" is more than %d s", spec->option,
                        shown(word, room), SECONDS_MAX);

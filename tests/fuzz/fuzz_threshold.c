@@ -28,8 +28,7 @@ static void check_text(const struct threshold_term *term)
     struct err err = {0};
 
     require(strnlen(range->text, sizeof(range->text)) < sizeof(range->text));
-    if (strchr(range->text, 'e') != NULL) /* more digits than --warn reads */
-        return;
+    require(strchr(range->text, 'e') == NULL);
     (void)snprintf(spec, sizeof(spec), "%s=%s", term->name, range->text);
     if (isinf(range->start) && isinf(range->end)) /* "~:" */
         return;
