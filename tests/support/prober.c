@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "support/hole.h"
 #include "support/prober.h"
 
 #include <fcntl.h>
@@ -91,15 +92,7 @@ void prober_run(struct prober *prober, const char *host, unsigned port)
 
 struct listener prober_listen(const char *host, unsigned port)
 {
-    const struct listener_options options = {.backlog = 16, .want_v6 = true, .want_v4 = true};
-    struct listener listener = {.fd = -1};
-    struct target target;
-    char service[8];
-    snprintf(service, sizeof service, "%u", port);
-    if (target_parse(&target, host, service, NULL) < 0)
-        abort();
-    listener_open(&target, &options, &listener, 1, NULL);
-    return listener;
+    return hole_listen_at(host, port, 16);
 }
 
 static const struct prober_script *script(const struct prober_peer *peer)

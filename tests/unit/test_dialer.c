@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "support/caller.h"
+#include "support/hole.h"
 #include "support/names_known.h"
 #include "support/watched.h"
 #include "tcpgreet/dialer.h"
@@ -133,22 +134,9 @@ static void expect_failure(const struct fixture *fixture, enum err_reason reason
     assert_int_equal(fixture->err.reason, reason);
 }
 
-static struct listener listen_at(const char *host, unsigned port, int backlog)
-{
-    const struct listener_options options = {.backlog = backlog, .want_v6 = true, .want_v4 = true};
-    struct listener listener = {.fd = -1};
-    struct target target;
-    char service[8];
-    snprintf(service, sizeof service, "%u", port);
-    if (target_parse(&target, host, service, NULL) < 0)
-        abort();
-    listener_open(&target, &options, &listener, 1, NULL);
-    return listener;
-}
-
 static struct listener listen_at_loopback(void)
 {
-    struct listener listener = listen_at("127.0.0.1", 0, 16);
+    struct listener listener = hole_listen_at("127.0.0.1", 0, 16);
     assert_true(listener.fd >= 0);
     return listener;
 }
@@ -301,62 +289,10 @@ static void a_late_answer_does_not_hold_up_the_other(void **state)
     listener_close(&listener);
 }
 
-/* A listener whose queue is full, so that Linux drops what knocks. */
-struct hole {
-    struct listener listener;
-    int callers[16];
-    size_t count;
-    bool drops;
-};
-
-static bool holes_drop; /* as this system does it */
-
-static void hole_close(struct hole *hole)
-{
-    for (size_t i = 0; i < hole->count; i++)
-        close(hole->callers[i]);
-    listener_close(&hole->listener);
-}
-
-static struct hole hole_open(const char *host, unsigned port)
-{
-    struct hole hole = {.listener = listen_at(host, port, 0)};
-    const struct endpoint *at = &hole.listener.at;
-
-    assert_true(hole.listener.fd >= 0);
-    while (!hole.drops && hole.count < COUNT(hole.callers)) {
-        int fd = socket(endpoint_family(at), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        struct pollfd connected = {.fd = fd, .events = POLLOUT};
-        assert_true(fd >= 0);
-        hole.callers[hole.count++] = fd;
-        hole.drops = connect(fd, &at->address.any, endpoint_length(at)) < 0 && poll(&connected, 1, 50) == 0;
-    }
-    return hole;
-}
-
-static void need_holes(void)
-{
-    if (!holes_drop)
-        skip();
-}
-
-/* What libuv opens once for all loops is not counted. */
-static int warm_up(void **state)
-{
-    struct watched watched;
-    struct hole hole = hole_open("127.0.0.1", 0);
-    (void)state;
-    holes_drop = hole.drops;
-    hole_close(&hole);
-    watched_open(&watched);
-    watched_close(&watched);
-    return 0;
-}
-
 static void silence_is_a_timeout(void **state)
 {
     struct fixture *fixture = *state;
-    need_holes();
+    hole_need();
     struct hole hole = hole_open("127.0.0.1", 0);
     unsigned port = endpoint_port(&hole.listener.at);
     fixture->config.timeout_ms = 50;
@@ -369,7 +305,7 @@ static void silence_is_a_timeout(void **state)
 static void a_timeout_tells_what_failed_before(void **state)
 {
     struct fixture *fixture = *state;
-    need_holes();
+    hole_need();
     need_ipv6();
     struct hole hole = hole_open("127.0.0.1", 0);
     unsigned port = endpoint_port(&hole.listener.at);
@@ -385,7 +321,7 @@ static void a_timeout_tells_what_failed_before(void **state)
 static void a_silent_address_is_overtaken_by_the_next(void **state)
 {
     struct fixture *fixture = *state;
-    need_holes();
+    hole_need();
     need_ipv6();
     struct listener listener = listen_at_loopback();
     unsigned port = endpoint_port(&listener.at);
@@ -403,7 +339,7 @@ static void a_silent_address_is_overtaken_by_the_next(void **state)
 static void every_address_gets_its_turn_before_the_timeout(void **state)
 {
     struct fixture *fixture = *state;
-    need_holes();
+    hole_need();
     need_ipv6();
     struct listener listener = listen_at_loopback();
     unsigned port = endpoint_port(&listener.at);
@@ -473,7 +409,7 @@ static void exhausted_descriptors_are_told_with_a_remedy(void **state)
 static void a_dialer_can_be_cancelled_at_any_time(void **state)
 {
     struct fixture *fixture = *state;
-    need_holes();
+    hole_need();
     struct hole hole = hole_open("127.0.0.1", 0);
     unsigned port = endpoint_port(&hole.listener.at);
     static const char *const hosts[] = {"127.0.0.1", "v4.example", "slow.example"};
@@ -514,5 +450,5 @@ int main(void)
         DIALER_TEST(exhausted_descriptors_are_told_with_a_remedy),
         DIALER_TEST(a_dialer_can_be_cancelled_at_any_time),
     };
-    return cmocka_run_group_tests(tests, warm_up, NULL);
+    return cmocka_run_group_tests(tests, hole_warm_up, NULL);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "support/caller.h"
+#include "support/hole.h"
 #include "support/names_known.h"
 #include "support/prober.h"
 #include "tcpgreet/resolver.h"
@@ -57,59 +58,6 @@ static unsigned free_port(void)
     unsigned port = endpoint_port(&listener.at);
     listener_close(&listener);
     return port;
-}
-
-/* A listener whose queue is full, so that Linux drops what knocks. */
-struct hole {
-    struct listener listener;
-    int callers[16];
-    size_t count;
-    bool drops;
-};
-
-static bool holes_drop; /* as this system does it */
-
-static void hole_close(struct hole *hole)
-{
-    for (size_t i = 0; i < hole->count; i++)
-        close(hole->callers[i]);
-    listener_close(&hole->listener);
-}
-
-static struct hole hole_open(const char *host, unsigned port)
-{
-    struct hole hole = {.listener = prober_listen(host, port)};
-    const struct endpoint *at = &hole.listener.at;
-
-    assert_true(hole.listener.fd >= 0);
-    assert_int_equal(listen(hole.listener.fd, 0), 0);
-    while (!hole.drops && hole.count < COUNT(hole.callers)) {
-        int fd = socket(endpoint_family(at), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        struct pollfd connected = {.fd = fd, .events = POLLOUT};
-        assert_true(fd >= 0);
-        hole.callers[hole.count++] = fd;
-        hole.drops = connect(fd, &at->address.any, endpoint_length(at)) < 0 && poll(&connected, 1, 50) == 0;
-    }
-    return hole;
-}
-
-static void need_holes(void)
-{
-    if (!holes_drop)
-        skip();
-}
-
-/* What libuv opens once for all loops is not counted. */
-static int warm_up(void **state)
-{
-    struct watched watched;
-    struct hole hole = hole_open("127.0.0.1", 0);
-    (void)state;
-    holes_drop = hole.drops;
-    hole_close(&hole);
-    watched_open(&watched);
-    watched_close(&watched);
-    return 0;
 }
 
 static int set_up(void **state)
@@ -247,7 +195,7 @@ static void until_connect_no_word_is_waited_for(void **state)
 static void silence_eats_nobody_elses_time(void **state)
 {
     struct prober *prober = *state;
-    need_holes();
+    hole_need();
     struct listener listener = prober_listen("127.0.0.1", 0);
     struct hole hole = hole_open("127.0.0.2", endpoint_port(&listener.at));
     struct prober_server server;
@@ -514,7 +462,7 @@ static void a_round_can_be_cancelled_at_any_time(void **state)
     struct prober *prober = *state;
     bool cut[PROBE_PHASES] = {false};
 
-    need_holes();
+    hole_need();
     struct hole hole = hole_open("127.0.0.2", 0);
     probe_round_cancel(NULL);
     prober->plan.connect_timeout_ms = prober->plan.answer_timeout_ms = LIMIT_MS;
@@ -575,5 +523,5 @@ int main(void)
         PROBE_TEST(a_volume_that_fails_is_told_with_its_place),
         PROBE_TEST(a_round_can_be_cancelled_at_any_time),
     };
-    return cmocka_run_group_tests(tests, warm_up, NULL);
+    return cmocka_run_group_tests(tests, hole_warm_up, NULL);
 }
