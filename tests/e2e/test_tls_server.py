@@ -461,7 +461,7 @@ class Strangers(TlsCase):
                     peer.expect_eof()
                 peer.close()
             self.assertBetween(time.monotonic() - began, 0.29, 3)
-            server.log.expect("is closed: the client says nothing")
+            server.log.expect("is closed: the client began no TLS handshake")
             server.log.expect("is closed: the TLS handshake with the client took too long", 29)
             server.expect_counters(" 0 open now,.* 30 timed out")
 
