@@ -24,7 +24,7 @@ static void use(enum probe_sample which)
     probe_sample_make(which, &result);
 }
 
-static int stop(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     probe_result_fini(&result);
@@ -314,5 +314,5 @@ int main(void)
         cmocka_unit_test(what_a_peer_says_cannot_break_it),
 #endif
     };
-    return cmocka_run_group_tests(tests, NULL, stop);
+    return cmocka_run_group_tests(tests, NULL, tear_down);
 }

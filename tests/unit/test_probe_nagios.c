@@ -31,7 +31,7 @@ static int start(void **state)
     return 0;
 }
 
-static int stop(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     probe_result_fini(&result);
@@ -300,5 +300,5 @@ int main(void)
         cmocka_unit_test_setup(every_line_keeps_to_the_guidelines, start),
         cmocka_unit_test_setup(what_a_peer_says_cannot_break_the_line, start),
     };
-    return cmocka_run_group_tests(tests, NULL, stop);
+    return cmocka_run_group_tests(tests, NULL, tear_down);
 }

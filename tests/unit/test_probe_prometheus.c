@@ -22,7 +22,7 @@ static void use(enum probe_sample which)
     probe_sample_make(which, &result);
 }
 
-static int stop(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     probe_result_fini(&result);
@@ -157,7 +157,7 @@ static void assert_well_formed(char *text)
         char *metric = metrics[metric_count];
         if (sscanf(lines[i], "# HELP %79[a-z_] ", metric) != 1)
             fail_msg("not a HELP: %s", lines[i]);
-        (void)snprintf(type, sizeof(type), "# TYPE %s gauge", metric);
+        (void)snprintf(type, sizeof(type), "# TYPE %.79s gauge", metric);
         assert_string_equal(lines[i + 1], type);
         for (size_t j = 0; j < metric_count; j++)
             assert_string_not_equal(metrics[j], metric);
@@ -285,5 +285,5 @@ int main(void)
         cmocka_unit_test(a_volume_is_told_where_it_was_tried),
         cmocka_unit_test(what_a_peer_says_cannot_break_a_label),
     };
-    return cmocka_run_group_tests(tests, NULL, stop);
+    return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -119,7 +119,7 @@ static int start(void **state)
     return setenv("TZ", "UTC", 1);
 }
 
-static int stop(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     probe_summary_fini(&summary);
@@ -308,17 +308,17 @@ static void addresses_without_end_are_counted_and_not_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(each_address_has_its_rounds_failures_and_times, start, stop),
-        cmocka_unit_test_setup_teardown(a_terminal_of_ascii_is_shown_ascii, start, stop),
-        cmocka_unit_test_setup_teardown(the_reason_told_is_the_most_frequent, start, stop),
-        cmocka_unit_test_setup_teardown(the_worst_round_is_the_first_of_its_rank, start, stop),
-        cmocka_unit_test_setup_teardown(what_came_and_what_went_is_told, start, stop),
-        cmocka_unit_test_setup_teardown(a_name_service_that_fails_changes_nothing, start, stop),
-        cmocka_unit_test_setup_teardown(an_answer_that_comes_late_is_no_change, start, stop),
-        cmocka_unit_test_setup_teardown(a_round_has_a_line_an_address, start, stop),
-        cmocka_unit_test_setup_teardown(a_round_without_addresses_or_over_a_limit_says_why, start, stop),
-        cmocka_unit_test_setup_teardown(the_json_has_counts_reasons_and_seconds, start, stop),
-        cmocka_unit_test_setup_teardown(addresses_without_end_are_counted_and_not_kept, start, stop),
+        cmocka_unit_test_setup_teardown(each_address_has_its_rounds_failures_and_times, start, tear_down),
+        cmocka_unit_test_setup_teardown(a_terminal_of_ascii_is_shown_ascii, start, tear_down),
+        cmocka_unit_test_setup_teardown(the_reason_told_is_the_most_frequent, start, tear_down),
+        cmocka_unit_test_setup_teardown(the_worst_round_is_the_first_of_its_rank, start, tear_down),
+        cmocka_unit_test_setup_teardown(what_came_and_what_went_is_told, start, tear_down),
+        cmocka_unit_test_setup_teardown(a_name_service_that_fails_changes_nothing, start, tear_down),
+        cmocka_unit_test_setup_teardown(an_answer_that_comes_late_is_no_change, start, tear_down),
+        cmocka_unit_test_setup_teardown(a_round_has_a_line_an_address, start, tear_down),
+        cmocka_unit_test_setup_teardown(a_round_without_addresses_or_over_a_limit_says_why, start, tear_down),
+        cmocka_unit_test_setup_teardown(the_json_has_counts_reasons_and_seconds, start, tear_down),
+        cmocka_unit_test_setup_teardown(addresses_without_end_are_counted_and_not_kept, start, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
