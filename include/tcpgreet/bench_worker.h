@@ -20,9 +20,9 @@ struct bench_plan {
     size_t source_count;                 /* 0: the kernel's choice; else of the endpoints' family, in turn */
     const struct tls_client_config *tls; /* NULL: plain */
     const struct session_policy *policy;
-    uint64_t connections; /* of this worker, at a time */
-    uint64_t names;       /* a connection; 0: keep it */
-    double rate;          /* of all workers together; 0: closed loop */
+    size_t connections; /* of this worker, at a time */
+    uint64_t names;     /* a connection; 0: keep it */
+    double rate;        /* of all workers together; 0: closed loop */
     bool resume;
     unsigned index;
     unsigned count;

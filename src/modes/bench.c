@@ -165,7 +165,7 @@ static void on_progress(uv_timer_t *timer)
     double seconds = (double)(uv_hrtime() - run->start_ns) / 1e9;
     fprintf(stderr, "\r%5.1f of %.1f s, %llu names, %.0f a second ", seconds,
             (double)run->options->duration_ms / 1000, (unsigned long long)names,
-            (double)(names - run->told_names) * 1000 / PROGRESS_MS);
+            (double)(names - run->told_names) * 1000 / (double)PROGRESS_MS);
     (void)fflush(stderr); /* a progress line that is lost is no loss */
     run->told_names = names;
 }
@@ -207,7 +207,7 @@ static void close_handle(uv_handle_t *handle, void *context)
 static int start_workers(struct run *run, struct err *err)
 {
     const struct options *options = run->options;
-    uint64_t connections = (uint64_t)options->connections;
+    size_t connections = (size_t)options->connections;
 
     run->start_ns = uv_hrtime();
     for (size_t i = 0; i < run->worker_count; i++) {
@@ -274,7 +274,7 @@ static void describe(const struct run *run, struct bench_result *result)
     result->rate_asked = options->rate;
     result->connections_asked = (uint64_t)options->connections;
     result->runs = 1;
-    result->slot_s = (double)options->duration_ms / 1000 / BENCH_SLOTS;
+    result->slot_s = (double)options->duration_ms / 1000 / (double)BENCH_SLOTS;
 }
 
 static int write_plot(const struct bench_result *result, const char *path, struct err *err)

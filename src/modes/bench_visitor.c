@@ -234,7 +234,7 @@ void bench_visitor_dismiss_idle(struct bench_worker *worker)
 
 void bench_visitor_abort_all(struct bench_worker *worker)
 {
-    for (uint64_t i = 0; i < worker->plan.connections; i++) {
+    for (size_t i = 0; i < worker->plan.connections; i++) {
         struct bench_visitor *visitor = &worker->visitors[i];
         struct err err = {0};
         if (!visitor->open || visitor->conn.stream == NULL) /* NULL: it is being closed */
@@ -253,9 +253,8 @@ int bench_visitor_make_all(struct bench_worker *worker, struct err *err)
 
     worker->visitors = calloc(plan->connections, sizeof *worker->visitors);
     if (worker->visitors == NULL)
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for %llu connections",
-                       (unsigned long long)plan->connections);
-    for (uint64_t i = plan->connections; i > 0; i--) {
+        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for %zu connections", plan->connections);
+    for (size_t i = plan->connections; i > 0; i--) {
         worker->visitors[i - 1].worker = worker;
         push(&worker->waiting, &worker->visitors[i - 1]);
     }

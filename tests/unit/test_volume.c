@@ -15,7 +15,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const uint64_t totals[] = {1, 2, 3, 4, 5, 1000, 1025, 1026, 1027, 4096, 65536, 1000003};
+static const size_t totals[] = {1, 2, 3, 4, 5, 1000, 1025, 1026, 1027, 4096, 65536, 1000003};
 
 /* All that is said, and all that a real session answers to it. */
 struct talk {
