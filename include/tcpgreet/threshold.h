@@ -7,7 +7,7 @@
 
 #include "tcpgreet/err.h"
 
-enum { THRESHOLD_TERMS_MAX = 16, THRESHOLD_NAME_BYTES = 16, THRESHOLD_RANGE_BYTES = 48 };
+enum { THRESHOLD_TERMS_MAX = 16, THRESHOLD_NAME_BYTES = 16, THRESHOLD_RANGE_BYTES = 52 };
 
 /* One range of the plugin guidelines: alert outside start..end, or inside where it began with '@'. */
 struct threshold_range {

@@ -69,7 +69,7 @@ static int parse_time(const struct spec *spec, struct bytes word, double *second
     memcpy(number, word.data, n);
     number[n] = '\0';
     *seconds = round(strtod(number, NULL) / (in_ms ? 1000 : 1) * NS_PER_S) / NS_PER_S;
-    if (*seconds > SECONDS_MAX)
+    if (*seconds > (double)SECONDS_MAX)
         return err_set(spec->err, ERR_USAGE, 0, "%s: \"%s\" is more than %d s", spec->option,
                        shown(word, room), SECONDS_MAX);
     return 0;

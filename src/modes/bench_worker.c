@@ -98,7 +98,7 @@ struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct er
     worker->alarm_fd = -1;
     worker->shared.loop = &worker->loop;
     worker->shared.handshake_ms = plan->connect_ms;
-    worker->result.slot_s = (double)plan->duration_ms / 1000 / BENCH_SLOTS;
+    worker->result.slot_s = (double)plan->duration_ms / 1000 / (double)BENCH_SLOTS;
     if (prepare(worker, err) == 0)
         return worker;
     bench_worker_free(worker);

@@ -103,10 +103,10 @@ static void warn_of_expiry(const struct tls_server *tls)
 {
     struct tls_identity_facts facts;
     for (size_t i = 0; tls_server_identity(tls, i, &facts); i++) {
-        double days = (double)(facts.not_after - (int64_t)time(NULL)) / SECONDS_A_DAY;
+        double days = (double)(facts.not_after - (int64_t)time(NULL)) / (double)SECONDS_A_DAY;
         if (days < 0)
             log_write(LOG_WARNING, "The certificate for %s has expired: clients will refuse it", facts.names);
-        else if (days < EXPIRY_WARNING_DAYS)
+        else if (days < (double)EXPIRY_WARNING_DAYS)
             log_write(LOG_WARNING, "The certificate for %s expires in %.1f days", facts.names, days);
     }
 }

@@ -41,7 +41,7 @@ static double x_of(const struct nines *nines, double place)
 static double y_of(const struct nines *nines, double ns)
 {
     double share = log(ns / nines->latency.low) / log(nines->latency.high / nines->latency.low);
-    return latency_panel.y + latency_panel.height - share * (latency_panel.height - HEADROOM);
+    return latency_panel.y + latency_panel.height - share * (latency_panel.height - (double)HEADROOM);
 }
 
 static double at_least_one(int64_t ns)

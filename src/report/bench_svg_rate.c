@@ -21,8 +21,8 @@ struct bins {
 static void fill_bins(struct bins *bins, const struct bench_result *result)
 {
     double whole = result->slot_s > 0 ? ceil(result->duration_s / result->slot_s - 1e-6) : 0;
-    size_t slots = whole < BENCH_SLOTS ? (size_t)whole : BENCH_SLOTS;
-    size_t calm = (size_t)fmin(fmax((double)result->names / NAMES_A_BIN, BINS_LEAST), BINS);
+    size_t slots = whole < (double)BENCH_SLOTS ? (size_t)whole : BENCH_SLOTS;
+    size_t calm = (size_t)fmin(fmax((double)result->names / (double)NAMES_A_BIN, BINS_LEAST), BINS);
     size_t together = (slots + calm - 1) / calm;
 
     *bins = (struct bins){0};
@@ -48,7 +48,7 @@ static double x_at(const struct svg_axis *time, double seconds)
 
 static double y_at(const struct svg_axis *rate, double value)
 {
-    return rate_panel.y + rate_panel.height - value / rate->high * (rate_panel.height - HEADROOM);
+    return rate_panel.y + rate_panel.height - value / rate->high * (rate_panel.height - (double)HEADROOM);
 }
 
 static void put_rate_axes(FILE *out, const struct svg_axis *time, const struct svg_axis *rate)

@@ -76,7 +76,8 @@ enum race_family probe_family(const struct probe_address *address)
 
 const char *probe_host_text(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_BYTES])
 {
-    char *end = strrchr(endpoint_format(endpoint, text), ':');
+    endpoint_format(endpoint, text);
+    char *end = strrchr(text, ':');
 
     if (end == NULL)
         return text;

@@ -75,7 +75,7 @@ static void put_notes(FILE *out, const struct notes *notes, int top)
 
     for (size_t i = 0; i < notes->count; i++) {
         bool apart = notes->lines[i].first && strcmp(notes->lines[i].class, "finding") == 0;
-        y += LINE_HEIGHT;
+        y += (double)LINE_HEIGHT;
         if (apart)
             (void)fprintf(out, "<circle class=\"bullet\" cx=\"%d\" cy=\"%.1f\" r=\"3\"/>\n",
                           PROBE_PLOT_MARGIN + 4, y - 4.5);

@@ -106,7 +106,7 @@ static void put_bar_words(FILE *out, const struct probe_bar *bar, double x, doub
     if ((int)words_columns(words) * NAME_PER_LETTER > length - 8)
         (void)snprintf(words, sizeof(words), "%c", letters[bar->phase]);
     if (length >= LETTER_LEAST)
-        svg_text(out, x + length / 2.0, y + BAR_HEIGHT - 5, bar->phase == PROBE_TLS ? "on off" : "on",
+        svg_text(out, x + length / 2.0, y + (BAR_HEIGHT - 5), bar->phase == PROBE_TLS ? "on off" : "on",
                  "middle", words);
 }
 
@@ -173,15 +173,15 @@ static void put_row(FILE *out, const struct probe_plot_panel *panel, const struc
 {
     double total = panel->left + panel->length + MARK_LENGTH + TIME_LENGTH - 10;
 
-    put_label(out, row, y + BAR_HEIGHT - 4);
+    put_label(out, row, y + (BAR_HEIGHT - 4));
     (void)fprintf(out, "<rect class=\"track\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%d\"/>\n",
                   panel->left, y, panel->length, BAR_HEIGHT);
     put_bars(out, panel, row, axis_ns, y);
-    svg_text(out, total, y + BAR_HEIGHT - 4, "total", "end", probe_words_time(row->end_ns).text);
-    svg_text(out, total + 10, y + BAR_HEIGHT - 4, row->reason == ERR_OK ? "good" : "bad", "start",
+    svg_text(out, total, y + (BAR_HEIGHT - 4), "total", "end", probe_words_time(row->end_ns).text);
+    svg_text(out, total + 10, y + (BAR_HEIGHT - 4), row->reason == ERR_OK ? "good" : "bad", "start",
              err_word(row->reason));
     if (panel->numbers)
-        put_numbers(out, panel, row, y + BAR_HEIGHT + 13);
+        put_numbers(out, panel, row, y + (BAR_HEIGHT + 13));
 }
 
 static void put_legend(FILE *out, const struct probe_result *result, bool failed, double y)

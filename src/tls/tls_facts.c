@@ -33,7 +33,7 @@ static void put_key(const X509 *certificate, char *text, size_t room)
 {
     const EVP_PKEY *key = X509_get0_pubkey(certificate);
     const char *type = key != NULL ? EVP_PKEY_get0_type_name(key) : NULL;
-    char group[64];
+    char group[28];
     size_t length;
 
     if (type == NULL)

@@ -57,12 +57,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     word[size] = '\0';
     struct target target;
     struct err err = {0};
-    check(&target, target_parse_word(&target, word, &err), &err);
+    int result = target_parse_word(&target, word, &err);
+    check(&target, result, &err);
     char *newline = strchr(word, '\n');
     if (newline != NULL) {
         *newline = '\0';
         err_clear(&err);
-        check(&target, target_parse(&target, word, newline + 1, &err), &err);
+        result = target_parse(&target, word, newline + 1, &err);
+        check(&target, result, &err);
     }
     free(word);
     return 0;

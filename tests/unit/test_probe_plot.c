@@ -138,7 +138,7 @@ static size_t assert_bars(const char *plot)
          at = strstr(at + 1, "<rect class=\"bar")) {
         double x = number_behind(at, " x=\"");
         double width = number_behind(at, " width=\"");
-        assert_true(x >= 0 && width >= 4 && x + width <= WIDTH);
+        assert_true(x >= 0 && width >= 4 && x + width <= (double)WIDTH);
         count += at > plot + 8 && strncmp(at - 8, "</title>", 8) == 0;
     }
     return count;

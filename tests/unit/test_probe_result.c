@@ -13,7 +13,7 @@
 #include "tcpgreet/probe_result.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MS(ms) ((int64_t)((ms)*1e6))
+#define MS(ms) ((int64_t)((double)(ms)*1e6))
 
 enum { DELAY_MS = 250, TIMEOUT_MS = 10000, FAMILY_MAX = 4, SILENT = -1, NOT_ASKED = -2 };
 
@@ -119,7 +119,7 @@ static struct probe_address *add_address(struct probe_result *result, int family
 static void add_family(struct probe_result *result, enum race_family which, const struct family *family)
 {
     struct probe_answer *answer = &result->answers[which];
-    answer->asked = family->answer_ms != NOT_ASKED;
+    answer->asked = family->answer_ms != (double)NOT_ASKED;
     answer->count = family->count;
     answer->span = (struct probe_span){0, family->answer_ms < 0 ? -1 : MS(family->answer_ms)};
     for (size_t i = 0; i < family->count; i++) {
@@ -128,8 +128,8 @@ static void add_family(struct probe_result *result, enum race_family which, cons
         double connect_ms = family->addresses[i].connect_ms;
         int64_t begin = answer->span.end_ns;
         /* the loop counts in whole ms, so a time limit may come a little early */
-        address->spans[PROBE_CONNECT] =
-            (struct probe_span){begin, connect_ms < 0 ? MS(TIMEOUT_MS - 0.5) : begin + MS(connect_ms)};
+        address->spans[PROBE_CONNECT] = (struct probe_span){
+            begin, connect_ms < 0 ? MS((double)TIMEOUT_MS - 0.5) : begin + MS(connect_ms)};
         address->last = PROBE_CONNECT;
         if (family->addresses[i].reason != ERR_OK)
             err_set(&address->err, family->addresses[i].reason, 0, "x");
