@@ -1,4 +1,4 @@
-"""scripts/install-dependencies: what it runs, and what it prints.
+"""scripts/install-dependencies and scripts/try-on: what they refuse, and what they print.
 
 Package managers and id are stand-ins: nothing is installed, and any user may run this.
 """
@@ -109,6 +109,43 @@ class InstallDependencies(Scripts):
         done = self.install()
         self.assertEqual(done.returncode, 1)
         self.assertIn("libuv", done.stderr)
+
+
+class TryOn(Scripts):
+    def setUp(self):
+        super().setUp()
+        self.be(1000)
+        self.stand_in("unshare")
+        self.stand_in("debootstrap")
+
+    def test_a_wrong_command_line_is_refused(self):
+        for args, why in [
+            ([], "RELEASE is missing"),
+            (["jessie"], "unknown release: jessie; known: bookworm, trixie, sid"),
+            (["trixie", "arm64"], "unknown architecture: arm64; known: amd64, i386"),
+            (["--root", "trixie"], "unknown option: --root"),
+            (["--mirror", "file:///x", "trixie"], "--mirror needs a URL"),
+            (["--mirror"], "--mirror needs a URL"),
+        ]:
+            with self.subTest(args):
+                done = self.script("try-on", *args)
+                self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+                self.assertIn(why, done.stderr)
+
+    def test_where_it_cannot_run_it_prints_one_line_and_ends_with_77(self):
+        done = self.script("try-on", "trixie", "true")
+        self.assertEqual(done.returncode, 77)
+        self.assertRegex(done.stderr, r"^try-on: not run: .*root.*\n$")
+        self.stand_in("uname", "echo Linux s390x")
+        done = self.script("try-on", "trixie", "i386", "true")
+        self.assertEqual(done.returncode, 77)
+        self.assertEqual(done.stderr, "try-on: not run: this machine does not run trixie i386: Linux s390x\n")
+        self.assertEqual(self.recorded(), "")
+
+    def test_help_is_printed_on_standard_output(self):
+        done = self.script("try-on", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("usage: scripts/try-on", done.stdout)
 
 
 if __name__ == "__main__":
