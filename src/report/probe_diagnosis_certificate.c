@@ -98,7 +98,7 @@ void probe_tells_cert_name(const struct probe_group *group, struct words_line *l
 /* Whether it is the server's own certificate; a CA above it may be at fault as well. */
 static bool has_ended(const struct probe_result *result, const struct probe_address *address)
 {
-    return address->tls.not_after != 0 && address->tls.not_after < result->started_s;
+    return probe_has_certificate(address) && address->tls.not_after < result->started_s;
 }
 
 bool probe_is_cert_expired(const struct probe_result *result, const struct probe_address *address)

@@ -229,20 +229,21 @@ void probe_words_names(const struct stream_tls_facts *facts, struct words_line *
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
                           struct words_line *line)
 {
-    enum { DAY_S = 86400, DATE_LENGTH = 10 };
+    enum { DAY_S = 86400 };
     int64_t left_s = facts->not_after - result->started_s;
     int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
-    struct words until = probe_words_date(facts->not_after);
+    struct words from = probe_words_date(facts->not_before), until = probe_words_date(facts->not_after);
     struct words span = {"less than a day"};
 
+    from.text[strcspn(from.text, " ")] = until.text[strcspn(until.text, " ")] = '\0';
     if (days > 0)
         (void)snprintf(span.text, sizeof(span.text), "%" PRId64 " day%s", days, days == 1 ? "" : "s");
     if (facts->not_before > result->started_s)
-        words_add(line, "not valid before %.*s", DATE_LENGTH, probe_words_date(facts->not_before).text);
+        words_add(line, "not valid before %s", from.text);
     else if (left_s < 0)
-        words_add(line, "expired %s ago, on %.*s", span.text, DATE_LENGTH, until.text);
+        words_add(line, "expired %s ago, on %s", span.text, until.text);
     else
-        words_add(line, "%s left, until %.*s", span.text, DATE_LENGTH, until.text);
+        words_add(line, "%s left, until %s", span.text, until.text);
 }
 
 const char *probe_words_last(const struct probe_result *result, size_t findings)

@@ -65,7 +65,7 @@ const char *tls_certificate_names(X509 *certificate, char *text, size_t room);
 int tls_certificate_alternative_names(X509 *certificate, char *text, size_t room);
 const char *tls_name_text(const X509_NAME *name, char *text, size_t room);
 int tls_certificate_pin(X509 *certificate, struct tls_pin *pin);
-int64_t tls_seconds(const ASN1_TIME *time);
+int64_t tls_seconds(const ASN1_TIME *time); /* 0 where it is not a time */
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 
 /*

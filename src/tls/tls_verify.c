@@ -9,10 +9,12 @@
 #include "tcpgreet/escape.h"
 #include "tls_private.h"
 
+_Static_assert(sizeof(time_t) >= sizeof(int64_t), "certificates may be valid until the year 9999");
+
 int64_t tls_seconds(const ASN1_TIME *time)
 {
     struct tm tm;
-    return ASN1_TIME_to_tm(time, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
 }
 
 /* Appends one more name; what does not fit is told by dots. */

@@ -110,10 +110,17 @@ static void add_extensions(X509 *x509, X509 *issuer, const struct certificate_wi
         add_unknown(x509);
 }
 
+static void set_time(ASN1_TIME *time, const char *date, int64_t from_now_s)
+{
+    if (date != NULL)
+        must(ASN1_TIME_set_string(time, date) == 1);
+    else
+        must(X509_gmtime_adj(time, (long)from_now_s) != NULL);
+}
+
 void certificate_make(struct certificate *certificate, const struct certificate_wish *wish)
 {
     static long serial;
-    int64_t until_s = wish->until_s != 0 ? wish->until_s : CERTIFICATES_DAY;
 
     *certificate = (struct certificate){X509_new(), key_of(wish->kind)};
     X509 *x509 = certificate->x509;
@@ -123,8 +130,8 @@ void certificate_make(struct certificate *certificate, const struct certificate_
 
     must(X509_set_version(x509, X509_VERSION_3) == 1);
     must(ASN1_INTEGER_set(X509_get_serialNumber(x509), ++serial) == 1);
-    must(X509_gmtime_adj(X509_getm_notBefore(x509), (long)wish->from_s) != NULL);
-    must(X509_gmtime_adj(X509_getm_notAfter(x509), (long)until_s) != NULL);
+    set_time(X509_getm_notBefore(x509), wish->from, wish->from_s);
+    set_time(X509_getm_notAfter(x509), wish->until, wish->until_s != 0 ? wish->until_s : CERTIFICATES_DAY);
     set_name(x509, wish->common_name);
     must(X509_set_issuer_name(x509, X509_get_subject_name(issuer)) == 1);
     must(X509_set_pubkey(x509, certificate->key) == 1);

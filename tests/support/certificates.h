@@ -27,6 +27,8 @@ struct certificate_wish {
     struct bytes name;   /* instead of `names`: one DNS name of any bytes */
     int64_t from_s;      /* seconds from now */
     int64_t until_s;     /* likewise; 0: a day */
+    const char *from;    /* instead of from_s: a date as ASN1_TIME_set_string(3) has it */
+    const char *until;   /* instead of until_s */
     enum certificate_key kind;
     bool ca;
     bool sha1;

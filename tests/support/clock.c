@@ -29,16 +29,48 @@ static void find_real(void *function, const char *name)
     memcpy(function, &found, sizeof found);
 }
 
-int clock_gettime(clockid_t clock, struct timespec *time)
+static bool is_frozen(clockid_t clock)
 {
-    static int (*real)(clockid_t, struct timespec *);
+    return hand.frozen && (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE);
+}
 
-    if (hand.frozen && (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE)) {
-        *time = (struct timespec){(time_t)(hand.ns / 1000000000), (long)(hand.ns % 1000000000)};
+/* Where time_t has 32 bits unless asked otherwise, glibc has a function for each size: ours is called by the
+ * program, the other one by libraries. */
+#if defined(__TIMESIZE) && __TIMESIZE == 32 && defined(__USE_TIME_BITS64)
+#define OURS "__clock_gettime64"
+
+struct short_timespec {
+    int32_t seconds, ns;
+};
+
+int short_clock_gettime(clockid_t clock, struct short_timespec *time) __asm__("clock_gettime");
+
+int short_clock_gettime(clockid_t clock, struct short_timespec *time)
+{
+    static int (*real)(clockid_t, struct short_timespec *);
+
+    if (is_frozen(clock)) {
+        *time = (struct short_timespec){(int32_t)(hand.ns / 1000000000), (int32_t)(hand.ns % 1000000000)};
         return 0;
     }
     if (real == NULL)
         find_real(&real, "clock_gettime");
+    return real(clock, time);
+}
+#else
+#define OURS "clock_gettime"
+#endif
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    static int (*real)(clockid_t, struct timespec *);
+
+    if (is_frozen(clock)) {
+        *time = (struct timespec){(time_t)(hand.ns / 1000000000), (long)(hand.ns % 1000000000)};
+        return 0;
+    }
+    if (real == NULL)
+        find_real(&real, OURS);
     return real(clock, time);
 }
 

@@ -153,6 +153,30 @@ static void a_refused_certificate_is_shown_once_with_what_is_wrong_with_it(void 
     free(text);
 }
 
+static void assert_validity(int64_t not_before, int64_t not_after, const char *expected)
+{
+    struct probe_result result;
+
+    probe_sample_make(PROBE_SAMPLE_THRESHOLD, &result);
+    result.address_count = 1;
+    result.addresses[0].tls.not_before = not_before;
+    result.addresses[0].tls.not_after = not_after;
+    char *text = text_of(&result, &plain);
+    assert_non_null(strstr(text, expected));
+    free(text);
+    probe_result_fini(&result);
+}
+
+static void a_date_is_whole_in_every_century(void **state)
+{
+    (void)state;
+    assert_validity(0, INT64_C(253402300799), "\n    2912442 days left, until 9999-12-31, issued");
+    assert_validity(INT64_C(253402300799), INT64_C(253402300799),
+                    "\n    not valid before 9999-12-31, issued");
+    assert_validity(0, -1, "\n    expired 20454 days ago, on 1969-12-31, issued");
+    assert_validity(INT64_C(-62167219200), INT64_C(-62135596801), "days ago, on 0-12-31, issued");
+}
+
 static size_t times_in(const char *text, const char *part)
 {
     size_t count = 0;
@@ -457,6 +481,7 @@ int main(void)
         cmocka_unit_test(a_name_that_is_not_found_shows_how_long_it_took),
         cmocka_unit_test(the_verdict_is_told_where_no_finding_has_told_it),
         cmocka_unit_test(a_refused_certificate_is_shown_once_with_what_is_wrong_with_it),
+        cmocka_unit_test(a_date_is_whole_in_every_century),
         cmocka_unit_test(each_certificate_is_shown_once_with_whose_it_is),
         cmocka_unit_test(no_line_is_wider_than_the_page),
         cmocka_unit_test(no_peer_drives_the_terminal),

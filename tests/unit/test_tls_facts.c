@@ -260,6 +260,40 @@ static void a_key_is_told_by_kind_and_size(void **state)
     tls_client_free(client);
 }
 
+/* UTCTime has years from 1950 to 2049 in two digits, GeneralizedTime any in four (RFC 5280 section 4.1.2.5).
+ */
+static void a_date_of_any_century_is_read(void **state)
+{
+    static const struct {
+        const char *date;
+        int64_t seconds;
+    } rows[] = {
+        {"00000101000000Z", INT64_C(-62167219200)},
+        {"19491231235959Z", -631152001},
+        {"500101000000Z", -631152000},
+        {"691231235959Z", -1},
+        {"700101000000Z", 0},
+        {"000229120000Z", 951825600},
+        {"380119031407Z", INT32_MAX},
+        {"380119031408Z", INT64_C(2147483648)},
+        {"491231235959Z", INT64_C(2524607999)},
+        {"20500101000000Z", INT64_C(2524608000)},
+        {"21060207062816Z", INT64_C(4294967296)},
+        {"99991231235959Z", INT64_C(253402300799)},
+    };
+    (void)state;
+    ASN1_TIME *time = ASN1_TIME_new();
+    assert_non_null(time);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_int_equal(ASN1_TIME_set_string(time, rows[i].date), 1);
+        if (tls_seconds(time) != rows[i].seconds)
+            fail_msg("%s is read as %lld", rows[i].date, (long long)tls_seconds(time));
+    }
+    assert_int_equal(ASN1_STRING_set(time, "tomorrow", -1), 1);
+    assert_int_equal(tls_seconds(time), 0);
+    ASN1_TIME_free(time);
+}
+
 /* What nobody has looked at is not called trusted, though the handshake is well. A pin is the user's word. */
 static void trust_is_told_as_it_was_found(void **state)
 {
@@ -352,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_client_is_told_to_the_server_that_refuses_it),
         cmocka_unit_test(a_long_chain_is_counted_to_its_end),
         cmocka_unit_test(a_key_is_told_by_kind_and_size),
+        cmocka_unit_test(a_date_of_any_century_is_read),
         cmocka_unit_test(trust_is_told_as_it_was_found),
         cmocka_unit_test(a_resumed_session_remembers_what_was_found),
         cmocka_unit_test(what_an_offered_ticket_stands_for_is_not_taken_for_seen),
