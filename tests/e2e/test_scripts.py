@@ -1,6 +1,6 @@
-"""scripts/install-dependencies and scripts/try-on: what they refuse, and what they print.
+"""scripts/install-dependencies, scripts/try-on and scripts/test: what they refuse, and what they print.
 
-Package managers and id are stand-ins: nothing is installed, and any user may run this.
+Package managers, id and build tools are stand-ins: nothing is installed or built, and any user may run this.
 """
 
 import os
@@ -146,6 +146,46 @@ class TryOn(Scripts):
         done = self.script("try-on", "--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("usage: scripts/try-on", done.stdout)
+
+
+class Elsewhere(Scripts):
+    """scripts/test --quick --everywhere, with one case of each outcome on this machine, and a stand-in for try-on."""
+
+    HERE = "".join(f"\t<testcase name=\"x\" status=\"{status}\">\n" for status in ("run", "run", "notrun"))
+
+    def run_test(self, code, *lines):
+        tree = self.folder / "tree"
+        (tree / "scripts").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "scripts" / "test", tree / "scripts")
+        self.stand_in("cmake")
+        self.stand_in("ctest", f"printf '{self.HERE}' >\"$4\"")
+        self.stand_in("tree/scripts/install-dependencies", "exit 0")
+        self.stand_in("tree/scripts/try-on", f'echo "$*" >"{self.calls}"', *(f"echo '{line}'" for line in lines),
+                      f"exit {code}")
+        done = self.script("test", "--quick", "--everywhere", tree=tree)
+        self.assertEqual(self.recorded(), "trixie scripts/test --quick\n")
+        return done.returncode, done.stdout.splitlines()[-1], done.stdout
+
+    def test_its_cases_are_added_to_the_closing_line(self):
+        code, last, output = self.run_test(0, "noise", "90 passed, 0 failed, 3 skipped",
+                                       "try-on: trixie amd64: gcc 14, exit status 0 after 9 s")
+        self.assertEqual((code, last), (0, "92 passed, 0 failed, 4 skipped"))
+        self.assertIn("trixie amd64: gcc 14", output)
+        self.assertNotIn("noise", output)
+
+    def test_its_failure_fails_this_run_and_shows_its_log(self):
+        code, last, output = self.run_test(1, "why it failed", "90 passed, 2 failed, 3 skipped")
+        self.assertEqual((code, last), (1, "92 passed, 2 failed, 4 skipped"))
+        self.assertIn("why it failed", output)
+
+    def test_a_run_that_cannot_begin_fails_nothing_and_is_named_in_one_line(self):
+        code, last, output = self.run_test(77, "try-on: not run: no archive")
+        self.assertEqual((code, last), (0, "2 passed, 0 failed, 1 skipped"))
+        self.assertIn("not run: no archive", output)
+
+    def test_a_run_that_ends_early_counts_as_a_failure(self):
+        for code in (0, 1):
+            self.assertEqual(self.run_test(code, "noise")[:2], (1, "2 passed, 1 failed, 1 skipped"))
 
 
 if __name__ == "__main__":
