@@ -19,6 +19,7 @@
 #include "support/caller.h"
 #include "support/hole.h"
 #include "support/names_known.h"
+#include "support/skip.h"
 #include "support/watched.h"
 #include "tcpgreet/dialer.h"
 #include "tcpgreet/listener.h"
@@ -144,7 +145,7 @@ static struct listener listen_at_loopback(void)
 static void need_ipv6(void)
 {
     if (!caller_has_ipv6())
-        skip();
+        skip_because("needs ::1 on this machine");
 }
 
 /* Returns: a port where nobody listens on loopback, of either family. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "support/guard.h"
+#include "support/skip.h"
 #include "tcpgreet/endpoint.h"
 
 static struct endpoint make(const char *address, uint16_t port, uint32_t zone)
@@ -59,7 +60,7 @@ static void zone_is_written_as_the_name_of_its_interface(void **state)
     struct if_nameindex *interfaces = if_nameindex();
     if (interfaces == NULL || interfaces[0].if_index == 0) {
         if_freenameindex(interfaces);
-        skip();
+        skip_because("no network interface");
     }
     char expected[ENDPOINT_TEXT_BYTES];
     char text[ENDPOINT_TEXT_BYTES];

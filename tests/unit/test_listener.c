@@ -25,6 +25,7 @@
 
 #include "support/caller.h"
 #include "support/launcher.h"
+#include "support/skip.h"
 #include "tcpgreet/listener.h"
 
 static const struct listener_options both = {.backlog = 16, .want_v6 = true, .want_v4 = true};
@@ -61,7 +62,7 @@ static struct listener open_one(const char *host)
 static void need_ipv6(void)
 {
     if (!caller_has_ipv6())
-        skip();
+        skip_because("needs ::1 on this machine");
 }
 
 static enum listener_result accept_one(const struct listener *listener, int *fd, struct endpoint *peer,
@@ -184,7 +185,7 @@ static void a_port_that_needs_a_privilege_is_told_in_words(void **state)
         assert_int_equal(seteuid(0), 0);
     if (count > 0) {
         listener_close(&listeners[0]);
-        skip(); /* this system lets everybody */
+        skip_because("ports below 1024 need no privilege");
     }
     assert_int_equal(err.reason, ERR_SYSTEM_PERMISSION);
     assert_non_null(strstr(err.text, "(ports below 1024 need CAP_NET_BIND_SERVICE)"));
@@ -287,7 +288,7 @@ static void where_the_kernel_balances_every_socket_gets_some(void **state)
     assert_true(listener_balances());
 #endif
     if (!listener_balances())
-        skip();
+        skip_because("needs SO_REUSEPORT that distributes connections");
     assert_int_equal(open_at("127.0.0.1", 0, &shared, listeners, &err), 1);
     for (size_t i = 1; i < SOCKETS; i++)
         assert_int_equal(listener_open_again(&listeners[0], &shared, &listeners[i], &err), 0);
@@ -334,7 +335,7 @@ static void exhausted_descriptors_are_told_and_recovered_from(void **state)
     (void)state;
 
     if (!launcher_has_real_limits())
-        skip();
+        skip_because("needs setrlimit(2), which valgrind does not pass on");
     struct listener listener = open_one("127.0.0.1");
     int fd = caller_connect(&listener.at);
 
@@ -424,7 +425,7 @@ static void everything_is_ipv4_where_the_kernel_has_no_ipv6(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == UNDONE)
-        skip();
+        skip_because("needs seccomp filters");
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 

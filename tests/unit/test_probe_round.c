@@ -16,6 +16,7 @@
 #include "support/hole.h"
 #include "support/names_known.h"
 #include "support/prober.h"
+#include "support/skip.h"
 #include "tcpgreet/resolver.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -48,7 +49,7 @@ static const struct known_name names[] = {
 static void need_ipv6(void)
 {
     if (!caller_has_ipv6())
-        skip();
+        skip_because("needs ::1 on this machine");
 }
 
 /* Returns: a port where nobody listens on loopback. */

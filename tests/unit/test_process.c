@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "support/launcher.h"
+#include "support/skip.h"
 #include "tcpgreet/process.h"
 
 enum { PLENTY = 1 << 20 }; /* more than a pipe holds */
@@ -191,7 +192,7 @@ static void the_descriptor_limit_is_raised_to_what_is_allowed(void **state)
 {
     (void)state;
     if (!launcher_has_real_limits())
-        skip();
+        skip_because("needs setrlimit(2), which valgrind does not pass on");
     assert_int_equal(in_child(raise_limit, 100), 0);
     assert_int_equal(in_child(raise_limit, 500), 0);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/skip.h"
 #include "support/watched.h"
 #include "tcpgreet/resolver.h"
 #include "tcpgreet/trace.h"
@@ -129,7 +130,7 @@ static void a_zone_becomes_the_interfaces_number(void **state)
     struct err err = {0};
 
     if (if_indextoname(1, name) == NULL)
-        skip();
+        skip_because("no network interface");
     snprintf(host, sizeof host, "fe80::1%%%s", name);
     struct target target = parse(host, "6000");
     assert_non_null(start(fixture, &target, true, true, &err));

@@ -16,6 +16,7 @@
 #include "support/clock.h"
 #include "support/launcher.h"
 #include "support/meeting.h"
+#include "support/skip.h"
 #include "support/stream_memory.h"
 #include "tcpgreet/stream_misbehave.h"
 #include "tcpgreet/stream_tcp.h"
@@ -455,7 +456,7 @@ static void without_descriptors_nothing_is_left_behind(void **state)
     int fds[2];
 
     if (!launcher_has_real_limits())
-        skip();
+        skip_because("needs setrlimit(2), which valgrind does not pass on");
     unix_pair(fds);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){0, before.rlim_max};

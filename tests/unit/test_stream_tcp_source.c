@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "support/skip.h"
 
 #include "tcpgreet/stream_tcp.h"
 #include "tcpgreet/trace.h"
@@ -35,15 +36,15 @@ static void enter_small_network(void)
     struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 #ifdef CLONE_NEWNET
     if (unshare(CLONE_NEWNET) < 0)
-        skip();
+        skip_because("needs the right to make a network namespace");
 #else
-    skip();
+    skip_because("needs network namespaces");
 #endif
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bool up = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
     close(fd);
     if (!up || write_setting("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003") < 0)
-        skip();
+        skip_because("needs a writable /proc/sys/net");
 }
 
 static int listen_at(const struct endpoint *at)
@@ -144,7 +145,7 @@ static void a_link_local_address_without_its_zone_is_told_as_that(void **state)
     to.address.v6.sin6_addr = (struct in6_addr){.s6_addr = {0xfe, 0x80, [15] = 1}};
     assert_int_equal(stream_tcp_connect(&to, NULL, &err), -1);
     if (strstr(err.text, "no IPv6") != NULL)
-        skip();
+        skip_because("needs IPv6");
     assert_non_null(strstr(err.text, "needs its zone, as fe80::1%eth0)"));
 }
 

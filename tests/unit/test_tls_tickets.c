@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "support/clock.h"
+#include "support/skip.h"
 #include "support/tls_party.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -146,7 +147,7 @@ static void heirs_agree_on_each_hours_key(void **state)
     struct tls_server *heirs[HEIRS];
 
     if (!clock_freeze())
-        skip();
+        skip_because("the clock of this C library cannot be replaced");
     for (size_t i = 0; i < HEIRS; i++) {
         heirs[i] = tls_party_server_plain(*state);
         if (i > 0)
@@ -172,7 +173,7 @@ static void a_key_is_forgotten_after_two_days(void **state)
         bool resumed;
     } cases[] = {{0, true}, {1, true}, {47, true}, {48, true}, {49, false}, {100, false}};
     if (!clock_freeze())
-        skip();
+        skip_because("the clock of this C library cannot be replaced");
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct tls_client *client = tls_party_client_plain(*state);
         struct tls_server *server = tls_party_server_plain(*state);
