@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "contract/stream_contract.h"
+#include "support/sockets.h"
 #include "support/tls_ends.h"
 #include "tcpgreet/stream_tcp.h"
 
@@ -18,8 +18,7 @@ static void make(struct stream_pair *pair, const void *config)
 {
     struct stream *lowers[2];
     int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) < 0)
-        abort();
+    sockets_open_pair(fds);
     for (size_t i = 0; i < 2; i++)
         lowers[i] = stream_tcp_new(fds[i], NULL);
     tls_ends_make(pair, lowers, config);

@@ -8,56 +8,98 @@
 #include "support/caller.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
+
+#include "support/sockets.h"
+
+enum { PATIENCE_MS = CALLER_PATIENCE_S * 1000 };
 
 bool caller_has_ipv6(void)
 {
     struct endpoint at = endpoint_wildcard(AF_INET6, 0);
     at.address.v6.sin6_addr = in6addr_loopback;
-    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
     bool bound = fd >= 0 && bind(fd, &at.address.any, endpoint_length(&at)) == 0;
     if (fd >= 0)
         close(fd);
     return bound;
 }
 
+/* Returns: 0, or what a connect that does not block failed with in the end. */
+static int finish_connecting(int fd)
+{
+    int why = 0;
+    socklen_t length = sizeof why;
+    if (!sockets_wait(fd, POLLOUT, PATIENCE_MS))
+        return ETIMEDOUT;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ERROR, &why, &length), 0);
+    return why;
+}
+
+int caller_try(const struct endpoint *to, int *fd)
+{
+    *fd = sockets_open(endpoint_family(to), SOCK_STREAM);
+    sockets_set_nonblocking(*fd);
+    int why = connect(*fd, &to->address.any, endpoint_length(to)) == 0 ? 0 : errno;
+    if (why == EINPROGRESS || why == EINTR)
+        why = finish_connecting(*fd);
+    if (why != 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return why;
+}
+
 int caller_connect(const struct endpoint *to)
 {
-    const struct timeval patience = {.tv_sec = CALLER_PATIENCE_S};
-    int fd = socket(endpoint_family(to), SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
-    if (connect(fd, &to->address.any, endpoint_length(to)) < 0)
-        fail_msg("cannot connect: %s", strerror(errno));
+    int fd, why = caller_try(to, &fd);
+    if (why != 0)
+        fail_msg("cannot connect: %s", strerror(why));
     return fd;
 }
 
 void caller_say(int fd, const char *words)
 {
-    size_t length = strlen(words);
-    assert_int_equal(send(fd, words, length, MSG_NOSIGNAL), length);
+    size_t length = strlen(words), sent = 0;
+    while (sent < length) {
+        ssize_t n =
+            sockets_wait(fd, POLLOUT, PATIENCE_MS) ? send(fd, words + sent, length - sent, MSG_NOSIGNAL) : -1;
+        if (n < 0)
+            fail_msg("cannot send \"%s\": %s", words, strerror(errno));
+        sent += (size_t)n;
+    }
+}
+
+/* Returns: how many bytes came; 0: the peer's end; -1 sets errno. */
+static ssize_t receive(int fd, char *data, size_t room)
+{
+    if (sockets_wait(fd, POLLIN, PATIENCE_MS))
+        return recv(fd, data, room, 0);
+    errno = ETIMEDOUT;
+    return -1;
 }
 
 void caller_expect(int fd, const char *words)
 {
     char data[4096];
-    size_t length = strlen(words);
+    size_t length = strlen(words), received = 0;
+    ssize_t n = 1;
     assert_true(length <= sizeof data);
-    ssize_t n = recv(fd, data, length, MSG_WAITALL);
-    if (n < 0)
-        fail_msg("cannot read \"%s\": %s", words, strerror(errno));
-    if ((size_t)n != length || memcmp(data, words, length) != 0)
-        fail_msg("heard \"%.*s\", not \"%s\"", (int)n, data, words);
+    for (; received < length && n > 0; received += (size_t)n) {
+        n = receive(fd, data + received, length - received);
+        if (n < 0)
+            fail_msg("cannot read \"%s\": %s", words, strerror(errno));
+    }
+    if (received != length || memcmp(data, words, length) != 0)
+        fail_msg("received \"%.*s\", not \"%s\"", (int)received, data, words);
 }
 
 void caller_expect_end(int fd)
 {
     char data[1];
-    ssize_t n = recv(fd, data, sizeof data, 0);
+    ssize_t n = receive(fd, data, sizeof data);
     if (n != 0)
         fail_msg("no end: %s", n > 0 ? "more bytes come" : strerror(errno));
 }

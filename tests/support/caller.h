@@ -1,4 +1,5 @@
-/* A blocking peer on TCP, for tests of what serves in another thread. Whatever fails fails the test. */
+/* A peer on TCP that waits for limited time, for tests of a server in another thread. Any failure fails the
+ * test. */
 #ifndef TCPGREET_TEST_CALLER_H
 #define TCPGREET_TEST_CALLER_H
 
@@ -11,7 +12,10 @@ enum { CALLER_PATIENCE_S = 20 };
 /* Returns: whether ::1 is an address of this machine. */
 bool caller_has_ipv6(void);
 
-/* Returns: a connected socket whose reads and writes have limited time. */
+/* Returns: 0, or what connect(2) failed with; fd is -1 then. The socket does not block. */
+int caller_try(const struct endpoint *to, int *fd);
+
+/* Returns: a connected socket, which does not block. */
 int caller_connect(const struct endpoint *to);
 
 void caller_say(int fd, const char *words);

@@ -6,7 +6,7 @@
 int collector_open(struct collector *collector)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    if (pipe(ends) != 0)
         return -1;
     collector->reader = ends[0];
     collector->writer = ends[1];

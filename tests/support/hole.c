@@ -8,11 +8,11 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "support/skip.h"
 #include "support/hole.h"
+#include "support/skip.h"
+#include "support/sockets.h"
 #include "support/watched.h"
 
 static bool holes_drop; /* as this system does it */
@@ -38,11 +38,10 @@ struct hole hole_open(const char *host, unsigned port)
     assert_true(hole.listener.fd >= 0);
     assert_int_equal(listen(hole.listener.fd, 0), 0); /* a backlog of 0 may have stood for the most */
     while (!hole.drops && hole.count < HOLE_CALLERS_MAX) {
-        int fd = socket(endpoint_family(at), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        struct pollfd connected = {.fd = fd, .events = POLLOUT};
-        assert_true(fd >= 0);
+        int fd = sockets_open(endpoint_family(at), SOCK_STREAM);
+        sockets_set_nonblocking(fd);
         hole.callers[hole.count++] = fd;
-        hole.drops = connect(fd, &at->address.any, endpoint_length(at)) < 0 && poll(&connected, 1, 50) == 0;
+        hole.drops = connect(fd, &at->address.any, endpoint_length(at)) < 0 && !sockets_wait(fd, POLLOUT, 50);
     }
     return hole;
 }

@@ -15,6 +15,7 @@
 
 #include "support/clock.h"
 #include "support/skip.h"
+#include "support/sockets.h"
 #include "tcpgreet/stream_tcp.h"
 
 static void on_up(void *context)
@@ -149,15 +150,10 @@ static void start(struct meeting *meeting, struct side *side, enum conn_role rol
         fail_msg("%s", err.text);
 }
 
-static void connect_pair(int fds[2])
-{
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-}
-
 void meeting_start(struct meeting *meeting)
 {
     int fds[2];
-    connect_pair(fds);
+    sockets_open_pair(fds);
     start(meeting, &meeting->server, CONN_SERVER, fds[0]);
     start(meeting, &meeting->client, CONN_CLIENT, fds[1]);
 }
@@ -165,7 +161,7 @@ void meeting_start(struct meeting *meeting)
 void meeting_start_alone(struct meeting *meeting, struct side *side, enum conn_role role)
 {
     int fds[2];
-    connect_pair(fds);
+    sockets_open_pair(fds);
     meeting->peer = fds[1];
     start(meeting, side, role, fds[0]);
 }

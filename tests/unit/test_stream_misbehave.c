@@ -17,6 +17,7 @@
 #include "support/launcher.h"
 #include "support/meeting.h"
 #include "support/skip.h"
+#include "support/sockets.h"
 #include "support/stream_memory.h"
 #include "tcpgreet/stream_misbehave.h"
 #include "tcpgreet/stream_tcp.h"
@@ -35,24 +36,19 @@ static const struct stream_misbehaviour mute = {STREAM_MISBEHAVE_MUTE, 0};
 static const struct stream_misbehaviour *const all[] = {&delay,           &drip, &reset, &half_close,
                                                         &no_close_notify, &mute};
 
-static void unix_pair(int fds[2])
-{
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-}
-
 static void tcp_pair(int fds[2])
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t length = sizeof at;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int listener = sockets_open(AF_INET, SOCK_STREAM);
 
     assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(listen(listener, 1), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &length), 0);
-    fds[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fds[1] = sockets_open(AF_INET, SOCK_STREAM);
     assert_int_equal(connect(fds[1], (struct sockaddr *)&at, sizeof at), 0);
-    fds[0] = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    assert_true(fds[0] >= 0);
+    fds[0] = sockets_accept(listener);
+    sockets_set_nonblocking(fds[0]);
     close(listener);
 }
 
@@ -74,7 +70,7 @@ static void serve(struct meeting *meeting, const struct stream_misbehaviour *how
 static void serve_plainly(struct meeting *meeting, const struct stream_misbehaviour *how)
 {
     int fds[2];
-    unix_pair(fds);
+    sockets_open_pair(fds);
     serve(meeting, how, fds, NULL);
 }
 
@@ -138,7 +134,7 @@ static void an_answer_that_leaves_in_pieces_is_delayed_once(void **state)
     struct stream_faults pieces = {.piece = 5, .want_every = 3};
     int fds[2];
 
-    unix_pair(fds);
+    sockets_open_pair(fds);
     serve(meeting, &delay, fds, &pieces);
     expect_after(meeting, DELAY_MS + 1, MEETING_WELCOME, false);
     say(meeting, "Michael\n");
@@ -311,7 +307,7 @@ static void a_bare_end_does_not_ask_the_stream_below(void **state)
     struct stream_faults stuck = {.stuck = true}; /* its own end would never come */
     int fds[2];
 
-    unix_pair(fds);
+    sockets_open_pair(fds);
     serve(meeting, &no_close_notify, fds, &stuck);
     expect_after(meeting, 1, MEETING_WELCOME, false);
     say(meeting, "Michael\nexit\n");
@@ -354,7 +350,7 @@ static void a_lower_stream_that_wants_to_wait_changes_nothing(void **state)
             bool ended;
             char heard[256];
             int fds[2];
-            unix_pair(fds);
+            sockets_open_pair(fds);
             serve(meeting, all[i], fds, &faults);
             meeting_run(meeting, 2 * DELAY_MS);
             hear(meeting, heard, sizeof heard, &ended);
@@ -375,7 +371,7 @@ static void a_lower_stream_that_fails_ends_it_at_any_operation(void **state)
             struct meeting *meeting = meeting_new();
             struct stream_faults faults = {.fail_at = fail_at};
             int fds[2];
-            unix_pair(fds);
+            sockets_open_pair(fds);
             serve(meeting, all[i], fds, &faults);
             meeting_peer_say(meeting, BYTES_LITERAL("Michael\nexit\n")); /* it may be over already */
             meeting_run(meeting, 3 * DELAY_MS);
@@ -421,7 +417,7 @@ static void what_lies_below_can_be_asked(void **state)
     for (size_t i = 0; i < COUNT(all); i++) {
         struct err err = {0};
         int fds[2];
-        unix_pair(fds);
+        sockets_open_pair(fds);
         struct stream *lower = stream_tcp_new(fds[0], &err);
         struct stream *stream = stream_misbehave_new(all[i], &meeting->loop, lower, &err);
         assert_non_null(stream);
@@ -457,7 +453,7 @@ static void without_descriptors_nothing_is_left_behind(void **state)
 
     if (!launcher_has_real_limits())
         skip_because("needs setrlimit(2), which valgrind does not pass on");
-    unix_pair(fds);
+    sockets_open_pair(fds);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none = (struct rlimit){0, before.rlim_max};
     struct stream *lower = stream_fault_new(stream_tcp_new(fds[0], &err), &faults);

@@ -12,10 +12,10 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
-#include "support/skip.h"
 
+#include "support/skip.h"
+#include "support/sockets.h"
 #include "tcpgreet/stream_tcp.h"
 #include "tcpgreet/trace.h"
 
@@ -40,7 +40,7 @@ static void enter_small_network(void)
 #else
     skip_because("needs network namespaces");
 #endif
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = sockets_open(AF_INET, SOCK_DGRAM);
     bool up = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
     close(fd);
     if (!up || write_setting("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003") < 0)
@@ -49,7 +49,7 @@ static void enter_small_network(void)
 
 static int listen_at(const struct endpoint *at)
 {
-    int fd = socket(endpoint_family(at), SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = sockets_open(endpoint_family(at), SOCK_STREAM);
     assert_int_equal(bind(fd, &at->address.any, endpoint_length(at)), 0);
     assert_int_equal(listen(fd, DESTINATIONS * PORTS), 0);
     return fd;
@@ -69,8 +69,7 @@ static int connect_from(const struct endpoint *from, const struct endpoint *to)
     int fd = stream_tcp_connect(to, from, &err);
     if (fd < 0)
         fail_msg("%s", err.text);
-    struct pollfd outcome = {.fd = fd, .events = POLLOUT};
-    assert_int_equal(poll(&outcome, 1, 5000), 1);
+    assert_true(sockets_wait(fd, POLLOUT, 5000));
     if (stream_tcp_outcome(fd, to, 0, &err) < 0)
         fail_msg("%s", err.text);
     return fd;

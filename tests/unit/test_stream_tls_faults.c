@@ -9,6 +9,7 @@
 
 #include <sys/socket.h>
 
+#include "support/sockets.h"
 #include "support/tls_party.h"
 #include "tcpgreet/stream_tcp.h"
 
@@ -197,7 +198,7 @@ static void a_ticket_that_cannot_be_sent_spoils_nothing(void **state)
     int fds[2];
     enum stream_result result;
 
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    sockets_open_pair(fds);
     struct stream *client = tls_client_stream(stage->client, stream_tcp_new(fds[0], NULL), "localhost", &err);
     struct stream *server = tls_server_stream(stage->server, stream_tcp_new(fds[1], NULL), &err);
     assert_int_equal(stream_handshake(client, &err), STREAM_WANT_READ);

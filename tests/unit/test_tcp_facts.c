@@ -9,10 +9,10 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "support/caller.h"
+#include "support/sockets.h"
 #include "tcpgreet/listener.h"
 #include "tcpgreet/tcp_facts.h"
 
@@ -51,7 +51,7 @@ static void a_connection_has_a_segment_size_and_a_round_trip(void **state)
 static void without_a_connection_nothing_is_made_up(void **state)
 {
     struct tcp_facts facts = {0};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = sockets_open(AF_INET, SOCK_STREAM);
     (void)state;
     assert_true(tcp_facts_read(fd, true, &facts));
     assert_int_equal(facts.mss_bytes, 0);
@@ -63,7 +63,7 @@ static void what_was_known_outlives_the_connection(void **state)
 {
     struct tcp_facts facts = {
         .known = true, .mss_bytes = 1448, .rtt_us = 70, .retransmits = 2, .syn_retransmits = 2};
-    int closed = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int closed = sockets_open(AF_INET, SOCK_STREAM);
     (void)state;
     assert_true(tcp_facts_read(closed, false, &facts));
     assert_int_equal(facts.mss_bytes, 1448);
@@ -78,7 +78,7 @@ static void what_is_no_tcp_tells_nothing(void **state)
     struct tcp_facts facts = {0};
     int ends[2];
     (void)state;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    sockets_open_pair(ends);
     assert_false(tcp_facts_read(ends[0], true, &facts));
     assert_false(facts.known);
     close(ends[0]);

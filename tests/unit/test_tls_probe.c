@@ -18,6 +18,7 @@
 #include "support/caller.h"
 #include "support/certificates.h"
 #include "support/prober.h"
+#include "support/sockets.h"
 #include "support/tls_party.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -207,10 +208,10 @@ static SSL_CTX *context_of(const struct stranger *stranger)
 static int accept_blocking(const struct listener *listener)
 {
     const struct timeval patience = {.tv_sec = CALLER_PATIENCE_S};
-    struct pollfd knock = {.fd = listener->fd, .events = POLLIN};
-    int fd =
-        poll(&knock, 1, CALLER_PATIENCE_S * 1000) == 1 ? accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC) : -1;
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0)
+    if (!sockets_wait(listener->fd, POLLIN, CALLER_PATIENCE_S * 1000))
+        abort();
+    int fd = sockets_accept(listener->fd);
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0)
         abort();
     return fd;
 }

@@ -9,8 +9,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "support/caller.h"
@@ -20,11 +18,9 @@
 /* Returns: 0, or what connect failed with. */
 static int knock(const struct endpoint *at)
 {
-    const struct timeval patience = {.tv_sec = CALLER_PATIENCE_S};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience), 0);
-    int why = connect(fd, &at->address.any, endpoint_length(at)) == 0 ? 0 : errno;
-    close(fd);
+    int fd, why = caller_try(at, &fd);
+    if (fd >= 0)
+        close(fd);
     return why;
 }
 
