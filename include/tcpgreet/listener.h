@@ -44,13 +44,16 @@ int listener_open_again(const struct listener *first, const struct listener_opti
 
 enum listener_result {
     LISTENER_ACCEPTED,
-    LISTENER_EMPTY,     /* nobody waits */
-    LISTENER_EXHAUSTED, /* no descriptors or memory: pause, somebody must go first */
-    LISTENER_FAILED     /* the listening socket itself is broken */
+    LISTENER_EMPTY,     /* no connection is waiting */
+    LISTENER_LOST,      /* a connection failed before it was accepted: accept the next one */
+    LISTENER_EXHAUSTED, /* no descriptors or memory: pause until some are released */
+    LISTENER_REFUSED,   /* any other error that may pass: pause */
+    LISTENER_FAILED     /* accepting from this listener can never work again */
 };
 
-/* Takes one connection: non-blocking, close-on-exec, TCP_NODELAY. A connection that died in the queue is
- * skipped. Source: accept4(2), "Error handling". */
+/* Accepts one connection: non-blocking, close-on-exec, TCP_NODELAY. Returns: from LISTENER_LOST on with err.
+ * Errors: system-descriptors: EMFILE, ENFILE; system-permission: EPERM, EACCES; internal: ENOMEM;
+ * system-other: most others; the text says where, why, and what to do. Source: accept4(2). */
 enum listener_result listener_accept(const struct listener *listener, int *fd, struct endpoint *peer,
                                      struct err *err);
 

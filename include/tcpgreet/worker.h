@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tcpgreet/accept_log.h"
 #include "tcpgreet/err.h"
 #include "tcpgreet/listener.h"
 #include "tcpgreet/session.h"
@@ -45,22 +46,26 @@ struct worker_config {
     const struct session_policy *policy; /* borrowed until worker_free */
     struct tls_server *tls;              /* taken, also on failure; NULL: plain */
     size_t max_connections;
-    atomic_uint
-        *pausing; /* borrowed: how many of the workers have paused accepting, for it to be told once */
-    atomic_size_t *guests; /* borrowed: of all workers together, held to max_connections */
-    size_t max_refusals;   /* guests being turned away at once; more are closed without a word */
+    struct accept_log *accept_log; /* borrowed: of all workers together */
+    atomic_size_t *guests;         /* borrowed: of all workers together, held to max_connections */
+    size_t max_refusals;           /* guests being turned away at once; more are closed without a word */
     int64_t handshake_ms;
     int64_t drain_ms;
     struct stream_misbehaviour misbehaviour; /* of every guest's stream */
-    void (*stopped)(void *context);          /* from the worker's thread, once, as its last act; NULL */
+    /* From the worker's thread, once for each listener from which accepting can never work again; the worker
+     * goes on without it. NULL. */
+    void (*failed)(void *context, const struct err *err);
+    void (*stopped)(void *context); /* from the worker's thread, once, as its last act; NULL */
     void *context;
 };
 
-/* Starts the thread. What it accepts is served in turn by its peers and itself; where a peer's inbox is full,
- * or that peer is to end, by itself. Peers are started before it and freed after it, and may be stopped
- * before, with or after it: one that drains serves what it was handed, one that stops at once closes it.
- * Takes: the listeners' descriptors, also on failure. Returns: the worker, or NULL. Errors: internal,
- * system-…. */
+/* Starts the thread. Where accepting fails, it is tried again after a pause that grows from 10 ms to 1 s (to
+ * 100 ms where descriptors or memory are exhausted, and at once where a connection of this worker ends); the
+ * log says so. What it accepts is served in turn by its
+ * peers and itself; where a peer's inbox is full, or that peer is to end, by itself. Peers are started before
+ * it and freed after it, and may be stopped before, with or after it: one that drains serves what it was
+ * handed, one that stops at once closes it. Takes: the listeners' descriptors, also on failure. Returns: the
+ * worker, or NULL. Errors: internal, system-…. */
 struct worker *worker_start(const struct worker_config *config, struct err *err);
 
 /* Asks it to stop: no more is accepted (what the kernel has queued still is), dialogues may finish for

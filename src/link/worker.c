@@ -13,7 +13,6 @@ void worker_finish_if_empty(struct worker *worker)
         return;
     uv_close((uv_handle_t *)&worker->wake, NULL);
     uv_close((uv_handle_t *)&worker->timer, NULL);
-    uv_close((uv_handle_t *)&worker->pause_timer, NULL);
 }
 
 /* First the time for dialogues to finish is over, then the time for the good byes. */
@@ -42,7 +41,7 @@ static void take_up_tls(struct worker *worker)
 
 static void begin_end(struct worker *worker)
 {
-    worker_close_doors(worker);
+    worker_close_listeners(worker);
     if (worker->obeyed == STOP)
         worker_abort_guests(worker);
     else
@@ -72,17 +71,15 @@ static void run(void *context)
         worker->config.stopped(worker->config.context);
 }
 
-/* Puts the loop's handles and the doors in place. */
+/* Puts the loop's handles in place and starts the thread. */
 static int prepare(struct worker *worker, struct err *err)
 {
     int result = uv_async_init(&worker->loop, &worker->wake, on_wake);
     if (result == 0)
         result = uv_timer_init(&worker->loop, &worker->timer);
+    worker->wake.data = worker->timer.data = worker;
     if (result == 0)
-        result = uv_timer_init(&worker->loop, &worker->pause_timer);
-    worker->wake.data = worker->timer.data = worker->pause_timer.data = worker;
-    if (result == 0)
-        result = worker_open_doors(worker);
+        result = worker_open_listeners(worker);
     if (result == 0)
         result = uv_thread_create(&worker->thread, run, worker);
     return result == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot start a worker: %s", uv_strerror(result));
@@ -103,16 +100,16 @@ static void dismantle(struct worker *worker)
     uv_loop_close(&worker->loop);
     uv_mutex_destroy(&worker->inbox.mutex);
     for (size_t i = 0; i < worker->config.listener_count; i++)
-        listener_close(&worker->doors[i].listener);
+        listener_close(&worker->listeners[i].listener);
     tls_server_free(worker->tls);
     tls_server_free(atomic_load(&worker->new_tls));
     free(worker);
 }
 
 /* Returns: a worker with a loop and a lock, or NULL. */
-static struct worker *allocate(size_t doors, struct err *err)
+static struct worker *allocate(size_t listeners, struct err *err)
 {
-    struct worker *worker = calloc(1, sizeof *worker + doors * sizeof worker->doors[0]);
+    struct worker *worker = calloc(1, sizeof *worker + listeners * sizeof worker->listeners[0]);
     if (worker == NULL || uv_mutex_init(&worker->inbox.mutex) != 0) {
         free(worker);
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a worker");
@@ -146,7 +143,7 @@ struct worker *worker_start(const struct worker_config *config, struct err *err)
     worker->shared.loop = &worker->loop;
     worker->shared.handshake_ms = config->handshake_ms;
     for (size_t i = 0; i < config->listener_count; i++)
-        worker->doors[i].listener = config->listeners[i];
+        worker->listeners[i].listener = config->listeners[i];
     if (prepare(worker, err) < 0) {
         dismantle(worker);
         return NULL;

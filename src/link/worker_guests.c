@@ -126,8 +126,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (guest->next != NULL)
         guest->next->previous = guest->previous;
     free(guest);
-    if (worker->paused)
-        worker_set_accepting(worker, true);
+    worker_retry_accepting(worker);
     worker_finish_if_empty(worker);
 }
 

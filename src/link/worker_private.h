@@ -13,11 +13,17 @@
 
 enum command { RUN, DRAIN, STOP };
 
-/* One listening socket on the loop. */
-struct door {
+/* One listening socket on the loop. Invariant: either its poll or its pause is active, until accepting from
+ * it has failed for good or the worker is to end. */
+struct worker_listener {
     uv_poll_t poll;
+    uv_timer_t pause; /* until accepting is tried again */
     struct listener listener;
     struct worker *worker;
+    unsigned lost;     /* connections in a row */
+    unsigned pause_ms; /* the last pause; 0: it accepted a connection since, or its queue was empty */
+    bool failing;      /* accepting failed, and its queue was not seen empty since */
+    bool exhausted;    /* the last pause is for want of descriptors or memory */
 };
 
 /* One connection that was accepted. Invariant: once past worker_receive, a place is reserved for it. */
@@ -54,8 +60,7 @@ struct worker {
     uv_loop_t loop;
     uv_thread_t thread;
     uv_async_t wake;
-    uv_timer_t timer;       /* the drain's deadlines */
-    uv_timer_t pause_timer; /* accepting pauses */
+    uv_timer_t timer; /* the drain's deadlines */
     struct worker_config config;
     struct guest *guests;
     size_t refusal_count;
@@ -67,9 +72,8 @@ struct worker {
     atomic_int command;                   /* enum command, set from other threads */
     enum command obeyed;
     bool farewell_said;
-    bool paused;
     struct conn_shared shared;
-    struct door doors[]; /* as many as config.listener_count */
+    struct worker_listener listeners[]; /* as many as config.listener_count */
 };
 
 /* Only the worker writes, so a load and a store do what a locked addition would. */
@@ -84,15 +88,14 @@ static inline void worker_tally(atomic_uint_fast64_t *counter, int64_t change)
 /* Closes what keeps the loop running, where it is to end and no guest is left. */
 void worker_finish_if_empty(struct worker *worker);
 
-/* Puts the doors on the loop. Returns: 0, or what libuv says. */
-int worker_open_doors(struct worker *worker);
+/* Starts polling the listeners. Returns: 0, or an error of libuv. */
+int worker_open_listeners(struct worker *worker);
 
-/* Takes the doors off the loop and closes them; under a drain what the kernel has queued is accepted first.
- * May be called again. */
-void worker_close_doors(struct worker *worker);
+/* Closes the listeners; under a drain what the kernel has queued is accepted first. May be called again. */
+void worker_close_listeners(struct worker *worker);
 
-/* Whether callers are let in; changes nothing once the worker is to end. */
-void worker_set_accepting(struct worker *worker, bool accepting);
+/* Ends the pauses that wait for descriptors or memory: some were released. */
+void worker_retry_accepting(struct worker *worker);
 
 /* Has a connection that it accepted served by the worker whose turn it is, or turns it away.
  * Takes: the descriptor. */

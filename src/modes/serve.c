@@ -44,7 +44,7 @@ struct server {
     size_t workers_started; /* in workers */
     atomic_size_t workers_running;
     atomic_size_t guests;
-    atomic_uint pausing;
+    struct accept_log accept_log;
     bool stopping;
 };
 
@@ -315,7 +315,7 @@ static int start_workers(struct server *server, const struct endpoint *addresses
         .peers = server->workers,
         .policy = &server->policy,
         .guests = &server->guests,
-        .pausing = &server->pausing,
+        .accept_log = &server->accept_log,
         .handshake_ms = server->options->handshake_timeout_ms,
         .drain_ms = server->options->drain_timeout_ms,
         .misbehaviour = serve_misbehaviour(server->options),
@@ -373,6 +373,7 @@ int serve(const struct options *options, struct err *err)
                              .format = options->log_format};
     struct server server = {.options = options,
                             .worker_count = count_workers(options),
+                            .accept_log = ACCEPT_LOG_INIT,
                             .policy = {.idle_ms = options->idle_timeout_ms,
                                        .name_ms = options->name_timeout_ms,
                                        .pause_ms = options->pause_ms}};

@@ -258,47 +258,113 @@ static int accept_call(int fd, struct sockaddr_storage *address, socklen_t *leng
 #endif
 }
 
+/* What an errno of accept means for the listener, and what to do about it. */
+struct accept_cause {
+    int native;
+    enum listener_result result;
+    const char *remedy;
+};
+
+#ifdef __linux__
+#define SYSTEM_LIMIT "fs.file-max"
+#else
+#define SYSTEM_LIMIT "kern.maxfiles"
+#endif
+#define LOST_REMEDY                                                                                          \
+    " (connections fail before they are accepted: check the network and the firewall of this machine)"
+#define MEMORY_REMEDY                                                                                        \
+    " (the kernel has no memory for another socket: free memory, or raise the memory limit of the "          \
+    "container)"
+#define FORBIDDEN_REMEDY                                                                                     \
+    " (a security module, a seccomp filter or a firewall rule forbids it: read the audit log or dmesg, and " \
+    "allow accept4 for this program)"
+#define UNSUPPORTED_REMEDY                                                                                   \
+    " (the kernel or a sandbox does not support accept4 as it is called here: allow it in the seccomp "      \
+    "filter, then restart the server)"
+#define UNUSABLE_REMEDY " (a sandbox may cause this error; otherwise please report it as a defect)"
+
+/* Linux passes the pending error of the new socket on; EOPNOTSUPP and EINVAL are looked at before this table.
+ * Source: accept4(2), "Error handling" and "Errors". */
+static const struct accept_cause causes[] = {
+    {EINTR, LISTENER_LOST, ""},
+    {ECONNABORTED, LISTENER_LOST, LOST_REMEDY},
+    {ECONNRESET, LISTENER_LOST, LOST_REMEDY},
+    {ETIMEDOUT, LISTENER_LOST, LOST_REMEDY},
+    {EPROTO, LISTENER_LOST, LOST_REMEDY},
+    {ENOPROTOOPT, LISTENER_LOST, LOST_REMEDY},
+    {EOPNOTSUPP, LISTENER_LOST, LOST_REMEDY},
+    {ENETDOWN, LISTENER_LOST, LOST_REMEDY},
+    {ENETUNREACH, LISTENER_LOST, LOST_REMEDY},
+    {EHOSTDOWN, LISTENER_LOST, LOST_REMEDY},
+    {EHOSTUNREACH, LISTENER_LOST, LOST_REMEDY},
+#ifdef ENONET
+    {ENONET, LISTENER_LOST, LOST_REMEDY},
+#endif
+    {EMFILE, LISTENER_EXHAUSTED, " (raise ulimit -n, or lower --max-connections)"},
+    {ENFILE, LISTENER_EXHAUSTED, " (raise " SYSTEM_LIMIT ", the limit of the whole system)"},
+    {ENOBUFS, LISTENER_EXHAUSTED, MEMORY_REMEDY},
+    {ENOMEM, LISTENER_EXHAUSTED, MEMORY_REMEDY},
+    {EPERM, LISTENER_REFUSED, FORBIDDEN_REMEDY},
+    {EACCES, LISTENER_REFUSED, FORBIDDEN_REMEDY},
+    {EINVAL, LISTENER_FAILED, UNSUPPORTED_REMEDY},
+    {ENOSYS, LISTENER_FAILED, UNSUPPORTED_REMEDY},
+    {EBADF, LISTENER_FAILED, UNUSABLE_REMEDY},
+    {ENOTSOCK, LISTENER_FAILED, UNUSABLE_REMEDY},
+    {EFAULT, LISTENER_FAILED, UNUSABLE_REMEDY},
+};
+
+static bool is_listening(int fd)
+{
+    int listening = 0;
+    socklen_t length = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening != 0;
+}
+
+static const struct accept_cause *find_cause(const struct listener *listener, int native)
+{
+    static const struct accept_cause unknown = {0, LISTENER_REFUSED, ""};
+    static const struct accept_cause not_listening = {0, LISTENER_FAILED,
+                                                      " (the socket no longer listens: another process shut "
+                                                      "it down, ss -K for example; restart the server)"};
+
+    if ((native == EINVAL || native == EOPNOTSUPP) && !is_listening(listener->fd))
+        return &not_listening;
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++)
+        if (causes[i].native == native)
+            return &causes[i];
+    return &unknown;
+}
+
+static enum listener_result accept_failure(const struct listener *listener, int native, uint64_t begin,
+                                           struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+
+    if (native == EAGAIN || native == EWOULDBLOCK)
+        return LISTENER_EMPTY;
+    trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = -1, .native = native);
+    const struct accept_cause *cause = find_cause(listener, native);
+    err_set(err, err_reason_of_system(native), native, "cannot accept connections on %s: %s%s",
+            endpoint_format(&listener->at, text), strerror(native), cause->remedy);
+    return cause->result;
+}
+
 enum listener_result listener_accept(const struct listener *listener, int *fd, struct endpoint *peer,
                                      struct err *err)
 {
-    for (;;) {
-        struct sockaddr_storage address;
-        socklen_t length = sizeof address;
-        uint64_t begin = trace_begin();
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    char text[ENDPOINT_TEXT_BYTES];
+    uint64_t begin = trace_begin();
 
-        *fd = accept_call(listener->fd, &address, &length);
-        if (*fd >= 0) {
-            char text[ENDPOINT_TEXT_BYTES];
-            if (endpoint_from_sockaddr(peer, (struct sockaddr *)&address, length) < 0)
-                *peer = (struct endpoint){0};
-            trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = *fd,
-                  .arguments = endpoint_format(peer, text));
-            return LISTENER_ACCEPTED;
-        }
-        switch (errno) {
-        case EAGAIN:
-#if EWOULDBLOCK != EAGAIN
-        case EWOULDBLOCK:
-#endif
-            return LISTENER_EMPTY;
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM:
-            trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = -1, .native = errno);
-            err_set(err, ERR_SYSTEM_DESCRIPTORS, errno, "cannot accept: %s", strerror(errno));
-            return LISTENER_EXHAUSTED;
-        case EBADF:
-        case EINVAL:
-        case ENOTSOCK:
-        case EOPNOTSUPP:
-        case EFAULT:
-            fail(&listener->at, errno, err);
-            return LISTENER_FAILED;
-        default:
-            continue; /* the connection died in the queue: Linux hands its pending error to accept */
-        }
-    }
+    *fd = accept_call(listener->fd, &address, &length);
+    if (*fd < 0)
+        return accept_failure(listener, errno, begin, err);
+    if (endpoint_from_sockaddr(peer, (struct sockaddr *)&address, length) < 0)
+        *peer = (struct endpoint){0};
+    trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = *fd,
+          .arguments = endpoint_format(peer, text));
+    return LISTENER_ACCEPTED;
 }
 
 void listener_close(struct listener *listener)

@@ -580,6 +580,7 @@ class Crowds(Case):
                 self.assertEqual(len(told), 1, told)
                 for peer in waiting:
                     peer.expect(OPENING).send(b"exit\n").expect(GOODBYE).expect_eof().close()
+                server.log.expect(r"^Accepting connections again, failed attempts: \d+$")
             with Peer(server) as peer:
                 peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
 

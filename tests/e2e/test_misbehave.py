@@ -180,7 +180,7 @@ class Misbehaves(Case):
                 server.expect_counters(r"\b40 connections|turned away")
                 self.assertLess(len(server.fds()), 64)
                 self.assertNotIn(b"is dropped", server.log.bytes())
-                self.assertNotIn(b"accepting pauses", server.log.bytes())
+                self.assertNotIn(b"Accepting is paused", server.log.bytes())
             finally:
                 for peer in peers:
                     peer.close()

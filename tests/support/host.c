@@ -34,11 +34,12 @@ int host_set_up(void **state)
 {
     struct host *host = test_calloc(1, sizeof *host);
     host->tester = pthread_self();
+    host->accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     host->policy = (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
     host->config = (struct worker_config){.policy = &host->policy,
                                           .max_connections = 100,
                                           .guests = &host->guests,
-                                          .pausing = &host->pausing,
+                                          .accept_log = &host->accept_log,
                                           .max_refusals = 2,
                                           .handshake_ms = HOST_LONG_MS,
                                           .drain_ms = HOST_LONG_MS,

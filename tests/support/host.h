@@ -33,7 +33,7 @@ struct host {
     struct worker_config config; /* may be changed before the start */
     struct endpoint at;
     atomic_size_t guests;
-    atomic_uint pausing;
+    struct accept_log accept_log;
     struct worker *worker;
     atomic_uint stopped;
     pthread_t tester;

@@ -182,13 +182,14 @@ void prober_server_open(struct prober_server *server, struct listener listener, 
     struct err err = {0};
     assert_true(listener.fd >= 0);
     *server = (struct prober_server){
-        .policy = {.idle_ms = 1000LL * PROBER_LONG_MS, .name_ms = 1000LL * PROBER_LONG_MS}};
+        .policy = {.idle_ms = 1000LL * PROBER_LONG_MS, .name_ms = 1000LL * PROBER_LONG_MS},
+        .accept_log = ACCEPT_LOG_INIT};
     struct worker_config config = {.listeners = &listener,
                                    .listener_count = 1,
                                    .policy = &server->policy,
                                    .tls = tls,
                                    .max_connections = 100,
-                                   .pausing = &server->pausing,
+                                   .accept_log = &server->accept_log,
                                    .guests = &server->guests,
                                    .max_refusals = 2,
                                    .handshake_ms = PROBER_LONG_MS,

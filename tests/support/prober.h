@@ -34,7 +34,7 @@ struct prober_server {
     struct session_policy policy;
     struct worker *worker;
     atomic_size_t guests;
-    atomic_uint pausing;
+    struct accept_log accept_log;
 };
 
 struct prober {

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #endif
 
+#include "support/accept_fault.h"
 #include "support/caller.h"
 #include "support/launcher.h"
 #include "support/skip.h"
@@ -356,19 +357,94 @@ static void exhausted_descriptors_are_told_and_recovered_from(void **state)
     listener_close(&listener);
 }
 
-static void a_broken_listener_is_told(void **state)
+static const struct accept_case {
+    int native;
+    enum listener_result result;
+    enum err_reason reason;
+    const char *remedy;
+} accept_cases[] = {
+    {EINTR, LISTENER_LOST, ERR_SYSTEM_OTHER, ""},
+    {ECONNABORTED, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+    {EPROTO, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+    {ENETDOWN, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+    {ENOPROTOOPT, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+    {EHOSTDOWN, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+#ifdef ENONET
+    {ENONET, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+#endif
+    {EHOSTUNREACH, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+    {EOPNOTSUPP, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"}, /* it does listen */
+    {ENETUNREACH, LISTENER_LOST, ERR_SYSTEM_OTHER, "the network and the firewall"},
+    {EMFILE, LISTENER_EXHAUSTED, ERR_SYSTEM_DESCRIPTORS, "raise ulimit -n, or lower --max-connections"},
+    {ENFILE, LISTENER_EXHAUSTED, ERR_SYSTEM_DESCRIPTORS, "the limit of the whole system"},
+    {ENOBUFS, LISTENER_EXHAUSTED, ERR_SYSTEM_OTHER, "free memory"},
+    {ENOMEM, LISTENER_EXHAUSTED, ERR_INTERNAL, "free memory"},
+    {EPERM, LISTENER_REFUSED, ERR_SYSTEM_PERMISSION, "allow accept4"},
+    {EACCES, LISTENER_REFUSED, ERR_SYSTEM_PERMISSION, "allow accept4"},
+    {ENODEV, LISTENER_REFUSED, ERR_SYSTEM_OTHER, ""}, /* none that accept4(2) names */
+    {EINVAL, LISTENER_FAILED, ERR_SYSTEM_OTHER, "does not support accept4"},
+    {ENOSYS, LISTENER_FAILED, ERR_SYSTEM_OTHER, "does not support accept4"},
+    {EBADF, LISTENER_FAILED, ERR_SYSTEM_OTHER, "report it as a defect"},
+    {ENOTSOCK, LISTENER_FAILED, ERR_SYSTEM_OTHER, "report it as a defect"},
+    {EFAULT, LISTENER_FAILED, ERR_SYSTEM_OTHER, "report it as a defect"},
+};
+
+static void each_errno_of_accept_has_its_result_and_its_remedy(void **state)
 {
     struct listener listener = open_one("127.0.0.1");
+    char head[ERR_TEXT_BYTES];
+    (void)state;
+
+    if (!accept_fault_is_available())
+        skip();
+    for (size_t i = 0; i < sizeof accept_cases / sizeof accept_cases[0]; i++) {
+        const struct accept_case *expected = &accept_cases[i];
+        struct endpoint peer;
+        struct err err = {0};
+        int accepted;
+
+        accept_fault_set(listener.fd, expected->native, 1);
+        assert_int_equal(listener_accept(&listener, &accepted, &peer, &err), expected->result);
+        assert_int_equal(err.reason, expected->reason);
+        assert_int_equal(err.native, expected->native);
+        snprintf(head, sizeof head, "cannot accept connections on 127.0.0.1:%u: %s",
+                 endpoint_port(&listener.at), strerror(expected->native));
+        assert_memory_equal(err.text, head, strlen(head));
+        assert_non_null(strstr(err.text, expected->remedy));
+        if (expected->remedy[0] == '\0')
+            assert_string_equal(err.text, head);
+        assert_int_equal(listener_accept(&listener, &accepted, &peer, NULL), LISTENER_EMPTY);
+    }
+    listener_close(&listener);
+}
+
+/* Fails unless accepting from this descriptor can never work, for this reason. */
+static void check_failed(int fd, const struct endpoint *at, int native, const char *remedy)
+{
+    struct listener broken = {fd, *at};
     struct endpoint peer;
     struct err err = {0};
-    int fds[2], accepted;
-    (void)state;
-    assert_int_equal(pipe(fds), 0);
-    struct listener broken = {fds[0], listener.at};
+    int accepted;
     assert_int_equal(listener_accept(&broken, &accepted, &peer, &err), LISTENER_FAILED);
-    assert_int_equal(err.native, ENOTSOCK);
+    assert_int_equal(err.native, native);
+    assert_non_null(strstr(err.text, remedy));
+}
+
+static void what_is_no_listener_fails_for_good(void **state)
+{
+    struct listener listener = open_one("127.0.0.1");
+    int fds[2], udp = socket(AF_INET, SOCK_DGRAM, 0);
+    (void)state;
+
+    assert_int_equal(pipe(fds), 0);
+    check_failed(fds[0], &listener.at, ENOTSOCK, "report it as a defect");
     close(fds[0]);
     close(fds[1]);
+    check_failed(fds[0], &listener.at, EBADF, "report it as a defect");
+    check_failed(udp, &listener.at, EOPNOTSUPP, "no longer listens");
+    close(udp);
+    assert_int_equal(shutdown(listener.fd, SHUT_RD), 0);
+    check_failed(listener.fd, &listener.at, EINVAL, "no longer listens");
     listener_close(&listener);
 }
 
@@ -446,7 +522,8 @@ int main(void)
         cmocka_unit_test(several_sockets_may_share_a_port),
         cmocka_unit_test(where_the_kernel_balances_every_socket_gets_some),
         cmocka_unit_test(exhausted_descriptors_are_told_and_recovered_from),
-        cmocka_unit_test(a_broken_listener_is_told),
+        cmocka_unit_test(each_errno_of_accept_has_its_result_and_its_remedy),
+        cmocka_unit_test(what_is_no_listener_fails_for_good),
 #if defined(__linux__) && defined(__NR_socket)
         cmocka_unit_test(everything_is_ipv4_where_the_kernel_has_no_ipv6),
 #endif

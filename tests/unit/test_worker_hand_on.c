@@ -26,7 +26,7 @@ struct fixture {
     struct worker_config config;
     struct endpoint at;
     atomic_size_t guests;
-    atomic_uint pausing;
+    struct accept_log accept_log;
     atomic_uint stopped;
     struct worker *workers[WORKERS];
     size_t worker_count;
@@ -47,12 +47,13 @@ static void hold_at_read(void *context, const struct trace_event *event)
 static int set_up(void **state)
 {
     struct fixture *fixture = test_calloc(1, sizeof *fixture);
+    fixture->accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     fixture->policy =
         (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
     fixture->config = (struct worker_config){.policy = &fixture->policy,
                                              .max_connections = 1000,
                                              .guests = &fixture->guests,
-                                             .pausing = &fixture->pausing,
+                                             .accept_log = &fixture->accept_log,
                                              .max_refusals = 10,
                                              .handshake_ms = HOST_LONG_MS,
                                              .drain_ms = HOST_LONG_MS,
