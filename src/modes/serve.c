@@ -35,6 +35,7 @@ struct server {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_async_t stopped;
+    uv_async_t failed;
     struct listener listeners[LISTENER_MAX];
     size_t listener_count;
     struct session_policy policy;
@@ -45,6 +46,8 @@ struct server {
     atomic_size_t workers_running;
     atomic_size_t guests;
     struct accept_log accept_log;
+    atomic_bool has_failed;
+    struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
     bool stopping;
 };
 
@@ -191,6 +194,11 @@ static void stop_workers(struct server *server, bool at_once)
         worker_stop(server->workers[i], at_once);
 }
 
+static double drain_s(const struct server *server)
+{
+    return (double)server->options->drain_timeout_ms / 1000;
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct server *server = handle->data;
@@ -204,11 +212,33 @@ static void on_signal(uv_signal_t *handle, int number)
         break;
     default:
         if (!server->stopping)
-            log_write(LOG_INFO, "Stopping: dialogues may finish for %.3g s, a second signal ends them",
-                      (double)server->options->drain_timeout_ms / 1000);
+            log_write(LOG_INFO, "Shutting down: draining for up to %.3g s; send the signal again to stop now",
+                      drain_s(server));
         stop_workers(server, server->stopping);
         server->stopping = true;
     }
+}
+
+/* From a worker's thread. The first failure counts. */
+static void on_listener_failed(void *context, const struct err *err)
+{
+    struct server *server = context;
+    if (atomic_exchange(&server->has_failed, true))
+        return;
+    server->failure = *err;
+    uv_async_send(&server->failed);
+}
+
+/* A server that accepts on some of its addresses only would look healthy: it stops as after a signal. */
+static void on_failed(uv_async_t *async)
+{
+    struct server *server = async->data;
+    if (server->stopping)
+        return;
+    log_write(LOG_ERROR, "Shutting down: %s; draining for up to %.3g s", server->failure.text,
+              drain_s(server));
+    stop_workers(server, false);
+    server->stopping = true;
 }
 
 static void on_worker_stopped(void *context)
@@ -237,6 +267,9 @@ static int open_tls(struct server *server, struct err *err)
 static int watch_signals(struct server *server, struct err *err)
 {
     int result = uv_async_init(&server->loop, &server->stopped, on_stopped);
+    if (result == 0)
+        result = uv_async_init(&server->loop, &server->failed, on_failed);
+    server->failed.data = server;
     for (size_t i = 0; result == 0 && i < SIGNALS; i++) {
         result = uv_signal_init(&server->loop, &server->signals[i]);
         server->signals[i].data = server;
@@ -319,6 +352,7 @@ static int start_workers(struct server *server, const struct endpoint *addresses
         .handshake_ms = server->options->handshake_timeout_ms,
         .drain_ms = server->options->drain_timeout_ms,
         .misbehaviour = serve_misbehaviour(server->options),
+        .failed = on_listener_failed,
         .stopped = on_worker_stopped,
         .context = server,
     };
@@ -353,6 +387,8 @@ static int serve_guests(struct server *server, struct err *err)
         uv_run(&server->loop, UV_RUN_DEFAULT);
     while (server->workers_started > 0) /* last to first: none is freed before the one that knows it */
         worker_free(server->workers[--server->workers_started]);
+    if (result == 0 && atomic_load(&server->has_failed))
+        result = err_set(err, server->failure.reason, server->failure.native, "%s", server->failure.text);
     return result;
 }
 

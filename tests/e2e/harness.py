@@ -202,11 +202,11 @@ class Server:
 
     listen: the words after each --listen. announcements: how many lines to wait for. limit_fds: both
     RLIMIT_NOFILE limits. wrap: a command in front, which must exec. stderr: a descriptor to use instead of a
-    pipe that is read.
+    pipe that is read. ends_with: its exit code.
     """
 
     def __init__(self, *options, listen=(("::1", "0"),), announcements=None, limit_fds=None, wrap=(), stderr=None,
-                 **popen):
+                 ends_with=0, **popen):
         self._args = [word for words in listen for word in ("--listen", *words)] + list(options)
         if not any(o.startswith("--drain-timeout") for o in options):
             self._args += ["--drain-timeout", "1s"]
@@ -214,6 +214,7 @@ class Server:
         self._limit_fds = limit_fds
         self._wrap = wrap
         self._stderr = stderr
+        self._ends_with = ends_with
         self._popen = popen
         self.process = self.log = self.out = None
 
@@ -264,7 +265,7 @@ class Server:
 
     def _check(self):
         log = self.log.bytes()
-        if self.process.returncode != 0:
+        if self.process.returncode != self._ends_with:
             raise AssertionError(f"the server ended with {self.process.returncode}; its log: {log[-6000:]!r}")
         if re.search(rb"Sanitizer|runtime error", log):
             raise AssertionError(f"a sanitizer spoke: {log.decode('utf-8', 'replace')}")
@@ -367,15 +368,27 @@ class Script:
             raise self._failures[0]
 
 
-SOCKET_CALL = {"x86_64": 41, "aarch64": 198}.get(os.uname().machine)
+_MACHINE = os.uname().machine if struct.calcsize("P") == 8 else None  # a 64-bit kernel may run 32-bit programs
+SOCKET_CALL = {"x86_64": 41, "aarch64": 198}.get(_MACHINE)
+ACCEPT4_CALL = {"x86_64": 288, "aarch64": 242}.get(_MACHINE)
+_LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
+_ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
 
 
 def without_ipv6():
     """For preexec_fn: from here on socket(AF_INET6, …) fails, as on a kernel without IPv6."""
-    errno_action, allow = 0x00050000 | errno.EAFNOSUPPORT, 0x7FFF0000
-    load, equal, give = 0x20, 0x15, 0x06
-    steps = [(load, 0, 0, 0), (equal, 0, 3, SOCKET_CALL), (load, 0, 0, 16), (equal, 0, 1, socket.AF_INET6),
-             (give, 0, 0, errno_action), (give, 0, 0, allow)]
+    _filter_calls([(_LOAD, 0, 0, 0), (_EQUAL, 0, 3, SOCKET_CALL), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, socket.AF_INET6),
+                   (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT), (_RETURN, 0, 0, _ALLOW)])
+
+
+def failing_accept(number):
+    """A preexec_fn: from here on accept4 fails with this errno."""
+    return lambda: _filter_calls([(_LOAD, 0, 0, 0), (_EQUAL, 0, 1, ACCEPT4_CALL),
+                                  (_RETURN, 0, 0, _ERRNO | number), (_RETURN, 0, 0, _ALLOW)])
+
+
+def _filter_calls(steps):
+    """Installs a seccomp filter, for this process and what it executes."""
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
     prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -170,7 +170,7 @@ class Misbehaves(Case):
                 peer.send(b"Michael\n")
                 server.log.expect("^Accept new connection ")
                 server.send_signal(signal.SIGTERM)
-                server.log.expect("^Stopping: ")
+                server.log.expect("^Shutting down: ")
                 self.assertEqual(server.stop(), 0)
 
     def test_descriptors_that_are_needed_for_it_are_counted_in(self):

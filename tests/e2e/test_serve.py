@@ -1,17 +1,22 @@
 """The server as a process: how it starts, announces itself, stops, logs, and what it shares with the world."""
 
+import contextlib
+import ctypes
+import errno
 import json
 import os
 import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import unittest
 
-from harness import (BINARY, GOODBYE, IS_ROOT, OPENING, PATIENCE, SOCKET_CALL, Case, Lines, Names, Peer, Server,
-                     await_that, can_unshare, connect, hello, listening, main, refusing_port, run, shell, without_ipv6)
+from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IS_ROOT, OPENING, PATIENCE, SOCKET_CALL, Case, Lines, Names, Peer,
+                     Server, await_that, can_unshare, connect, failing_accept, hello, listening, main, refusing_port,
+                     run, shell, without_ipv6)
 
 O_CLOEXEC = 0o2000000
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
@@ -308,6 +313,95 @@ class Stops(Case):
             server.send_signal(signal.SIGTERM)
             peer.expect(GOODBYE).expect_eof()
             server.log.expect(rf"^Connection from {address} is closed: \S.*, 1 names?, ")
+
+
+@unittest.skipUnless(ACCEPT4_CALL, "knows the number of accept4(2) on other machines only")
+class AcceptFails(Case):
+    """accept4 fails: the server pauses and does not spin, or ends where accepting can never work again."""
+
+    PASSING = {errno.EMFILE: "raise ulimit -n", errno.ENFILE: "limit of the whole system",
+               errno.ENOBUFS: "free memory", errno.ENOMEM: "free memory", errno.EPERM: "allow accept4",
+               errno.EACCES: "allow accept4", errno.EPROTO: "network", errno.ECONNABORTED: "network",
+               errno.EOPNOTSUPP: "network", errno.ENETDOWN: "network", errno.EIO: ""}
+    FINAL = {errno.ENOSYS: "allow it", errno.EINVAL: "allow it", errno.EBADF: "defect", errno.ENOTSOCK: "defect",
+             errno.EFAULT: "defect"}
+
+    def test_a_server_that_cannot_accept_waits_and_obeys_term(self):
+        with contextlib.ExitStack() as stack:
+            servers = []
+            for number, remedy in self.PASSING.items():
+                server = stack.enter_context(Server("--workers", "1", preexec_fn=failing_accept(number)))
+                peer = stack.enter_context(Peer(server))
+                server.log.expect(rf"^Accepting is paused: cannot accept connections on \[::1\]:{server.port}: "
+                                  rf"{os.strerror(number)}.*{remedy}")
+                servers.append((server, server.cpu_s()))
+            peer.stays_silent(1)
+            for server, cpu in servers:
+                self.assertLess(server.cpu_s() - cpu, 0.1 * PATIENCE, server.log.bytes())
+                self.assertEqual(server.stop(), 0, server.log.bytes())
+                server.log.join()
+                self.assertEqual(server.log.bytes().count(b"Accepting"), 1, server.log.bytes())
+
+    def test_a_server_that_can_never_accept_ends_and_says_why(self):
+        for number, remedy in self.FINAL.items():
+            with self.subTest(errno.errorcode[number]), \
+                    Server("--workers", "3", preexec_fn=failing_accept(number), ends_with=8) as server, Peer(server):
+                self.assertEqual(server.wait(), 8)
+                server.log.join()
+                why = rf"cannot accept connections on \[::1\]:{server.port}: {os.strerror(number)} .*{remedy}"
+                log = server.log.lines()
+                self.assertRegex(log[0], rf"^Shutting down: {why}.*; draining for up to 1 s$")
+                self.assertRegex(log[1], rf"^tcpgreet: {why}.* \(system-other\)$")
+                self.assertEqual(len(log), 2, log)
+
+    def shut_one_listener(self, server):
+        """Shuts down one listening socket of the server, as any process with its rights can."""
+        pidfd_getfd = 438
+        pidfd = os.pidfd_open(server.process.pid)
+        self.addCleanup(os.close, pidfd)
+        for number, target in server.fds().items():
+            if not target.startswith("socket:"):
+                continue
+            fd = ctypes.CDLL(None, use_errno=True).syscall(pidfd_getfd, pidfd, number, 0)
+            if fd < 0:
+                self.skipTest(f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
+            with socket.socket(fileno=fd) as copy:
+                if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    copy.shutdown(socket.SHUT_RD)
+                    return
+        self.fail(f"no listener in {server.fds()}")
+
+    def test_one_lost_listener_of_many_ends_the_server_after_a_drain(self):
+        with Server("--workers", "3", "--drain-timeout", "60s", listen=[("::1", "0"), ("127.0.0.1", "0")],
+                    ends_with=8) as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            self.shut_one_listener(server)
+            server.log.expect("^Shutting down: .*no longer listens.*; draining for up to 60 s$")
+            for match in server.announcements:
+                host, port = match[1].strip("[]"), int(match[2])
+                await_that(lambda: refuses(host, port), "the listener is closed")
+            peer.send(b"Michael\n").expect(hello(b"Michael"))
+            self.assertTrue(server.is_alive())
+            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            peer.close()
+            self.assertEqual(server.wait(), 8)
+            server.log.expect(r"^tcpgreet: cannot accept .*no longer listens.* \(system-other\)$")
+
+    def test_a_signal_ends_that_drain(self):
+        with Server("--drain-timeout", "60s", ends_with=8) as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            self.shut_one_listener(server)
+            server.log.expect("^Shutting down: ")
+            self.assertEqual(server.stop(), 8)
+
+    @unittest.skipUnless(IS_ROOT and shutil.which("ss"), "needs ss and root, to destroy a socket")
+    def test_a_destroyed_listener_ends_the_server(self):
+        with Server("--workers", "2", ends_with=8) as server:
+            killed = subprocess.run(["ss", "-HKltn", f"sport = :{server.port}"], capture_output=True, text=True)
+            if str(server.port) not in killed.stdout:
+                server.send_signal(signal.SIGKILL)
+                self.skipTest(f"this kernel destroys no sockets: {killed.stderr}")
+            self.assertEqual(server.wait(), 8)
 
 
 class Logs(Case):

@@ -334,7 +334,7 @@ class Reload(TlsCase):
         with self.serve("--drain-timeout", "5s") as server, visit(server, client_context(self.made)) as peer:
             peer.expect(OPENING)
             server.send_signal(signal.SIGTERM)
-            server.log.expect("Stopping")
+            server.log.expect("^Shutting down: ")
             server.send_signal(signal.SIGHUP)
             server.log.expect("loaded again")
             peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
