@@ -52,4 +52,10 @@ if(NOT TCPGREET_SANITIZE)
     if(have_ipo)
         set(CMAKE_INTERPROCEDURAL_OPTIMIZATION_RELEASE ON)
     endif()
+
+    # Objects that can be linked either way: the program is optimised as a whole, the tests link in no time.
+    check_c_compiler_flag("-flto -ffat-lto-objects" have_fat_objects)
+    if(have_ipo AND have_fat_objects)
+        add_compile_options("$<$<CONFIG:Release>:-ffat-lto-objects>")
+    endif()
 endif()
