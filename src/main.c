@@ -4,15 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tcpgreet/bench.h"
-#include "tcpgreet/converse.h"
-#include "tcpgreet/options.h"
-#include "tcpgreet/probe.h"
-#include "tcpgreet/process.h"
-#include "tcpgreet/resolver.h"
-#include "tcpgreet/serve.h"
-#include "tcpgreet/tls.h"
-#include "tcpgreet/version.h"
+#include "tcpgreet/bench/bench.h"
+#include "tcpgreet/cli/options.h"
+#include "tcpgreet/client/client.h"
+#include "tcpgreet/net/resolver.h"
+#include "tcpgreet/os/process.h"
+#include "tcpgreet/os/version.h"
+#include "tcpgreet/probe/probe.h"
+#include "tcpgreet/server/serve.h"
+#include "tcpgreet/tls/tls.h"
 
 static int flush_output(struct err *err)
 {

@@ -1,4 +1,4 @@
-#include "tcpgreet/buf.h"
+#include "tcpgreet/base/buf.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "tcpgreet/err.h"
+#include "tcpgreet/base/err.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/escape.h"
 
 static const struct {
     const char *word;

@@ -1,4 +1,4 @@
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/escape.h"
 
 #include <stdint.h>
 #include <stdio.h>

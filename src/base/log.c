@@ -1,4 +1,4 @@
-#include "tcpgreet/log.h"
+#include "tcpgreet/base/log.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,8 +13,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "tcpgreet/buf.h"
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/escape.h"
 
 enum {
     RING_BYTES = 256 * 1024,

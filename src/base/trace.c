@@ -1,4 +1,4 @@
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 #include <errno.h>
 #include <time.h>

@@ -1,4 +1,4 @@
-#include "tcpgreet/endpoint.h"
+#include "tcpgreet/core/endpoint.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>

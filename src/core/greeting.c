@@ -1,4 +1,4 @@
-#include "tcpgreet/greeting.h"
+#include "tcpgreet/core/greeting.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "tcpgreet/histogram.h"
+#include "tcpgreet/core/histogram.h"
 
 #define STEPS ((size_t)1 << HISTOGRAM_LINEAR_BITS)
 

@@ -1,4 +1,4 @@
-#include "tcpgreet/race.h"
+#include "tcpgreet/core/race.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/escape.h"
 
 /* What the server may say next. Several are possible at once until a byte tells them apart; none begins
  * another. */

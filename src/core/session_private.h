@@ -1,8 +1,8 @@
 /* What session.c and session_client.c share. */
-#ifndef TCPGREET_SESSION_PRIVATE_H
-#define TCPGREET_SESSION_PRIVATE_H
+#ifndef TCPGREET_CORE_SESSION_PRIVATE_H
+#define TCPGREET_CORE_SESSION_PRIVATE_H
 
-#include "tcpgreet/session.h"
+#include "tcpgreet/core/session.h"
 
 /* Changes the state; a successor that the table does not name is a defect. */
 void session_enter(struct session *session, enum session_state next);

@@ -1,12 +1,12 @@
-#include "tcpgreet/target.h"
+#include "tcpgreet/core/target.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "tcpgreet/buf.h"
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/escape.h"
 
 enum {
     SHOWN_BYTES = 128,    /* of a refused word, in a message */

@@ -1,9 +1,9 @@
-#include "tcpgreet/volume.h"
+#include "tcpgreet/core/volume.h"
 
 #include <stdio.h>
 
-#include "tcpgreet/escape.h"
-#include "tcpgreet/greeting.h"
+#include "tcpgreet/base/escape.h"
+#include "tcpgreet/core/greeting.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

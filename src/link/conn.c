@@ -1,5 +1,5 @@
 #include "conn_private.h"
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 enum { READS_PER_STEP = 4 }; /* then the others get their turn */
 

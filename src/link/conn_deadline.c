@@ -1,5 +1,5 @@
 #include "conn_private.h"
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 void conn_set_phase(struct conn *conn, enum conn_phase phase, int64_t timeout_ms)
 {

@@ -1,8 +1,8 @@
 /* What conn.c, conn_deadline.c and conn_end.c share. */
-#ifndef TCPGREET_CONN_PRIVATE_H
-#define TCPGREET_CONN_PRIVATE_H
+#ifndef TCPGREET_LINK_CONN_PRIVATE_H
+#define TCPGREET_LINK_CONN_PRIVATE_H
 
-#include "tcpgreet/conn.h"
+#include "tcpgreet/link/conn.h"
 
 enum conn_phase {
     CONN_HANDSHAKING,

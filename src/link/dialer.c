@@ -1,12 +1,12 @@
-#include "tcpgreet/dialer.h"
+#include "tcpgreet/link/dialer.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/race.h"
-#include "tcpgreet/resolver.h"
-#include "tcpgreet/stream_tcp.h"
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
+#include "tcpgreet/core/race.h"
+#include "tcpgreet/net/resolver.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 /* One connect(2) under way. Lives until its poll handle is closed. */
 struct attempt {

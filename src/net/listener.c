@@ -1,4 +1,4 @@
-#include "tcpgreet/listener.h"
+#include "tcpgreet/net/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tcpgreet/resolver.h"
-#include "tcpgreet/stream_tcp.h"
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
+#include "tcpgreet/net/resolver.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 enum {
     PORT_ATTEMPTS = 32

@@ -1,4 +1,4 @@
-#include "tcpgreet/resolver.h"
+#include "tcpgreet/net/resolver.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -11,8 +11,8 @@
 #include <idn2.h>
 #endif
 
-#include "tcpgreet/escape.h"
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/escape.h"
+#include "tcpgreet/base/trace.h"
 
 enum { ANSWER_MAX = 128 };
 

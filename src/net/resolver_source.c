@@ -1,4 +1,4 @@
-#include "tcpgreet/resolver.h"
+#include "tcpgreet/net/resolver.h"
 
 static int find_source(const char *source, struct resolver_query *query, struct endpoint *from,
                        struct err *err)

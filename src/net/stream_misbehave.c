@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 /* The kinds that need no clock. */
 struct untimed {

@@ -1,8 +1,8 @@
 /* What the kinds of misbehaviour share. */
-#ifndef TCPGREET_STREAM_MISBEHAVE_PRIVATE_H
-#define TCPGREET_STREAM_MISBEHAVE_PRIVATE_H
+#ifndef TCPGREET_NET_STREAM_MISBEHAVE_PRIVATE_H
+#define TCPGREET_NET_STREAM_MISBEHAVE_PRIVATE_H
 
-#include "tcpgreet/stream_misbehave.h"
+#include "tcpgreet/net/stream_misbehave.h"
 
 /* First member of each kind. */
 struct misbehaving {

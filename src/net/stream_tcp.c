@@ -1,4 +1,4 @@
-#include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* where it is missing, SO_NOSIGPIPE or an ignored SIGPIPE stands in */

@@ -1,4 +1,4 @@
-#include "tcpgreet/tcp_facts.h"
+#include "tcpgreet/net/tcp_facts.h"
 
 #include <ifaddrs.h>
 #include <net/if.h>

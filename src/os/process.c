@@ -1,4 +1,4 @@
-#include "tcpgreet/process.h"
+#include "tcpgreet/os/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "tcpgreet/version.h"
+#include "tcpgreet/os/version.h"
 
 #include <uv.h>
 

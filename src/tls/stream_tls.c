@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 static struct stream_tls *of(struct stream *stream)
 {

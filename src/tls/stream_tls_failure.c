@@ -2,7 +2,7 @@
 
 #include <openssl/err.h>
 
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/escape.h"
 
 static bool speaks_tls(const struct stream_tls *tls)
 {

@@ -1,6 +1,6 @@
 /* What stream_tls.c, stream_tls_bio.c and stream_tls_failure.c share: the stream, and OpenSSL's calls. */
-#ifndef TCPGREET_STREAM_TLS_PRIVATE_H
-#define TCPGREET_STREAM_TLS_PRIVATE_H
+#ifndef TCPGREET_TLS_STREAM_TLS_PRIVATE_H
+#define TCPGREET_TLS_STREAM_TLS_PRIVATE_H
 
 #include "tls_private.h"
 

@@ -1,5 +1,5 @@
-#include "tcpgreet/stream_tls.h"
-#include "tcpgreet/tls.h"
+#include "tcpgreet/tls/stream_tls.h"
+#include "tcpgreet/tls/tls.h"
 
 int tls_available(struct err *err)
 {

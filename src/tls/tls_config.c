@@ -2,7 +2,7 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
-#include "tcpgreet/buf.h"
+#include "tcpgreet/base/buf.h"
 #include "tls_private.h"
 
 /* What is offered and why: docs/tls.md. */

@@ -4,8 +4,8 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
-#include "tcpgreet/buf.h"
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/escape.h"
 #include "tls_private.h"
 
 static void put(char *text, size_t room, const char *value)

@@ -1,11 +1,11 @@
 /* What the files of src/tls share: OpenSSL's types stop here. */
-#ifndef TCPGREET_TLS_PRIVATE_H
-#define TCPGREET_TLS_PRIVATE_H
+#ifndef TCPGREET_TLS_TLS_PRIVATE_H
+#define TCPGREET_TLS_TLS_PRIVATE_H
 
 #include <openssl/ssl.h>
 
-#include "tcpgreet/stream_tls.h"
-#include "tcpgreet/tls.h"
+#include "tcpgreet/tls/stream_tls.h"
+#include "tcpgreet/tls/tls.h"
 
 /* A certificate of ours. Starts as {0}. */
 struct tls_identity {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 #include "tls_private.h"
 
 /* The random of a HelloRetryRequest, RFC 8446 section 4.1.3. */

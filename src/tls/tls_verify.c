@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "tcpgreet/buf.h"
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/escape.h"
 #include "tls_private.h"
 
 _Static_assert(sizeof(time_t) >= sizeof(int64_t), "certificates may be valid until the year 9999");

@@ -15,7 +15,7 @@
 
 #include "support/guard.h"
 #include "support/skip.h"
-#include "tcpgreet/buf.h"
+#include "tcpgreet/base/buf.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-#include "tcpgreet/err.h"
-#include "tcpgreet/stream.h"
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/stream.h"
 
 struct stream_pair {
     struct stream *near, *far;

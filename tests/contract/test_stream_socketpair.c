@@ -13,7 +13,7 @@
 
 #include "contract/stream_contract.h"
 #include "support/stream_fault.h"
-#include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 struct variant {
     int (*connect)(int fds[2]);

@@ -12,7 +12,7 @@
 #include "contract/stream_contract.h"
 #include "support/sockets.h"
 #include "support/tls_ends.h"
-#include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 static void make(struct stream_pair *pair, const void *config)
 {

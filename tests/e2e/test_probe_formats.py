@@ -28,7 +28,7 @@ def schema(word):
 
 def reasons():
     """Word: exit code, as the one table in the source has them."""
-    table = (ROOT / "include/tcpgreet/err.h").read_text()
+    table = (ROOT / "include/tcpgreet/base/err.h").read_text()
     return {word: int(code) for word, code in re.findall(r'X\(ERR_\w+, "([a-z-]+)", (\d+)\)', table)}
 
 
@@ -149,7 +149,7 @@ class TheSchema(FormatCase):
         self.assertEqual(defined["verdict"]["properties"]["exit_code"]["enum"], sorted(set(reasons().values())))
 
     def test_every_finding_is_in_it(self):
-        rules = re.findall(r'^ {4}\{"([a-z0-9-]+)", ', (ROOT / "src/report/probe_diagnosis.c").read_text(), re.M)
+        rules = re.findall(r'^ {4}\{"([a-z0-9-]+)", ', (ROOT / "src/probe/diagnosis.c").read_text(), re.M)
         self.assertGreater(len(rules), 10)
         word = schema("tcpgreet.probe.v1")["$defs"]["finding"]["properties"]["word"]
         self.assertEqual(sorted(word["enum"]), sorted(set(rules)))

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/bench_result.h"
+#include "bench/result.h"
 
 enum { INPUT_MAX = 256 * 1024 };
 

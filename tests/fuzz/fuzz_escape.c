@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/escape.h"
+#include "tcpgreet/base/escape.h"
 
 enum { INPUT_MAX = 4096, OUTPUT_MAX = 4 * INPUT_MAX, STYLE_ASCII = 1, STYLE_KEEP_NEWLINE = 2 };
 

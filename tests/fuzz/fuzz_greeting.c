@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/greeting.h"
+#include "tcpgreet/core/greeting.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

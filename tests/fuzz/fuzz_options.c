@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/escape.h"
-#include "tcpgreet/options.h"
+#include "tcpgreet/base/escape.h"
+#include "tcpgreet/cli/options.h"
 
 enum { ARGUMENTS_MAX = 128 };
 

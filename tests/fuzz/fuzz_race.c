@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/race.h"
+#include "tcpgreet/core/race.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/target.h"
+#include "tcpgreet/core/target.h"
 
 enum { INPUT_MAX = 2048 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/threshold.h"
+#include "tcpgreet/probe/threshold.h"
 
 enum { INPUT_MAX = 1024 };
 

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "tcpgreet/endpoint.h"
+#include "tcpgreet/core/endpoint.h"
 
 enum { CALLER_PATIENCE_S = 20 };
 

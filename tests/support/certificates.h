@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tcpgreet/buf.h"
+#include "tcpgreet/base/buf.h"
 
 enum { CERTIFICATES_DAY = 24 * 60 * 60, CERTIFICATES_PATH_BYTES = 128 };
 

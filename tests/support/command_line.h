@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "tcpgreet/options.h"
+#include "tcpgreet/cli/options.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/probe_report.h"
+#include "probe/report.h"
 
 #define MS INT64_C(1000000)
 

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tcpgreet/probe_result.h"
+#include "probe/result.h"
 
 #define HOST "greet.example.net"
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tcpgreet/listener.h"
+#include "tcpgreet/net/listener.h"
 
 enum { HOLE_CALLERS_MAX = 16 };
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "support/caller.h"
-#include "tcpgreet/trace.h"
+#include "tcpgreet/base/trace.h"
 
 void gate_pass(struct gate *gate)
 {

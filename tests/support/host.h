@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tcpgreet/worker.h"
+#include "server/worker.h"
 
 #define HOST_QUESTION "Server: What's your name?"
 #define HOST_WELCOME "Server: Welcome!\n" HOST_QUESTION

@@ -16,7 +16,7 @@
 #include "support/clock.h"
 #include "support/skip.h"
 #include "support/sockets.h"
-#include "tcpgreet/stream_tcp.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 static void on_up(void *context)
 {

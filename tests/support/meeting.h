@@ -8,8 +8,8 @@
 #include <uv.h>
 
 #include "support/stream_fault.h"
-#include "tcpgreet/buf.h"
-#include "tcpgreet/conn.h"
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/link/conn.h"
 
 #define MEETING_QUESTION "Server: What's your name?"
 #define MEETING_WELCOME "Server: Welcome!\n" MEETING_QUESTION

@@ -2,7 +2,7 @@
 #ifndef TCPGREET_TEST_PROBE_SAMPLES_H
 #define TCPGREET_TEST_PROBE_SAMPLES_H
 
-#include "tcpgreet/probe_result.h"
+#include "probe/result.h"
 
 enum probe_sample {
     PROBE_SAMPLE_WELL,           /* localhost, plain, two addresses */

@@ -3,7 +3,7 @@
 #ifndef TCPGREET_TEST_PROBE_SPOILED_H
 #define TCPGREET_TEST_PROBE_SPOILED_H
 
-#include "tcpgreet/probe_result.h"
+#include "probe/result.h"
 
 /* Fills every text of the result and of all its addresses with a piece, over and over; says that 4711
  * certificates came. Reasons stay. */

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "support/caller.h"
-#include "tcpgreet/resolver.h"
+#include "tcpgreet/net/resolver.h"
 
 enum { DESCRIPTORS = 256 };
 

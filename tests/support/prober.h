@@ -5,10 +5,10 @@
 
 #include <stdatomic.h>
 
+#include "probe/round.h"
+#include "server/worker.h"
 #include "support/watched.h"
-#include "tcpgreet/listener.h"
-#include "tcpgreet/probe_round.h"
-#include "tcpgreet/worker.h"
+#include "tcpgreet/net/listener.h"
 
 enum { PROBER_LONG_MS = 15 * 1000, PROBER_TURNS = 6 };
 

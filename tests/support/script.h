@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tcpgreet/session.h"
+#include "tcpgreet/core/session.h"
 
 /* What a dialogue shows, whatever its bytes were cut into. */
 struct script_outcome {

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tcpgreet/buf.h"
+#include "tcpgreet/base/buf.h"
 
 enum kind { HANDSHAKE, READ, WRITE, SHUTDOWN, KINDS };
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "tcpgreet/stream.h"
+#include "tcpgreet/core/stream.h"
 
 /* May be changed between two operations. Operations are counted from 1: handshake, read, write, shutdown. */
 struct stream_faults {

@@ -2,7 +2,7 @@
 #ifndef TCPGREET_TEST_STREAM_MEMORY_H
 #define TCPGREET_TEST_STREAM_MEMORY_H
 
-#include "tcpgreet/stream.h"
+#include "tcpgreet/core/stream.h"
 
 /* Makes both ends; each is freed on its own. What one end does, the other sees at once. An end that is freed
  * ends its side cleanly; to write to it is a reset. Aborts where memory is exhausted.

@@ -11,9 +11,9 @@
 
 #include <string.h>
 
-#include "../../src/tls/tls_private.h"
 #include "support/guard.h"
 #include "support/stream_memory.h"
+#include "tls/tls_private.h"
 
 enum { TURNS = 300 * 1000, ROOM = 4096 };
 

@@ -10,9 +10,9 @@
 
 #include "support/certificates.h"
 #include "support/stream_fault.h"
-#include "tcpgreet/buf.h"
-#include "tcpgreet/stream_tls.h"
-#include "tcpgreet/tls.h"
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/tls/stream_tls.h"
+#include "tcpgreet/tls/tls.h"
 
 enum tls_act {
     TLS_DONE,

@@ -1,0 +1,35 @@
+/* The log: lines to standard error that never block whoever writes them. */
+#ifndef TCPGREET_BASE_LOG_H
+#define TCPGREET_BASE_LOG_H
+
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+struct log_config {
+    int fd;
+    enum log_level level; /* lines above it are not written */
+    enum log_format format;
+};
+
+/* Starts the thread that writes. Lines before log_open and after log_close are lost silently.
+ * The descriptor's flags are left as they are: it may be shared with a shell.
+ * Returns: 0, or -1 with errno; EBUSY while a write that an earlier log_close gave up is still under way. */
+int log_open(const struct log_config *config);
+
+/* Queues one line. The text must hold no unescaped bytes of a peer (escape.h).
+ * Where nobody reads and the queue (256 KiB) is full the line is dropped and counted; a line that tells the
+ * count follows as soon as there is room. Thread: any. Never blocks, never allocates. */
+__attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *format, ...);
+
+/* Returns: whether a line of this level would be written. */
+int log_enabled(enum log_level level);
+
+/* Returns: lines dropped since log_open. Thread: any. */
+uint64_t log_dropped(void);
+
+/* Writes out what is queued, for at most wait_ms where nobody reads, then stops. */
+void log_close(int wait_ms);
+
+#endif

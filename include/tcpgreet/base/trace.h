@@ -1,0 +1,92 @@
+/* The teaching trace: every layer reports its steps here, somebody above may put words to them. */
+#ifndef TCPGREET_BASE_TRACE_H
+#define TCPGREET_BASE_TRACE_H
+
+#include <stdint.h>
+
+#include "tcpgreet/base/buf.h"
+
+enum trace_step {
+    TRACE_RESOLVE,          /* getaddrinfo asked for one family */
+    TRACE_RESOLVED,         /* its answer; result: addresses, or -1 */
+    TRACE_RACE_HOLD,        /* an answer is held back for AAAA */
+    TRACE_RACE_NEXT,        /* the next attempt is due at a known time */
+    TRACE_SOCKET,           /* socket(2) */
+    TRACE_V6ONLY,           /* setsockopt IPV6_V6ONLY */
+    TRACE_REUSEADDR,        /* setsockopt SO_REUSEADDR */
+    TRACE_REUSEPORT,        /* setsockopt SO_REUSEPORT */
+    TRACE_NODELAY,          /* setsockopt TCP_NODELAY */
+    TRACE_BIND_NO_PORT,     /* setsockopt IP_BIND_ADDRESS_NO_PORT */
+    TRACE_BIND,             /* bind(2) */
+    TRACE_LISTEN,           /* listen(2) */
+    TRACE_WAIT,             /* the loop waits for connections */
+    TRACE_ACCEPT,           /* accept4(2) */
+    TRACE_CONNECT,          /* connect(2) begun */
+    TRACE_CONNECTED,        /* its outcome; result 0 or -1 */
+    TRACE_RACE_WON,         /* this attempt is kept */
+    TRACE_RACE_LOST,        /* this one is closed, another was faster */
+    TRACE_READ,             /* recv(2) */
+    TRACE_END,              /* recv(2) returned 0: the peer ended its side */
+    TRACE_WRITE,            /* send(2) */
+    TRACE_NAME_PAUSE,       /* a pause ended a name */
+    TRACE_NAME_SPLIT,       /* one read brought several names, or a part of one; result: names ended */
+    TRACE_SHUTDOWN,         /* shutdown(2) */
+    TRACE_TLS_CLIENT_HELLO, /* from here to ALERT: one TLS message each; arguments: which way, and its size */
+    TRACE_TLS_SERVER_HELLO,
+    TRACE_TLS_HELLO_RETRY_REQUEST,
+    TRACE_TLS_ENCRYPTED_EXTENSIONS,
+    TRACE_TLS_CERTIFICATE_REQUEST,
+    TRACE_TLS_CERTIFICATE,
+    TRACE_TLS_CERTIFICATE_STATUS,
+    TRACE_TLS_CERTIFICATE_VERIFY,
+    TRACE_TLS_SERVER_KEY_EXCHANGE,
+    TRACE_TLS_SERVER_HELLO_DONE,
+    TRACE_TLS_CLIENT_KEY_EXCHANGE,
+    TRACE_TLS_FINISHED,
+    TRACE_TLS_NEW_SESSION_TICKET,
+    TRACE_TLS_KEY_UPDATE,
+    TRACE_TLS_CHANGE_CIPHER_SPEC,
+    TRACE_TLS_OTHER_MESSAGE,
+    TRACE_TLS_CLOSE_NOTIFY,
+    TRACE_TLS_ALERT,
+    TRACE_TLS_AGREED, /* the handshake is over; arguments: version, cipher, group */
+    TRACE_DEADLINE,   /* a time limit is over */
+    TRACE_CLOSE,      /* close(2) */
+    TRACE_STEPS
+};
+
+/* One step. Invariant: native != 0 only where result < 0. */
+struct trace_event {
+    enum trace_step step;
+    int fd;                /* the socket, -1 where there is none */
+    const char *arguments; /* as a person would write them after the descriptor; NULL: none */
+    int64_t result;
+    int native;        /* errno of a failed call, 0 */
+    uint64_t begin_ns; /* from trace_begin; 0: the step has no duration */
+    struct bytes data; /* bytes moved, unescaped; {0} for none */
+};
+
+/* Calls back: from any thread, within the step, errno preserved around it. */
+typedef void trace_fn(void *context, const struct trace_event *event);
+
+/* The switch. Set once with trace_to before threads start, read everywhere. */
+extern trace_fn *trace_sink;
+
+/* Sends every step to sink from now on; NULL turns the trace off. Thread: before any other thread starts. */
+void trace_to(trace_fn *sink, void *context);
+
+/* Returns: CLOCK_MONOTONIC in ns while the trace is on, else 0 without asking the clock. */
+uint64_t trace_begin(void);
+
+/* Delivers one step; use trace(). */
+void trace_emit(const struct trace_event *event);
+
+/* trace(.step = TRACE_BIND, .fd = fd, .begin_ns = t, .result = r): nothing but a test of a pointer when off.
+ */
+#define trace(...)                                                                                           \
+    do {                                                                                                     \
+        if (trace_sink != NULL)                                                                              \
+            trace_emit(&(struct trace_event){__VA_ARGS__});                                                  \
+    } while (0)
+
+#endif

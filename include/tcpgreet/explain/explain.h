@@ -1,0 +1,21 @@
+/* What the teaching trace says: each step's call, arguments, result and time, and why it is done. */
+#ifndef TCPGREET_EXPLAIN_EXPLAIN_H
+#define TCPGREET_EXPLAIN_EXPLAIN_H
+
+#include "tcpgreet/base/trace.h"
+
+/* One line, without a newline; every byte of it printable. Thread: as the trace's. */
+typedef void explain_line_fn(void *context, const char *line);
+
+/* Turns the trace on. Each step is told, and the first time why. Thread: before any other thread starts. */
+void explain_start(explain_line_fn *line, void *context);
+
+/* Returns: what a step is called, and why it is done; NULL where the table has no words for it. */
+const char *explain_title(enum trace_step step);
+const char *explain_why(enum trace_step step);
+
+/* Writes the line for one event, as explain_start's. Returns: text. Shape: room >= 128. */
+const char *explain_format(const struct trace_event *event, uint64_t start_ns, uint64_t now_ns, char *text,
+                           size_t room);
+
+#endif

@@ -1,0 +1,20 @@
+/* Pictures: one house style, light and dark as the reader's screen is, without scripts or fonts of their own.
+ */
+#ifndef TCPGREET_FORMAT_SVG_H
+#define TCPGREET_FORMAT_SVG_H
+
+#include <stdio.h>
+
+/* Begins a picture on its paper. Classes at hand: title, sub, head, tick, grid, axis, good, bad; style and
+ * dark_style add others. Shape: title is any text; styles are CSS. */
+void svg_open(FILE *out, int width, int height, const char *title, const char *style, const char *dark_style);
+void svg_close(FILE *out);
+
+/* Writes text as XML has it; what XML cannot hold, or could hide, is escaped as escape.h does. */
+void svg_escaped(FILE *out, const char *text);
+
+/* Shape: anchor is start, middle, end; text is any text. */
+void svg_text(FILE *out, double x, double y, const char *class, const char *anchor, const char *text);
+void svg_line(FILE *out, const char *class, double x1, double y1, double x2, double y2);
+
+#endif

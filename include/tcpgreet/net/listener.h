@@ -1,0 +1,63 @@
+/* Sockets that wait for connections. */
+#ifndef TCPGREET_NET_LISTENER_H
+#define TCPGREET_NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/target.h"
+
+enum { LISTENER_MAX = 128 };
+
+struct listener_options {
+    int backlog;     /* as listen(2) */
+    bool reuse_port; /* listener_open_again may share the port, another program may not */
+    bool want_v6;
+    bool want_v4;
+};
+
+/* Invariant: fd >= 0 is listening at `at`. */
+struct listener {
+    int fd;
+    struct endpoint at;
+};
+
+/* Opens every address of target, one socket each: a v6-only and a v4 one for "every address"; port 0 becomes
+ * one port, the same for all. Where there are several, those of a family that the kernel has switched off are
+ * left out. Shape: writes at most room listeners. Returns: how many, 0 with err on failure (then none stays
+ * open). Errors: system-address-in-use, system-permission, system-address-not-available, system-descriptors,
+ * resolve-…; the text says on what and what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */
+size_t listener_open(const struct target *target, const struct listener_options *options,
+                     struct listener *listeners, size_t room, struct err *err);
+
+/* Returns: whether the kernel deals connections out to all sockets that share a port. Where it does not, one
+ * of them may get everything. Source: Linux socket(7), SO_REUSEPORT; FreeBSD setsockopt(2), SO_REUSEPORT_LB.
+ */
+bool listener_balances(void);
+
+/* Opens one more socket at the same place as another listener, for another worker. Needs reuse_port on both.
+ */
+int listener_open_again(const struct listener *first, const struct listener_options *options,
+                        struct listener *listener, struct err *err);
+
+enum listener_result {
+    LISTENER_ACCEPTED,
+    LISTENER_EMPTY,     /* no connection is waiting */
+    LISTENER_LOST,      /* a connection failed before it was accepted: accept the next one */
+    LISTENER_EXHAUSTED, /* no descriptors or memory: pause until some are released */
+    LISTENER_REFUSED,   /* any other error that may pass: pause */
+    LISTENER_FAILED     /* accepting from this listener can never work again */
+};
+
+/* Accepts one connection: non-blocking, close-on-exec, TCP_NODELAY. Returns: from LISTENER_LOST on with err.
+ * Errors: system-descriptors: EMFILE, ENFILE; system-permission: EPERM, EACCES; internal: ENOMEM;
+ * system-other: most others; the text says where, why, and what to do. Source: accept4(2). */
+enum listener_result listener_accept(const struct listener *listener, int *fd, struct endpoint *peer,
+                                     struct err *err);
+
+/* Closes the socket; the kernel resets what still waits in its queue. */
+void listener_close(struct listener *listener);
+
+#endif

@@ -1,0 +1,23 @@
+/* The process: its standard descriptors, its limits, and writing to them with nothing lost in silence. */
+#ifndef TCPGREET_OS_PROCESS_H
+#define TCPGREET_OS_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/err.h"
+
+/* Writes all of it, waiting where the reader is slow.
+ * Errors: system-output: closed, full, or nobody reads any more. Source: write(2). */
+int process_write(int fd, struct bytes bytes, struct err *err);
+
+/* Makes sure that 0, 1 and 2 are taken, so that no socket is ever mistaken for one of them. What was closed
+ * stays an error to write to, an end of file to read. Call first of all. Source: POSIX, "Standard I/O
+ * Streams". */
+int process_guard_standard(struct err *err);
+
+/* Raises the limit of descriptors to what the system allows. Returns: the limit now in force. */
+size_t process_raise_descriptors(void);
+
+#endif

@@ -1,0 +1,46 @@
+/* The TLS stream: TLS over any lower stream, with the same five words above as below. */
+#ifndef TCPGREET_TLS_STREAM_TLS_H
+#define TCPGREET_TLS_STREAM_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tcpgreet/core/stream.h"
+
+enum {
+    STREAM_TLS_FLOOD_MAX =
+        32, /* handshake messages of one handshake, or after it without a byte of data between them */
+    STREAM_TLS_FIRST_BYTES = 32, /* kept of what a peer says first, to name one that does not speak TLS */
+    STREAM_TLS_CHAIN_MAX = 8     /* certificates of a chain that are told */
+};
+
+/* What is known once the handshake is done; certificate fields also where it was refused. Texts are
+ * printable. */
+struct stream_tls_facts {
+    char version[16]; /* "TLSv1.3" */
+    char cipher[64];
+    char group[32]; /* of the key exchange; "" where the library does not tell */
+    char alpn[64];  /* "" for none */
+    bool resumed;
+    char subject[256]; /* of the peer's certificate: its names; "" where it sent none */
+    bool nameless;     /* it has no names: subject is its own, for which no client takes it */
+    char issuer[256];
+    int64_t not_after; /* seconds since 1970; 0 where there is no certificate */
+    char pin[65];      /* SHA-256 of its public key, hexadecimal */
+    int64_t not_before;
+    char key[32];                          /* "EC P-256", "RSA 2048" */
+    char chain[STREAM_TLS_CHAIN_MAX][160]; /* subjects as sent, the peer's own first */
+    size_t chain_count;                    /* sent; more than STREAM_TLS_CHAIN_MAX are counted only */
+    bool trusted; /* chain, name, dates and purpose have held, or a pin has stood in for the first two */
+    char distrust[160]; /* why not; "" where trusted, or where there is no certificate */
+};
+
+/* Returns: false where stream is not TLS, or nothing is known yet: neither is its handshake done nor has the
+ * peer sent a certificate. Without the former, version is "". */
+bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts);
+
+/* Returns: whether stream is TLS, its handshake done, and a session resumed. */
+bool stream_tls_resumed(const struct stream *stream);
+
+#endif

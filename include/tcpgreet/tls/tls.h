@@ -1,0 +1,130 @@
+/* TLS policy and identities: what is offered, who we are, whom we trust. Built without OpenSSL, each refuses
+ * in words. */
+#ifndef TCPGREET_TLS_TLS_H
+#define TCPGREET_TLS_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/stream.h"
+
+enum { TLS_PIN_BYTES = 32, TLS_PIN_TEXT_BYTES = 2 * TLS_PIN_BYTES + 8, TLS_FILES_MAX = 16 };
+
+/* SHA-256 of a certificate's SubjectPublicKeyInfo. */
+struct tls_pin {
+    unsigned char sha256[TLS_PIN_BYTES];
+};
+
+/* A certificate chain and its key, PEM. Shape: key NULL: it stands in cert. */
+struct tls_files {
+    const char *cert;
+    const char *key;
+};
+
+/* What both roles share. Texts are borrowed as long as what is made of them. */
+struct tls_policy {
+    bool tls13_only;             /* else TLS 1.2 and 1.3 */
+    const char *alpn;            /* comma-separated, most wanted first; NULL */
+    const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal, if may_ask */
+    bool may_ask;                /* the caller can wait for a person */
+    bool insecure;               /* client: believe any certificate; server: take keys that others can read */
+};
+
+struct tls_client_config {
+    struct tls_policy policy;
+    const char *ca;         /* file or directory; NULL: the system's trust store */
+    const char *servername; /* NULL: the host that is connected to */
+    const struct tls_pin *pins;
+    size_t pin_count; /* one must match; without `ca` it also stands in for a chain of trust and a name */
+    struct tls_files identity; /* cert NULL: none */
+};
+
+enum tls_client_auth { TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_REQUEST, TLS_CLIENT_AUTH_REQUIRE };
+
+struct tls_server_config {
+    struct tls_policy policy;
+    const struct tls_files *identities; /* none: a P-256 certificate is made in memory */
+    size_t identity_count;
+    const char *client_ca; /* file or directory */
+    enum tls_client_auth client_auth;
+    const char
+        *ticket_keys; /* file of 80-byte keys, the first encrypts; NULL: keys of our own, new every hour */
+};
+
+/* Our side's context, shared by its streams, used by one thread at a time. */
+struct tls_client;
+struct tls_server;
+
+/* Returns: the context, or NULL. Errors: system-file: cannot be read, does not fit; usage: alpn; internal. */
+struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err);
+
+/* A stream to host over lower. Verifies by RFC 5280 and RFC 9525; an IP literal against IP SANs, without SNI.
+ * Takes: lower, also on failure. Borrows: client, until the stream is freed. Shape: host as the user gave it.
+ * Returns: the stream; NULL with err. */
+struct stream *tls_client_stream(struct tls_client *client, struct stream *lower, const char *host,
+                                 struct err *err);
+
+/* The next stream makes a full handshake: the newest ticket is thrown away. */
+void tls_client_forget(struct tls_client *client);
+
+/* Shape: NULL is allowed. */
+void tls_client_free(struct tls_client *client);
+
+/* A place of its own for the newest ticket of one peer, so that several with one name are kept apart. */
+struct tls_session;
+
+/* Borrows: client. Returns: an empty one; NULL with err. Errors: internal. */
+struct tls_session *tls_session_new(struct tls_client *client, struct err *err);
+
+/* As tls_client_stream, but offers this session's ticket, and newer ones go there: with TLS 1.3 they come
+ * after the handshake, and are taken by stream_read. Borrows: session, until the stream is freed. */
+struct stream *tls_session_stream(struct tls_session *session, struct stream *lower, const char *host,
+                                  struct err *err);
+
+/* Returns: whether a peer gave one. */
+bool tls_session_has_ticket(const struct tls_session *session);
+
+/* Shape: NULL is allowed. */
+void tls_session_free(struct tls_session *session);
+
+/* Returns: the context, or NULL, and then nothing has changed. Errors: as tls_client_new. */
+struct tls_server *tls_server_new(const struct tls_server_config *config, struct err *err);
+
+/* The same identities, policy and ticket keys again, sharing nothing: OpenSSL's contexts contend among
+ * threads. config is what the original was made of, its files are not read again. Errors: internal. */
+struct tls_server *tls_server_copy(const struct tls_server *server, const struct tls_server_config *config,
+                                   struct err *err);
+
+/* Takes over the ticket keys of the server that this one replaces, unless they come from a file. */
+void tls_server_inherit(struct tls_server *server, struct tls_server *previous);
+
+/* Takes: lower, also on failure. The stream holds what it needs of server. Returns: the stream; NULL with
+ * err. */
+struct stream *tls_server_stream(struct tls_server *server, struct stream *lower, struct err *err);
+
+/* Running streams go on. Shape: NULL is allowed. */
+void tls_server_free(struct tls_server *server);
+
+/* What a server's operator wants to know of one identity. */
+struct tls_identity_facts {
+    char names[256];
+    int64_t not_after;            /* seconds since 1970 */
+    char pin[TLS_PIN_TEXT_BYTES]; /* "sha256:..." */
+};
+
+/* Returns: false beyond the last. */
+bool tls_server_identity(const struct tls_server *server, size_t index, struct tls_identity_facts *facts);
+
+/* "sha256:" and 64 hexadecimal digits. Errors: usage. */
+int tls_pin_parse(const char *text, struct tls_pin *pin, struct err *err);
+
+/* Returns: 0, or -1 where this program was built without TLS. Errors: usage: says so. */
+int tls_available(struct err *err);
+
+/* Writes the line of --version. */
+void tls_version_put(FILE *out);
+
+#endif

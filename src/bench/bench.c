@@ -1,0 +1,399 @@
+#include "tcpgreet/bench/bench.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "tcpgreet/cli/tls_setup.h"
+#include "tcpgreet/format/atomic_file.h"
+#include "tcpgreet/net/resolver.h"
+#include "tcpgreet/net/stream_tcp.h"
+#include "tcpgreet/os/process.h"
+#include "worker.h"
+
+enum {
+    ENDPOINTS_MAX = 64,
+    SOURCES_MAX = 256,
+    RESERVED_DESCRIPTORS = 32,
+    DESCRIPTORS_A_WORKER = 8,
+    PORTS_AN_ADDRESS = 28232, /* Linux's default ip_local_port_range, 32768 to 60999 */
+    PROGRESS_MS = 500
+};
+
+struct run {
+    const struct options *options;
+    uv_loop_t loop;
+    uv_signal_t interrupt;
+    uv_timer_t progress;
+    struct endpoint endpoints[ENDPOINTS_MAX];
+    size_t endpoint_count;
+    struct endpoint sources[SOURCES_MAX];
+    size_t source_count;
+    struct session_policy policy;
+    struct tls_setup_client_config tls;
+    struct bench_worker *workers[OPTIONS_WORKERS_MAX];
+    size_t worker_count;
+    uint64_t start_ns;
+    uint64_t told_names;
+    bool interrupted;
+    bool on_terminal;
+};
+
+static int find_endpoints(struct run *run, struct err *err)
+{
+    const struct options *options = run->options;
+    struct resolver_query query = {&options->target, !options->ipv4_only, !options->ipv6_only};
+    struct endpoint found[ENDPOINTS_MAX];
+    size_t count = resolver_lookup(&query, found, ENDPOINTS_MAX, err);
+
+    for (size_t i = 0; i < count; i++) {
+        bool fits = run->source_count == 0 || endpoint_family(&found[i]) == endpoint_family(&run->sources[0]);
+        for (size_t j = 0; j < run->endpoint_count; j++)
+            fits = fits && !endpoint_equal(&found[i], &run->endpoints[j]);
+        if (fits)
+            run->endpoints[run->endpoint_count++] = found[i];
+    }
+    if (run->endpoint_count > 0)
+        return 0;
+    return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s has no address of the family of --source",
+                   options->target.host);
+}
+
+/* The address after this one, within the last 32 bits. */
+static struct endpoint following(struct endpoint endpoint)
+{
+    uint32_t low;
+    unsigned char *at = endpoint_family(&endpoint) == AF_INET
+                            ? (unsigned char *)&endpoint.address.v4.sin_addr
+                            : (unsigned char *)&endpoint.address.v6.sin6_addr + 12;
+    memcpy(&low, at, sizeof low);
+    low = htonl(ntohl(low) + 1);
+    memcpy(at, &low, sizeof low);
+    return endpoint;
+}
+
+static int parse_literal(const char *word, struct endpoint *endpoint, struct err *err)
+{
+    struct target target;
+    if (target_parse(&target, word, "0", err) < 0)
+        return -1;
+    struct resolver_query query = {&target, target.kind == TARGET_IPV6, target.kind == TARGET_IPV4};
+    return resolver_lookup(&query, endpoint, 1, err) == 1 ? 0 : -1;
+}
+
+/* ADDRESS, or FIRST-LAST: each has ports of its own. */
+static int find_sources(struct run *run, struct err *err)
+{
+    char first[TARGET_HOST_BYTES];
+    struct endpoint last;
+    const char *source = run->options->source;
+
+    if (source == NULL)
+        return 0;
+    size_t length = strcspn(source, "-");
+    snprintf(first, sizeof first, "%.*s", (int)length, source);
+    if (parse_literal(first, &run->sources[0], err) < 0 ||
+        parse_literal(source[length] == '-' ? source + length + 1 : first, &last, err) < 0)
+        return err_context(err, "--source");
+    run->source_count = 1;
+    while (!endpoint_equal(&run->sources[run->source_count - 1], &last)) {
+        if (run->source_count == SOURCES_MAX)
+            return err_set(err, ERR_USAGE, 0, "--source %s is not a range of at most %d addresses", source,
+                           SOURCES_MAX);
+        run->sources[run->source_count] = following(run->sources[run->source_count - 1]);
+        run->source_count++;
+    }
+    return 0;
+}
+
+/* That each is an address of this machine. */
+static int try_sources(const struct run *run, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    int status = 0;
+
+    for (size_t i = 0; status == 0 && i < run->source_count; i++) {
+        const struct endpoint *source = &run->sources[i];
+        int fd = stream_tcp_socket(endpoint_family(source), err);
+        if (fd < 0)
+            return -1;
+        if (bind(fd, &source->address.any, endpoint_length(source)) < 0)
+            status = err_set(err, err_reason_of_system(errno), errno, "cannot use --source %s: %s%s",
+                             endpoint_format(source, text), strerror(errno),
+                             errno == EADDRNOTAVAIL ? " (it takes addresses of this machine)" : "");
+        stream_tcp_close(fd);
+    }
+    return status;
+}
+
+/* What will run out is told before the run. */
+static int check_means(const struct run *run, struct err *err)
+{
+    size_t connections = (size_t)run->options->connections;
+    size_t limit = process_raise_descriptors();
+    size_t needed = connections + RESERVED_DESCRIPTORS + run->worker_count * DESCRIPTORS_A_WORKER;
+    size_t sources = run->source_count > 0 ? run->source_count : 1;
+    size_t ports = PORTS_AN_ADDRESS * sources * run->endpoint_count;
+
+    if (needed > limit)
+        return err_set(err, ERR_SYSTEM_DESCRIPTORS, 0,
+                       "%zu connections need %zu descriptors, this process may have %zu: raise ulimit -Hn",
+                       connections, needed, limit);
+    if (connections > ports)
+        return err_set(
+            err, ERR_SYSTEM_OTHER, 0,
+            "%zu connections need more than the %zu ports there are: spread them with --source FIRST-LAST",
+            connections, ports);
+    return 0;
+}
+
+static uint64_t count_names(const struct run *run)
+{
+    uint64_t names = 0;
+    for (size_t i = 0; i < run->worker_count; i++)
+        names += run->workers[i] != NULL ? bench_worker_names(run->workers[i]) : 0;
+    return names;
+}
+
+static void on_progress(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    uint64_t names = count_names(run);
+    double seconds = (double)(uv_hrtime() - run->start_ns) / 1e9;
+    fprintf(stderr, "\r%5.1f of %.1f s, %llu names, %.0f a second ", seconds,
+            (double)run->options->duration_ms / 1000, (unsigned long long)names,
+            (double)(names - run->told_names) * 1000 / (double)PROGRESS_MS);
+    (void)fflush(stderr); /* a progress line that is lost is no loss */
+    run->told_names = names;
+}
+
+static void on_interrupt(uv_signal_t *signal, int number)
+{
+    struct run *run = signal->data;
+    (void)number;
+    run->interrupted = true;
+    for (size_t i = 0; i < run->worker_count; i++)
+        bench_worker_stop(run->workers[i]);
+}
+
+static void on_workers_joined(uv_work_t *work, int status)
+{
+    (void)status;
+    uv_stop(work->loop);
+}
+
+struct joining {
+    uv_work_t work;
+    struct run *run;
+};
+
+static void join_workers(uv_work_t *work)
+{
+    struct run *run = ((struct joining *)work->data)->run;
+    for (size_t i = 0; i < run->worker_count; i++)
+        bench_worker_join(run->workers[i]);
+}
+
+static void close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static int start_workers(struct run *run, struct err *err)
+{
+    const struct options *options = run->options;
+    size_t connections = (size_t)options->connections;
+
+    run->start_ns = uv_hrtime();
+    for (size_t i = 0; i < run->worker_count; i++) {
+        struct bench_plan plan = {
+            .host = options->target.host,
+            .endpoints = run->endpoints,
+            .endpoint_count = run->endpoint_count,
+            .sources = run->sources,
+            .source_count = run->source_count,
+            .tls = options->tls ? &run->tls.config : NULL,
+            .policy = &run->policy,
+            .connections = connections / run->worker_count + (i < connections % run->worker_count),
+            .names = (uint64_t)options->names,
+            .rate = options->rate,
+            .resume = options->resume,
+            .index = (unsigned)i,
+            .count = (unsigned)run->worker_count,
+            .start_ns = run->start_ns,
+            .duration_ms = options->duration_ms,
+            .connect_ms = options->connect_timeout_ms,
+        };
+        run->workers[i] = bench_worker_start(&plan, err);
+        if (run->workers[i] == NULL) {
+            for (size_t j = 0; j < i; j++)
+                bench_worker_stop(run->workers[j]);
+            for (size_t j = 0; j < i; j++)
+                bench_worker_join(run->workers[j]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Before there are workers: from their first connection on, an interrupt costs no result. */
+static int watch_interrupt(struct run *run, struct err *err)
+{
+    run->interrupt.data = run->progress.data = run;
+    if (uv_timer_init(&run->loop, &run->progress) != 0 || uv_signal_init(&run->loop, &run->interrupt) != 0 ||
+        uv_signal_start(&run->interrupt, on_interrupt, SIGINT) != 0)
+        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
+    return 0;
+}
+
+/* Waits for the workers, with signals and the progress line alive. */
+static int wait_for_workers(struct run *run, struct err *err)
+{
+    struct joining joining = {.work.data = &joining, .run = run};
+    if (uv_queue_work(&run->loop, &joining.work, join_workers, on_workers_joined) != 0)
+        return err_set(err, ERR_INTERNAL, 0, "cannot wait for the workers");
+    if (run->on_terminal)
+        uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
+    uv_run(&run->loop, UV_RUN_DEFAULT);
+    if (run->on_terminal)
+        fprintf(stderr, "\r%79s\r", "");
+    return 0;
+}
+
+static void describe(const struct run *run, struct bench_result *result)
+{
+    const struct options *options = run->options;
+    target_format(&options->target, result->target, sizeof result->target);
+    result->tls = options->tls;
+    result->open_loop = options->rate > 0;
+    result->rate_asked = options->rate;
+    result->connections_asked = (uint64_t)options->connections;
+    result->runs = 1;
+    result->slot_s = (double)options->duration_ms / 1000 / (double)BENCH_SLOTS;
+}
+
+static int write_plot(const struct bench_result *result, const char *path, struct err *err)
+{
+    struct whole_file file;
+    if (whole_file_open(&file, "--plot", path, err) < 0)
+        return -1;
+    bench_result_plot(result, file.out);
+    return whole_file_close(&file, "--plot", err);
+}
+
+static int write_result(const struct options *options, const struct bench_result *result, struct err *err)
+{
+    if (options->format == FORMAT_JSON) {
+        bench_result_json(result, stdout);
+    } else if (options->format == FORMAT_PROMETHEUS) {
+        bench_result_prometheus(result, stdout);
+    } else {
+        bench_result_text(result, stdout);
+    }
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
+    return options->plot != NULL ? write_plot(result, options->plot, err) : 0;
+}
+
+/* The most frequent failure is what the run ends with. */
+static int judge(const struct bench_result *result, struct err *err)
+{
+    uint64_t failed = bench_result_failed(result);
+    size_t worst = 0;
+
+    for (size_t i = 1; i < ERR_REASON_COUNT; i++)
+        if (result->failures[i] > result->failures[worst])
+            worst = i;
+    if (failed == 0)
+        return 0;
+    return err_set(err, (enum err_reason)worst, 0, "%llu dialogue%s failed: --probe tells why",
+                   (unsigned long long)failed, failed == 1 ? "" : "s");
+}
+
+static int measure(struct run *run, struct bench_result *result, struct err *err)
+{
+    int status = wait_for_workers(run, err);
+    describe(run, result);
+    for (size_t i = 0; i < run->worker_count; i++)
+        bench_result_add(result, bench_worker_result(run->workers[i]));
+    return status;
+}
+
+static int conduct(struct run *run, struct err *err)
+{
+    struct bench_result *result = calloc(1, sizeof *result);
+    int status = -1;
+
+    if (result == NULL)
+        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a result");
+    if (watch_interrupt(run, err) == 0 && start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
+        write_result(run->options, result, err) == 0)
+        status = judge(result, err);
+    if (run->interrupted)
+        status = err_set(err, ERR_INTERRUPTED, 0, "interrupted");
+    for (size_t i = 0; i < run->worker_count; i++)
+        bench_worker_free(run->workers[i]);
+    free(result);
+    return status;
+}
+
+int bench(const struct options *options, struct err *err)
+{
+    struct run *run = calloc(1, sizeof *run);
+    int status = -1;
+
+    if (run == NULL || uv_loop_init(&run->loop) != 0) {
+        free(run);
+        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a bench");
+    }
+    run->options = options;
+    run->policy = (struct session_policy){.answer_ms = options->answer_timeout_ms,
+                                          .framing = (enum session_framing)options->framing,
+                                          .over_tls = options->tls};
+    run->worker_count = options->workers > 0 ? (size_t)options->workers : 1;
+    if (run->worker_count > (size_t)options->connections)
+        run->worker_count = (size_t)options->connections;
+    run->on_terminal = isatty(STDERR_FILENO) == 1 && !options->quiet;
+    if (find_sources(run, err) == 0 && find_endpoints(run, err) == 0 && try_sources(run, err) == 0 &&
+        check_means(run, err) == 0 &&
+        (!options->tls || tls_setup_client_config(options, &run->tls, err) == 0))
+        status = conduct(run, err);
+    uv_walk(&run->loop, close_handle, NULL);
+    uv_run(&run->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&run->loop);
+    free(run);
+    return status;
+}
+
+static int read_result(const char *path, struct bench_result *result, struct err *err)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
+    int status = bench_result_read(file, path, result, err);
+    (void)fclose(file);
+    return status;
+}
+
+int bench_merge(const struct options *options, struct err *err)
+{
+    struct bench_result *sum = calloc(2, sizeof *sum);
+    int status = 0;
+
+    if (sum == NULL)
+        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for results");
+    for (size_t i = 0; status == 0 && i < options->operand_count; i++) {
+        status = read_result(options->operands[i], &sum[i > 0], err);
+        if (status == 0 && i > 0)
+            bench_result_add(&sum[0], &sum[1]);
+    }
+    if (status == 0)
+        status = write_result(options, &sum[0], err);
+    free(sum);
+    return status;
+}

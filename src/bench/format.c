@@ -1,0 +1,71 @@
+#include "format.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "tcpgreet/base/escape.h"
+
+struct bench_words bench_count(uint64_t count)
+{
+    struct bench_words words;
+    char digits[24];
+    int length = snprintf(digits, sizeof(digits), "%" PRIu64, count);
+    char *to = words.text;
+
+    for (int i = 0; i < length; i++) {
+        if (i > 0 && (length - i) % 3 == 0)
+            *to++ = ',';
+        *to++ = digits[i];
+    }
+    *to = '\0';
+    return words;
+}
+
+struct bench_words bench_per_second(double rate)
+{
+    struct bench_words words;
+    if (!(rate < 99.95))
+        return bench_count(rate < (double)BENCH_COUNT_MAX ? (uint64_t)(rate + 0.5)
+                                                          : (uint64_t)BENCH_COUNT_MAX);
+    (void)snprintf(words.text, sizeof(words.text), rate < 0.95 ? "%.2g" : "%.1f", rate);
+    return words;
+}
+
+struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural)
+{
+    struct bench_words words;
+    if (count == 1)
+        (void)snprintf(words.text, sizeof(words.text), "one %.20s", singular);
+    else
+        (void)snprintf(words.text, sizeof(words.text), "%.26s %.20s", bench_count(count).text, plural);
+    return words;
+}
+
+double bench_rate(const struct bench_result *result, uint64_t count)
+{
+    return result->duration_s > 0 ? (double)count / result->duration_s : 0;
+}
+
+/* In escaped text a backslash stands for itself, all else as escape() lets it pass. */
+bool bench_is_printable(const char *text)
+{
+    size_t length = strlen(text);
+    char plain[BENCH_TARGET_BYTES];
+    char escaped[BENCH_TARGET_BYTES];
+    struct sink sink = {escaped, 0, sizeof(escaped)};
+
+    if (length >= sizeof(plain))
+        return false;
+    for (size_t i = 0; i <= length; i++)
+        plain[i] = (char)(text[i] == '\\' ? '/' : text[i]);
+    (void)escape((struct bytes){plain, length}, (struct escape_style){0}, &sink);
+    return bytes_equal((struct bytes){plain, length}, (struct bytes){sink.data, sink.length});
+}
+
+const char *bench_target(const struct bench_result *result, char room[BENCH_TARGET_ROOM])
+{
+    if (bench_is_printable(result->target))
+        return result->target;
+    return escape_text((struct bytes){result->target, strnlen(result->target, sizeof(result->target))}, room,
+                       BENCH_TARGET_ROOM);
+}

@@ -1,0 +1,317 @@
+#include "result.h"
+
+#ifndef TCPGREET_HAVE_JANSSON
+
+int bench_result_read(FILE *in, const char *name, struct bench_result *result, struct err *err)
+{
+    (void)in;
+    *result = (struct bench_result){0};
+    return err_set(err, ERR_USAGE, 0, "%s: this tcpgreet was built without JSON (it needs jansson)", name);
+}
+
+#else
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "format.h"
+#include "tcpgreet/base/escape.h"
+
+enum { KEY_BYTES = 64 };
+
+/* An object whose members are taken one by one; what nobody took is a stranger. */
+struct members {
+    const json_t *object;
+    const char *within; /* "" or the path to it, with a dot */
+    size_t taken;
+    struct err *err;
+};
+
+static int refuse(struct members *members, const char *key, const char *why)
+{
+    char shown[KEY_BYTES]; /* a stranger's name is the file's own */
+    return err_set(members->err, ERR_SYSTEM_FILE, 0, "\"%s%s\" %s", members->within,
+                   escape_text((struct bytes){key, strlen(key)}, shown, sizeof(shown)), why);
+}
+
+static const json_t *take(struct members *members, const char *key)
+{
+    const json_t *value = json_object_get(members->object, key);
+    if (value == NULL)
+        refuse(members, key, "is missing");
+    members->taken++;
+    return value;
+}
+
+static int take_count(struct members *members, const char *key, uint64_t *count)
+{
+    const json_t *value = take(members, key);
+    if (value == NULL)
+        return -1;
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > BENCH_COUNT_MAX)
+        return refuse(members, key, "is not a count");
+    *count = (uint64_t)json_integer_value(value);
+    return 0;
+}
+
+static int take_number(struct members *members, const char *key, double *number)
+{
+    const json_t *value = take(members, key);
+    if (value == NULL)
+        return -1;
+    if (!json_is_number(value) || json_number_value(value) < 0)
+        return refuse(members, key, "is not a number from 0 up");
+    *number = json_number_value(value);
+    return 0;
+}
+
+static int take_ns(struct members *members, const char *key, int64_t *ns)
+{
+    double seconds = 0;
+    if (take_number(members, key, &seconds))
+        return -1;
+    if (seconds * NS_PER_S > (double)HISTOGRAM_MAX_NS)
+        return refuse(members, key, "is longer than a histogram holds");
+    *ns = llround(seconds * NS_PER_S);
+    return 0;
+}
+
+static int take_bool(struct members *members, const char *key, bool *flag)
+{
+    const json_t *value = take(members, key);
+    if (value == NULL)
+        return -1;
+    *flag = json_is_true(value);
+    return json_is_boolean(value) ? 0 : refuse(members, key, "is neither true nor false");
+}
+
+static int take_container(struct members *members, const char *key, json_type type, const json_t **value)
+{
+    *value = take(members, key);
+    if (*value == NULL)
+        return -1;
+    if (json_typeof(*value) != type)
+        return refuse(members, key, type == JSON_ARRAY ? "is not an array" : "is not an object");
+    return 0;
+}
+
+static int refuse_strangers(struct members *members, const char *const *known, size_t known_count)
+{
+    const char *key;
+    json_t *value;
+
+    if (json_object_size(members->object) == members->taken)
+        return 0;
+    json_object_foreach((json_t *)members->object, key, value)
+    {
+        size_t i = 0;
+        while (i < known_count && strcmp(known[i], key) != 0)
+            i++;
+        if (i == known_count)
+            return refuse(members, key, "is not known here");
+    }
+    return 0;
+}
+
+static int take_target(struct members *members, struct bench_result *result)
+{
+    const json_t *value = take(members, "target");
+    if (value == NULL)
+        return -1;
+    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value) ||
+        !bench_is_printable(json_string_value(value)))
+        return refuse(members, "target", "is not a short printable text");
+    memcpy(result->target, json_string_value(value), json_string_length(value) + 1);
+    return 0;
+}
+
+static int take_failures(struct members *members, struct bench_result *result)
+{
+    const json_t *object;
+    const char *known[ERR_REASON_COUNT];
+
+    if (take_container(members, "failures", JSON_OBJECT, &object))
+        return -1;
+    struct members words = {object, "failures.", 0, members->err};
+    for (size_t i = 0; i < ERR_REASON_COUNT; i++) {
+        known[i] = err_word((enum err_reason)i);
+        if (json_object_get(object, known[i]) != NULL && take_count(&words, known[i], &result->failures[i]))
+            return -1;
+    }
+    return refuse_strangers(&words, known, ERR_REASON_COUNT);
+}
+
+static int take_slots(struct members *members, struct bench_result *result)
+{
+    const json_t *array;
+
+    if (take_number(members, "slot_seconds", &result->slot_s) ||
+        take_container(members, "slots", JSON_ARRAY, &array))
+        return -1;
+    if (json_array_size(array) > BENCH_SLOTS)
+        return refuse(members, "slots", "has too many");
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *count = json_array_get(array, i);
+        if (!json_is_integer(count) || json_integer_value(count) < 0 ||
+            json_integer_value(count) > BENCH_COUNT_MAX)
+            return refuse(members, "slots", "has something else than counts");
+        result->slots[i] = (uint64_t)json_integer_value(count);
+    }
+    return 0;
+}
+
+/* As they are written: each bucket once, in rising order, none empty. */
+static int take_buckets(struct members *members, struct histogram *histogram)
+{
+    const json_t *array;
+    json_int_t last = -1;
+
+    if (take_container(members, "buckets", JSON_ARRAY, &array))
+        return -1;
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *pair = json_array_get(array, i);
+        const json_t *bucket = json_array_get(pair, 0);
+        const json_t *count = json_array_get(pair, 1);
+        if (json_array_size(pair) != 2 || !json_is_integer(bucket) || !json_is_integer(count))
+            return refuse(members, "buckets", "has something else than pairs of bucket and count");
+        if (json_integer_value(bucket) < 0 || json_integer_value(bucket) >= HISTOGRAM_BUCKETS)
+            return refuse(members, "buckets", "has a bucket out of range");
+        if (json_integer_value(bucket) <= last)
+            return refuse(members, "buckets", "is not in rising order");
+        if (json_integer_value(count) <= 0 ||
+            json_integer_value(count) > BENCH_COUNT_MAX - (json_int_t)histogram->total)
+            return refuse(members, "buckets", "has a count out of range");
+        last = json_integer_value(bucket);
+        (void)histogram_put(histogram, (size_t)last, (uint64_t)json_integer_value(count));
+    }
+    return 0;
+}
+
+/* The buckets know min and max to a bucket's width; the members know them to the nanosecond. */
+static int take_extremes(struct members *members, struct histogram *histogram)
+{
+    struct histogram *h = histogram;
+    size_t least = histogram_bucket(h->least_ns);
+    size_t most = histogram_bucket(h->most_ns);
+
+    if (take_ns(members, "min", &h->least_ns) || take_ns(members, "max", &h->most_ns))
+        return -1;
+    if (histogram_bucket(h->least_ns) != least || h->least_ns > h->most_ns)
+        return refuse(members, "min", "is not in the first bucket");
+    if (histogram_bucket(h->most_ns) != most)
+        return refuse(members, "max", "is not in the last bucket");
+    return 0;
+}
+
+static int take_histogram(struct members *outer, const char *key, const char *within,
+                          struct histogram *histogram)
+{
+    static const char *const known[] = {"count", "buckets", "min", "max",  "mean",
+                                        "p50",   "p90",     "p99", "p99.9"};
+    const json_t *object;
+    uint64_t total = 0;
+
+    if (take_container(outer, key, JSON_OBJECT, &object))
+        return -1;
+    struct members members = {object, within, 0, outer->err};
+    if (take_count(&members, "count", &total) || take_buckets(&members, histogram))
+        return -1;
+    if (total != histogram->total)
+        return refuse(&members, "count", "is not the sum of the buckets");
+    if (total > 0 && take_extremes(&members, histogram))
+        return -1;
+    for (size_t i = total > 0 ? 4 : 2; i < sizeof(known) / sizeof(known[0]); i++) {
+        const json_t *derived = take(&members, known[i]);
+        if (derived == NULL)
+            return -1;
+        if (total > 0 ? !json_is_number(derived) : !json_is_null(derived))
+            return refuse(&members, known[i], total > 0 ? "is not a number" : "is not null");
+    }
+    return refuse_strangers(&members, known, sizeof(known) / sizeof(known[0]));
+}
+
+static int take_schema(struct members *members)
+{
+    const json_t *value = json_object_get(members->object, "schema");
+    members->taken++;
+    if (json_is_string(value) && strcmp(json_string_value(value), BENCH_SCHEMA) == 0)
+        return 0;
+    return refuse(members, "schema", "is not \"" BENCH_SCHEMA "\"");
+}
+
+static int take_scalars(struct members *members, struct bench_result *result)
+{
+    uint64_t runs = 0;
+    double derived;
+
+    if (take_target(members, result) || take_bool(members, "tls", &result->tls) ||
+        take_bool(members, "open_loop", &result->open_loop) ||
+        take_number(members, "rate_asked", &result->rate_asked) ||
+        take_count(members, "connections_asked", &result->connections_asked) ||
+        take_number(members, "duration_seconds", &result->duration_s) || take_count(members, "runs", &runs) ||
+        take_count(members, "names", &result->names) || take_number(members, "names_per_second", &derived) ||
+        take_count(members, "connections", &result->connections) ||
+        take_count(members, "resumed", &result->resumed) || take_count(members, "late", &result->late))
+        return -1;
+    result->runs = (unsigned)runs;
+    return runs >= 1 && runs <= INT_MAX ? 0 : refuse(members, "runs", "is not a number of runs");
+}
+
+static int take_result(const json_t *root, struct bench_result *result, struct err *err)
+{
+    static const char *const known[] = {"schema",           "target",       "tls",
+                                        "open_loop",        "rate_asked",   "connections_asked",
+                                        "duration_seconds", "runs",         "names_per_second",
+                                        "connections",      "resumed",      "late",
+                                        "failures",         "slot_seconds", "slots",
+                                        "answers",          "connects",     "names"};
+    struct members members = {root, "", 0, err};
+
+    if (!json_is_object(root))
+        return err_set(err, ERR_SYSTEM_FILE, 0, "not a JSON object");
+    if (take_schema(&members) || take_scalars(&members, result) || take_failures(&members, result) ||
+        take_slots(&members, result) || take_histogram(&members, "answers", "answers.", &result->answers) ||
+        take_histogram(&members, "connects", "connects.", &result->connects))
+        return -1;
+    return refuse_strangers(&members, known, sizeof(known) / sizeof(known[0]));
+}
+
+static int load(FILE *in, json_t **root, struct err *err)
+{
+    json_error_t why;
+
+    errno = 0;
+    *root = json_loadf(in, JSON_REJECT_DUPLICATES, &why);
+    if (ferror(in))
+        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot be read: %s", strerror(errno));
+    if (*root == NULL && json_error_code(&why) == json_error_out_of_memory)
+        return err_set(err, ERR_INTERNAL, 0, "no memory");
+    if (*root == NULL)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "not one JSON object: line %d, column %d", why.line,
+                       why.column);
+    return 0;
+}
+
+int bench_result_read(FILE *in, const char *name, struct bench_result *result, struct err *err)
+{
+    struct err why = {0};
+    json_t *root = NULL;
+
+    memset(result, 0, sizeof(*result));
+    int status = load(in, &root, &why);
+    if (status == 0)
+        status = take_result(root, result, &why);
+    json_decref(root);
+    if (status == 0)
+        return 0;
+    memset(result, 0, sizeof(*result));
+    return err_set(err, why.reason, why.native, "%s: not a result of --bench as --format json writes it: %s",
+                   name, why.text);
+}
+
+#endif

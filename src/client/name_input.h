@@ -1,0 +1,54 @@
+/* Where a client's names come from: the command line, a pipe or file, a person at a terminal. */
+#ifndef TCPGREET_CLIENT_NAME_INPUT_H
+#define TCPGREET_CLIENT_NAME_INPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/session.h"
+
+enum names_result {
+    NAMES_NEXT,    /* *name is the next one */
+    NAMES_END,     /* there are no more */
+    NAMES_WAIT,    /* none yet; `more` is called when it is worth asking again */
+    NAMES_REFUSED, /* the next one cannot be said; err says why; ask for the one after */
+    NAMES_FAILED   /* standard input cannot be read; err */
+};
+
+/* Invariants: line holds what was read and not given out, at most one read beyond the longest name;
+ * while skipping, the rest of a line that is too long is thrown away. */
+struct names {
+    const char *const *operands; /* borrowed */
+    size_t operand_count;
+    size_t given; /* operands, or lines read */
+    enum session_framing framing;
+    int fd; /* read from; -1: operands only */
+    struct buf line;
+    size_t taken; /* bytes of line that the last name given out occupies */
+    bool skipping;
+    bool ended;
+    bool polled;    /* fd can be waited for: a file cannot, and need not */
+    bool readable;  /* it was, when last waited for */
+    unsigned reads; /* in a row, of a file */
+    uv_poll_t poll;
+    uv_timer_t turn; /* lets the loop have its turn while a file is read */
+    void (*more)(void *context);
+    void *context;
+};
+
+/* Names from operands, or from the lines of fd where there are none. The flags of fd are left as they are: it
+ * may be shared with a shell. Calls back: more, from the loop, after NAMES_WAIT. Borrows: operands. Thread:
+ * the loop's. */
+int names_open(struct names *names, uv_loop_t *loop, int fd, struct err *err);
+
+/* The next name: a line without its newline and one CR before it, the last one also without a newline.
+ * *name is valid until the next call. Errors: usage, system-file. Source: read(2). */
+enum names_result names_next(struct names *names, struct bytes *name, struct err *err);
+
+/* Frees it, after the loop has run its closing callbacks for what names_close closes. */
+void names_close(struct names *names);
+
+#endif

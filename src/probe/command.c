@@ -1,0 +1,24 @@
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "output.h"
+#include "tcpgreet/base/escape.h"
+
+/* As env(1) and sh(1) exit. */
+enum { CODE_CANNOT_RUN = 126, CODE_NOT_FOUND = 127, WORD_BYTES = 128 };
+
+/* What was opened here closes by itself, and handlers end with this program's text: but ignoring goes on. */
+int probe_command_run(const char **words)
+{
+    char shown[WORD_BYTES];
+
+    (void)signal(SIGPIPE, SIG_DFL);
+    execvp(words[0], (char *const *)words);
+    int why = errno;
+    (void)signal(SIGPIPE, SIG_IGN);
+    escape_text((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));
+    (void)fprintf(stderr, "tcpgreet: all is well, but \"%s\" cannot be run: %s\n", shown, strerror(why));
+    return why == ENOENT ? CODE_NOT_FOUND : CODE_CANNOT_RUN;
+}

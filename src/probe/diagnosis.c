@@ -1,0 +1,199 @@
+#include "diagnosis.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "report.h"
+#include "tcpgreet/base/escape.h"
+
+/* What a rule chooses from, and what becomes of it. */
+enum scope {
+    CAUSE, /* failures that are not explained yet; by this they are */
+    HINT,  /* the same, but later rules may say why */
+    FACT   /* every address, well or not */
+};
+
+/*
+ * The one table of what a probe can be wrong with: the word, which is never renamed, the addresses that it is
+ * about (as a choice among all, or one by one), the sentence. The most telling first. A failure is explained
+ * once.
+ */
+static const struct rule {
+    const char *word;
+    probe_choose_fn *finds; /* or */
+    probe_about_fn *is;
+    probe_tell_fn *tells;
+    enum scope scope;
+} rules[] = {
+    {"not-found", probe_finds_no_name, NULL, probe_tells_no_name, CAUSE},
+    {"dns-temporary", probe_finds_dns_failure, NULL, probe_tells_dns_failure, CAUSE},
+    {"ipv6-dead", probe_finds_dead_v6, NULL, probe_tells_dead_family, CAUSE},
+    {"ipv4-dead", probe_finds_dead_v4, NULL, probe_tells_dead_family, CAUSE},
+    {"unreachable-all", probe_finds_unreachable, NULL, probe_tells_unreachable, CAUSE},
+    {"all-refused", probe_finds_refused, NULL, probe_tells_refused, CAUSE},
+    {"timeout-all", probe_finds_timeout, NULL, probe_tells_timeout, CAUSE},
+    {"connect-mixed", probe_finds_mixed, NULL, probe_tells_mixed, CAUSE},
+    {"address-differs", probe_finds_dead_outlier, NULL, probe_tells_outlier, CAUSE},
+    {"address-differs", probe_finds_outlier, NULL, probe_tells_outlier, HINT},
+    {"plaintext-peer", NULL, probe_is_plaintext_peer, probe_tells_plaintext_peer, CAUSE},
+    {"tls-peer", NULL, probe_is_tls_peer, probe_tells_tls_peer, CAUSE},
+    {"silent-peer", NULL, probe_is_silent_peer, probe_tells_silent_peer, CAUSE},
+    {"tls-version", NULL, probe_is_tls_version, probe_tells_tls_version, CAUSE},
+    {"client-certificate", NULL, probe_is_client_certificate, probe_tells_client_certificate, CAUSE},
+    {"tls-cut", NULL, probe_is_tls_cut, probe_tells_tls_cut, CAUSE},
+    {"tls-stalled", NULL, probe_is_tls_stalled, probe_tells_tls_stalled, CAUSE},
+    {"tls-alert", NULL, probe_is_tls_alert, probe_tells_tls_alert, CAUSE},
+    {"tls-protocol", NULL, probe_is_tls_protocol, probe_tells_tls_protocol, CAUSE},
+    {"missing-intermediate", NULL, probe_is_missing_intermediate, probe_tells_missing_intermediate, CAUSE},
+    {"self-signed", NULL, probe_is_self_signed, probe_tells_self_signed, CAUSE},
+    {"cert-name", NULL, probe_is_cert_name, probe_tells_cert_name, CAUSE},
+    {"cert-expired", NULL, probe_is_cert_expired, probe_tells_cert_expired, CAUSE},
+    {"cert-not-yet-valid", NULL, probe_is_cert_early, probe_tells_cert_early, CAUSE},
+    {"cert-untrusted", NULL, probe_is_cert_untrusted, probe_tells_cert_untrusted, CAUSE},
+    {"cert-purpose", NULL, probe_is_cert_purpose, probe_tells_cert_purpose, CAUSE},
+    {"cert-weak", NULL, probe_is_cert_weak, probe_tells_cert_weak, CAUSE},
+    {"cert-pin", NULL, probe_is_cert_pin, probe_tells_cert_pin, CAUSE},
+    {"volume-broken", NULL, probe_is_volume_broken, probe_tells_volume_broken, CAUSE},
+    {"volume-corrupted", NULL, probe_is_volume_corrupted, probe_tells_volume_corrupted, CAUSE},
+    {"resets", NULL, probe_is_reset, probe_tells_reset, CAUSE},
+    {"wrong-service", NULL, probe_is_wrong_service, probe_tells_wrong_service, CAUSE},
+    {"wrong-answer", NULL, probe_is_wrong_answer, probe_tells_wrong_answer, CAUSE},
+    {"mute-after-tls", NULL, probe_is_mute_after_tls, probe_tells_mute_after_tls, CAUSE},
+    {"mute", NULL, probe_is_mute, probe_tells_mute, CAUSE},
+    {"unanswered", NULL, probe_is_unanswered, probe_tells_unanswered, CAUSE},
+    {"truncated", NULL, probe_is_truncated, probe_tells_truncated, CAUSE},
+    {"early-end", NULL, probe_is_early_end, probe_tells_early_end, CAUSE},
+    {"cert-expired", probe_finds_cert_expired, NULL, probe_tells_cert_believed, FACT},
+    {"address-differs", probe_finds_other_cert, NULL, probe_tells_other_cert, FACT},
+    {"dns-slow-one-type", probe_finds_dns_slow_type, NULL, probe_tells_dns_slow_type, FACT},
+    {"lost-syn", probe_finds_lost_syn, NULL, probe_tells_lost_syn, FACT},
+    {"retransmits", probe_finds_retransmits, NULL, probe_tells_retransmits, FACT},
+    {"cert-expires-soon", probe_finds_cert_ending, NULL, probe_tells_cert_ending, FACT},
+};
+
+const struct probe_address *probe_group_first(const struct probe_group *group)
+{
+    return &group->result->addresses[group->index[0]];
+}
+
+void probe_group_keep(struct probe_group *group, probe_about_fn *about)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < group->count; i++)
+        if (about(group->result, &group->result->addresses[group->index[i]]))
+            group->index[kept++] = group->index[i];
+    group->count = kept;
+}
+
+bool probe_address_fails(const struct probe_address *address)
+{
+    enum { CONNECT = 4, DIALOGUE = 7 }; /* exit codes of the families */
+    int code = err_exit_code(address->err.reason);
+    return code >= CONNECT && code <= DIALOGUE;
+}
+
+bool probe_address_connected(const struct probe_address *address)
+{
+    return address->last > PROBE_CONNECT || (address->last == PROBE_CONNECT && address->err.reason == ERR_OK);
+}
+
+size_t probe_family_count(const struct probe_result *result, int family)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < result->address_count; i++)
+        count += endpoint_family(&result->addresses[i].peer) == family;
+    return count;
+}
+
+/* Returns: "" or, where the group is all that there is of a family, which: "IPv6 ". */
+static const char *whole_family(const struct probe_group *group)
+{
+    const struct probe_result *result = group->result;
+    int family = endpoint_family(&probe_group_first(group)->peer);
+    for (size_t i = 0; i < group->count; i++)
+        if (endpoint_family(&result->addresses[group->index[i]].peer) != family)
+            return "";
+    if (group->count < probe_family_count(result, family))
+        return "";
+    return family == AF_INET6 ? "IPv6 " : "IPv4 ";
+}
+
+struct words_line probe_group_place(const struct probe_group *group)
+{
+    struct words_line place = {0};
+    char peer[ENDPOINT_TEXT_BYTES];
+    bool all = group->count == group->result->address_count;
+    const char *family = all ? "" : whole_family(group);
+
+    if (group->count > 1 && (all || family[0] != '\0')) {
+        if (group->count == 2)
+            words_add(&place, "both %saddresses", family);
+        else
+            words_add(&place, "all %zu %saddresses", group->count, family);
+        return place;
+    }
+    words_add(&place, "%s", endpoint_format(&probe_group_first(group)->peer, peer));
+    if (group->count == 2)
+        words_add(&place, " and %s", endpoint_format(&group->result->addresses[group->index[1]].peer, peer));
+    else if (group->count > 2)
+        words_add(&place, " and %zu more", group->count - 1);
+    return place;
+}
+
+const char *probe_said(const struct probe_address *address, char *text, size_t room)
+{
+    static const char opening[] = "said \"";
+    const char *from = strstr(address->err.text, opening);
+    const char *to = from != NULL ? strrchr(from, '"') : NULL;
+
+    text[0] = '\0';
+    if (to != NULL && to >= from + strlen(opening))
+        (void)snprintf(text, room, "%.*s", (int)(to - from - (ptrdiff_t)strlen(opening)),
+                       from + strlen(opening));
+    return text;
+}
+
+/* A sentence that is too long ends in dots. */
+static void put_sentence(const struct words_line *line, char text[PROBE_SENTENCE_BYTES])
+{
+    enum { DOTS = 3 };
+    struct bytes kept = {line->text, line->length};
+
+    if (kept.length >= PROBE_SENTENCE_BYTES)
+        kept.length = escape_trim((struct bytes){line->text, PROBE_SENTENCE_BYTES - 1 - DOTS});
+    (void)snprintf(text, PROBE_SENTENCE_BYTES, "%.*s%s", (int)kept.length, kept.data,
+                   kept.length < line->length ? "..." : "");
+}
+
+/* All that a rule may choose from: the addresses, or only those whose failure is not explained. */
+static void gather(struct probe_group *group, const bool *explained)
+{
+    group->count = 0;
+    for (size_t i = 0; i < group->result->address_count && i < PROBE_ADDRESSES_MAX; i++)
+        if (explained == NULL || (!explained[i] && probe_address_fails(&group->result->addresses[i])))
+            group->index[group->count++] = i;
+}
+
+size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX])
+{
+    bool explained[PROBE_ADDRESSES_MAX] = {false};
+    struct probe_group group = {.result = result};
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0] && count < PROBE_FINDINGS_MAX; i++) {
+        const struct rule *rule = &rules[i];
+        struct words_line line = {0};
+
+        gather(&group, rule->scope == FACT ? NULL : explained);
+        if (rule->is != NULL)
+            probe_group_keep(&group, rule->is);
+        if (rule->is != NULL ? group.count == 0 : !rule->finds(&group))
+            continue;
+        rule->tells(&group, &line);
+        findings[count].word = rule->word;
+        put_sentence(&line, findings[count++].text);
+        for (size_t j = 0; rule->scope == CAUSE && j < group.count; j++)
+            explained[group.index[j]] = true;
+    }
+    return count;
+}

@@ -1,0 +1,245 @@
+#include <string.h>
+
+#include "diagnosis.h"
+#include "measures.h"
+#include "phrases.h"
+
+enum { HOST_BYTES = 300, SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
+
+/* The name that the certificate was held to: the host, or what --servername says. */
+static const char *expected(const struct probe_group *group, char name[HOST_BYTES])
+{
+    static const char before[] = "the certificate of ";
+    const char *text = probe_group_first(group)->err.text;
+    const char *from = strstr(text, before);
+
+    if (from != NULL)
+        (void)snprintf(name, HOST_BYTES, "%.*s", (int)strcspn(from + strlen(before), " "),
+                       from + strlen(before));
+    else
+        (void)snprintf(name, HOST_BYTES, "%s", group->result->host);
+    return name;
+}
+
+static struct words_line validity(const struct probe_group *group)
+{
+    struct words_line text = {0};
+    probe_words_validity(group->result, &probe_group_first(group)->tls, &text);
+    return text;
+}
+
+static bool is_untrusted(const struct probe_address *address)
+{
+    return address->err.reason == ERR_CERT_UNTRUSTED && !address->tls.trusted;
+}
+
+bool probe_is_missing_intermediate(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return is_untrusted(address) && address->tls.chain_count == 1 &&
+           strcmp(address->tls.issuer, address->tls.chain[0]) != 0 &&
+           strstr(address->err.text, "which is not trusted here") != NULL;
+}
+
+void probe_tells_missing_intermediate(const struct probe_group *group, struct words_line *line)
+{
+    const char *issuer = probe_group_first(group)->tls.issuer;
+    words_add(line,
+              "At %s the server sends its own certificate alone, and \"%s\", which issued it, is not trusted "
+              "here: if "
+              "that is an intermediate CA, configure the full chain on the server; if it is a CA of your "
+              "own, give it "
+              "with --ca.",
+              probe_group_place(group).text, issuer);
+}
+
+bool probe_is_self_signed(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_SELF_SIGNED;
+}
+
+void probe_tells_self_signed(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line,
+              "At %s the certificate is signed by itself: have it signed by a CA; if it is meant to be so, "
+              "trust it "
+              "with --ca FILE or --pin sha256:%s.",
+              probe_group_place(group).text, probe_group_first(group)->tls.pin);
+}
+
+bool probe_is_cert_name(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_NAME;
+}
+
+void probe_tells_cert_name(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_address *first = probe_group_first(group);
+    char name[HOST_BYTES];
+
+    if (!probe_has_certificate(first))
+        words_add(line, "At %s no certificate can fit: %s.", probe_group_place(group).text, first->err.text);
+    else if (first->tls.nameless)
+        words_add(line,
+                  "At %s the certificate of \"%s\" names nothing in subjectAltName, and a common name does "
+                  "not count: "
+                  "issue it again with %s there.",
+                  probe_group_place(group).text, first->tls.subject, expected(group, name));
+    else
+        words_add(
+            line,
+            "At %s the certificate is for %s, not for %s: give the server one that is, or use a name that it "
+            "has (--servername holds it to another).",
+            probe_group_place(group).text, first->tls.subject, expected(group, name));
+}
+
+/* Whether it is the server's own certificate; a CA above it may be at fault as well. */
+static bool has_ended(const struct probe_result *result, const struct probe_address *address)
+{
+    return probe_has_certificate(address) && address->tls.not_after < result->started_s;
+}
+
+bool probe_is_cert_expired(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_EXPIRED;
+}
+
+void probe_tells_cert_expired(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_address *first = probe_group_first(group);
+    if (has_ended(group->result, first))
+        words_add(line, "At %s the certificate %s: renew it, and see why that did not happen by itself.",
+                  probe_group_place(group).text, validity(group).text);
+    else
+        words_add(
+            line,
+            "At %s a CA certificate above the server's has ended: %s; the server's chain needs the new one.",
+            probe_group_place(group).text, first->err.text);
+}
+
+/* --insecure believes what others will not. */
+static bool is_believed(const struct probe_result *result, const struct probe_address *address)
+{
+    return address->err.reason == ERR_OK && has_ended(result, address);
+}
+
+bool probe_finds_cert_expired(struct probe_group *group)
+{
+    probe_group_keep(group, is_believed);
+    return group->count > 0;
+}
+
+void probe_tells_cert_believed(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line,
+              "At %s the certificate %s, though it was not checked here: other clients refuse it, renew it.",
+              probe_group_place(group).text, validity(group).text);
+}
+
+bool probe_is_cert_early(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_NOT_YET_VALID;
+}
+
+void probe_tells_cert_early(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_address *first = probe_group_first(group);
+    if (first->tls.not_before > group->result->started_s)
+        words_add(line, "At %s the certificate is %s: is a clock wrong, here or where it was issued?",
+                  probe_group_place(group).text, validity(group).text);
+    else
+        words_add(line, "At %s a CA certificate above the server's is not valid yet: %s.",
+                  probe_group_place(group).text, first->err.text);
+}
+
+bool probe_is_cert_untrusted(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_UNTRUSTED;
+}
+
+void probe_tells_cert_untrusted(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_address *first = probe_group_first(group);
+    if (strstr(first->err.text, "which is not trusted here") == NULL)
+        words_add(line, "At %s the certificate is not believed: %s.", probe_group_place(group).text,
+                  first->err.text);
+    else
+        words_add(
+            line,
+            "At %s the certificate comes from \"%s\" by a chain of %zu, which ends at no CA that is trusted "
+            "here: "
+            "--ca FILE trusts a CA of your own; if it is a public one, the server may send the wrong chain.",
+            probe_group_place(group).text, first->tls.issuer, first->tls.chain_count);
+}
+
+bool probe_is_cert_purpose(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_PURPOSE;
+}
+
+void probe_tells_cert_purpose(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line,
+              "At %s the certificate is not one for TLS servers: issue it with the extended key usage "
+              "serverAuth, or "
+              "configure the right one.",
+              probe_group_place(group).text);
+}
+
+bool probe_is_cert_weak(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_WEAK;
+}
+
+void probe_tells_cert_weak(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line,
+              "At %s the certificate is too weak: %s; issue it again, with EC P-256 and SHA-256 for example.",
+              probe_group_place(group).text, probe_group_first(group)->err.text);
+}
+
+bool probe_is_cert_pin(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_PIN;
+}
+
+void probe_tells_cert_pin(const struct probe_group *group, struct words_line *line)
+{
+    words_add(
+        line,
+        "At %s the certificate has another key than --pin allows: if the server was given a new key, pin "
+        "sha256:%s; if not, somebody is in between.",
+        probe_group_place(group).text, probe_group_first(group)->tls.pin);
+}
+
+/* A certificate of a short life is not late before most of it is over. */
+static bool ends_soon(const struct probe_result *result, const struct probe_address *address)
+{
+    enum { DAY_S = 24 * 60 * 60 };
+    int64_t left_s, life_s; /* dates are a peer's words */
+    if (address->err.reason != ERR_OK || address->tls.not_after == 0 ||
+        __builtin_sub_overflow(address->tls.not_after, result->started_s, &left_s) ||
+        __builtin_sub_overflow(address->tls.not_after, address->tls.not_before, &life_s))
+        return false;
+    return left_s >= 0 && left_s < (int64_t)SOON_DAYS * DAY_S && left_s < life_s / SOON_PART;
+}
+
+bool probe_finds_cert_ending(struct probe_group *group)
+{
+    probe_group_keep(group, ends_soon);
+    return group->count > 0;
+}
+
+void probe_tells_cert_ending(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line, "At %s the certificate has %s: it should have been renewed by now.",
+              probe_group_place(group).text, validity(group).text);
+}

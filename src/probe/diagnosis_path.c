@@ -1,0 +1,320 @@
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <uv.h>
+
+#include "diagnosis.h"
+#include "phrases.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+enum { SLOWER = 5 /* than the other type's answer, and over a second: not just a far name server */ };
+
+static const char *const record_of[RACE_FAMILIES] = {[RACE_V6] = "AAAA", [RACE_V4] = "A"};
+static const char digit_of[RACE_FAMILIES] = {[RACE_V6] = '6', [RACE_V4] = '4'};
+
+static enum race_family other_of(enum race_family family)
+{
+    return family == RACE_V6 ? RACE_V4 : RACE_V6;
+}
+
+/* Returns: whether the name service itself fails for a family. */
+static bool dns_fails(const struct probe_answer *answer)
+{
+    return answer->asked && answer->count == 0 && answer->err.reason == ERR_RESOLVE_TEMPORARY;
+}
+
+bool probe_finds_no_name(struct probe_group *group)
+{
+    const struct probe_result *result = group->result;
+    bool asked = false;
+
+    group->count = 0;
+    for (size_t family = 0; family < RACE_FAMILIES; family++) {
+        const struct probe_answer *answer = &result->answers[family];
+        asked = asked || answer->asked;
+        if (answer->asked && (answer->count > 0 || answer->err.reason != ERR_RESOLVE_NOT_FOUND))
+            return false;
+    }
+    return asked;
+}
+
+/* What no zone can mend: a literal without its link, a service that has no number. */
+static const struct err *blames_the_words(const struct probe_result *result)
+{
+    for (size_t family = 0; family < RACE_FAMILIES; family++) {
+        const struct err *err = &result->answers[family].err;
+        if (result->answers[family].asked && (result->literal || err->native == UV_EAI_SERVICE))
+            return err;
+    }
+    return NULL;
+}
+
+void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_result *result = group->result;
+    bool v6 = result->answers[RACE_V6].asked, v4 = result->answers[RACE_V4].asked;
+    const struct err *words = blames_the_words(result);
+
+    if (words != NULL)
+        words_add(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
+    else if (v6 && v4)
+        words_add(line,
+                  "There is no address for %s: look for a typing error, or have the name put into its zone.",
+                  result->host);
+    else
+        words_add(
+            line,
+            "There is no IPv%c address for %s, and no other was asked for: try without -%c, or have its %s "
+            "record made.",
+            v6 ? '6' : '4', result->host, v6 ? '6' : '4', record_of[v6 ? RACE_V6 : RACE_V4]);
+}
+
+bool probe_finds_dns_failure(struct probe_group *group)
+{
+    group->count = 0;
+    return dns_fails(&group->result->answers[RACE_V6]) || dns_fails(&group->result->answers[RACE_V4]);
+}
+
+void probe_tells_dns_failure(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_result *result = group->result;
+    enum race_family family = dns_fails(&result->answers[RACE_V6]) ? RACE_V6 : RACE_V4;
+    const struct probe_answer *answer = &result->answers[family], *other = &result->answers[other_of(family)];
+    const char *how = answer->span.end_ns < 0 ? "gives no answer" : "fails";
+
+    if (!other->asked || dns_fails(other))
+        words_add(line,
+                  "The name service %s for %s: that may pass (--retry waits for it); if it stays, look at "
+                  "/etc/resolv.conf here, and at the name servers of the zone.",
+                  how, result->host);
+    else
+        words_add(
+            line,
+            "The name service %s for the %s record of %s, though not for %s: clients wait for it, and some "
+            "give up the whole name; the name servers of the zone must answer for %s too, were it only that "
+            "there is none.",
+            how, record_of[family], result->host, record_of[other_of(family)], record_of[family]);
+}
+
+/* Whether a family's answer was slow, and the other's was not. */
+static bool is_slow(const struct probe_result *result, enum race_family family)
+{
+    int64_t slow = probe_span_ns(&result->answers[family].span);
+    int64_t fast = probe_span_ns(&result->answers[other_of(family)].span);
+    return fast >= 0 && slow > SECOND_NS && slow / SLOWER > fast && !dns_fails(&result->answers[family]);
+}
+
+bool probe_finds_dns_slow_type(struct probe_group *group)
+{
+    return is_slow(group->result, RACE_V6) || is_slow(group->result, RACE_V4);
+}
+
+void probe_tells_dns_slow_type(const struct probe_group *group, struct words_line *line)
+{
+    enum race_family slow = is_slow(group->result, RACE_V6) ? RACE_V6 : RACE_V4, fast = other_of(slow);
+    words_add(line,
+              "The %s answer for %s took %s, the %s answer %s: clients that wait for both are that slow; "
+              "look for a "
+              "name server, or a firewall before it, that drops questions for %s.",
+              record_of[slow], group->result->host,
+              probe_words_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
+              probe_words_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
+}
+
+static bool is_dead(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return !probe_address_connected(address);
+}
+
+static bool is_dead_v6(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_dead(result, address) && endpoint_family(&address->peer) == AF_INET6;
+}
+
+static bool is_dead_v4(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_dead(result, address) && endpoint_family(&address->peer) == AF_INET;
+}
+
+static bool any_connected(const struct probe_result *result, int family)
+{
+    for (size_t i = 0; i < result->address_count; i++)
+        if (endpoint_family(&result->addresses[i].peer) == family &&
+            probe_address_connected(&result->addresses[i]))
+            return true;
+    return false;
+}
+
+bool probe_finds_dead_v6(struct probe_group *group)
+{
+    probe_group_keep(group, is_dead_v6);
+    return group->count > 0 && group->count == probe_family_count(group->result, AF_INET6) &&
+           any_connected(group->result, AF_INET);
+}
+
+bool probe_finds_dead_v4(struct probe_group *group)
+{
+    probe_group_keep(group, is_dead_v4);
+    return group->count > 0 && group->count == probe_family_count(group->result, AF_INET) &&
+           any_connected(group->result, AF_INET6);
+}
+
+/* This machine could not even try: it has no address of that family, or no route. */
+static bool is_unreachable_here(const struct probe_address *address)
+{
+    return address->err.reason == ERR_CONNECT_UNREACHABLE && endpoint_family(&address->local) == AF_UNSPEC;
+}
+
+/* It was not allowed to: there may be a route all the same. */
+static bool is_forbidden_here(const struct probe_address *address)
+{
+    return is_unreachable_here(address) && (address->err.native == EACCES || address->err.native == EPERM);
+}
+
+static void tell_untried(const struct probe_group *group, enum race_family dead, struct words_line *line)
+{
+    struct words_line place = probe_group_place(group);
+    char lives = digit_of[other_of(dead)];
+
+    if (is_forbidden_here(probe_group_first(group)))
+        words_add(line,
+                  "This machine forbids connections to %s by a rule of its own (a firewall, or a route that "
+                  "prohibits), while IPv%c lives: change that rule, or try IPv%c alone with -%c.",
+                  place.text, lives, lives, lives);
+    else
+        words_add(line,
+                  "This machine has no route to IPv%c addresses, so %s cannot be tried from here, while "
+                  "IPv%c lives: "
+                  "give it a route, or try IPv%c alone with -%c.",
+                  digit_of[dead], place.text, lives, lives, lives);
+}
+
+void probe_tells_dead_family(const struct probe_group *group, struct words_line *line)
+{
+    const struct probe_address *first = probe_group_first(group);
+    enum race_family dead = endpoint_family(&first->peer) == AF_INET6 ? RACE_V6 : RACE_V4;
+    struct words_line place = probe_group_place(group);
+    char lives = digit_of[other_of(dead)];
+
+    if (is_unreachable_here(first)) {
+        tell_untried(group, dead, line);
+        return;
+    }
+    words_add(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
+    if (first->err.reason == ERR_CONNECT_TIMEOUT)
+        words_add(line, "at %s nothing answers within %s, the packets are swallowed; %s.", place.text,
+                  probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
+                  dead == RACE_V6 ? "clients without Happy Eyeballs hang there until they give up"
+                                  : "clients that have IPv4 alone cannot come");
+    else if (first->err.reason == ERR_CONNECT_REFUSED)
+        words_add(line, "at %s the connection is refused, the service may listen for IPv%c only.", place.text,
+                  lives);
+    else
+        words_add(line, "at %s there is no way: %s.", place.text, first->err.text);
+    words_add(line, " Make the service reachable there, or take the %s record out.", record_of[dead]);
+}
+
+/* Returns: whether nothing connects, and all that fails does so for this reason, or for want of a route. */
+static bool all_fail(struct probe_group *group, enum err_reason reason)
+{
+    size_t met = 0;
+
+    probe_group_keep(group, is_dead);
+    if (group->count == 0 || group->count < group->result->address_count)
+        return false;
+    for (size_t i = 0; i < group->count; i++) {
+        const struct probe_address *address = &group->result->addresses[group->index[i]];
+        met += address->err.reason == reason;
+        if (address->err.reason != reason && !is_unreachable_here(address))
+            return false;
+    }
+    return met > 0;
+}
+
+bool probe_finds_unreachable(struct probe_group *group)
+{
+    return all_fail(group, ERR_CONNECT_UNREACHABLE);
+}
+
+void probe_tells_unreachable(const struct probe_group *group, struct words_line *line)
+{
+    struct words_line place = probe_group_place(group);
+    if (is_forbidden_here(probe_group_first(group)))
+        words_add(
+            line,
+            "This machine forbids connections to %s by a rule of its own: look at its firewall, and for "
+            "a route that prohibits (ip route).",
+            place.text);
+    else if (is_unreachable_here(probe_group_first(group)))
+        words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?",
+                  group->count == 1 ? place.text : "any of the addresses");
+    else
+        words_add(line, "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
+                  place.text, probe_group_first(group)->err.text);
+}
+
+/* What is not tried from here for want of a route is no part of it. */
+static bool is_tried(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return !is_unreachable_here(address);
+}
+
+static struct words_line tried_place(const struct probe_group *group)
+{
+    struct probe_group tried = *group;
+    probe_group_keep(&tried, is_tried);
+    return probe_group_place(&tried);
+}
+
+bool probe_finds_refused(struct probe_group *group)
+{
+    return all_fail(group, ERR_CONNECT_REFUSED);
+}
+
+void probe_tells_refused(const struct probe_group *group, struct words_line *line)
+{
+    words_add(
+        line,
+        "At %s the connection is refused, nothing listens there: is the service running, is %u its port, and "
+        "does it listen on this address and not on localhost alone? (A firewall can refuse, too.)",
+        tried_place(group).text, endpoint_port(&probe_group_first(group)->peer));
+}
+
+bool probe_finds_timeout(struct probe_group *group)
+{
+    return all_fail(group, ERR_CONNECT_TIMEOUT);
+}
+
+void probe_tells_timeout(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line,
+              "At %s nothing answers: a firewall swallows the packets, or no such host is up; check the "
+              "address, and "
+              "the firewalls from here to there.",
+              tried_place(group).text);
+}
+
+bool probe_finds_mixed(struct probe_group *group)
+{
+    probe_group_keep(group, is_dead);
+    return group->count > 0 && group->count == group->result->address_count;
+}
+
+void probe_tells_mixed(const struct probe_group *group, struct words_line *line)
+{
+    size_t refused = 0, silent = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        enum err_reason reason = group->result->addresses[group->index[i]].err.reason;
+        refused += reason == ERR_CONNECT_REFUSED;
+        silent += reason == ERR_CONNECT_TIMEOUT;
+    }
+    words_add(line,
+              "No address can be connected to: %zu refused, %zu without an answer, %zu out of reach; is the "
+              "service "
+              "running, and is its port open in the firewalls?",
+              refused, silent, group->count - refused - silent);
+}

@@ -1,0 +1,40 @@
+#include "output.h"
+
+/* What an address that was cut off was waiting for. */
+static enum err_reason lateness(enum probe_phase phase, int awaited)
+{
+    if (awaited != ERR_OK)
+        return (enum err_reason)awaited;
+    if (phase <= PROBE_CONNECT)
+        return ERR_CONNECT_TIMEOUT;
+    return phase == PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
+}
+
+void probe_late(struct probe_result *result, int64_t limit_ms)
+{
+    double seconds = (double)limit_ms / 1000;
+
+    for (size_t i = 0; i < RACE_FAMILIES; i++) {
+        struct err *err = &result->answers[i].err;
+        if (err->reason != ERR_INTERRUPTED)
+            continue;
+        err_clear(err);
+        if (result->literal) /* nobody was asked */
+            err_set(err, ERR_CONNECT_TIMEOUT, 0, "the %g s of the whole run were over before %s was tried",
+                    seconds, result->host);
+        else
+            err_set(err, ERR_RESOLVE_TEMPORARY, 0,
+                    "no name server answered for the IPv%c addresses of %s within "
+                    "the %g s of the whole run",
+                    i == RACE_V6 ? '6' : '4', result->host, seconds);
+    }
+    for (size_t i = 0; i < result->address_count; i++) {
+        struct probe_address *address = &result->addresses[i];
+        if (address->err.reason != ERR_INTERRUPTED)
+            continue;
+        enum err_reason reason = lateness(address->last, address->err.native);
+        err_clear(&address->err);
+        err_set(&address->err, reason, 0, "the %g s of the whole run were over", seconds);
+    }
+    probe_result_judge(result);
+}

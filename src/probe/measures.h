@@ -1,0 +1,38 @@
+/* Times, certificates and words of a probe's result, as its faces for machines tell them. */
+#ifndef TCPGREET_PROBE_MEASURES_H
+#define TCPGREET_PROBE_MEASURES_H
+
+#include "report.h"
+
+/* Beside the phases: to the end of the last one but the volume. */
+enum { PROBE_TOTAL = PROBE_PHASES, PROBE_TIMES };
+
+/* Returns: a phase's name, or "total". */
+const char *probe_time_name(int time);
+
+/* Returns: how long a phase that went well took, or the total of an address that is well; -1. */
+int64_t probe_time_ns(const struct probe_address *address, int time);
+
+/* Returns: the slowest of all addresses, -1 where there is none. */
+int64_t probe_slowest_ns(const struct probe_result *result, int time);
+
+/* Returns: whether the peer showed a certificate. */
+bool probe_has_certificate(const struct probe_address *address);
+
+/* Returns: whole days from the round to the certificate's end, rounded down: -1 on the day after it. */
+int64_t probe_days_left(const struct probe_result *result, const struct probe_address *address);
+
+/* Returns: the address whose certificate ends first, NULL where there is no certificate. */
+const struct probe_address *probe_first_to_expire(const struct probe_result *result);
+
+/* Returns: "ipv6" or "ipv4". */
+const char *probe_family_word(enum race_family family);
+enum race_family probe_family(const struct probe_address *address);
+
+/* Writes an endpoint without port and brackets: "::1", "fe80::1%eth0". Returns: text. */
+const char *probe_host_text(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_BYTES]);
+
+const char *probe_until_word(enum probe_until until);
+const char *probe_resumption_word(enum probe_resumption resumption);
+
+#endif

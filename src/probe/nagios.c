@@ -1,0 +1,127 @@
+#include "measures.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "tcpgreet/format/text.h"
+
+#define NS_PER_S 1e9
+
+/* Source: Monitoring Plugins Development Guidelines, "Plugin Return Codes". */
+enum status { STATUS_OK, STATUS_WARNING, STATUS_CRITICAL, STATUS_UNKNOWN };
+
+static const char *const status_words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+
+/* What this side could not do says nothing of the other. */
+static enum status status_of(enum err_reason reason)
+{
+    switch (reason) {
+    case ERR_OK:
+        return STATUS_OK;
+    case ERR_DEGRADED:
+    case ERR_THRESHOLD:
+        return STATUS_WARNING;
+    case ERR_INTERNAL:
+    case ERR_USAGE:
+    case ERR_INTERRUPTED:
+        return STATUS_UNKNOWN;
+    default:
+        return err_exit_code(reason) == err_exit_code(ERR_SYSTEM_OTHER) ? STATUS_UNKNOWN : STATUS_CRITICAL;
+    }
+}
+
+/* One line without '|', which begins the performance data. */
+static void put_text(FILE *out, const char *text)
+{
+    char shown[WORDS_SHOWN_BYTES];
+
+    for (const char *at = words_shown(text, false, shown, sizeof(shown)); *at != '\0'; at++)
+        (void)fputc(*at == '|' ? '/' : *at, out);
+}
+
+static void put_well(FILE *out, const struct probe_result *result)
+{
+    size_t well = 0;
+    int64_t slowest_ns = probe_slowest_ns(result, PROBE_TOTAL);
+
+    for (size_t i = 0; i < result->address_count; i++)
+        well += result->addresses[i].err.reason == ERR_OK;
+    (void)fprintf(out, "%zu of %zu %s %s well", well, result->address_count,
+                  result->address_count == 1 ? "address" : "addresses", well == 1 ? "is" : "are");
+    if (slowest_ns >= 0)
+        (void)fprintf(out, ", slowest total %.6f s", (double)slowest_ns / NS_PER_S);
+}
+
+/* The verdict, then the limits that are broken, which a verdict of theirs would only repeat. */
+static void put_said(FILE *out, const struct probe_result *result, const struct probe_alert *alerts,
+                     size_t count)
+{
+    bool repeats = result->verdict.reason == ERR_THRESHOLD && count > 0;
+    const char *between = "";
+
+    if (result->verdict.reason != ERR_OK && !repeats) {
+        put_text(out, result->verdict.text);
+        between = "; ";
+    } else if (count == 0) {
+        put_well(out, result);
+    }
+    for (size_t i = 0; i < count; i++) {
+        (void)fputs(between, out);
+        put_text(out, alerts[i].text);
+        between = "; ";
+    }
+}
+
+/* Source: the guidelines' "Performance data": 'label'=value[UOM];[warn];[crit];[min];[max]. */
+static void put_time(FILE *out, int time, int64_t ns, const struct thresholds *thresholds)
+{
+    const char *name = probe_time_name(time);
+    const struct threshold_range *warn = threshold_find(&thresholds->warn, name);
+    const struct threshold_range *crit = threshold_find(&thresholds->crit, name);
+
+    (void)fprintf(out, " '%s'=%.6fs;%s;%s;0;", name, (double)ns / NS_PER_S, warn != NULL ? warn->text : "",
+                  crit != NULL ? crit->text : "");
+}
+
+static void put_performance(FILE *out, const struct probe_result *result, const struct thresholds *thresholds)
+{
+    const struct probe_address *first = probe_first_to_expire(result);
+    const char *bar = " |";
+
+    for (int i = 0; i < PROBE_TIMES; i++) {
+        int time = i == 0 ? PROBE_TOTAL : i - 1;
+        int64_t ns = probe_slowest_ns(result, time);
+        if (ns < 0)
+            continue;
+        (void)fputs(bar, out);
+        put_time(out, time, ns, thresholds);
+        bar = "";
+    }
+    if (first == NULL)
+        return;
+    (void)fprintf(out, "%s 'days'=%" PRId64 ";", bar, probe_days_left(result, first));
+    if (thresholds->expect_days >= 0)
+        (void)fprintf(out, "%ld:", thresholds->expect_days);
+    (void)fputs(";;;", out);
+}
+
+int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out)
+{
+    struct probe_alert alerts[PROBE_ALERTS_MAX];
+    enum status status = status_of(result->verdict.reason);
+    size_t count = probe_alerts(result, thresholds, alerts);
+
+    if (count > 0 && status < STATUS_WARNING)
+        status = STATUS_WARNING;
+    if (count > 0 && alerts[0].critical && status < STATUS_CRITICAL)
+        status = STATUS_CRITICAL;
+    (void)fprintf(out, "TCPGREET %s - ", status_words[status]);
+    if (strncmp(result->verdict.text, result->target, strlen(result->target)) != 0) {
+        put_text(out, result->target);
+        (void)fputs(": ", out);
+    }
+    put_said(out, result, alerts, count);
+    put_performance(out, result, thresholds);
+    (void)fputc('\n', out);
+    return (int)status;
+}

@@ -1,0 +1,162 @@
+#include <errno.h>
+#include <langinfo.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "output.h"
+#include "tcpgreet/format/atomic_file.h"
+
+enum { COLUMNS_UNKNOWN = 80, COLUMNS_MAX = 10000 };
+
+/* Source: environ(7), COLUMNS; tty_ioctl(4). */
+static int columns_of(int fd)
+{
+    const char *variable = getenv("COLUMNS");
+    long columns = variable != NULL ? strtol(variable, NULL, 10) : 0;
+    struct winsize size;
+
+    if (columns <= 0 && isatty(fd) == 1 && ioctl(fd, TIOCGWINSZ, &size) == 0)
+        columns = size.ws_col;
+    return columns > 0 && columns <= COLUMNS_MAX ? (int)columns : COLUMNS_UNKNOWN;
+}
+
+/* Source: https://no-color.org. */
+static bool wants_color(enum options_color color, int fd)
+{
+    const char *none = getenv("NO_COLOR");
+    const char *terminal = getenv("TERM");
+
+    if (color != COLOR_AUTO)
+        return color == COLOR_ALWAYS;
+    return isatty(fd) == 1 && (none == NULL || none[0] == '\0') && terminal != NULL &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+static bool has_command(const struct options *options)
+{
+    return options->operand_count > 0;
+}
+
+void probe_output_init(struct probe_output *output, const struct options *options)
+{
+    bool aside =
+        options->format == FORMAT_TEXT && has_command(options); /* standard output is the command's */
+    int fd = aside ? STDERR_FILENO : STDOUT_FILENO;
+
+    *output = (struct probe_output){
+        .options = options,
+        .out = aside ? stderr : stdout,
+        .style = {.columns = columns_of(fd),
+                  .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+                  .color = wants_color(options->color, fd),
+                  .verbose = options->verbose},
+    };
+}
+
+bool probe_output_tells_all(const struct probe_output *output)
+{
+    return output->options->quiet || output->options->format == FORMAT_TEXT ||
+           output->options->format == FORMAT_NAGIOS;
+}
+
+static struct thresholds limits_of(const struct options *options)
+{
+    return (struct thresholds){.warn = options->warn,
+                               .crit = options->crit,
+                               .expect_days = options->expect_days > 0 ? options->expect_days : -1};
+}
+
+bool probe_output_judge(const struct probe_output *output, struct probe_result *result)
+{
+    struct thresholds limits = limits_of(output->options);
+    struct probe_alert alerts[PROBE_ALERTS_MAX];
+
+    if (result->verdict.reason != ERR_OK)
+        return false;
+    if (probe_alerts(result, &limits, alerts) == 0)
+        return true;
+    err_set(&result->verdict, ERR_THRESHOLD, 0, "%s", alerts[0].text);
+    return false;
+}
+
+static int flush(const struct probe_output *output, struct err *err)
+{
+    if (fflush(output->out) == 0 && !ferror(output->out))
+        return 0;
+    return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
+}
+
+static int write_plot(const struct options *options, const struct probe_result *result, struct err *err)
+{
+    struct whole_file file;
+
+    if (options->plot == NULL)
+        return 0;
+    if (whole_file_open(&file, "--plot", options->plot, err) < 0)
+        return -1;
+    probe_report_plot(result, file.out);
+    return whole_file_close(&file, "--plot", err);
+}
+
+static void write_text(const struct probe_output *output, const struct probe_result *result)
+{
+    bool well = result->verdict.reason == ERR_OK;
+
+    if (!output->options->quiet && !(well && has_command(output->options)))
+        probe_report_text(result, &output->style, output->out);
+}
+
+int probe_output_result(struct probe_output *output, const struct probe_result *result, struct err *err)
+{
+    const struct options *options = output->options;
+    struct thresholds limits = limits_of(options);
+
+    switch (options->format) {
+    case FORMAT_TEXT:
+        write_text(output, result);
+        break;
+    case FORMAT_JSON:
+        probe_report_json(result, output->out);
+        break;
+    case FORMAT_PROMETHEUS:
+        probe_report_prometheus(result, output->out);
+        break;
+    case FORMAT_NAGIOS:
+        if (write_plot(options, result, err) < 0)
+            return -1; /* a plugin has one line, and now it is about this */
+        output->plugin_code = probe_report_nagios(result, &limits, output->out);
+        return flush(output, err);
+    }
+    return flush(output, err) < 0 ? -1 : write_plot(options, result, err);
+}
+
+int probe_output_round(struct probe_output *output, const struct probe_result *result, const char *changes,
+                       struct err *err)
+{
+    if (output->options->format == FORMAT_JSON) {
+        if (changes[0] != '\0' && !output->options->quiet)
+            fprintf(stderr, "tcpgreet: %s: %s\n", result->target, changes);
+        probe_report_json(result, output->out);
+    } else if (!output->options->quiet) {
+        probe_summary_round(result, changes, &output->style, output->out);
+    }
+    return flush(output, err);
+}
+
+int probe_output_summary(struct probe_output *output, const struct probe_summary *summary,
+                         const struct probe_result *last, struct err *err)
+{
+    if (output->options->format == FORMAT_JSON)
+        probe_summary_json(summary, output->out);
+    else if (!output->options->quiet)
+        probe_summary_text(summary, &output->style, output->out);
+    return flush(output, err) < 0 ? -1 : write_plot(output->options, last, err);
+}
+
+void probe_output_attempt(const struct probe_output *output, const struct probe_result *result)
+{
+    if (output->options->verbose)
+        probe_summary_round(result, "", &output->style, stderr);
+}

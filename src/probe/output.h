@@ -1,0 +1,50 @@
+/* A run of --probe: what its rounds share, and where their results go. */
+#ifndef TCPGREET_PROBE_OUTPUT_H
+#define TCPGREET_PROBE_OUTPUT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "report.h"
+#include "result.h"
+#include "summary.h"
+#include "tcpgreet/cli/options.h"
+
+/* Where results go. Borrows options. */
+struct probe_output {
+    const struct options *options;
+    FILE *out; /* of the report */
+    struct probe_style style;
+    int plugin_code; /* of the line that was written last */
+};
+
+void probe_output_init(struct probe_output *output, const struct options *options);
+
+/* Writes the report of one result in the face asked for, and the plot. Nothing where -q or COMMAND says so.
+ * Errors: system-output, system-file. */
+int probe_output_result(struct probe_output *output, const struct probe_result *result, struct err *err);
+
+/* Writes one round of a series; its summary, with the plot of the last round. Errors: as above. */
+int probe_output_round(struct probe_output *output, const struct probe_result *result, const char *changes,
+                       struct err *err);
+int probe_output_summary(struct probe_output *output, const struct probe_summary *summary,
+                         const struct probe_result *last, struct err *err);
+
+/* With -v, tells standard error of a round that is to be tried again. */
+void probe_output_attempt(const struct probe_output *output, const struct probe_result *result);
+
+/* Returns: whether a failed result needs no further word: it is told on the spot, or nobody wants to know. */
+bool probe_output_tells_all(const struct probe_output *output);
+
+/* Holds a result that is well to the limits. Returns: whether all is well; if not, the verdict says
+ * so. */
+bool probe_output_judge(const struct probe_output *output, struct probe_result *result);
+
+/* Makes of a round that was given up because the time of the whole run was over one that came to its end, and
+ * judges it. */
+void probe_late(struct probe_result *result, int64_t limit_ms);
+
+/* Becomes the command. Returns: only where it cannot, after having said why: 127 or 126, as env(1) does. */
+int probe_command_run(const char **words);
+
+#endif

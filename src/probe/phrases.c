@@ -1,0 +1,256 @@
+#include "phrases.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+enum { HEATS_SHOWN = 4 };
+
+struct words probe_words_time(int64_t ns)
+{
+    return ns > 0 ? words_time((double)ns / 1e9) : (struct words){"0 ms"};
+}
+
+struct words probe_words_date(int64_t seconds)
+{
+    struct words date = {"?"};
+    time_t when = (time_t)seconds;
+    struct tm tm;
+
+    if (gmtime_r(&when, &tm) == NULL || strftime(date.text, sizeof(date.text), "%F %T UTC", &tm) == 0)
+        return (struct words){"?"};
+    return date;
+}
+
+void probe_words_target(const struct probe_result *result, struct words_line *line)
+{
+    words_add(line, "%s%s", result->target, result->tls ? " over TLS" : "");
+}
+
+void probe_words_verdict(const struct probe_result *result, struct words_line *line)
+{
+    static const char *const as_far_as[] = {[PROBE_UNTIL_RESOLVE] = ", as far as its addresses",
+                                            [PROBE_UNTIL_CONNECT] = ", as far as connect",
+                                            [PROBE_UNTIL_TLS] = ", as far as TLS",
+                                            [PROBE_UNTIL_DIALOGUE] = ""};
+    size_t well = 0;
+
+    for (size_t i = 0; i < result->address_count; i++)
+        well += result->addresses[i].err.reason == ERR_OK;
+    words_add(line, "%s", result->verdict.reason == ERR_OK ? "well" : err_word(result->verdict.reason));
+    if (result->address_count == 0)
+        words_add(line, ", no address");
+    else if (result->verdict.reason == ERR_OK && well == result->address_count)
+        words_add(line, ", %zu address%s", result->address_count, result->address_count == 1 ? "" : "es");
+    else
+        words_add(line, ", %zu of %zu address%s well", well, result->address_count,
+                  result->address_count == 1 ? "" : "es");
+    words_add(line, "%s, in %s",
+              (unsigned)result->until <= PROBE_UNTIL_DIALOGUE ? as_far_as[result->until] : "",
+              probe_words_time(result->total_ns).text);
+}
+
+/* Whether neither family has an address: of one alone nobody can tell a name that is not there. */
+static bool is_unknown(const struct probe_result *result)
+{
+    return result->address_count == 0 && result->answers[RACE_V6].asked && result->answers[RACE_V4].asked;
+}
+
+static void add_answer(const struct probe_result *result, enum race_family family, struct words_line *line)
+{
+    const struct probe_answer *answer = &result->answers[family];
+
+    words_add(line, "%sIPv%c: ", line->length > 0 ? "; " : "", family == RACE_V6 ? '6' : '4');
+    if (!answer->asked)
+        words_add(line, "not asked");
+    else if (answer->count > 0)
+        words_add(line, "%s%zu address%s in %s",
+                  answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
+                  answer->count, answer->count == 1 ? "" : "es",
+                  probe_words_time(probe_span_ns(&answer->span)).text);
+    else if (answer->span.end_ns < 0)
+        words_add(line, "no answer in time");
+    else if (answer->err.reason == ERR_OK)
+        words_add(line, "none");
+    else if (answer->err.reason != ERR_RESOLVE_NOT_FOUND)
+        words_add(line, "none (%s)", answer->err.text);
+    else
+        words_add(line, "none (no such %s)", is_unknown(result) ? "name" : "address");
+}
+
+void probe_words_answers(const struct probe_result *result, struct words_line *line)
+{
+    struct words_line both = {0};
+
+    if (result->literal)
+        return;
+    add_answer(result, RACE_V6, &both);
+    add_answer(result, RACE_V4, &both);
+    words_add(line, "%s", both.text);
+}
+
+static const char *peer_of(const struct probe_result *result, size_t address, char text[ENDPOINT_TEXT_BYTES])
+{
+    return address < result->address_count ? endpoint_format(&result->addresses[address].peer, text) : "?";
+}
+
+void probe_words_race(const struct probe_result *result, struct words_line *line)
+{
+    const struct probe_heat *winner = NULL;
+    char peer[ENDPOINT_TEXT_BYTES];
+
+    if (result->heat_count == 0 || result->address_count < 2)
+        return;
+    words_add(line, "a client would start");
+    for (size_t i = 0; i < result->heat_count; i++) {
+        const struct probe_heat *heat = &result->heats[i];
+        if (i < HEATS_SHOWN)
+            words_add(line, "%s %s at %s", i > 0 ? "," : "", peer_of(result, heat->address, peer),
+                      probe_words_time(heat->start_ns).text);
+        if (heat->won)
+            winner = heat;
+    }
+    if (result->heat_count > HEATS_SHOWN)
+        words_add(line, ", %zu more by %s", result->heat_count - HEATS_SHOWN,
+                  probe_words_time(result->heats[result->heat_count - 1].start_ns).text);
+    if (winner == NULL)
+        words_add(line, "; none of them connects");
+    else if (result->heat_count == 1)
+        words_add(line, ", and no other: it wins after %s", probe_words_time(winner->end_ns).text);
+    else
+        words_add(line, "; %s wins after %s", peer_of(result, winner->address, peer),
+                  probe_words_time(winner->end_ns).text);
+}
+
+void probe_words_phases(const struct probe_row *row, struct words_line *line)
+{
+    size_t count = 0;
+
+    for (int phase = 0; phase < PROBE_PHASES; phase++) {
+        const struct probe_span *span = &row->spans[phase];
+        bool failed = row->reason != ERR_OK && phase == (int)row->last;
+        if (span->begin_ns < 0)
+            continue;
+        words_add(line, "%s%s %s%s", count++ > 0 ? ", " : "",
+                  phase == PROBE_TLS ? "TLS" : probe_phase_name((enum probe_phase)phase),
+                  probe_words_time(span->end_ns - span->begin_ns).text, failed ? " (failed)" : "");
+    }
+}
+
+/* Of all segments sent again, SYNs are told apart: each of the first has cost a second and more. */
+static void add_retransmits(const struct tcp_facts *tcp, struct words_line *line)
+{
+    uint32_t syn = tcp->syn_retransmits;
+    uint32_t others = tcp->retransmits > syn ? tcp->retransmits - syn : 0;
+
+    if (syn == 1)
+        words_add(line, "%sSYN sent again once", line->length > 0 ? ", " : "");
+    else if (syn > 1)
+        words_add(line, "%sSYN sent again %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
+    if (others > 0)
+        words_add(line, "%s%" PRIu32 " segment%s sent again", line->length > 0 ? ", " : "", others,
+                  others == 1 ? "" : "s");
+}
+
+void probe_words_kernel(const struct probe_address *address, struct words_line *line)
+{
+    const struct tcp_facts *tcp = &address->tcp;
+    struct words_line facts = {0};
+
+    if (!tcp->known)
+        return;
+    add_retransmits(tcp, &facts);
+    if (tcp->mss_bytes > 0)
+        words_add(&facts, "%sMSS %" PRIu32, facts.length > 0 ? ", " : "", tcp->mss_bytes);
+    if (tcp->rtt_us > 0)
+        words_add(&facts, "%sRTT %s", facts.length > 0 ? ", " : "",
+                  probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
+    words_add(line, "%s%s", line->length > 0 && facts.length > 0 ? ", " : "", facts.text);
+}
+
+void probe_words_path(const struct probe_address *address, struct words_line *line)
+{
+    char local[ENDPOINT_TEXT_BYTES];
+    struct words_line path = {0};
+
+    if (endpoint_family(&address->local) != AF_UNSPEC)
+        words_add(&path, "from %s", endpoint_format(&address->local, local));
+    if (path.length > 0 && address->interface[0] != '\0')
+        words_add(&path, " on %s", address->interface);
+    probe_words_kernel(address, &path);
+    words_add(line, "%s", path.text);
+}
+
+void probe_words_tls(const struct probe_address *address, struct words_line *line)
+{
+    const struct stream_tls_facts *tls = &address->tls;
+
+    if (tls->version[0] == '\0')
+        return;
+    words_add(line, "%s, %s", tls->version, tls->cipher);
+    if (tls->group[0] != '\0')
+        words_add(line, ", %s", tls->group);
+    if (tls->alpn[0] != '\0')
+        words_add(line, ", ALPN %s", tls->alpn);
+}
+
+void probe_words_resumption(const struct probe_address *address, struct words_line *line)
+{
+    static const char *const found[] = {
+        [PROBE_RESUMPTION_UNTRIED] = "",
+        [PROBE_RESUMPTION_NO_TICKET] = "resumption: the server gave no ticket",
+        [PROBE_RESUMPTION_REFUSED] = "resumption: refused, a full handshake again",
+        [PROBE_RESUMPTION_FAILED] = "resumption: the second connection failed",
+        [PROBE_RESUMPTION_TAKEN] = "resumption: taken"};
+
+    if ((unsigned)address->resumption <= PROBE_RESUMPTION_TAKEN)
+        words_add(line, "%s", found[address->resumption]);
+}
+
+void probe_words_volume(const struct probe_address *address, struct words_line *line)
+{
+    const struct probe_volume *volume = &address->volume;
+
+    if (volume->names > 0)
+        words_add(line, "volume: %" PRIu64 " name%s, %" PRIu64 " bytes sent, %" PRIu64 " received",
+                  volume->names, volume->names == 1 ? "" : "s", volume->sent_bytes, volume->received_bytes);
+}
+
+void probe_words_names(const struct stream_tls_facts *facts, struct words_line *line)
+{
+    if (!facts->nameless)
+        words_add(line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
+    else if (facts->subject[0] != '\0')
+        words_add(line, "for nothing in subjectAltName (its subject: %s)", facts->subject);
+    else
+        words_add(line, "for nothing in subjectAltName, and without a subject");
+}
+
+void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
+                          struct words_line *line)
+{
+    enum { DAY_S = 86400 };
+    int64_t left_s = facts->not_after - result->started_s;
+    int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
+    struct words from = probe_words_date(facts->not_before), until = probe_words_date(facts->not_after);
+    struct words span = {"less than a day"};
+
+    from.text[strcspn(from.text, " ")] = until.text[strcspn(until.text, " ")] = '\0';
+    if (days > 0)
+        (void)snprintf(span.text, sizeof(span.text), "%" PRId64 " day%s", days, days == 1 ? "" : "s");
+    if (facts->not_before > result->started_s)
+        words_add(line, "not valid before %s", from.text);
+    else if (left_s < 0)
+        words_add(line, "expired %s ago, on %s", span.text, until.text);
+    else
+        words_add(line, "%s left, until %s", span.text, until.text);
+}
+
+const char *probe_words_last(const struct probe_result *result, size_t findings)
+{
+    if (result->verdict.reason == ERR_OK)
+        return findings == 0 ? "All is well." : "Apart from that all is well.";
+    if (findings > 0 && result->verdict.reason != ERR_THRESHOLD && result->verdict.reason != ERR_INTERRUPTED)
+        return NULL;
+    return result->verdict.text;
+}

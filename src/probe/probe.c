@@ -1,0 +1,331 @@
+#include "tcpgreet/probe/probe.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <uv.h>
+
+#include "output.h"
+#include "round.h"
+#include "tcpgreet/cli/tls_setup.h"
+#include "tcpgreet/explain/explain.h"
+#include "tcpgreet/net/resolver.h"
+
+enum {
+    NS_PER_MS = 1000 * 1000,
+    INTERVAL_MS = 1000,  /* of a series that names none, as ping(8) has it */
+    PAUSE_MIN_MS = 100,  /* of a retry: below what a person notices, above what loads a service that starts */
+    PAUSE_MAX_MS = 1000, /* no service that took long is kept from its guests for longer than this */
+    LAST_ROUND_MS = 100, /* what a last try needs of the time: a round trip around the world takes 200 ms */
+    SIGNALS = 2
+};
+
+_Static_assert((int)UNTIL_RESOLVE == PROBE_UNTIL_RESOLVE && (int)UNTIL_CONNECT == PROBE_UNTIL_CONNECT &&
+                   (int)UNTIL_TLS == PROBE_UNTIL_TLS && (int)UNTIL_DIALOGUE == PROBE_UNTIL_DIALOGUE,
+               "the options' phases are the plan's");
+
+struct run {
+    const struct options *options;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    uv_timer_t limit; /* --timeout, --retry */
+    uv_timer_t pause; /* to the next round */
+    struct tls_client *tls;
+    struct probe_output output;
+    struct probe_plan plan;
+    struct probe_round *round;   /* NULL: none is under way */
+    struct probe_result current; /* its result */
+    struct probe_result last;    /* of the last round that is over */
+    bool well;                   /* last is, limits and all */
+    bool interrupted;
+    uint64_t start_ns;        /* of the run, uv_hrtime */
+    int64_t pause_ms;         /* of a retry, the next */
+    struct probe_summary sum; /* of a series */
+    struct err *err;          /* the caller's */
+};
+
+static bool is_series(const struct run *run)
+{
+    return run->options->count > 0 || run->options->interval_ms >= 0;
+}
+
+static bool is_retry(const struct run *run)
+{
+    return run->options->retry_ms >= 0;
+}
+
+/* Returns: how long the whole run may take, -1: no end. */
+static int64_t limit_ms(const struct options *options)
+{
+    if (options->timeout_ms < 0 || options->retry_ms < 0)
+        return options->timeout_ms < 0 ? options->retry_ms : options->timeout_ms;
+    return options->retry_ms < options->timeout_ms ? options->retry_ms : options->timeout_ms;
+}
+
+static int64_t elapsed_ms(const struct run *run)
+{
+    return (int64_t)(uv_hrtime() - run->start_ns) / NS_PER_MS;
+}
+
+/* Returns: what is left of the whole run's time; INT64_MAX where it has no end. */
+static int64_t left_ms(const struct run *run)
+{
+    int64_t limit = limit_ms(run->options);
+    return limit < 0 ? INT64_MAX : limit - elapsed_ms(run);
+}
+
+static int64_t least_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void keep_result(struct run *run)
+{
+    probe_result_fini(&run->last);
+    run->last = run->current;
+    run->current = (struct probe_result){0};
+    run->well = probe_output_judge(&run->output, &run->last);
+}
+
+static void stop(struct run *run)
+{
+    uv_stop(&run->loop);
+}
+
+static int add_to_series(struct run *run)
+{
+    char changes[PROBE_SENTENCE_BYTES];
+
+    probe_summary_changes(&run->sum, &run->last, changes);
+    if (probe_summary_add(&run->sum, &run->last, run->err) < 0)
+        return -1;
+    return probe_output_round(&run->output, &run->last, changes, run->err);
+}
+
+/* Returns: ms to the next point of the grid that the first round began; rounds never overlap. */
+static int64_t next_on_grid(const struct run *run)
+{
+    const struct options *options = run->options;
+    uint64_t interval_ns =
+        (uint64_t)(options->interval_ms >= 0 ? options->interval_ms : INTERVAL_MS) * NS_PER_MS;
+    uint64_t into_ns = (uv_hrtime() - run->start_ns) % interval_ns;
+
+    return (int64_t)((interval_ns - into_ns + NS_PER_MS - 1) / NS_PER_MS);
+}
+
+/* Returns: ms to the next round; -1: that was the last. */
+static int64_t next_round(struct run *run)
+{
+    const struct options *options = run->options;
+    int64_t pause_ms = least_of(run->pause_ms, left_ms(run) - LAST_ROUND_MS);
+
+    if (is_series(run))
+        return options->count > 0 && run->sum.rounds >= (uint64_t)options->count ? -1 : next_on_grid(run);
+    if (!is_retry(run) || run->well || pause_ms <= 0)
+        return -1;
+    run->pause_ms = least_of(2 * run->pause_ms, PAUSE_MAX_MS);
+    return pause_ms;
+}
+
+static void start_round(uv_timer_t *timer);
+
+static void on_round(void *context, struct probe_result *result)
+{
+    struct run *run = context;
+
+    (void)result;
+    run->round = NULL;
+    keep_result(run);
+    if (is_series(run) && add_to_series(run) < 0) {
+        stop(run);
+        return;
+    }
+    int64_t pause_ms = next_round(run);
+    if (pause_ms < 0) {
+        stop(run);
+        return;
+    }
+    if (is_retry(run))
+        probe_output_attempt(&run->output, &run->last);
+    uv_update_time(&run->loop);
+    uv_timer_start(&run->pause, start_round, (uint64_t)pause_ms, 0);
+}
+
+static void start_round(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+
+    run->round = probe_round_start(&run->loop, &run->plan, &run->current, on_round, run, run->err);
+    if (run->round == NULL)
+        stop(run);
+}
+
+static void give_up(struct run *run)
+{
+    probe_round_cancel(run->round);
+    run->round = NULL;
+    uv_timer_stop(&run->pause); /* which may be due, too */
+    stop(run);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+    struct run *run = signal->data;
+    (void)number;
+    run->interrupted = true;
+    give_up(run);
+}
+
+static void on_limit(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    bool cut = run->round != NULL;
+
+    give_up(run);
+    if (!cut || run->sum.rounds > 0)
+        return; /* what a series has not finished does not count, unless it is all there is */
+    if (run->last.started_s != 0 && run->current.total_ns < run->last.total_ns)
+        return; /* nor does a try that had less time than the one before needed to tell something */
+    probe_result_rehearse(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
+    probe_late(&run->current, limit_ms(run->options));
+    keep_result(run);
+    if (is_series(run))
+        add_to_series(run);
+}
+
+/* A signal that is ignored from the start, as a shell's background jobs have it, stays so. */
+static int watch_signal(struct run *run, uv_signal_t *signal, int number)
+{
+    struct sigaction before;
+
+    signal->data = run;
+    if (uv_signal_init(&run->loop, signal) != 0)
+        return -1;
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN)
+        return 0;
+    return uv_signal_start(signal, on_signal, number);
+}
+
+static int watch(struct run *run, struct err *err)
+{
+    int64_t limit = limit_ms(run->options);
+
+    if (watch_signal(run, &run->signals[0], SIGINT) != 0 ||
+        watch_signal(run, &run->signals[1], SIGTERM) != 0 || uv_timer_init(&run->loop, &run->limit) != 0 ||
+        uv_timer_init(&run->loop, &run->pause) != 0)
+        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals and time");
+    run->limit.data = run->pause.data = run;
+    if (limit >= 0)
+        uv_timer_start(&run->limit, on_limit, (uint64_t)limit, 0);
+    return 0;
+}
+
+static void close_run(struct run *run)
+{
+    uv_handle_t *own[] = {(uv_handle_t *)&run->signals[0], (uv_handle_t *)&run->signals[1],
+                          (uv_handle_t *)&run->limit, (uv_handle_t *)&run->pause};
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (own[i]->type != UV_UNKNOWN_HANDLE)
+            uv_close(own[i], NULL);
+    probe_result_fini(&run->last);
+    probe_result_fini(&run->current);
+    probe_summary_fini(&run->sum);
+    if (resolver_pending() > 0)
+        return; /* the loop is left to the end of the process, or to COMMAND's beginning */
+    uv_run(&run->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&run->loop);
+    tls_client_free(run->tls);
+    free(run);
+}
+
+static void explain_line(void *context, const char *line)
+{
+    (void)context;
+    fprintf(stderr, "%s\n", line);
+}
+
+static int prepare(struct run *run, struct err *err)
+{
+    const struct options *options = run->options;
+
+    probe_output_init(&run->output, options);
+    if (options->explain)
+        explain_start(explain_line, NULL);
+    if (options->tls) {
+        run->tls = tls_setup_client(options, err);
+        if (run->tls == NULL)
+            return -1;
+        if (options->insecure)
+            fprintf(stderr,
+                    "tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n");
+    }
+    run->plan = (struct probe_plan){.target = &options->target,
+                                    .want_v6 = !options->ipv4_only,
+                                    .want_v4 = !options->ipv6_only,
+                                    .source = options->source,
+                                    .tls = run->tls,
+                                    .until = (enum probe_until)options->until,
+                                    .require_any = options->require == REQUIRE_ANY,
+                                    .framing = (enum session_framing)options->framing,
+                                    .attempt_delay_ms = options->attempt_delay_ms,
+                                    .connect_timeout_ms = options->connect_timeout_ms,
+                                    .answer_timeout_ms = options->answer_timeout_ms,
+                                    .volume_bytes = (uint64_t)options->volume_bytes};
+    run->pause_ms = PAUSE_MIN_MS;
+    run->start_ns = uv_hrtime();
+    return watch(run, err);
+}
+
+/* Returns: the exit code where verdict is told, else -1 with err. */
+static int conclude(const struct run *run, const struct err *verdict, struct err *err)
+{
+    if (verdict->reason != ERR_OK && !probe_output_tells_all(&run->output)) {
+        *err = *verdict;
+        return -1;
+    }
+    return err_exit_code(verdict->reason);
+}
+
+/* Writes what is to be written at the end. Returns: as probe. */
+static int report(struct run *run, struct err *err)
+{
+    if (err->reason != ERR_OK)
+        return -1;
+    if (run->interrupted && run->sum.rounds == 0)
+        return err_set(err, ERR_INTERRUPTED, 0, "interrupted");
+    if (is_series(run))
+        return probe_output_summary(&run->output, &run->sum, &run->last, err) < 0
+                   ? -1
+                   : conclude(run, &run->sum.worst, err);
+    if (probe_output_result(&run->output, &run->last, err) < 0)
+        return -1;
+    return run->options->format == FORMAT_NAGIOS ? run->output.plugin_code
+                                                 : conclude(run, &run->last.verdict, err);
+}
+
+int probe(const struct options *options, struct err *err)
+{
+    struct run *run = calloc(1, sizeof(*run));
+    int code = -1;
+
+    if (run == NULL)
+        return err_set(err, ERR_INTERNAL, 0, "no memory for a probe");
+    int made = uv_loop_init(&run->loop);
+    if (made != 0) {
+        free(run);
+        return err_set(err, err_reason_of_system(-made), -made, "cannot make an event loop: %s",
+                       uv_strerror(made));
+    }
+    run->options = options;
+    run->err = err;
+    if (prepare(run, err) == 0) {
+        start_round(&run->pause);
+        if (err->reason == ERR_OK)
+            uv_run(&run->loop, UV_RUN_DEFAULT);
+        code = report(run, err);
+    }
+    bool becomes = code == 0 && options->operand_count > 0;
+    close_run(run);
+    trace_to(NULL, NULL);
+    return becomes ? probe_command_run(options->operands) : code;
+}

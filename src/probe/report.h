@@ -1,0 +1,55 @@
+/* The faces of a probe's result. Pure: a result in, text to a FILE. */
+#ifndef TCPGREET_PROBE_REPORT_H
+#define TCPGREET_PROBE_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "result.h"
+#include "tcpgreet/probe/threshold.h"
+
+enum { PROBE_FINDINGS_MAX = 16, PROBE_SENTENCE_BYTES = 600 };
+
+/* One finding. Printable, one sentence, one line. */
+struct probe_finding {
+    const char *word; /* the rule's: "ipv6-dead", "dns-slow", ...; never renamed */
+    char text[PROBE_SENTENCE_BYTES];
+};
+
+/* Returns: how many findings the rules have made, the most telling first. Source: the table in
+ * probe_diagnosis.c, docs/probe.md. */
+size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
+
+enum { PROBE_ALERTS_MAX = PROBE_PHASES + 2, PROBE_ALERT_BYTES = 240 };
+
+/* One limit that is broken. Printable, one line. */
+struct probe_alert {
+    bool critical;
+    char text[PROBE_ALERT_BYTES]; /* "connect took 0.312 s at [::1]:6000, outside --crit connect=0.2" */
+};
+
+/* Holds what was measured to its limits: each phase of every address that got through it, the total (to the
+ * end of the last phase but the volume) of every address that is well, the days every certificate has left.
+ * Returns: how many limits are broken, one a phase, the critical ones first. */
+size_t probe_alerts(const struct probe_result *result, const struct thresholds *thresholds,
+                    struct probe_alert alerts[PROBE_ALERTS_MAX]);
+
+struct probe_style {
+    int columns; /* 80 where it is not known */
+    bool utf8;
+    bool color;
+    bool verbose; /* all facts, also where all is well */
+};
+
+/* Each writes one whole result. The caller checks out for errors. now_s is the wall clock, for days left. */
+void probe_report_text(const struct probe_result *result, const struct probe_style *style, FILE *out);
+void probe_report_json(const struct probe_result *result,
+                       FILE *out); /* one line, docs/probe-v1.schema.json */
+void probe_report_prometheus(const struct probe_result *result, FILE *out);
+/* The monitoring plugin's one line with performance data. Returns: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
+ * Source: Monitoring Plugins Development Guidelines. */
+int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out);
+void probe_report_plot(const struct probe_result *result, FILE *out);
+
+#endif

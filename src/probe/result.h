@@ -1,0 +1,122 @@
+/* What one round of a probe found: every address through every phase, and what is wrong. */
+#ifndef TCPGREET_PROBE_RESULT_H
+#define TCPGREET_PROBE_RESULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/race.h"
+#include "tcpgreet/net/tcp_facts.h"
+#include "tcpgreet/tls/stream_tls.h"
+
+/* In the order they happen. RESOLVE is that of the address's family. */
+enum probe_phase {
+    PROBE_RESOLVE,
+    PROBE_CONNECT,
+    PROBE_TLS,
+    PROBE_WELCOME, /* from the end of the handshake to the first byte of the server's */
+    PROBE_NAME,    /* from a name said to its whole answer */
+    PROBE_CLOSE,   /* from exit said to the server's end */
+    PROBE_VOLUME,  /* --volume, on a connection of its own */
+    PROBE_PHASES
+};
+
+enum probe_until { PROBE_UNTIL_RESOLVE, PROBE_UNTIL_CONNECT, PROBE_UNTIL_TLS, PROBE_UNTIL_DIALOGUE };
+
+enum { PROBE_ADDRESSES_MAX = RACE_FAMILIES * RACE_ENDPOINTS_PER_FAMILY, PROBE_INTERFACE_BYTES = 16 };
+
+/* Relative to the start of the round. Invariant: 0 <= begin_ns <= end_ns; both -1 where it was not reached.
+ */
+struct probe_span {
+    int64_t begin_ns;
+    int64_t end_ns;
+};
+
+enum probe_resumption {
+    PROBE_RESUMPTION_UNTRIED,
+    PROBE_RESUMPTION_NO_TICKET, /* the server gave none */
+    PROBE_RESUMPTION_REFUSED,   /* it made a full handshake again */
+    PROBE_RESUMPTION_FAILED,    /* the second connection did not come up */
+    PROBE_RESUMPTION_TAKEN
+};
+
+struct probe_volume {
+    uint64_t names;
+    uint64_t sent_bytes;
+    uint64_t received_bytes;
+};
+
+/* One address. Invariant: err.reason == ERR_OK if and only if every phase asked for went well; else `last` is
+ * the phase that failed. */
+struct probe_address {
+    struct endpoint peer;
+    struct endpoint local;                 /* AF_UNSPEC: never bound */
+    char interface[PROBE_INTERFACE_BYTES]; /* "" where it is not known */
+    struct probe_span spans[PROBE_PHASES];
+    enum probe_phase last; /* the last one begun */
+    struct err err;        /* its text does not name the peer */
+    struct tcp_facts tcp;
+    struct stream_tls_facts tls; /* version "": no handshake was finished; certificate fields also where it
+                                    was refused */
+    enum probe_resumption resumption;
+    struct probe_volume volume;
+};
+
+/* One family's answer of the name service. */
+struct probe_answer {
+    bool asked;
+    size_t count;
+    struct probe_span span; /* end -1: none came in time */
+    struct err err;         /* why count == 0 */
+};
+
+/* One attempt of the race as a client would run it (RFC 8305), computed from what was measured. */
+struct probe_heat {
+    size_t address; /* index */
+    int64_t start_ns;
+    int64_t end_ns; /* -1: closed because another won */
+    bool won;
+};
+
+/* Starts as {0}; probe_result_fini frees the addresses. Texts are unescaped unless they say otherwise. */
+struct probe_result {
+    char target[300]; /* "host:6000", printable */
+    char host[300];   /* printable */
+    bool literal;     /* host is an address: no name service was asked */
+    bool tls;
+    enum probe_until until;
+    bool require_any;
+    int64_t started_s; /* wall clock, seconds since 1970 */
+    int64_t total_ns;  /* of the round */
+    struct probe_answer answers[RACE_FAMILIES];
+    struct probe_address *addresses; /* IPv6 first, in the resolver's order */
+    size_t address_count;
+    struct probe_heat heats[PROBE_ADDRESSES_MAX];
+    size_t heat_count;
+    struct err verdict; /* ERR_OK: well; the reason gives word and exit code: one of an address, ERR_DEGRADED,
+                           ERR_THRESHOLD, resolve-… */
+};
+
+void probe_result_fini(struct probe_result *result);
+
+/* Returns: "resolve", "connect", "tls", "welcome", "name", "close", "volume". */
+const char *probe_phase_name(enum probe_phase phase);
+
+/* Returns: how long a phase took, ns; -1 where it was not reached. */
+int64_t probe_span_ns(const struct probe_span *span);
+
+/* Computes heats from what was measured: the planner of RFC 8305 in virtual time, with each family's answer
+ * and each address's connect as they came. Shape: attempt_delay_ms as the planner's. */
+void probe_result_rehearse(struct probe_result *result, int64_t attempt_delay_ms, int64_t connect_timeout_ms);
+
+/* Computes the verdict from addresses and answers: all well: ERR_OK; none: the failure that got furthest, of
+ * equals the first; some, without require_any, or a family whose name service fails: ERR_DEGRADED, but where
+ * this side alone is at fault, out of descriptors or not permitted, its own reason. Writes verdict.text, one
+ * sentence. */
+void probe_result_judge(struct probe_result *result);
+
+#endif

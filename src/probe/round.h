@@ -1,0 +1,47 @@
+/* One round of a probe: resolves, tries every address side by side, fills a result. */
+#ifndef TCPGREET_PROBE_ROUND_H
+#define TCPGREET_PROBE_ROUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "result.h"
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/session.h"
+#include "tcpgreet/core/target.h"
+#include "tcpgreet/tls/tls.h"
+
+struct probe_plan {
+    const struct target *target; /* borrowed until done, as the rest */
+    bool want_v6;
+    bool want_v4;
+    const char *source;     /* as the dialer's; NULL */
+    struct tls_client *tls; /* NULL: plain */
+    enum probe_until until;
+    bool require_any;
+    enum session_framing framing;
+    int64_t attempt_delay_ms;   /* of the race that is shown */
+    int64_t connect_timeout_ms; /* resolve, connect and handshake of every address together */
+    int64_t answer_timeout_ms;
+    uint64_t volume_bytes; /* 0: none */
+};
+
+struct probe_round;
+
+/* Borrows: result, judged. The round is gone when it returns. */
+typedef void probe_round_done_fn(void *context, struct probe_result *result);
+
+/* Calls back: done once, from the loop, never from inside; not after probe_round_cancel.
+ * Takes nothing. Shape: *result is {0}; probe_result_fini is the caller's. Returns: the round, NULL on
+ * failure. Errors: usage (source, family), internal. Thread: the loop's. */
+struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *plan,
+                                      struct probe_result *result, probe_round_done_fn *done, void *context,
+                                      struct err *err);
+
+/* Gives up: what is known so far stays in result; what was not done, and the verdict, are ERR_INTERRUPTED;
+ * native is then the reason that a handshake would have ended with, had its own time been over.
+ * Shape: NULL is allowed. The loop must still run, to close what was open. */
+void probe_round_cancel(struct probe_round *round);
+
+#endif

@@ -1,0 +1,39 @@
+/* The parts of a probe's text, and the page they are written on. */
+#ifndef TCPGREET_PROBE_TEXT_H
+#define TCPGREET_PROBE_TEXT_H
+
+#include "bars.h"
+#include "report.h"
+#include "tcpgreet/format/text.h"
+
+enum { PROBE_PAGE_COLUMNS_MIN = 40, PROBE_PAGE_COLUMNS_MAX = 400 };
+
+/* What a colour says; never the only one to say it. */
+enum probe_paint { PROBE_PLAIN, PROBE_GOOD, PROBE_WARNING, PROBE_BAD, PROBE_HEAD, PROBE_FAINT, PROBE_PAINTS };
+
+struct probe_page {
+    FILE *out;
+    const struct probe_style *style;
+    size_t columns;
+};
+
+/* Writes any text in lines that fit the page: the first indented by so many spaces, the rest by rest. Nothing
+ * for an empty text. Shape: first and rest are below PROBE_PAGE_COLUMNS_MIN / 2. */
+void probe_page_wrap(const struct probe_page *page, size_t first, size_t rest, enum probe_paint paint,
+                     const char *text);
+
+/* Writes text in a colour. Shape: text needs no escape. */
+void probe_page_paint(const struct probe_page *page, enum probe_paint paint, const char *text);
+void probe_page_spaces(const struct probe_page *page, size_t count);
+
+/* Returns: green for well, yellow for half, red. */
+enum probe_paint probe_page_verdict(enum err_reason reason);
+
+/* Axis, a row each, and the legend. */
+void probe_text_waterfall(const struct probe_page *page, const struct probe_result *result);
+
+/* What is known of addresses: where they failed, or of all. Then their certificates, each once. */
+void probe_text_facts(const struct probe_page *page, const struct probe_result *result);
+void probe_text_certificates(const struct probe_page *page, const struct probe_result *result);
+
+#endif

@@ -1,0 +1,436 @@
+#include "tcpgreet/server/serve.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "misbehave.h"
+#include "tcpgreet/base/log.h"
+#include "tcpgreet/cli/tls_setup.h"
+#include "tcpgreet/explain/explain.h"
+#include "tcpgreet/net/listener.h"
+#include "tcpgreet/os/process.h"
+#include "worker.h"
+
+enum {
+    RESERVED_DESCRIPTORS = 24, /* standard streams, the main loop, the log, a reload's files */
+    DESCRIPTORS_A_WORKER = 6,  /* its loop */
+    REFUSALS = 64,             /* guests being turned away at once */
+    LOG_FLUSH_MS = 1000,
+    EXPIRY_WARNING_DAYS = 14,
+    SECONDS_A_DAY = 24 * 60 * 60
+};
+
+static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+enum { SIGNALS = sizeof handled_signals / sizeof handled_signals[0] };
+
+struct server {
+    const struct options *options;
+    uv_loop_t loop;
+    uv_signal_t signals[SIGNALS];
+    uv_async_t stopped;
+    uv_async_t failed;
+    struct listener listeners[LISTENER_MAX];
+    size_t listener_count;
+    struct session_policy policy;
+    struct tls_server *tls[OPTIONS_WORKERS_MAX]; /* until the workers have them; NULL: plain */
+    struct worker *workers[OPTIONS_WORKERS_MAX];
+    size_t worker_count;    /* asked for */
+    size_t workers_started; /* in workers */
+    atomic_size_t workers_running;
+    atomic_size_t guests;
+    struct accept_log accept_log;
+    atomic_bool has_failed;
+    struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
+    bool stopping;
+};
+
+static void log_explanation(void *context, const char *line)
+{
+    (void)context;
+    log_write(LOG_ERROR, "%s", line); /* asked for: not even -q leaves it out */
+}
+
+static void close_listeners(struct server *server)
+{
+    for (size_t i = 0; i < server->listener_count; i++)
+        listener_close(&server->listeners[i]);
+    server->listener_count = 0;
+}
+
+static struct listener_options listener_options(const struct server *server)
+{
+    const struct options *options = server->options;
+    return (struct listener_options){.backlog = options->backlog > 0 ? options->backlog : SOMAXCONN,
+                                     .reuse_port = server->worker_count > 1 && listener_balances(),
+                                     .want_v6 = !options->ipv4_only,
+                                     .want_v4 = !options->ipv6_only};
+}
+
+static int open_listeners(struct server *server, struct err *err)
+{
+    const struct options *options = server->options;
+    struct listener_options how = listener_options(server);
+
+    for (size_t i = 0; i < options->listen_count; i++) {
+        size_t opened = listener_open(&options->listen[i], &how, server->listeners + server->listener_count,
+                                      LISTENER_MAX - server->listener_count, err);
+        if (opened == 0)
+            return err_set(err, ERR_USAGE, 0, "more than %d addresses to listen on", LISTENER_MAX);
+        server->listener_count += opened;
+    }
+    return 0;
+}
+
+/* Each address is told on standard output: scripts wait for it. */
+static int announce(const struct server *server, const struct endpoint *addresses, size_t count,
+                    struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
+        int length = snprintf(line, sizeof line, "Waiting for connection on %s%s\n",
+                              endpoint_format(&addresses[i], at), server->options->tls ? " with TLS" : "");
+        if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
+            return err_context(err, "cannot announce the server");
+    }
+    return 0;
+}
+
+static void warn_of_expiry(const struct tls_server *tls)
+{
+    struct tls_identity_facts facts;
+    for (size_t i = 0; tls_server_identity(tls, i, &facts); i++) {
+        double days = (double)(facts.not_after - (int64_t)time(NULL)) / (double)SECONDS_A_DAY;
+        if (days < 0)
+            log_write(LOG_WARNING, "The certificate for %s has expired: clients will refuse it", facts.names);
+        else if (days < (double)EXPIRY_WARNING_DAYS)
+            log_write(LOG_WARNING, "The certificate for %s expires in %.1f days", facts.names, days);
+    }
+}
+
+/* For a certificate that was made just now: the command that trusts it. */
+static void tell_pin(const struct server *server, const struct endpoint *address)
+{
+    struct tls_identity_facts facts;
+    struct endpoint at = *address;
+    char text[ENDPOINT_TEXT_BYTES];
+
+    if (!server->options->tls || server->options->certs.count > 0 ||
+        !tls_server_identity(server->tls[0], 0, &facts))
+        return;
+    if (endpoint_is_wildcard(&at))
+        at = endpoint_loopback(endpoint_family(&at), endpoint_port(&at));
+    log_write(LOG_WARNING,
+              "The certificate is made for this run; connect with: tcpgreet --connect %s --tls --pin %s",
+              endpoint_format(&at, text), facts.pin);
+}
+
+static void reload(struct server *server)
+{
+    struct err err = {0};
+    if (!server->options->tls) {
+        log_write(LOG_WARNING, "Nothing to load again: this server has no certificates");
+        return;
+    }
+    if (server->options->certs.count == 0 && server->options->ticket_keys == NULL) {
+        log_write(LOG_WARNING, "Nothing to load again: the certificate was made for this run");
+        return;
+    }
+    struct tls_server *tls[OPTIONS_WORKERS_MAX];
+    if (tls_setup_servers(server->options, false, tls, server->workers_started, &err) < 0) {
+        log_write(LOG_ERROR, "The certificates stay as they are: %s", err.text);
+        return;
+    }
+    warn_of_expiry(tls[0]);
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_replace_tls(server->workers[i], tls[i]);
+    log_write(LOG_WARNING, "The certificates are loaded again");
+}
+
+/* How many guests fit: each needs a descriptor, and so does turning one away. */
+static void set_limits(const struct server *server, struct worker_config *config)
+{
+    size_t limit = process_raise_descriptors();
+    size_t reserved =
+        RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->listener_count);
+    size_t each = 1 + stream_misbehave_descriptors(config->misbehaviour.kind);
+    size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
+    size_t asked = (size_t)server->options->max_connections;
+
+    config->max_refusals = rest / 8 < REFUSALS ? rest / 8 : REFUSALS;
+    config->max_connections = rest - config->max_refusals;
+    if (asked > config->max_connections)
+        log_write(LOG_WARNING,
+                  "--max-connections %zu is more than %zu descriptors carry: raise ulimit -Hn to %zu", asked,
+                  limit, (asked + REFUSALS) * each + reserved);
+    if (asked > 0)
+        config->max_connections = asked;
+}
+
+static void tell_counters(struct server *server)
+{
+    struct worker_counters sum = {0};
+    char line[512] = "Counters:";
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_count(server->workers[i], &sum);
+
+#define PUT_FIELD(name, words)                                                                               \
+    snprintf(line + strlen(line), sizeof line - strlen(line), " %llu %s,", (unsigned long long)sum.name,     \
+             words);
+    WORKER_COUNTERS(PUT_FIELD)
+#undef PUT_FIELD
+    log_write(LOG_WARNING, "%s %llu log lines dropped", line, (unsigned long long)log_dropped());
+}
+
+static void stop_workers(struct server *server, bool at_once)
+{
+    for (size_t i = 0; i < server->workers_started; i++)
+        worker_stop(server->workers[i], at_once);
+}
+
+static double drain_s(const struct server *server)
+{
+    return (double)server->options->drain_timeout_ms / 1000;
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct server *server = handle->data;
+
+    switch (number) {
+    case SIGUSR1:
+        tell_counters(server);
+        break;
+    case SIGHUP:
+        reload(server);
+        break;
+    default:
+        if (!server->stopping)
+            log_write(LOG_INFO, "Shutting down: draining for up to %.3g s; send the signal again to stop now",
+                      drain_s(server));
+        stop_workers(server, server->stopping);
+        server->stopping = true;
+    }
+}
+
+/* From a worker's thread. The first failure counts. */
+static void on_listener_failed(void *context, const struct err *err)
+{
+    struct server *server = context;
+    if (atomic_exchange(&server->has_failed, true))
+        return;
+    server->failure = *err;
+    uv_async_send(&server->failed);
+}
+
+/* A server that accepts on some of its addresses only would look healthy: it stops as after a signal. */
+static void on_failed(uv_async_t *async)
+{
+    struct server *server = async->data;
+    if (server->stopping)
+        return;
+    log_write(LOG_ERROR, "Shutting down: %s; draining for up to %.3g s", server->failure.text,
+              drain_s(server));
+    stop_workers(server, false);
+    server->stopping = true;
+}
+
+static void on_worker_stopped(void *context)
+{
+    struct server *server = context;
+    if (atomic_fetch_sub(&server->workers_running, 1) == 1)
+        uv_async_send(&server->stopped);
+}
+
+static void on_stopped(uv_async_t *async)
+{
+    uv_stop(async->loop);
+}
+
+static int open_tls(struct server *server, struct err *err)
+{
+    if (!server->options->tls)
+        return 0;
+    if (tls_setup_servers(server->options, true, server->tls, server->worker_count, err) < 0)
+        return -1;
+    if (server->options->certs.count > 0)
+        warn_of_expiry(server->tls[0]);
+    return 0;
+}
+
+static int watch_signals(struct server *server, struct err *err)
+{
+    int result = uv_async_init(&server->loop, &server->stopped, on_stopped);
+    if (result == 0)
+        result = uv_async_init(&server->loop, &server->failed, on_failed);
+    server->failed.data = server;
+    for (size_t i = 0; result == 0 && i < SIGNALS; i++) {
+        result = uv_signal_init(&server->loop, &server->signals[i]);
+        server->signals[i].data = server;
+        if (result == 0)
+            result = uv_signal_start(&server->signals[i], on_signal, handled_signals[i]);
+    }
+    return result == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot watch signals: %s", uv_strerror(result));
+}
+
+static void close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* From here on a signal changes nothing: without its handler, one more would kill what is about to end well.
+ */
+static void close_loop(uv_loop_t *loop)
+{
+    sigset_t handled;
+    sigemptyset(&handled);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaddset(&handled, handled_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &handled, NULL);
+    uv_walk(loop, close_handle, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    uv_loop_close(loop);
+}
+
+/* The first worker to listen takes the listeners that are open; each other one gets sockets of its own at the
+ * same places. */
+static int open_workers_listeners(struct server *server, const struct endpoint *addresses, size_t count,
+                                  struct listener *listeners, struct err *err)
+{
+    struct listener_options how = listener_options(server);
+    bool first = server->listener_count > 0;
+    for (size_t i = 0; i < count; i++) {
+        struct listener there = {.fd = -1, .at = addresses[i]};
+        if (first) {
+            listeners[i] = server->listeners[i];
+        } else if (listener_open_again(&there, &how, &listeners[i], err) < 0) {
+            while (i > 0)
+                listener_close(&listeners[--i]);
+            return -1;
+        }
+    }
+    server->listener_count = 0;
+    return 0;
+}
+
+static int start_worker(struct server *server, struct worker_config *config, struct err *err)
+{
+    size_t i = server->workers_started;
+    config->tls = server->tls[i];
+    server->tls[i] = NULL;
+    atomic_fetch_add(&server->workers_running, 1);
+    server->workers[i] = worker_start(config, err);
+    if (server->workers[i] == NULL) {
+        atomic_fetch_sub(&server->workers_running, 1);
+        return -1;
+    }
+    server->workers_started++;
+    return 0;
+}
+
+/* Where the kernel deals connections out, every worker listens. Elsewhere the last one listens for all: those
+ * that it hands connections on to are there then.
+ * Shape: addresses are those of server->listeners. On failure those that were started go on. */
+static int start_workers(struct server *server, const struct endpoint *addresses, size_t count,
+                         struct err *err)
+{
+    struct listener listeners[LISTENER_MAX];
+    struct worker_config config = {
+        .listeners = listeners,
+        .peers = server->workers,
+        .policy = &server->policy,
+        .guests = &server->guests,
+        .accept_log = &server->accept_log,
+        .handshake_ms = server->options->handshake_timeout_ms,
+        .drain_ms = server->options->drain_timeout_ms,
+        .misbehaviour = serve_misbehaviour(server->options),
+        .failed = on_listener_failed,
+        .stopped = on_worker_stopped,
+        .context = server,
+    };
+    set_limits(server, &config);
+    for (size_t i = 0; i < server->worker_count; i++) {
+        bool listens = listener_balances() || i + 1 == server->worker_count;
+        if (listens && open_workers_listeners(server, addresses, count, listeners, err) < 0)
+            return -1;
+        config.listener_count = listens ? count : 0;
+        config.peer_count = listener_balances() ? 0 : i;
+        if (start_worker(server, &config, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* From open listeners to the end. */
+static int serve_guests(struct server *server, struct err *err)
+{
+    struct endpoint addresses[LISTENER_MAX];
+    size_t count = server->listener_count;
+
+    for (size_t i = 0; i < count; i++)
+        addresses[i] = server->listeners[i].at;
+    tell_pin(server, &addresses[0]);
+    int result = start_workers(server, addresses, count, err);
+    if (result == 0)
+        result = announce(server, addresses, count, err);
+    if (result < 0)
+        stop_workers(server, true);
+    if (server->workers_started > 0)
+        uv_run(&server->loop, UV_RUN_DEFAULT);
+    while (server->workers_started > 0) /* last to first: none is freed before the one that knows it */
+        worker_free(server->workers[--server->workers_started]);
+    if (result == 0 && atomic_load(&server->has_failed))
+        result = err_set(err, server->failure.reason, server->failure.native, "%s", server->failure.text);
+    return result;
+}
+
+/* As many as processors that this process may run on. */
+static size_t count_workers(const struct options *options)
+{
+    size_t processors = uv_available_parallelism();
+    size_t workers = options->workers > 0 ? (size_t)options->workers : processors;
+    return workers < OPTIONS_WORKERS_MAX ? workers : OPTIONS_WORKERS_MAX;
+}
+
+int serve(const struct options *options, struct err *err)
+{
+    struct log_config log = {.fd = STDERR_FILENO,
+                             .level = options->verbose ? LOG_DEBUG
+                                      : options->quiet ? LOG_WARNING
+                                                       : LOG_INFO,
+                             .format = options->log_format};
+    struct server server = {.options = options,
+                            .worker_count = count_workers(options),
+                            .accept_log = ACCEPT_LOG_INIT,
+                            .policy = {.idle_ms = options->idle_timeout_ms,
+                                       .name_ms = options->name_timeout_ms,
+                                       .pause_ms = options->pause_ms}};
+    int result = -1;
+
+    if (log_open(&log) < 0)
+        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    if (options->explain)
+        explain_start(log_explanation, NULL);
+    if (uv_loop_init(&server.loop) != 0) {
+        err_set(err, ERR_INTERNAL, 0, "cannot start a loop");
+        goto out;
+    }
+    if (open_tls(&server, err) == 0 && watch_signals(&server, err) == 0 && open_listeners(&server, err) == 0)
+        result = serve_guests(&server, err);
+    close_listeners(&server);
+    for (size_t i = 0; i < server.worker_count; i++)
+        tls_server_free(server.tls[i]);
+    close_loop(&server.loop);
+out:
+    trace_to(NULL, NULL);
+    log_close(LOG_FLUSH_MS);
+    return result;
+}

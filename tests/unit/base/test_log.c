@@ -1,0 +1,223 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <regex.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "support/collector.h"
+#include "tcpgreet/base/log.h"
+
+enum { PLENTY_MS = 20000 };
+
+static struct collector collector;
+
+static int set_up(void **state)
+{
+    (void)state;
+    return collector_open(&collector);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    log_close(PLENTY_MS);
+    collector_close(&collector);
+    return 0;
+}
+
+static void start(enum log_level level, enum log_format format)
+{
+    const struct log_config config = {collector.writer, level, format};
+    assert_int_equal(log_open(&config), 0);
+}
+
+/* Stops the log and collects what it wrote. */
+static void finish(void)
+{
+    log_close(PLENTY_MS);
+    collector_finish(&collector);
+}
+
+static void lines_come_out_as_they_are_and_in_order(void **state)
+{
+    (void)state;
+    start(LOG_INFO, LOG_TEXT);
+    log_write(LOG_INFO, "Accept new connection from %s", "[::1]:53503");
+    log_write(LOG_ERROR, "cannot \"accept\" \\x1b: %d", 7);
+    log_write(LOG_WARNING, "%s", "");
+    finish();
+    assert_string_equal(collector.text,
+                        "Accept new connection from [::1]:53503\ncannot \"accept\" \\x1b: 7\n\n");
+    assert_true(log_dropped() == 0);
+}
+
+static void lines_above_the_level_are_not_written(void **state)
+{
+    (void)state;
+    start(LOG_WARNING, LOG_TEXT);
+    assert_true(log_enabled(LOG_ERROR));
+    assert_true(log_enabled(LOG_WARNING));
+    assert_false(log_enabled(LOG_INFO));
+    log_write(LOG_INFO, "info");
+    log_write(LOG_DEBUG, "debug");
+    log_write(LOG_WARNING, "warning");
+    log_write(LOG_ERROR, "error");
+    finish();
+    assert_string_equal(collector.text, "warning\nerror\n");
+}
+
+static void lines_outside_of_open_and_close_are_lost_silently(void **state)
+{
+    (void)state;
+    assert_false(log_enabled(LOG_ERROR));
+    log_write(LOG_ERROR, "before");
+    start(LOG_DEBUG, LOG_TEXT);
+    log_write(LOG_DEBUG, "between");
+    log_close(PLENTY_MS);
+    assert_false(log_enabled(LOG_ERROR));
+    log_write(LOG_ERROR, "after");
+    log_close(PLENTY_MS);
+    finish();
+    assert_string_equal(collector.text, "between\n");
+    assert_true(log_dropped() == 0);
+}
+
+static void json_lines_are_objects_with_time_level_and_message(void **state)
+{
+    (void)state;
+    static const char pattern[] =
+        "^\\{\"time\":\"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
+        "\\.[0-9]{3}Z\",\"level\":\"(error|warning|info|debug)\",\"message\":\"";
+    static const char *const tails[] = {"a \\\"b\\\" \\\\x1b\"}\n", "m\xc3\xbcller\"}\n", "\"}\n", "4\"}\n"};
+    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    regex_t regex;
+    regmatch_t match[2];
+    char *at = collector.text;
+    assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED), 0);
+    start(LOG_DEBUG, LOG_JSON);
+    log_write(LOG_ERROR, "a \"b\" \\x1b");
+    log_write(LOG_WARNING, "m\xc3\xbcller");
+    log_write(LOG_INFO, "%s", "");
+    log_write(LOG_DEBUG, "%d", 4);
+    finish();
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(regexec(&regex, at, 2, match, 0), 0);
+        assert_memory_equal(at + match[1].rm_so, levels[i], strlen(levels[i]));
+        assert_memory_equal(at + match[0].rm_eo, tails[i], strlen(tails[i]));
+        at += (size_t)match[0].rm_eo + strlen(tails[i]);
+    }
+    assert_string_equal(at, "");
+    regfree(&regex);
+}
+
+static int64_t now_ms(clockid_t id)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void json_time_is_now(void **state)
+{
+    (void)state;
+    struct tm utc = {0};
+    start(LOG_INFO, LOG_JSON);
+    int64_t before = now_ms(CLOCK_REALTIME) / 1000;
+    log_write(LOG_INFO, "x");
+    int64_t after = now_ms(CLOCK_REALTIME) / 1000;
+    finish();
+    assert_non_null(strptime(collector.text, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc));
+    assert_in_range(timegm(&utc), before, after);
+}
+
+static void one_line_stays_one_line(void **state)
+{
+    (void)state;
+    start(LOG_INFO, LOG_TEXT);
+    log_write(LOG_INFO, "a\nConnection from nobody\r\x1b[2J\x7f");
+    finish();
+    assert_string_equal(collector.text, "a?Connection from nobody??[2J?\n");
+}
+
+static void long_line_is_cut_between_escapes(void **state)
+{
+    (void)state;
+    enum { ESCAPES = 4000 };
+    char line[4 * ESCAPES + 1];
+    for (size_t i = 0; i < ESCAPES; i++)
+        memcpy(line + 4 * i, "\\x1b", 5);
+    start(LOG_INFO, LOG_TEXT);
+    log_write(LOG_INFO, "x%s", line);
+    log_write(LOG_INFO, "next");
+    finish();
+    size_t length = strcspn(collector.text, "\n");
+    assert_in_range(length, 4096, sizeof(line));
+    assert_int_equal(length % 4, 1);
+    assert_string_equal(collector.text + length, "\nnext\n");
+}
+
+static void errno_survives_a_line(void **state)
+{
+    (void)state;
+    start(LOG_INFO, LOG_JSON);
+    errno = ENETUNREACH;
+    log_write(LOG_INFO, "%s", "x");
+    assert_int_equal(errno, ENETUNREACH);
+}
+
+static void descriptor_keeps_its_flags(void **state)
+{
+    (void)state;
+    int before = fcntl(collector.writer, F_GETFL);
+    start(LOG_INFO, LOG_TEXT);
+    log_write(LOG_INFO, "x");
+    assert_int_equal(fcntl(collector.writer, F_GETFL), before);
+    log_close(PLENTY_MS);
+    assert_int_equal(fcntl(collector.writer, F_GETFL), before);
+}
+
+static void signal_waits_for_the_threads_of_the_program(void **state)
+{
+    (void)state;
+    sigset_t usr1;
+    sigset_t before;
+    start(LOG_INFO, LOG_TEXT);
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &usr1, &before), 0);
+    assert_false(sigismember(&before, SIGUSR1));
+    assert_int_equal(kill(getpid(), SIGUSR1), 0); /* would kill the program if the log's thread took it */
+    log_write(LOG_INFO, "alive");
+    log_close(PLENTY_MS);
+    assert_int_equal(sigtimedwait(&usr1, NULL, &(struct timespec){0}), SIGUSR1);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(lines_come_out_as_they_are_and_in_order),
+        TEST(lines_above_the_level_are_not_written),
+        TEST(lines_outside_of_open_and_close_are_lost_silently),
+        TEST(json_lines_are_objects_with_time_level_and_message),
+        TEST(json_time_is_now),
+        TEST(one_line_stays_one_line),
+        TEST(long_line_is_cut_between_escapes),
+        TEST(errno_survives_a_line),
+        TEST(descriptor_keeps_its_flags),
+        TEST(signal_waits_for_the_threads_of_the_program),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,158 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bench/pace.h"
+
+enum { WORKERS_MAX = 8 };
+
+static const uint64_t SECOND = 1000000000;
+
+/* A moment long after boot: a double has no nanoseconds left there. */
+static const uint64_t LATE = UINT64_C(1) << 60;
+
+static uint64_t take_all(struct pace *pace, uint64_t now_ns)
+{
+    uint64_t due_ns, taken = 0;
+    while (pace_take(pace, now_ns, &due_ns))
+        taken++;
+    return taken;
+}
+
+static void the_first_name_is_due_at_once(void **state)
+{
+    (void)state;
+    struct pace pace = pace_begin(LATE, 1000, 0, 1);
+    uint64_t due_ns;
+    assert_false(pace_take(&pace, LATE - 1, &due_ns));
+    assert_true(pace_take(&pace, LATE, &due_ns));
+    assert_int_equal(due_ns, LATE);
+}
+
+static void a_name_is_due_once(void **state)
+{
+    (void)state;
+    struct pace pace = pace_begin(LATE, 1000, 0, 1);
+    uint64_t due_ns;
+    assert_true(pace_take(&pace, LATE, &due_ns));
+    assert_false(pace_take(&pace, LATE + 999999, &due_ns));
+    assert_true(pace_take(&pace, LATE + 1000000, &due_ns));
+    assert_int_equal(due_ns, LATE + 1000000);
+}
+
+static void a_refused_take_takes_nothing(void **state)
+{
+    (void)state;
+    struct pace pace = pace_begin(LATE, 10, 0, 1);
+    uint64_t due_ns;
+    assert_true(pace_take(&pace, LATE, &due_ns));
+    for (int i = 0; i < 5; i++)
+        assert_false(pace_take(&pace, LATE + 1, &due_ns));
+    assert_int_equal(pace_due_ns(&pace), LATE + SECOND / 10);
+}
+
+static void names_not_said_in_a_stall_keep_the_moment_they_were_due(void **state)
+{
+    (void)state;
+    struct pace pace = pace_begin(LATE, 1000, 0, 1);
+    uint64_t now_ns = LATE + SECOND / 2, due_ns;
+    for (uint64_t i = 0; i <= 500; i++) {
+        assert_true(pace_take(&pace, now_ns, &due_ns));
+        assert_int_equal(due_ns, LATE + i * 1000000);
+    }
+    assert_false(pace_take(&pace, now_ns, &due_ns));
+}
+
+static void workers_together_keep_the_rate(void **state)
+{
+    (void)state;
+    static const double rates[] = {0.5, 1, 3, 999.5, 7919, 123456.7};
+    for (size_t r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
+        for (unsigned count = 1; count <= WORKERS_MAX; count++) {
+            uint64_t sum = 0;
+            for (unsigned i = 0; i < count; i++) {
+                struct pace pace = pace_begin(LATE, rates[r], i, count);
+                sum += take_all(&pace, LATE + 10 * SECOND - 1);
+            }
+            assert_in_range(sum, (uint64_t)(rates[r] * 10), (uint64_t)(rates[r] * 10) + 1);
+        }
+    }
+}
+
+static void workers_take_turns(void **state)
+{
+    (void)state;
+    struct pace paces[WORKERS_MAX];
+    uint64_t due_ns;
+    for (unsigned i = 0; i < WORKERS_MAX; i++)
+        paces[i] = pace_begin(LATE, 1000, i, WORKERS_MAX);
+    for (uint64_t n = 0; n < 10 * WORKERS_MAX; n++) {
+        assert_true(pace_take(&paces[n % WORKERS_MAX], LATE + n * 1000000, &due_ns));
+        assert_int_equal(due_ns, LATE + n * 1000000);
+        for (unsigned i = 0; i < WORKERS_MAX; i++)
+            assert_true(pace_due_ns(&paces[i]) > due_ns);
+    }
+}
+
+static void the_pace_does_not_drift_in_a_week(void **state)
+{
+    (void)state;
+    const uint64_t week_s = 7 * 24 * 3600;
+    struct pace pace = pace_begin(LATE, 3, 0, 1);
+    pace.next = 3 * week_s;
+    assert_in_range(pace_due_ns(&pace), LATE + week_s * SECOND - 1000, LATE + week_s * SECOND + 1000);
+}
+
+static void behind_counts_what_a_take_would_bring(void **state)
+{
+    (void)state;
+    static const uint64_t waits[] = {0, 1, 999999, 1000000, 1000001, 77777777, 500000000};
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        struct pace pace = pace_begin(LATE, 1000, 0, 1);
+        uint64_t due_ns;
+        for (int taken = 0; taken < 2; taken++) {
+            uint64_t behind = pace_behind(&pace, LATE + waits[i]);
+            struct pace copy = pace;
+            assert_int_equal(behind, take_all(&copy, LATE + waits[i]));
+            (void)pace_take(&pace, LATE + waits[i], &due_ns);
+        }
+    }
+}
+
+static void nobody_is_behind_before_the_start(void **state)
+{
+    (void)state;
+    struct pace pace = pace_begin(LATE, 1000, 3, 4);
+    assert_int_equal(pace_behind(&pace, 0), 0);
+    assert_int_equal(pace_behind(&pace, LATE + 2999999), 0);
+    assert_int_equal(pace_behind(&pace, LATE + 3000000), 1);
+}
+
+static void who_is_ahead_is_not_behind(void **state)
+{
+    (void)state;
+    struct pace pace = pace_begin(LATE, 1000, 0, 1);
+    assert_int_equal(take_all(&pace, LATE + SECOND), 1001);
+    assert_int_equal(pace_behind(&pace, LATE + SECOND), 0);
+    assert_int_equal(pace_behind(&pace, LATE + SECOND / 2), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_first_name_is_due_at_once),
+        cmocka_unit_test(a_name_is_due_once),
+        cmocka_unit_test(a_refused_take_takes_nothing),
+        cmocka_unit_test(names_not_said_in_a_stall_keep_the_moment_they_were_due),
+        cmocka_unit_test(workers_together_keep_the_rate),
+        cmocka_unit_test(workers_take_turns),
+        cmocka_unit_test(the_pace_does_not_drift_in_a_week),
+        cmocka_unit_test(behind_counts_what_a_take_would_bring),
+        cmocka_unit_test(nobody_is_behind_before_the_start),
+        cmocka_unit_test(who_is_ahead_is_not_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,389 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "support/command_line.h"
+
+#define HEX_16 "0123456789abcDEF"
+#define HEX_64 HEX_16 HEX_16 HEX_16 HEX_16
+
+static void wrong_words_are_refused_by_name(void **state)
+{
+    (void)state;
+    REFUSE("there is no option --bogus", "--connect", "a", "1", "--bogus");
+    REFUSE("there is no option --bogus", "--connect", "a", "1", "--bogus=7");
+    REFUSE("there is no option --conect; did you mean --connect?", "--conect", "a", "1");
+    REFUSE("there is no option --tsl; did you mean --tls?", "--connect", "a", "1", "--tsl");
+    REFUSE("there is no option --time; did you mean --timeout?", "--connect", "a", "1", "--time", "1s");
+    REFUSE("there is no option --max-conections; did you mean --max-connections?", "--max-conections=1");
+    REFUSE("there is no option -listen; did you mean --listen?", "-listen", "6000");
+    REFUSE("there is no option -x", "-x", "--listen", "6000");
+    REFUSE("there is no option -x in -vx", "-vx", "--listen", "6000");
+    REFUSE("there is no option -Ann (a NAME that begins with a dash stands behind --)", "--connect", "a", "1",
+           "-Ann");
+    REFUSE("there is no option --=x", "--=x");
+    REFUSE("there is no option --a\\x1b[2J", "--a\x1b[2J");
+    REFUSE("there is no option -\\xff", "-\xff");
+    REFUSE("--listen needs a value: --listen [HOST] PORT", "--listen");
+    REFUSE("--listen needs a value", "--listen", "-v");
+    REFUSE("--listen needs a value", "--listen=");
+    REFUSE("--connect: the port is missing", "--connect", "a");
+    REFUSE("--connect: the port is missing", "--connect", "a", "--explain", "1");
+    REFUSE("--timeout needs a value: --timeout TIME", "--connect", "a", "1", "--timeout");
+    REFUSE("--timeout needs a value", "--connect", "a", "1", "--timeout", "-v");
+    REFUSE("--source needs a value", "--connect", "a", "1", "--source=");
+    REFUSE("-v/--verbose takes no value", "--connect", "a", "1", "--verbose=yes");
+    REFUSE("--listen: ", "--listen", "70000");
+    REFUSE("--listen: ", "--listen", "a b", "6000");
+    REFUSE("--connect: ", "--connect", "[::1", "6000");
+    REFUSE("a\\x1b", "--connect", "a\x1b", "6000");
+    REFUSE("--framing takes auto, line or bare, not \"lines\"", "--connect", "a", "1", "--framing", "lines");
+    REFUSE("--framing takes auto, line or bare, not \"lin\"", "--connect", "a", "1", "--framing", "lin");
+    REFUSE("--color takes auto, always or never, not \"\\x1b\"", "--connect", "a", "1", "--color", "\x1b");
+    REFUSE("--log-format takes text or json", "--listen", "1", "--log-format=xml");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source", "localhost");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source", "[::1]");
+    REFUSE("--backlog takes a whole number from 1 to 1000000, not \"0\"", "--listen", "1", "--backlog=0");
+    REFUSE("--backlog takes a whole number", "--listen", "1", "--backlog=1000001");
+    REFUSE("--backlog takes a whole number", "--listen", "1", "--backlog=-1");
+    REFUSE("--backlog takes a whole number", "--listen", "1", "--backlog=4294967297");
+    REFUSE("--max-connections takes a whole number", "--listen", "1", "--max-connections=7k");
+    REFUSE("--pause takes a time from 0 to 1m", "--listen", "1", "--pause=61s");
+    REFUSE("--attempt-delay takes a time from 10ms to 10s", "--connect", "a", "1", "--attempt-delay=9ms");
+}
+
+static void what_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    REFUSE("no mode is chosen: give --listen, --connect, --probe, --bench or --bench-merge", NULL);
+    REFUSE("no mode is chosen", "-v", "Michael");
+    REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
+    REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
+    REFUSE("--demo and --listen are both modes", "--demo", "--listen", "1");
+    REFUSE("--connect is given twice", "--connect", "a", "1", "--connect", "a", "1");
+    REFUSE("--timeout is given twice", "--connect", "a", "1", "--timeout=1s", "--timeout", "1s");
+    REFUSE("-v/--verbose is given twice", "--listen", "1", "-vv");
+    REFUSE("-v/--verbose is given twice", "--listen", "1", "-v", "--verbose");
+    REFUSE("--pause is for --listen, not for --connect", "--pause", "1s", "--connect", "a", "1");
+    REFUSE("--backlog is for --listen, not for --connect", "--connect", "a", "1", "--backlog=1");
+    REFUSE("--framing is for --connect, --probe or --bench, not for --listen", "--listen", "1",
+           "--framing=bare");
+    REFUSE("--source is for --connect, --probe or --bench, not for --listen", "--listen", "1",
+           "--source=::1");
+    REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
+    REFUSE("--plot is for --probe, --bench or --bench-merge, not for --listen", "--listen", "1",
+           "--plot=x.svg");
+    REFUSE("--format json is for --probe, --bench or --bench-merge, not for --connect", "--connect", "a", "1",
+           "--format=json");
+    REFUSE("--format nagios is for --probe, not for --bench", "--bench", "a", "1", "--format=nagios");
+    REFUSE("-4 and -6 exclude each other", "--listen", "1", "-46");
+    REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
+    REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
+    REFUSE("-6 allows IPv6 only, but the --connect address 127.0.0.1", "--connect", "127.0.0.1:1", "--ipv6");
+    REFUSE("-4 allows IPv4 only, but the --listen address ::1", "--listen", "1", "--listen", "::1", "1",
+           "-4");
+    REFUSE("-6 allows IPv6 only, but the --source address 127.0.0.1", "-6", "--connect", "a", "1",
+           "--source=127.0.0.1");
+    REFUSE("--source and --connect", "--connect", "::1", "1", "--source=127.0.0.1");
+    REFUSE("\"x\\n\" is one word too many for --listen [HOST] PORT", "--listen", "::1", "1", "x\n");
+    REFUSE("\"x\" is one word too many", "--listen", "1", "--", "x");
+}
+
+static void refuse_unbuilt(struct command_line line, const char *word)
+{
+    char part[64];
+
+    snprintf(part, sizeof(part), "%.*s is not built in yet", (int)strcspn(word, "="), word);
+    command_line_refuse(line, part);
+}
+
+static void what_is_not_built_is_said_so(void **state)
+{
+    (void)state;
+    REFUSE("--demo is not built in yet", "--demo", "--tls");
+    REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
+    static const char *const listen[] = {
+        "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
+        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox"};
+    for (size_t i = 0; i < COUNT(listen); i++)
+        refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
+    REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
+           "Michael");
+    REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol=v2");
+}
+
+static void a_misbehaviour_is_one_of_a_list(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"sulk",     "delay",     "delay:",      "delay:5", "delay:0",
+                                        "drip:21s", "drip:1ms ", "drip",        ":10ms",   "reset:10ms",
+                                        "mute:",    "res",       "half-close:", "MUTE",    "delay:20001ms"};
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        REFUSE("--misbehave takes delay:TIME or drip:TIME (1ms to 20s), reset, half-close", "--listen", "1",
+               "--misbehave", wrong[i]);
+    REFUSE("--misbehave needs a value", "--listen", "1", "--misbehave=");
+    REFUSE("--misbehave is given twice", "--listen", "1", "--misbehave=mute", "--misbehave=reset");
+    REFUSE("--misbehave no-close-notify needs --tls", "--listen", "1", "--misbehave=no-close-notify");
+    REFUSE("--misbehave is for --listen, not for --connect", "--connect", "a", "1", "--misbehave=mute");
+}
+
+static void a_peer_has_a_port(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"--connect", "--probe", "--bench"};
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        REFUSE("nobody can be reached at port 0", modes[i], "a", "0");
+        REFUSE("nobody can be reached at port 0", modes[i], "[::1]:000");
+    }
+}
+
+static void a_link_local_address_names_its_link(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"--listen", "--connect", "--probe", "--bench"};
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        REFUSE("address fe80::1 exists on every link: say on which, as in fe80::1%eth0", modes[i], "fe80::1",
+               "1");
+        REFUSE("address febf::2 exists on every link", modes[i], "[febf::2]:1");
+        PARSE(modes[i], "fe80::1%lo", "1");
+        options_fini(&options);
+        PARSE(modes[i], "fec0::1", "1");
+        options_fini(&options);
+    }
+}
+
+static void an_address_is_listened_on_once(void **state)
+{
+    (void)state;
+    REFUSE("--listen [::1]:6000 is given twice", "--listen", "::1", "6000", "--listen", "[::1]:6000");
+    REFUSE("--listen every address, port 6000 is given twice", "--listen", "6000", "--listen", "1",
+           "--listen", "6000");
+    PARSE("--listen", "::1", "0", "--listen", "::1", "0", "--listen", "::1", "1", "--listen", "127.0.0.1",
+          "1");
+    options_fini(&options);
+}
+
+static void bench_options_are_checked(void **state)
+{
+    (void)state;
+    REFUSE("--resume needs --tls", "--bench", "a", "1", "--resume");
+    REFUSE("--connections takes a whole number from 1", "--bench", "a", "1", "--connections=0");
+    REFUSE("--duration takes a time from 10ms", "--bench", "a", "1", "--duration=9ms");
+    REFUSE("--rate takes a whole number from 1", "--bench", "a", "1", "--rate=0");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--bench", "a", "1", "--source=127.0.0.1-");
+    REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source=127.0.0.1-127.0.0.9");
+    REFUSE("--rate is for --bench, not for --connect", "--connect", "a", "1", "--rate=5");
+    REFUSE("\"x\" is one word too many for --bench", "--bench", "a", "1", "x");
+}
+
+static void probe_options_are_checked(void **state)
+{
+    (void)state;
+    REFUSE("--count takes a whole number from 1", "--probe", "a", "1", "--count=0");
+    REFUSE("--interval takes a time from 10ms", "--probe", "a", "1", "--interval=9ms");
+    REFUSE("--until takes resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
+    REFUSE("--retry takes a time", "--probe", "a", "1", "--retry=5");
+    REFUSE("--expect-days takes a whole number from 1 to 36500", "--probe", "a", "1", "--expect-days=0");
+    REFUSE("--warn: the range \"2:1\" begins above its end", "--probe", "a", "1", "--warn=2:1");
+    REFUSE("--crit: there is no time \"conect\"", "--probe", "a", "1", "--crit", "conect=1");
+    REFUSE("--volume takes a number of bytes from 1 to 1024M", "--probe", "a", "1", "--volume=0");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1025M");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1G");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1Mk");
+    REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=99999999999999999999M");
+    REFUSE("--attempt-delay takes a time", "--probe", "a", "1", "--attempt-delay=9ms");
+    REFUSE("-4 allows IPv4 only, but the --probe address ::1", "-4", "--probe", "::1", "1");
+    REFUSE("--source and --probe name", "--probe", "::1", "1", "--source=127.0.0.1");
+    REFUSE("--probe: the port is missing", "--probe", "a");
+    REFUSE("\"x\" is one word too many for --probe", "--probe", "a", "1", "x", "--", "y");
+    REFUSE("--ca needs --tls", "--probe", "a", "1", "--ca=x");
+    REFUSE("--expect-days needs --tls", "--probe", "a", "1", "--expect-days=7");
+    REFUSE("--expect-days needs a handshake", "--probe", "a", "1", "--tls", "--until=connect",
+           "--expect-days=7");
+    REFUSE("--until tls needs --tls", "--probe", "a", "1", "--until=tls");
+    REFUSE("--volume is a part of the dialogue", "--probe", "a", "1", "--tls", "--until=tls", "--volume=1k");
+}
+
+static void a_limit_on_what_is_not_measured_is_refused(void **state)
+{
+    (void)state;
+    REFUSE("--warn limits tls, which is not measured", "--probe", "a", "1", "--warn=tls=1");
+    REFUSE("--crit limits volume, which", "--probe", "a", "1", "--warn=1", "--crit=total=1,volume=1");
+    REFUSE("--crit limits name, which", "--probe", "a", "1", "--tls", "--until=tls", "--crit=name=1");
+    REFUSE("--warn limits connect, which", "--probe", "a", "1", "--until=resolve", "--warn=connect=1");
+    PARSE("--probe", "a", "1", "--tls", "--volume=1",
+          "--warn=resolve=1,connect=1,tls=1,welcome=1,name=1,close=1,volume=1,total=1");
+    options_fini(&options);
+    PARSE("--probe", "a", "1", "--until=resolve", "--warn=resolve=1,total=1");
+    options_fini(&options);
+}
+
+static void rounds_are_one_or_a_series_or_until_all_is_well(void **state)
+{
+    (void)state;
+    REFUSE("--retry and --count exclude each other", "--probe", "a", "1", "--retry=5s", "--count=2");
+    REFUSE("--retry and --interval exclude each other", "--probe", "a", "1", "--retry=5s", "--interval=1s");
+    REFUSE("--count and a COMMAND exclude each other", "--probe", "a", "1", "--count=1", "--", "true");
+    REFUSE("--interval and a COMMAND exclude each other", "--probe", "a", "1", "--interval=1s", "--", "true");
+    REFUSE("--format nagios tells one round: it cannot be used with --count", "--probe", "a", "1",
+           "--format=nagios", "--count=2");
+    REFUSE("--format prometheus tells one round: it cannot be used with --interval", "--probe", "a", "1",
+           "--format=prometheus", "--interval=1s");
+    PARSE("--probe", "a", "1", "--format=json", "--count=2", "--interval=1s", "--plot=x.svg");
+    options_fini(&options);
+    PARSE("--probe", "a", "1", "--format=nagios", "--retry=2s", "--", "true");
+    options_fini(&options);
+}
+
+static void a_refusal_knows_the_form_that_was_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        struct command_line line;
+        enum options_format format;
+    } cases[] = {{{{"--bogus", "--probe", "a", "1", "--format", "nagios"}}, FORMAT_NAGIOS},
+                 {{{"--probe", "a", "1", "--count=x", "--format=nagios"}}, FORMAT_NAGIOS},
+                 {{{"--format=nagios", "--probe", "a", "1", "x"}}, FORMAT_NAGIOS},
+                 {{{"--bogus", "--format=json"}}, FORMAT_JSON},
+                 {{{"--bogus", "--format=nagio"}}, FORMAT_TEXT},
+                 {{{"--bogus", "--formats=nagios"}}, FORMAT_TEXT},
+                 {{{"--bogus", "--format"}}, FORMAT_TEXT},
+                 {{{"--bogus", "--", "--format=nagios"}}, FORMAT_TEXT}};
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(command_line_parse(&cases[i].line), -1);
+        assert_int_equal(options.format, cases[i].format);
+        options_fini(&options);
+    }
+}
+
+static void what_is_not_built_is_checked_all_the_same(void **state)
+{
+    (void)state;
+    REFUSE("--bench-merge needs at least one FILE", "--bench-merge");
+    REFUSE("\"x\" is one word too many for --demo", "--demo", "x");
+    REFUSE("--pin takes sha256: and 64 hexadecimal digits", "--connect", "a", "1", "--pin=sha256:00");
+    REFUSE("--pin takes", "--connect", "a", "1", "--pin=sha256:" HEX_64 "0");
+    REFUSE("--pin takes", "--connect", "a", "1", "--pin=sha1:" HEX_64);
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=10.0.0.0/33");
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=10.0.0.0");
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=2001:db8::/129");
+    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=::/");
+    REFUSE("--alpn takes protocol names", "--listen", "1", "--alpn=a,,b");
+    REFUSE("--tls-min takes 1.2 or 1.3, not \"1.1\"", "--listen", "1", "--tls-min=1.1");
+    REFUSE("--metrics: ", "--listen", "1", "--metrics=99999");
+    REFUSE("--proxy-protocol takes v1 or v2", "--connect", "a", "1", "--proxy-protocol=v3");
+    REFUSE("--proxy-protocol needs v1 or v2", "--connect", "a", "1", "--proxy-protocol");
+    REFUSE("--proxy-protocol takes no value with --listen", "--listen", "1", "--proxy-protocol=v1");
+}
+
+/* Each option that says nothing without --tls, where it is used. */
+static void options_of_tls_need_tls(void **state)
+{
+    (void)state;
+    static const char *const server[] = {
+        "--insecure",    "--cert=c",   "--key=k",         "--client-ca=c",
+        "--tls-min=1.3", "--alpn=a,b", "--ticket-keys=f", "--handshake-timeout=1s"};
+    static const char *const client[] = {
+        "--insecure",     "--cert=c",      "--key=k",  "--ca=x",
+        "--servername=x", "--tls-min=1.2", "--alpn=a", "--pin=sha256:" HEX_64};
+    char part[64];
+
+    for (size_t i = 0; i < COUNT(server); i++) {
+        snprintf(part, sizeof(part), "%.*s needs --tls", (int)strcspn(server[i], "="), server[i]);
+        command_line_refuse((struct command_line){{"--listen", "6000", server[i]}}, part);
+    }
+    for (size_t i = 0; i < COUNT(client); i++) {
+        snprintf(part, sizeof(part), "%.*s needs --tls", (int)strcspn(client[i], "="), client[i]);
+        command_line_refuse((struct command_line){{"--connect", "a", "1", client[i]}}, part);
+    }
+}
+
+static void options_of_tls_that_do_not_go_together_are_refused(void **state)
+{
+    (void)state;
+    REFUSE("--client-auth needs --client-ca", "--listen", "1", "--tls", "--client-auth=require");
+    REFUSE("--key needs --cert", "--listen", "1", "--tls", "--key=k");
+    REFUSE("--cert is given 2 times and --key 1 time: each certificate needs its key", "--listen", "1",
+           "--tls", "--cert=a", "--cert=b", "--key=k");
+    REFUSE("--cert is given 1 time and --key 2 times: each", "--listen", "1", "--tls", "--cert=a", "--key=k",
+           "--key=l");
+    REFUSE("--cert can be given once: a client has one certificate", "--connect", "a", "1", "--tls",
+           "--cert=a", "--cert=b", "--key=k", "--key=l");
+    REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
+    REFUSE("--ca is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
+    REFUSE("--pin is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
+           "--pin=sha256:" HEX_64);
+    REFUSE("--servername is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
+           "--servername=x");
+    REFUSE("--servername: a b is not a host name", "--connect", "a", "1", "--tls", "--servername=a b");
+    REFUSE("--servername: 256.1.1.1 is not an IPv4 address", "--probe", "a", "1", "--tls",
+           "--servername=256.1.1.1");
+    REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
+    REFUSE("--ticket-keys is for --listen, not", "--connect", "a", "1", "--tls", "--ticket-keys=f");
+    REFUSE("--handshake-timeout is for --listen, not", "--connect", "a", "1", "--handshake-timeout=1s");
+    REFUSE("--tls is given twice", "--listen", "1", "--tls", "--tls");
+    REFUSE("--ca is given twice", "--connect", "a", "1", "--tls", "--ca=a", "--ca=b");
+    REFUSE("--client-auth takes require or request, not \"none\"", "--listen", "1", "--tls", "--client-ca=c",
+           "--client-auth=none");
+    REFUSE("--cert needs a value", "--listen", "1", "--tls", "--cert=");
+    REFUSE("--alpn takes protocol names of 1 to 255 bytes", "--listen", "1", "--tls", "--alpn=a,");
+}
+
+static void lists_have_an_end(void **state)
+{
+    (void)state;
+    const char *argv[4 + OPTIONS_LIST_MAX + 1] = {"tcpgreet", "--listen", "6000", "--tls"};
+
+    for (size_t i = 4; i < COUNT(argv); i++)
+        argv[i] = "--cert=c";
+    err = (struct err){0};
+    assert_int_equal(options_parse(&options, (int)COUNT(argv) - 1, argv, &err), 0);
+    assert_int_equal(options.certs.count, OPTIONS_LIST_MAX);
+    options_fini(&options);
+    assert_int_equal(options_parse(&options, (int)COUNT(argv), argv, &err), -1);
+    assert_string_equal(err.text, "--cert can be given at most 16 times");
+    options_fini(&options);
+}
+
+static void an_empty_argument_vector_is_a_missing_mode(void **state)
+{
+    (void)state;
+    static const char *const none[] = {NULL};
+
+    err = (struct err){0};
+    assert_int_equal(options_parse(&options, 0, none, &err), -1);
+    assert_int_equal(err.reason, ERR_USAGE);
+    options_fini(&options);
+    options_fini(&options);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(wrong_words_are_refused_by_name),
+        cmocka_unit_test(what_contradicts_itself_is_refused),
+        cmocka_unit_test(what_is_not_built_is_said_so),
+        cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
+        cmocka_unit_test(a_peer_has_a_port),
+        cmocka_unit_test(a_link_local_address_names_its_link),
+        cmocka_unit_test(an_address_is_listened_on_once),
+        cmocka_unit_test(bench_options_are_checked),
+        cmocka_unit_test(probe_options_are_checked),
+        cmocka_unit_test(a_limit_on_what_is_not_measured_is_refused),
+        cmocka_unit_test(rounds_are_one_or_a_series_or_until_all_is_well),
+        cmocka_unit_test(a_refusal_knows_the_form_that_was_asked_for),
+        cmocka_unit_test(what_is_not_built_is_checked_all_the_same),
+        cmocka_unit_test(options_of_tls_need_tls),
+        cmocka_unit_test(options_of_tls_that_do_not_go_together_are_refused),
+        cmocka_unit_test(lists_have_an_end),
+        cmocka_unit_test(an_empty_argument_vector_is_a_missing_mode),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

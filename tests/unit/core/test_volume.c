@@ -1,0 +1,234 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpgreet/core/greeting.h"
+#include "tcpgreet/core/session.h"
+#include "tcpgreet/core/volume.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const size_t totals[] = {1, 2, 3, 4, 5, 1000, 1025, 1026, 1027, 4096, 65536, 1000003};
+
+/* All that is said, and all that a real session answers to it. */
+struct talk {
+    char *said, *answered;
+    size_t said_length, answered_length;
+};
+
+static void append(char **all, size_t *length, const char *data, size_t count)
+{
+    *all = realloc(*all, *length + count + 1);
+    assert_non_null(*all);
+    memcpy(*all + *length, data, count);
+    *length += count;
+}
+
+static void answer(struct talk *talk)
+{
+    const struct session_policy policy = {.idle_ms = 1000, .name_ms = 1000};
+    static char room[GREETING_ANSWER_MAX * 4];
+    struct session session;
+    struct sink out = {room, 0, sizeof room};
+    struct bytes in = {talk->said, talk->said_length};
+
+    session_serve(&session, &policy, &out, 0);
+    do {
+        append(&talk->answered, &talk->answered_length, out.data, out.length);
+        out.length = 0;
+        in = bytes_skip(in, session_receive(&session, in, &out, 0));
+    } while (out.length > 0);
+    assert_int_equal(session.end, SESSION_END_EXIT);
+    assert_int_equal(in.length, 0);
+}
+
+static struct talk hold(uint64_t bytes)
+{
+    struct talk talk = {0};
+    struct volume volume;
+    char burst[VOLUME_BURST_MAX];
+    size_t length;
+
+    volume_init(&volume, bytes);
+    while ((length = volume_next(&volume, burst)) > 0)
+        append(&talk.said, &talk.said_length, burst, length);
+    assert_int_equal(volume.sent_bytes, talk.said_length);
+    answer(&talk);
+    return talk;
+}
+
+static void talk_fini(struct talk *talk)
+{
+    free(talk->said);
+    free(talk->answered);
+}
+
+static void just_so_many_bytes_are_said(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(totals); i++) {
+        struct talk talk = hold(totals[i]);
+        size_t total = totals[i] > 1 ? totals[i] : 2;
+        assert_int_equal(talk.said_length, total + strlen("exit\n"));
+        assert_memory_equal(talk.said + total, "exit\n", 5);
+        assert_int_equal(talk.said[total - 1], '\n');
+        talk_fini(&talk);
+    }
+}
+
+static void names_have_every_kind_of_size_and_none_is_empty(void **state)
+{
+    struct talk talk = hold(1000003);
+    bool seen[GREETING_NAME_MAX + 1] = {false};
+    size_t begin = 0, distinct = 0;
+    const char *longest = NULL; /* the name of that size before */
+    (void)state;
+
+    for (size_t i = 0; i < 1000003; i++) {
+        if (talk.said[i] == '\n') {
+            assert_in_range(i - begin, 1, GREETING_NAME_MAX);
+            distinct += !seen[i - begin];
+            seen[i - begin] = true;
+            if (i - begin == GREETING_NAME_MAX) { /* one is not taken for another */
+                assert_true(longest == NULL || memcmp(longest, talk.said + begin, i - begin) != 0);
+                longest = talk.said + begin;
+            }
+            begin = i + 1;
+        } else {
+            assert_in_range(talk.said[i], '!', '~');
+        }
+    }
+    assert_true(seen[1] && seen[512] && seen[GREETING_NAME_MAX - 1] && seen[GREETING_NAME_MAX]);
+    assert_true(distinct > 500);
+    talk_fini(&talk);
+}
+
+static void what_a_session_answers_is_right_in_any_pieces(void **state)
+{
+    static const size_t pieces[] = {1, 7, 1000, SIZE_MAX};
+    (void)state;
+    for (size_t i = 0; i < COUNT(totals); i++) {
+        struct talk talk = hold(totals[i]);
+        for (size_t p = 0; p < COUNT(pieces); p++) {
+            struct volume volume;
+            struct err err = {0};
+            struct bytes rest = {talk.answered, talk.answered_length};
+            volume_init(&volume, totals[i]);
+            while (rest.length > 0) {
+                struct bytes piece = rest;
+                assert_false(volume_is_complete(&volume));
+                piece.length = pieces[p] < rest.length ? pieces[p] : rest.length;
+                if (volume_receive(&volume, piece, &err) < 0)
+                    fail_msg("%s", err.text);
+                rest = bytes_skip(rest, piece.length);
+            }
+            assert_true(volume_is_complete(&volume));
+            assert_int_equal(volume.received_bytes, talk.answered_length);
+            assert_int_equal(volume_receive(&volume, BYTES_LITERAL("x"), &err), -1);
+            assert_string_equal(err.text, "the server went on after its good bye");
+            assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
+        }
+        talk_fini(&talk);
+    }
+}
+
+static void any_byte_that_is_changed_lost_or_doubled_is_found(void **state)
+{
+    enum { TOTAL = 3000 };
+    struct talk talk = hold(TOTAL);
+    (void)state;
+    for (size_t at = 0; at < talk.answered_length; at++) {
+        for (int kind = 0; kind < 3; kind++) {
+            struct volume volume;
+            struct err err = {0};
+            volume_init(&volume, TOTAL);
+            assert_int_equal(volume_receive(&volume, (struct bytes){talk.answered, at}, &err), 0);
+            struct bytes rest = {talk.answered + at, talk.answered_length - at};
+            char wrong = (char)(rest.data[0] ^ 1);
+            if (kind == 0)
+                rest = (struct bytes){&wrong, 1};
+            else if (kind == 1)
+                rest = bytes_skip(rest, 1);
+            else
+                assert_int_equal(volume_receive(&volume, (struct bytes){rest.data, 1}, &err), 0);
+            bool is_found = volume_receive(&volume, rest, &err) < 0 || !volume_is_complete(&volume);
+            if (!is_found)
+                fail_msg("byte %zu, kind %d", at, kind);
+        }
+    }
+    talk_fini(&talk);
+}
+
+static void the_first_wrong_byte_is_told_with_its_place(void **state)
+{
+    static const struct {
+        size_t at;
+        const char *sentence;
+    } cases[] = {
+        {0, "byte 1 from the server is wrong, in the welcome: expected \"S\", it said \"\\x00\""},
+        {42, "byte 43 from the server is wrong, in the answer to name 1, which has 1 bytes: expected "
+             "\"S\", it said \"\\x00\""},
+        {84, "byte 85 from the server is wrong, in the answer to name 2, which has 1 bytes: expected "
+             "\"S\", it said \"\\x00\""},
+        {126, "byte 127 from the server is wrong, in the good bye: expected \"S\", it said \"\\x00\""},
+    };
+    struct talk talk = hold(4);
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct volume volume;
+        struct err err = {0};
+        char said = talk.answered[cases[i].at];
+        volume_init(&volume, 4);
+        talk.answered[cases[i].at] = '\0';
+        assert_int_equal(volume_receive(&volume, (struct bytes){talk.answered, talk.answered_length}, &err),
+                         -1);
+        talk.answered[cases[i].at] = said;
+        assert_string_equal(err.text, cases[i].sentence);
+        assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
+        assert_int_equal(volume.received_bytes, cases[i].at);
+    }
+    talk_fini(&talk);
+}
+
+static void how_far_it_came_is_told(void **state)
+{
+    static const struct {
+        size_t heard;
+        const char *where;
+    } cases[] = {
+        {0, "before the first of 4 bytes"},
+        {42, "after 0 of 4 bytes, in a name of 1 bytes"},
+        {90, "after 2 of 4 bytes, in a name of 1 bytes"},
+        {130, "after all of 4 bytes"},
+    };
+    struct talk talk = hold(4);
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct volume volume;
+        char where[120];
+        volume_init(&volume, 4);
+        assert_int_equal(volume_receive(&volume, (struct bytes){talk.answered, cases[i].heard}, NULL), 0);
+        assert_string_equal(volume_where(&volume, where, sizeof where), cases[i].where);
+    }
+    talk_fini(&talk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(just_so_many_bytes_are_said),
+        cmocka_unit_test(names_have_every_kind_of_size_and_none_is_empty),
+        cmocka_unit_test(what_a_session_answers_is_right_in_any_pieces),
+        cmocka_unit_test(any_byte_that_is_changed_lost_or_doubled_is_found),
+        cmocka_unit_test(the_first_wrong_byte_is_told_with_its_place),
+        cmocka_unit_test(how_far_it_came_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

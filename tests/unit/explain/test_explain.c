@@ -1,0 +1,189 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tcpgreet/explain/explain.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { LINE_BYTES = 1024, TERMINAL_COLUMNS = 80, MS = 1000 * 1000 };
+
+static bool is_printable(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    return true;
+}
+
+static void every_step_has_a_title_and_a_reason(void **state)
+{
+    (void)state;
+    for (unsigned step = 0; step < TRACE_STEPS; step++) {
+        const char *title = explain_title((enum trace_step)step);
+        const char *why = explain_why((enum trace_step)step);
+        if (title == NULL || title[0] == '\0' || !is_printable(title))
+            fail_msg("step %u has no title", step);
+        if (why == NULL || strlen(why) < 20 || !is_printable(why) || why[strlen(why) - 1] != '.')
+            fail_msg("%s has no whole sentence that says why", title);
+    }
+    assert_null(explain_title(TRACE_STEPS));
+    assert_null(explain_why(TRACE_STEPS));
+}
+
+static void each_event_becomes_one_line(void **state)
+{
+    static const struct {
+        struct trace_event event;
+        const char *line;
+    } cases[] = {
+        {{.step = TRACE_SOCKET, .fd = -1, .arguments = "AF_INET6", .result = 3}, "socket(AF_INET6) = 3"},
+        {{.step = TRACE_SOCKET, .fd = -1, .result = -1, .native = EMFILE}, "socket() = Too many open files"},
+        {{.step = TRACE_BIND, .fd = 3, .arguments = "[::1]:80"}, "bind(3, [::1]:80)"},
+        {{.step = TRACE_BIND, .fd = 3, .arguments = "[::1]:80", .result = -1, .native = EACCES},
+         "bind(3, [::1]:80) = Permission denied"},
+        {{.step = TRACE_ACCEPT, .fd = 3, .arguments = "[::1]:5", .result = 7}, "accept4(3, [::1]:5) = 7"},
+        {{.step = TRACE_NODELAY, .fd = 7}, "setsockopt TCP_NODELAY(7)"},
+        {{.step = TRACE_BIND_NO_PORT, .fd = 7}, "setsockopt IP_BIND_ADDRESS_NO_PORT(7)"},
+        {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "AAAA", .result = 1},
+         "getaddrinfo answers for AAAA: 1 address"},
+        {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "A", .result = 2},
+         "getaddrinfo answers for A: 2 addresses"},
+        {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "A", .result = -1, .data = {"why", 3}},
+         "getaddrinfo answers for A: failed: \"why\""},
+        {{.step = TRACE_RACE_HOLD, .fd = -1, .result = 50}, "race: hold: 50 ms"},
+        {{.step = TRACE_RACE_WON, .fd = 5}, "race: this connection is kept (socket 5)"},
+        {{.step = TRACE_READ, .fd = 7, .result = 4, .data = {"Ann\n", 4}}, "recv(7) = 4 bytes: \"Ann\\n\""},
+        {{.step = TRACE_READ, .fd = 7, .result = 1, .data = {"A", 1}}, "recv(7) = 1 byte: \"A\""},
+        {{.step = TRACE_READ, .fd = 7, .result = -1, .native = ECONNRESET},
+         "recv(7) = Connection reset by peer"},
+        {{.step = TRACE_END, .fd = 7}, "recv(7) = 0 bytes"},
+        {{.step = TRACE_WRITE, .fd = 7, .result = 2, .data = {"\x1b\xff", 2}},
+         "send(7) = 2 bytes: \"\\x1b\\xff\""},
+        {{.step = TRACE_NAME_SPLIT, .fd = 7, .result = 3},
+         "what was read does not end where a name ends (socket 7): 3 names"},
+        {{.step = TRACE_SHUTDOWN, .fd = 7, .arguments = "SHUT_WR"}, "shutdown(7, SHUT_WR)"},
+        {{.step = TRACE_CLOSE, .fd = 7}, "close(7)"},
+        {{.step = TRACE_CLOSE, .fd = 7, .begin_ns = 13 * MS}, "close(7)  [2.000 ms]"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char line[LINE_BYTES], due[LINE_BYTES];
+        snprintf(due, sizeof due, "     5.000 ms  %s", cases[i].line);
+        assert_string_equal(explain_format(&cases[i].event, 10 * MS, 15 * MS, line, sizeof line), due);
+    }
+}
+
+/* Every step, with whatever bytes, arguments and results it may come with. */
+static void every_byte_of_a_line_is_printable(void **state)
+{
+    char data[256], line[LINE_BYTES];
+    (void)state;
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)i;
+    for (unsigned step = 0; step < TRACE_STEPS; step++) {
+        for (int result = -1; result < 3; result++) {
+            for (size_t from = 0; from < sizeof data; from += 32) {
+                struct trace_event event = {.step = (enum trace_step)step,
+                                            .fd = result,
+                                            .arguments = result == 0 ? NULL : "[fe80::1%eth0]:6000",
+                                            .result = result,
+                                            .native = result < 0 ? ENOENT : 0,
+                                            .begin_ns = 1,
+                                            .data = {data + from, 32}};
+                explain_format(&event, 0, MS, line, sizeof line);
+                assert_true(is_printable(line));
+                assert_non_null(strstr(line, explain_title((enum trace_step)step)));
+            }
+        }
+    }
+}
+
+static void a_line_fits_whatever_room_there_is(void **state)
+{
+    char data[2000], arguments[600];
+    (void)state;
+    memset(data, '\n', sizeof data);
+    memset(arguments, 'a', sizeof arguments);
+    arguments[sizeof arguments - 1] = '\0';
+    for (size_t room = 128; room < 1200; room += 67) {
+        char *line = malloc(room); /* so that a sanitizer sees its end */
+        struct trace_event event = {.step = TRACE_READ,
+                                    .fd = 7,
+                                    .arguments = arguments,
+                                    .result = sizeof data,
+                                    .begin_ns = 1,
+                                    .data = {data, sizeof data}};
+        assert_non_null(line);
+        explain_format(&event, 0, MS, line, room);
+        assert_true(strlen(line) < room);
+        assert_true(is_printable(line));
+        free(line);
+    }
+}
+
+struct lines {
+    size_t count;
+    char text[64][LINE_BYTES];
+};
+
+static void on_line(void *context, const char *line)
+{
+    struct lines *lines = context;
+    assert_true(lines->count < COUNT(lines->text));
+    assert_true(is_printable(line));
+    snprintf(lines->text[lines->count++], LINE_BYTES, "%s", line);
+}
+
+/* Joins the lines of a reason back together. */
+static void join(const struct lines *lines, size_t from, char *text)
+{
+    text[0] = '\0';
+    for (size_t i = from; i < lines->count; i++) {
+        const char *line = lines->text[i];
+        assert_true(strlen(line) <= TERMINAL_COLUMNS);
+        if (i > from)
+            strcat(text, " ");
+        strcat(text, line + strspn(line, " "));
+    }
+}
+
+static void a_step_is_told_each_time_and_its_reason_once(void **state)
+{
+    static struct lines lines;
+    (void)state;
+    explain_start(on_line, &lines);
+    for (unsigned step = 0; step < TRACE_STEPS; step++) {
+        char why[4 * LINE_BYTES];
+        lines.count = 0;
+        trace(.step = (enum trace_step)step, .fd = 7);
+        assert_true(lines.count >= 2);
+        join(&lines, 1, why);
+        assert_string_equal(why, explain_why((enum trace_step)step));
+        lines.count = 0;
+        trace(.step = (enum trace_step)step, .fd = 7);
+        assert_int_equal(lines.count, 1);
+        assert_non_null(strstr(lines.text[0], explain_title((enum trace_step)step)));
+    }
+    trace_to(NULL, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_step_has_a_title_and_a_reason),
+        cmocka_unit_test(each_event_becomes_one_line),
+        cmocka_unit_test(every_byte_of_a_line_is_printable),
+        cmocka_unit_test(a_line_fits_whatever_room_there_is),
+        cmocka_unit_test(a_step_is_told_each_time_and_its_reason_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

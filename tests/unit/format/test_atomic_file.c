@@ -1,0 +1,211 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tcpgreet/format/atomic_file.h"
+
+enum { PATH_BYTES = 200, TEXT_BYTES = 64, LARGE = 1 << 20, SMALL = 1 << 14 };
+
+struct folder {
+    char path[PATH_BYTES / 2];
+    char file[PATH_BYTES];
+};
+
+static int set_up(void **state)
+{
+    struct folder *folder = test_calloc(1, sizeof *folder);
+    snprintf(folder->path, sizeof folder->path, "/tmp/whole-file-XXXXXX");
+    assert_non_null(mkdtemp(folder->path));
+    snprintf(folder->file, sizeof folder->file, "%s/file", folder->path);
+    *state = folder;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct folder *folder = *state;
+    unlink(folder->file);
+    assert_int_equal(rmdir(folder->path), 0); /* nothing else was left there */
+    test_free(folder);
+    return 0;
+}
+
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void expect(const char *path, const char *text)
+{
+    char found[TEXT_BYTES] = "";
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t length = fread(found, 1, sizeof found - 1, file);
+    fclose(file);
+    found[length] = '\0';
+    assert_string_equal(found, text);
+}
+
+static mode_t mode_of(const char *path)
+{
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    return status.st_mode & 0777;
+}
+
+static void nothing_changes_until_it_is_closed(void **state)
+{
+    const struct folder *folder = *state;
+    struct whole_file file;
+    struct err err = {0};
+
+    put(folder->file, "before");
+    assert_int_equal(chmod(folder->file, 0640), 0);
+    assert_int_equal(whole_file_open(&file, "--plot", folder->file, &err), 0);
+    fputs("after", file.out);
+    fflush(file.out);
+    expect(folder->file, "before");
+    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    expect(folder->file, "after");
+    assert_int_equal(mode_of(folder->file), 0640);
+}
+
+static void a_new_file_has_the_permissions_of_new_files(void **state)
+{
+    const struct folder *folder = *state;
+    struct whole_file file;
+    struct err err = {0};
+    mode_t mask = umask(027);
+
+    assert_int_equal(whole_file_open(&file, "--plot", folder->file, &err), 0);
+    assert_int_equal(access(folder->file, F_OK), -1);
+    fputs("new", file.out);
+    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    umask(mask);
+    expect(folder->file, "new");
+    assert_int_equal(mode_of(folder->file), 0640);
+}
+
+static void a_link_stays_one(void **state)
+{
+    const struct folder *folder = *state;
+    char link[PATH_BYTES];
+    struct whole_file file;
+    struct err err = {0};
+    struct stat status;
+
+    snprintf(link, sizeof link, "%s/link", folder->path);
+    put(folder->file, "before");
+    assert_int_equal(symlink(folder->file, link), 0);
+    assert_int_equal(whole_file_open(&file, "--plot", link, &err), 0);
+    fputs("after", file.out);
+    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    expect(folder->file, "after");
+    assert_int_equal(lstat(link, &status), 0);
+    assert_true(S_ISLNK(status.st_mode));
+    unlink(link);
+}
+
+static void write_too_much(const char *path, struct err *err)
+{
+    struct whole_file file;
+    struct rlimit before, small;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){SMALL, before.rlim_max};
+    assert_int_equal(whole_file_open(&file, "--plot", path, err), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (int i = 0; i < LARGE; i++)
+        putc('x', file.out);
+    int closed = whole_file_close(&file, "--plot", err);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(closed, -1);
+}
+
+static void what_cannot_be_written_whole_leaves_what_was_there(void **state)
+{
+    const struct folder *folder = *state;
+    struct err err = {0};
+
+    put(folder->file, "before");
+    write_too_much(folder->file, &err);
+    expect(folder->file, "before");
+    assert_int_equal(err.reason, ERR_SYSTEM_FILE);
+    assert_non_null(strstr(err.text, "cannot write --plot "));
+    assert_non_null(strstr(err.text, strerror(EFBIG)));
+}
+
+static void what_cannot_be_written_whole_leaves_nothing_new(void **state)
+{
+    const struct folder *folder = *state;
+    struct err err = {0};
+
+    write_too_much(folder->file, &err);
+    assert_int_equal(access(folder->file, F_OK), -1);
+}
+
+static void what_is_no_plain_file_is_written_in_place(void **state)
+{
+    struct whole_file file;
+    struct err err = {0};
+    struct stat status;
+
+    (void)state;
+    assert_int_equal(whole_file_open(&file, "--plot", "/dev/null", &err), 0);
+    fputs("gone", file.out);
+    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(stat("/dev/null", &status), 0);
+    assert_true(S_ISCHR(status.st_mode));
+
+    assert_int_equal(whole_file_open(&file, "--plot", "/dev/full", &err), 0);
+    fputs("too much", file.out);
+    assert_int_equal(whole_file_close(&file, "--plot", &err), -1);
+    assert_non_null(strstr(err.text, "/dev/full: No space left on device"));
+}
+
+static void where_nothing_can_be_is_told(void **state)
+{
+    const struct folder *folder = *state;
+    char path[PATH_BYTES];
+    struct whole_file file;
+    struct err err = {0};
+
+    snprintf(path, sizeof path, "%s/no/file", folder->path);
+    assert_int_equal(whole_file_open(&file, "--plot", path, &err), -1);
+    assert_int_equal(err.reason, ERR_SYSTEM_FILE);
+    assert_int_equal(err.native, ENOENT);
+    err_clear(&err);
+    assert_int_equal(whole_file_open(&file, "--plot", folder->path, &err), -1);
+    assert_int_equal(err.native, EISDIR);
+}
+
+int main(void)
+{
+#define FILE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        FILE_TEST(nothing_changes_until_it_is_closed),
+        FILE_TEST(a_new_file_has_the_permissions_of_new_files),
+        FILE_TEST(a_link_stays_one),
+        FILE_TEST(what_cannot_be_written_whole_leaves_what_was_there),
+        FILE_TEST(what_cannot_be_written_whole_leaves_nothing_new),
+        FILE_TEST(what_is_no_plain_file_is_written_in_place),
+        FILE_TEST(where_nothing_can_be_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

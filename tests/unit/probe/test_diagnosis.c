@@ -1,0 +1,245 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "probe/report.h"
+#include "support/diagnosed.h"
+#include "support/probe_samples.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct diagnosed_row rows[] = {
+    {"nothing", .all = {WELL(V6), WELL(V4)}},
+    {"nothing, over TLS", {WELL_TLS(V6, SHOWN_GOOD), WELL_TLS(V4, SHOWN_GOOD)}, .tls = true},
+    {"somebody gave up",
+     .all = {{.peer = V4, PROBE_CONNECT, ERR_INTERRUPTED, "given up before it was done"}}},
+    {"a fault on this side",
+     .all = {{.peer = V4, PROBE_CONNECT, ERR_SYSTEM_DESCRIPTORS, "too many open files"}}},
+
+    {"NXDOMAIN", .v6 = ERR_RESOLVE_NOT_FOUND, .v4 = ERR_RESOLVE_NOT_FOUND,
+     .findings = {{"not-found", "There is no address for " HOST ": look for a typing error"}}},
+    {"only IPv6 asked for", .v6 = ERR_RESOLVE_NOT_FOUND, .only_v6 = true,
+     .findings = {{"not-found", "no IPv6 address for " HOST ", and no other was asked for: try without -6"}}},
+    {"only IPv4 asked for", .v4 = ERR_RESOLVE_NOT_FOUND, .only_v4 = true,
+     .findings = {{"not-found", "or have its A record made"}}},
+    {"no AAAA", {WELL(V4)}, .v6 = ERR_RESOLVE_NOT_FOUND},
+    {"SERVFAIL", .v6 = ERR_RESOLVE_TEMPORARY, .v4 = ERR_RESOLVE_TEMPORARY,
+     .findings = {{"dns-temporary", "The name service fails for " HOST ": that may pass (--retry"}}},
+    {"no name server answers", .v6 = ERR_RESOLVE_TEMPORARY, .v4 = ERR_RESOLVE_TEMPORARY, .v6_ms = -1,
+     .v4_ms = -1, .findings = {{"dns-temporary", "The name service gives no answer for " HOST}}},
+    {"SERVFAIL for AAAA",
+     {WELL(V4)},
+     .v6 = ERR_RESOLVE_TEMPORARY,
+     .findings = {{"dns-temporary",
+                   "fails for the AAAA record of " HOST ", though not for A: clients wait"}}},
+    {"A never answered",
+     {WELL(V6)},
+     .v4 = ERR_RESOLVE_TEMPORARY,
+     .v4_ms = -1,
+     .findings = {{"dns-temporary", "gives no answer for the A record of " HOST ", though not for AAAA"}}},
+    {"AAAA answered after 3 s",
+     {WELL(V6), WELL(V4)},
+     .v6_ms = 3000,
+     .v4_ms = 2,
+     .findings = {{"dns-slow-one-type", "The AAAA answer for " HOST " took 3.00 s, the A answer 2.00 ms"}}},
+    {"no A, told after 3 s",
+     {WELL(V6)},
+     .v4 = ERR_RESOLVE_NOT_FOUND,
+     .v6_ms = 2,
+     .v4_ms = 3000,
+     .findings = {{"dns-slow-one-type", "drops questions for A."}}},
+    {"AAAA after 0.9 s", {WELL(V6), WELL(V4)}, .v6_ms = 900, .v4_ms = 2},
+    {"both answers slow", {WELL(V6), WELL(V4)}, .v6_ms = 3000, .v4_ms = 700},
+
+    {"IPv6 swallowed",
+     {SWALLOWED(V6), WELL(V4)},
+     .findings = {{"ipv6-dead",
+                   "at [2001:db8::25]:6000 nothing answers within 20.0 ms, the packets are swallowed"}}},
+    {"two of IPv6 swallowed",
+     {SWALLOWED(V6), SWALLOWED(V6B), WELL(V4)},
+     .findings = {{"ipv6-dead", "at both IPv6 addresses nothing answers"}}},
+    {"IPv6 refused",
+     {REFUSED(V6), WELL(V4)},
+     .findings = {{"ipv6-dead",
+                   "the service may listen for IPv4 only. Make the service reachable there, or take the "
+                   "AAAA record out."}}},
+    {"no route for IPv6",
+     {NO_ROUTE(V6), WELL(V4)},
+     .findings = {{"ipv6-dead",
+                   "This machine has no route to IPv6 addresses, so [2001:db8::25]:6000 cannot be tried"}}},
+    {"IPv6 forbidden on this machine",
+     {FORBIDDEN(V6), WELL(V4)},
+     .findings = {{"ipv6-dead",
+                   "This machine forbids connections to [2001:db8::25]:6000 by a rule of its own"}}},
+    {"IPv6 behind a router that has no way",
+     {{.peer = V6, PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "No route to host"}, WELL(V4)},
+     .findings = {{"ipv6-dead", "there is no way: No route to host."}}},
+    {"IPv4 swallowed",
+     {WELL(V6), SWALLOWED(V4)},
+     .findings = {{"ipv4-dead", "clients that have IPv4 alone cannot come"}}},
+    {"IPv6 dead, IPv4 something else",
+     {SWALLOWED(V6), {.peer = V4, PROBE_WELCOME, LATE}},
+     .findings = {{"ipv6-dead", ""}, {"mute", AT_V4}}},
+
+    {"nobody listens",
+     {REFUSED(V6), REFUSED(V4)},
+     .findings = {{"all-refused",
+                   "At both addresses the connection is refused, nothing listens there: is the service "
+                   "running, is 6000 its port"}}},
+    {"nobody listens, and IPv6 cannot be tried",
+     {NO_ROUTE(V6), REFUSED(V4)},
+     .findings = {{"all-refused", AT_V4 "the connection is refused"}}},
+    {"every SYN swallowed",
+     {SWALLOWED(V6), SWALLOWED(V4)},
+     .findings = {{"timeout-all", "At both addresses nothing answers: a firewall"}}},
+    {"no route at all",
+     {NO_ROUTE(V6), NO_ROUTE(V4)},
+     .findings = {{"unreachable-all", "This machine has no route to any of the addresses"}}},
+    {"all forbidden on this machine",
+     {FORBIDDEN(V6), FORBIDDEN(V4)},
+     .findings = {{"unreachable-all",
+                   "This machine forbids connections to both addresses by a rule of its own"}}},
+    {"a router has no way",
+     {{.peer = V4, PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "No route to host"}},
+     .findings = {{"unreachable-all", "There is no way to 192.0.2.25:6000: No route to host"}}},
+    {"each dead in its way",
+     {NO_ROUTE(V6), SWALLOWED(V4), REFUSED(V4B), REFUSED(V4C)},
+     .findings = {{"connect-mixed", "2 refused, 1 without an answer, 1 out of reach"}}},
+
+    {"SYN dropped on one of three",
+     {WELL(V4), SWALLOWED(V4B), WELL(V4C)},
+     .findings = {{"address-differs",
+                   "Of 3 addresses 192.0.2.26:6000 differs from the others, of which 2 are well (no "
+                   "answer within 10 s, the SYN was sent 4 times): look at that host"}}},
+    {"two of three refuse",
+     {WELL(V4), REFUSED(V4B), REFUSED(V4C)},
+     .findings = {{"address-differs",
+                   "192.0.2.26:6000 and 192.0.2.27:6000 differ from the others, of which 1 is well"}}},
+    {"one of three resets",
+     {WELL(V4), {.peer = V4B, PROBE_WELCOME, ERR_DIALOGUE_RESET, "the peer reset the connection"}, WELL(V4C)},
+     .findings = {{"address-differs", "of which 2 are well: look at that host, or take it out of the name."},
+                  {"resets", "At 192.0.2.26:6000 the connection is accepted and then reset"}}},
+    {"one of three shows another name",
+     {WELL_TLS(V4, SHOWN_GOOD),
+      WELL_TLS(V4B, SHOWN_GOOD),
+      {.peer = V4C,
+       PROBE_TLS,
+       ERR_CERT_NAME,
+       "the certificate of " HOST " is for other.example, not for " HOST,
+       SHOWN_OTHER_NAME}},
+     .tls = true,
+     .findings = {{"address-differs", "192.0.2.27:6000 differs"},
+                  {"cert-name", "At 192.0.2.27:6000 the certificate"}}},
+    {"one of three is dead, the others are mute",
+     {{.peer = V4, PROBE_WELCOME, LATE}, REFUSED(V4B), {.peer = V4C, PROBE_WELCOME, LATE}},
+     .findings =
+         {{"address-differs",
+           "Of 3 addresses 192.0.2.26:6000 differs from the others (Connection refused): "},
+          {"mute",
+           "At 192.0.2.25:6000 and 192.0.2.27:6000 the connection is accepted and no whole welcome"}}},
+    {"each of two shows its own certificate",
+     {WELL_TLS(V4, SHOWN_GOOD), WELL_TLS(V4B, SHOWN_OLDER)},
+     .tls = true,
+     .findings = {{"address-differs", "At 192.0.2.26:6000 there is another certificate"}}},
+    {"one of three shows an older certificate",
+     {WELL_TLS(V4, SHOWN_GOOD), WELL_TLS(V4B, SHOWN_OLDER), WELL_TLS(V4C, SHOWN_GOOD)},
+     .tls = true,
+     .findings = {{"address-differs",
+                   "At 192.0.2.26:6000 there is another certificate than at the other addresses (30 "
+                   "days left, until 2026-01-31, key 0lder00000000000...; there 42 days left"}}},
+};
+
+static void each_fault_of_a_name_or_a_path_is_told_in_its_words(void **state)
+{
+    (void)state;
+    diagnosed_expect(rows, sizeof rows / sizeof rows[0]);
+}
+
+/* Nothing that a peer can fill makes a sentence too long, and no escape is cut. */
+static void a_sentence_that_is_too_long_ends_in_dots(void **state)
+{
+    static const enum err_reason reasons[] = {ERR_CERT_NAME, ERR_CERT_WEAK, ERR_TLS_ALERT,
+                                              ERR_DIALOGUE_WRONG_ANSWER, ERR_TLS_PLAINTEXT_PEER};
+    (void)state;
+    for (size_t i = 0; i < 4 * COUNT(reasons); i++) {
+        struct diagnosed_row row = {.all = {{.peer = "2001:db8:1234:5678:9abc:def0:1234:5678",
+                                             PROBE_VOLUME,
+                                             reasons[i / 4],
+                                             "is wrong    ",
+                                             SHOWN_OTHER_NAME}},
+                                    .tls = true};
+        struct probe_finding findings[PROBE_FINDINGS_MAX];
+        struct probe_result result;
+        diagnosed_make(&result, &row);
+        struct probe_address *address = &result.addresses[0];
+        memset(address->tls.subject, 'n', sizeof address->tls.subject - 1);
+        memset(result.host, 'h', sizeof result.host - 1);
+        for (size_t k = strlen("is wrong") + i % 4; k + 4 < sizeof address->err.text; k += 4)
+            memcpy(address->err.text + k, "\\x1b", 5);
+        assert_int_equal(probe_diagnose(&result, findings), 1);
+        size_t length = strlen(findings[0].text);
+        assert_true(length < PROBE_SENTENCE_BYTES);
+        if (length > PROBE_SENTENCE_BYTES - 10) {
+            assert_string_equal(findings[0].text + length - 3, "...");
+            size_t backslash = (size_t)(strrchr(findings[0].text, '\\') - findings[0].text);
+            assert_true(reasons[i / 4] == ERR_CERT_NAME || backslash + 4 <= length - 3);
+        }
+        probe_result_fini(&result);
+    }
+}
+
+/* Each of as many addresses as there can be fails in a way of its own turn: one finding a cause. */
+static void a_crowd_makes_few_findings(void **state)
+{
+    struct probe_finding findings[PROBE_FINDINGS_MAX];
+    struct probe_result result;
+    (void)state;
+    probe_sample_make(PROBE_SAMPLE_CROWD, &result);
+    for (size_t i = 0; i < result.address_count; i++) {
+        result.addresses[i].last = PROBE_NAME;
+        result.addresses[i].err = (struct err){0};
+        err_set(&result.addresses[i].err, i % 2 == 0 ? ERR_DIALOGUE_RESET : ERR_DIALOGUE_EARLY_END, 0, "cut");
+    }
+    assert_int_equal(probe_diagnose(&result, findings), 2);
+    assert_string_equal(findings[0].word, "resets");
+    assert_non_null(strstr(findings[0].text, "]:6000 and 63 more"));
+    assert_string_equal(findings[1].word, "early-end");
+    probe_result_fini(&result);
+}
+
+/* Every rule at once, as far as there is room. */
+static void there_are_never_more_findings_than_room(void **state)
+{
+    struct probe_finding findings[PROBE_FINDINGS_MAX + 1];
+    struct probe_result result;
+    (void)state;
+    probe_sample_make(PROBE_SAMPLE_CROWD, &result);
+    result.tls = true;
+    for (size_t i = 0; i < result.address_count; i++) {
+        struct probe_address *address = &result.addresses[i];
+        enum err_reason reason = ERR_CONNECT_REFUSED + (enum err_reason)(i % 24);
+        address->last = PROBE_NAME;
+        address->err = (struct err){0};
+        err_set(&address->err, reason, 0, "why");
+    }
+    findings[PROBE_FINDINGS_MAX].word = "untouched";
+    assert_int_equal(probe_diagnose(&result, findings), PROBE_FINDINGS_MAX);
+    assert_string_equal(findings[PROBE_FINDINGS_MAX].word, "untouched");
+    probe_result_fini(&result);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_fault_of_a_name_or_a_path_is_told_in_its_words),
+        cmocka_unit_test(a_sentence_that_is_too_long_ends_in_dots),
+        cmocka_unit_test(a_crowd_makes_few_findings),
+        cmocka_unit_test(there_are_never_more_findings_than_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,47 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "probe/output.h"
+
+static struct probe_result given_up(bool literal)
+{
+    struct probe_result result = {.literal = literal, .host = "::1"};
+    result.answers[RACE_V6].asked = true;
+    err_set(&result.answers[RACE_V6].err, ERR_INTERRUPTED, 0, "given up");
+    return result;
+}
+
+static void a_name_server_that_is_waited_for_is_told(void **state)
+{
+    struct probe_result result = given_up(false);
+    (void)state;
+    probe_late(&result, 1200000);
+    assert_int_equal(result.verdict.reason, ERR_RESOLVE_TEMPORARY);
+    assert_non_null(strstr(result.verdict.text,
+                           "no name server answered for the IPv6 addresses of ::1 within "
+                           "the 1200 s of the whole run"));
+}
+
+static void of_an_address_no_name_server_is_asked(void **state)
+{
+    struct probe_result result = given_up(true);
+    (void)state;
+    probe_late(&result, 1);
+    assert_int_equal(result.verdict.reason, ERR_CONNECT_TIMEOUT);
+    assert_string_equal(result.verdict.text, "the 0.001 s of the whole run were over before ::1 was tried");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_name_server_that_is_waited_for_is_told),
+        cmocka_unit_test(of_an_address_no_name_server_is_asked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

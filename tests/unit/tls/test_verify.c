@@ -1,0 +1,454 @@
+#include <openssl/err.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "support/tls_party.h"
+#include "tls/tls_private.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define SAN "DNS:localhost,IP:127.0.0.1,IP:::1"
+
+enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
+
+/* Who signs, and what is sent beside the certificate. */
+enum signer { ROOT, INTERMEDIATE, INTERMEDIATE_NOT_SENT, STRANGER, STRANGER_SENT, ITSELF };
+
+struct row {
+    const char *host;
+    struct certificate_wish wish; /* without its issuer */
+    enum signer signer;
+    enum err_reason reason; /* ERR_OK: believed */
+    const char *sentence;
+    bool pin_will_do; /* a pin without --ca stands in for what is missing */
+};
+
+#define CERTIFICATE "the certificate of localhost "
+#define UNTRUSTED CERTIFICATE "was issued by "
+
+/* Each fault alone. */
+static const struct row rows[] = {
+    {"localhost", {.names = SAN}, ROOT, ERR_OK, "", true},
+    {"LocalHost.", {.names = SAN}, ROOT, ERR_OK, "", true},
+    {"127.0.0.1", {.names = SAN}, ROOT, ERR_OK, "", true},
+    {"::1", {.names = SAN}, ROOT, ERR_OK, "", true},
+    {"0:0:0:0:0:0:0:1", {.names = SAN}, ROOT, ERR_OK, "", true},
+    {"fe80::1%eth0", {.names = "IP:fe80::1"}, ROOT, ERR_OK, "", true},
+    {"a.example.com", {.names = "DNS:*.example.com"}, ROOT, ERR_OK, "", true},
+    {"localhost", {.names = SAN}, INTERMEDIATE, ERR_OK, "", true},
+    {"localhost", {.names = SAN, .purpose = "clientAuth,serverAuth"}, ROOT, ERR_OK, "", true},
+    {"localhost", {.names = SAN, .kind = CERTIFICATE_RSA_2048}, ROOT, ERR_OK, "", true},
+    /* dates */
+    {"localhost",
+     {.names = SAN, .from_s = -9 * DAY, .until_s = -3 * DAY - HOUR},
+     ROOT,
+     ERR_CERT_EXPIRED,
+     CERTIFICATE "expired 3 days ago ({until}): it must be renewed",
+     false},
+    {"localhost",
+     {.names = SAN, .from_s = -9 * DAY, .until_s = -DAY - HOUR},
+     ROOT,
+     ERR_CERT_EXPIRED,
+     "expired 1 day ago ({until})",
+     false},
+    {"localhost",
+     {.names = SAN, .from_s = -9 * DAY, .until_s = -5 * HOUR - MINUTE},
+     ROOT,
+     ERR_CERT_EXPIRED,
+     "expired 5 hours ago ({until})",
+     false},
+    {"localhost",
+     {.names = SAN, .from_s = 2 * DAY + HOUR, .until_s = 9 * DAY},
+     ROOT,
+     ERR_CERT_NOT_YET_VALID,
+     CERTIFICATE "is not valid before {from} (in less than 3 days): is a clock wrong",
+     false},
+    {"localhost",
+     {.names = SAN, .from_s = 5 * HOUR + MINUTE, .until_s = 9 * DAY},
+     ROOT,
+     ERR_CERT_NOT_YET_VALID,
+     "is not valid before {from} (in less than 6 hours): is",
+     false},
+    {"localhost",
+     {.names = SAN, .from = "500101000000Z", .until = "21060207062816Z"},
+     ROOT,
+     ERR_OK,
+     "",
+     true},
+    {"localhost",
+     {.names = SAN, .from = "19491231235959Z", .until = "99991231235959Z"},
+     ROOT,
+     ERR_OK,
+     "",
+     true},
+    {"localhost",
+     {.names = SAN, .from = "690101000000Z", .until = "691231235959Z"},
+     ROOT,
+     ERR_CERT_EXPIRED,
+     " days ago (1969-12-31 23:59 UTC)",
+     false},
+    {"localhost",
+     {.names = SAN, .from = "99990101000000Z", .until = "99991231235959Z"},
+     ROOT,
+     ERR_CERT_NOT_YET_VALID,
+     "is not valid before 9999-01-01 00:00 UTC (in less than ",
+     false},
+    /* names */
+    {"localhost",
+     {.names = "DNS:other.example,DNS:more.example,IP:192.0.2.1"},
+     ROOT,
+     ERR_CERT_NAME,
+     CERTIFICATE "is for other.example, more.example, 192.0.2.1, not for localhost (--servername",
+     true},
+    {"127.0.0.1",
+     {.names = "DNS:localhost,IP:::1"},
+     ROOT,
+     ERR_CERT_NAME,
+     "the certificate of 127.0.0.1 is for localhost, ::1, not for 127.0.0.1",
+     true},
+    {"::1", {.names = "DNS:localhost,IP:127.0.0.1"}, ROOT, ERR_CERT_NAME, "not for ::1", true},
+    {"127.0.0.1", {.names = "DNS:127.0.0.1"}, ROOT, ERR_CERT_NAME, "is for 127.0.0.1, not for", true},
+    {"::ffff:127.0.0.1", {.names = "IP:127.0.0.1"}, ROOT, ERR_CERT_NAME, "not for ::ffff:127.0.0.1", true},
+    {"localhost",
+     {.common_name = "localhost"},
+     ROOT,
+     ERR_CERT_NAME,
+     CERTIFICATE "names no host or address in subjectAltName (a common name alone does not count)",
+     true},
+    {"127.0.0.1", {.common_name = "127.0.0.1"}, ROOT, ERR_CERT_NAME, "a common name alone", true},
+    {"localhost",
+     {.common_name = "localhost", .names = "email:a@localhost"},
+     ROOT,
+     ERR_CERT_NAME,
+     "a common name alone",
+     true},
+    {"a.example.com", {.names = "DNS:a*.example.com"}, ROOT, ERR_CERT_NAME, "is for a*.example.com", true},
+    {"a.example.com", {.names = "DNS:*a.example.com"}, ROOT, ERR_CERT_NAME, "is for *a.example.com", true},
+    {"a.b.example.com", {.names = "DNS:*.example.com"}, ROOT, ERR_CERT_NAME, "is for *.example.com", true},
+    {"example.com", {.names = "DNS:*.example.com"}, ROOT, ERR_CERT_NAME, "is for *.example.com", true},
+    {"a.example.com", {.names = "DNS:*.com"}, ROOT, ERR_CERT_NAME, "is for *.com", true},
+    {"example.com", {.names = "DNS:*.com"}, ROOT, ERR_CERT_NAME, "is for *.com", true},
+    {"a.example.com", {.names = "DNS:a.*.com"}, ROOT, ERR_CERT_NAME, "is for a.*.com", true},
+    {"localhost",
+     {.name = BYTES_LITERAL("localhost\0.evil.example")},
+     ROOT,
+     ERR_CERT_NAME,
+     "is for localhost\\x00.evil.example, not for localhost",
+     true},
+    {"localhost",
+     {.name = BYTES_LITERAL("\x1b[2J\n")},
+     ROOT,
+     ERR_CERT_NAME,
+     "is for \\x1b[2J\\n, not for",
+     true},
+    /* trust */
+    {"localhost",
+     {.names = SAN, .common_name = "localhost"},
+     ITSELF,
+     ERR_CERT_SELF_SIGNED,
+     CERTIFICATE "is signed by itself, not by a CA (if it is the right one: --ca FILE, or --pin)",
+     true},
+    {"localhost",
+     {.names = SAN},
+     STRANGER,
+     ERR_CERT_UNTRUSTED,
+     UNTRUSTED "\"test stranger\", which is not trusted here (--ca FILE trusts a CA; if that is an inter",
+     true},
+    {"localhost",
+     {.names = SAN},
+     STRANGER_SENT,
+     ERR_CERT_UNTRUSTED,
+     "\"test stranger\", which is not trusted here (--ca FILE trusts a CA)",
+     true},
+    {"localhost",
+     {.names = SAN},
+     INTERMEDIATE_NOT_SENT,
+     ERR_CERT_UNTRUSTED,
+     UNTRUSTED "\"test intermediate\", which is not trusted here (--ca FILE trusts a CA; if that is an "
+               "intermediate CA, the peer must send its certificate along)",
+     true},
+    /* purpose */
+    {"localhost",
+     {.names = SAN, .purpose = "clientAuth"},
+     ROOT,
+     ERR_CERT_PURPOSE,
+     CERTIFICATE "is not meant for a TLS server (its extended key usage says for what)",
+     false},
+    {"localhost",
+     {.names = SAN, .purpose = "codeSigning"},
+     ROOT,
+     ERR_CERT_PURPOSE,
+     "is not meant for a TLS server",
+     false},
+    /* strength */
+    {"localhost",
+     {.names = SAN, .kind = CERTIFICATE_RSA_1024},
+     ROOT,
+     ERR_CERT_WEAK,
+     CERTIFICATE "has too short a key (RSA needs 2048 bits)",
+     false},
+    {"localhost",
+     {.names = SAN, .sha1 = true},
+     ROOT,
+     ERR_CERT_WEAK,
+     CERTIFICATE "is signed with a broken hash such as SHA-1",
+     true}, /* a pin looks at the key: who has signed it, and how, is no matter then */
+    /* what nobody understands must not be passed over */
+    {"localhost",
+     {.names = SAN, .unknown_critical = true},
+     ROOT,
+     ERR_CERT_UNTRUSTED,
+     CERTIFICATE "is refused: unhandled critical extension",
+     false},
+};
+
+/* The server's certificate of a row, and the chain it sends. */
+struct exhibit {
+    struct certificate certificate;
+    const struct certificate *chain[3];
+};
+
+static void exhibit_make(struct exhibit *exhibit, const struct certificates *all, const struct row *row)
+{
+    const struct certificate *const signers[] = {[ROOT] = &all->root,
+                                                 [INTERMEDIATE] = &all->intermediate,
+                                                 [INTERMEDIATE_NOT_SENT] = &all->intermediate,
+                                                 [STRANGER] = &all->stranger,
+                                                 [STRANGER_SENT] = &all->stranger,
+                                                 [ITSELF] = NULL};
+    struct certificate_wish wish = row->wish;
+    bool sends = row->signer == INTERMEDIATE || row->signer == STRANGER_SENT;
+
+    wish.issuer = signers[row->signer];
+    certificate_make(&exhibit->certificate, &wish);
+    exhibit->chain[0] = &exhibit->certificate;
+    exhibit->chain[1] = sends ? wish.issuer : NULL;
+    exhibit->chain[2] = NULL;
+}
+
+/* Puts times into a sentence. Returns: text. */
+static const char *fill_in(const char *sentence, const struct certificate *certificate, char *text,
+                           size_t room)
+{
+    const char *brace = strchr(sentence, '{');
+    if (brace == NULL)
+        return sentence;
+    const ASN1_TIME *when = strncmp(brace, "{until}", 7) == 0 ? X509_get0_notAfter(certificate->x509)
+                                                              : X509_get0_notBefore(certificate->x509);
+    struct tm tm;
+    char time[32];
+    assert_int_equal(ASN1_TIME_to_tm(when, &tm), 1);
+    strftime(time, sizeof time, "%Y-%m-%d %H:%M UTC", &tm);
+    snprintf(text, room, "%.*s%s%s", (int)(brace - sentence), sentence, time, strchr(brace, '}') + 1);
+    return text;
+}
+
+static void visit(struct tls_meeting *meeting, struct tls_client *client, const struct exhibit *exhibit,
+                  const char *host)
+{
+    struct err err = {0};
+    tls_meeting_part(meeting);
+    tls_meeting_wire(meeting);
+    meeting->client.stream = tls_client_stream(client, meeting->lowers[0], host, &err);
+    meeting->server.stream = tls_raw_server(meeting->lowers[1], 0, exhibit->chain, NULL);
+    assert_int_equal(err.reason, ERR_OK);
+    TLS_PLAN(&meeting->client, TLS_SHAKE);
+    TLS_PLAN(&meeting->server, TLS_SHAKE);
+    tls_meeting_run(meeting);
+}
+
+static void check(const struct tls_meeting *meeting, size_t row, enum err_reason reason, const char *sentence)
+{
+    const struct tls_party *client = &meeting->client;
+    if (client->err.reason != reason || strstr(client->err.text, sentence) == NULL)
+        fail_msg("row %zu says \"%s\" (%s), not \"%s\" (%s)", row, client->err.text,
+                 err_word(client->err.reason), sentence, err_word(reason));
+    for (const char *c = client->err.text; *c != '\0'; c++)
+        assert_in_range(*c, ' ', '~');
+}
+
+static struct tls_pin pin_of(const struct certificate *certificate)
+{
+    struct tls_pin pin;
+    assert_int_equal(tls_certificate_pin(certificate->x509, &pin), 0);
+    return pin;
+}
+
+static void each_fault_is_refused_in_words_of_its_own(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    struct tls_client *client = tls_party_client_plain(all);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct exhibit exhibit;
+        char sentence[512];
+        exhibit_make(&exhibit, all, &rows[i]);
+        visit(&meeting, client, &exhibit, rows[i].host);
+        check(&meeting, i, rows[i].reason,
+              fill_in(rows[i].sentence, &exhibit.certificate, sentence, sizeof sentence));
+        certificate_fini(&exhibit.certificate);
+    }
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+}
+
+/* What --insecure takes, and what a pin stands in for, with --ca and without. */
+static void insecure_and_pins_do_what_they_say_and_no_more(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    const struct tls_pin wrong = pin_of(&all->client);
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct exhibit exhibit;
+        exhibit_make(&exhibit, all, &rows[i]);
+        const struct tls_pin pins[] = {wrong, pin_of(&exhibit.certificate)};
+        const struct {
+            struct tls_client_config config;
+            enum err_reason reason;
+        } cases[] = {
+            {{.policy.insecure = true}, ERR_OK},
+            {{.policy.insecure = true, .pins = pins, .pin_count = 2}, ERR_OK},
+            {{.policy.insecure = true, .pins = pins, .pin_count = 1}, ERR_CERT_PIN},
+            {{.pins = pins, .pin_count = 2}, rows[i].pin_will_do ? ERR_OK : rows[i].reason},
+            {{.pins = pins, .pin_count = 1}, ERR_CERT_PIN},
+            {{.ca = all->ca_file, .pins = pins, .pin_count = 2}, rows[i].reason},
+            {{.ca = all->ca_file, .pins = pins, .pin_count = 1}, ERR_CERT_PIN},
+        };
+        for (size_t j = 0; j < COUNT(cases); j++) {
+            struct tls_client *client = tls_party_client(&cases[j].config);
+            visit(&meeting, client, &exhibit, rows[i].host);
+            if (meeting.client.err.reason != cases[j].reason)
+                fail_msg("row %zu, case %zu: %s: %s", i, j, err_word(meeting.client.err.reason),
+                         meeting.client.err.text);
+            tls_meeting_part(&meeting);
+            tls_client_free(client);
+        }
+        certificate_fini(&exhibit.certificate);
+    }
+}
+
+static void a_wrong_pin_is_answered_with_the_right_one(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    const struct tls_pin wrong = pin_of(&all->client), right = pin_of(&all->server);
+    const struct exhibit exhibit = {.chain = {&all->server, NULL}};
+    struct tls_client *client =
+        tls_party_client(&(struct tls_client_config){.ca = all->ca_file, .pins = &wrong, .pin_count = 1});
+    char text[TLS_PIN_TEXT_BYTES];
+    struct tls_pin again;
+    struct err err = {0};
+
+    visit(&meeting, client, &exhibit, "localhost");
+    tls_party_expect_failure(&meeting.client, ERR_CERT_PIN,
+                             "the certificate of localhost has another key than --pin allows: sha256:");
+    tls_pin_format(&right, text);
+    assert_non_null(strstr(meeting.client.err.text, text));
+    assert_int_equal(tls_pin_parse(text, &again, &err), 0);
+    assert_memory_equal(&again, &right, sizeof right);
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+}
+
+/* The CA above is at fault: it is named, not the server's certificate. */
+static void a_fault_of_the_ca_above_names_it(void **state)
+{
+    static const struct {
+        struct certificate_wish wish;
+        enum err_reason reason;
+        const char *sentence;
+    } cases[] = {
+        {{.common_name = "old CA", .ca = true, .from_s = -9 * DAY, .until_s = -2 * DAY - HOUR},
+         ERR_CERT_EXPIRED,
+         "the CA certificate \"old CA\" above that of localhost expired 2 days ago"},
+        {{.common_name = "weak CA", .ca = true, .kind = CERTIFICATE_RSA_1024},
+         ERR_CERT_WEAK,
+         "the CA certificate \"weak CA\" above that of localhost has too short a key"},
+        {{.common_name = "SHA-1 CA", .ca = true, .sha1 = true},
+         ERR_CERT_WEAK,
+         "the CA certificate \"SHA-1 CA\" above that of localhost is signed with a broken hash"},
+        {{.common_name = "no CA at all"},
+         ERR_CERT_UNTRUSTED,
+         "the CA certificate \"no CA at all\" above that of"},
+    };
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    struct tls_client *client = tls_party_client_plain(all);
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct certificate above, leaf;
+        struct certificate_wish wish = cases[i].wish;
+        wish.issuer = &all->root;
+        certificate_make(&above, &wish);
+        certificate_make(&leaf, &(struct certificate_wish){.issuer = &above, .names = SAN});
+        visit(&meeting, client, &(struct exhibit){.chain = {&leaf, &above, NULL}}, "localhost");
+        check(&meeting, i, cases[i].reason, cases[i].sentence);
+        certificate_fini(&leaf);
+        certificate_fini(&above);
+    }
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+}
+
+/* A self-signed certificate is believed where it is the one that --ca names. */
+static void what_ca_names_is_believed(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    struct exhibit exhibit;
+    char path[CERTIFICATES_PATH_BYTES];
+
+    exhibit_make(&exhibit, all, &(struct row){.wish = {.names = SAN, .common_name = "me"}, .signer = ITSELF});
+    certificates_put(certificates_path(all, "me.crt", path), exhibit.certificate.x509);
+    struct tls_client *client = tls_party_client(&(struct tls_client_config){.ca = path});
+    visit(&meeting, client, &exhibit, "localhost");
+    tls_party_expect_done(&meeting.client);
+    visit(&meeting, client, &exhibit, "elsewhere");
+    tls_party_expect_failure(&meeting.client, ERR_CERT_NAME, "not for elsewhere");
+    visit(&meeting, client, &(struct exhibit){.chain = {&all->server, NULL}}, "localhost");
+    tls_party_expect_failure(&meeting.client, ERR_CERT_UNTRUSTED, "\"test root\", which is not trusted");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    certificate_fini(&exhibit.certificate);
+}
+
+/* Without --ca it is the system's trust store, which SSL_CERT_FILE may stand in for. */
+static void the_systems_trust_store_is_trusted(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    const struct exhibit exhibit = {.chain = {&all->server, NULL}};
+
+    for (int found = 0; found < 2; found++) {
+        setenv("SSL_CERT_FILE", found ? all->ca_file : "/nonexistent", 1);
+        struct tls_client *client = tls_party_client(&(struct tls_client_config){0});
+        visit(&meeting, client, &exhibit, "localhost");
+        check(&meeting, 0, found ? ERR_OK : ERR_CERT_UNTRUSTED, "");
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+    }
+    setenv("SSL_CERT_FILE", "/nonexistent", 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_fault_is_refused_in_words_of_its_own),
+        cmocka_unit_test(insecure_and_pins_do_what_they_say_and_no_more),
+        cmocka_unit_test(a_wrong_pin_is_answered_with_the_right_one),
+        cmocka_unit_test(a_fault_of_the_ca_above_names_it),
+        cmocka_unit_test(what_ca_names_is_believed),
+        cmocka_unit_test(the_systems_trust_store_is_trusted),
+    };
+    setenv("SSL_CERT_FILE", "/nonexistent", 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+    return cmocka_run_group_tests(tests, certificates_set_up, certificates_tear_down);
+}
