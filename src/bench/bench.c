@@ -12,6 +12,7 @@
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/signals.h"
 #include "worker.h"
 
 enum {
@@ -245,8 +246,8 @@ static int start_workers(struct run *run, struct err *err)
 static int watch_interrupt(struct run *run, struct err *err)
 {
     run->interrupt.data = run->progress.data = run;
-    if (uv_timer_init(&run->loop, &run->progress) != 0 || uv_signal_init(&run->loop, &run->interrupt) != 0 ||
-        uv_signal_start(&run->interrupt, on_interrupt, SIGINT) != 0)
+    if (uv_timer_init(&run->loop, &run->progress) != 0 ||
+        signals_watch(&run->loop, &run->interrupt, on_interrupt, SIGINT) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
     return 0;
 }

@@ -16,6 +16,7 @@
 #include "tcpgreet/link/dialer.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/signals.h"
 #include "tcpgreet/tls/stream_tls.h"
 
 enum { UTF8_CUT_MAX = 3 };
@@ -252,11 +253,10 @@ static int start(struct client *client, struct err *err)
                                    .attempt_delay_ms = options->attempt_delay_ms,
                                    .timeout_ms = options->connect_timeout_ms};
 
-    if (uv_signal_init(&client->loop, &client->interrupt) != 0 ||
-        uv_signal_start(&client->interrupt, on_interrupt, SIGINT) != 0 ||
+    client->interrupt.data = client->limit.data = client;
+    if (signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT) != 0 ||
         uv_timer_init(&client->loop, &client->limit) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
-    client->interrupt.data = client->limit.data = client;
     if (options->timeout_ms >= 0)
         uv_timer_start(&client->limit, on_limit, (uint64_t)options->timeout_ms, 0);
 

@@ -9,6 +9,7 @@
 #include "tcpgreet/cli/tls_setup.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/net/resolver.h"
+#include "tcpgreet/os/signals.h"
 
 enum {
     NS_PER_MS = 1000 * 1000,
@@ -192,28 +193,15 @@ static void on_limit(uv_timer_t *timer)
         add_to_series(run);
 }
 
-/* A signal that is ignored from the start, as a shell's background jobs have it, stays so. */
-static int watch_signal(struct run *run, uv_signal_t *signal, int number)
-{
-    struct sigaction before;
-
-    signal->data = run;
-    if (uv_signal_init(&run->loop, signal) != 0)
-        return -1;
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN)
-        return 0;
-    return uv_signal_start(signal, on_signal, number);
-}
-
 static int watch(struct run *run, struct err *err)
 {
     int64_t limit = limit_ms(run->options);
 
-    if (watch_signal(run, &run->signals[0], SIGINT) != 0 ||
-        watch_signal(run, &run->signals[1], SIGTERM) != 0 || uv_timer_init(&run->loop, &run->limit) != 0 ||
-        uv_timer_init(&run->loop, &run->pause) != 0)
+    run->signals[0].data = run->signals[1].data = run->limit.data = run->pause.data = run;
+    if (signals_watch(&run->loop, &run->signals[0], on_signal, SIGINT) != 0 ||
+        signals_watch(&run->loop, &run->signals[1], on_signal, SIGTERM) != 0 ||
+        uv_timer_init(&run->loop, &run->limit) != 0 || uv_timer_init(&run->loop, &run->pause) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot watch signals and time");
-    run->limit.data = run->pause.data = run;
     if (limit >= 0)
         uv_timer_start(&run->limit, on_limit, (uint64_t)limit, 0);
     return 0;

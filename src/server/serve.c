@@ -16,6 +16,7 @@
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/net/listener.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/signals.h"
 #include "worker.h"
 
 enum {
@@ -264,18 +265,24 @@ static int open_tls(struct server *server, struct err *err)
     return 0;
 }
 
+/* SIGHUP reloads also under nohup(1), which ignores it. */
+static int watch_signal(struct server *server, uv_signal_t *handle, int number)
+{
+    handle->data = server;
+    if (number == SIGINT || number == SIGTERM)
+        return signals_watch(&server->loop, handle, on_signal, number);
+    int result = uv_signal_init(&server->loop, handle);
+    return result == 0 ? uv_signal_start(handle, on_signal, number) : result;
+}
+
 static int watch_signals(struct server *server, struct err *err)
 {
     int result = uv_async_init(&server->loop, &server->stopped, on_stopped);
     if (result == 0)
         result = uv_async_init(&server->loop, &server->failed, on_failed);
     server->failed.data = server;
-    for (size_t i = 0; result == 0 && i < SIGNALS; i++) {
-        result = uv_signal_init(&server->loop, &server->signals[i]);
-        server->signals[i].data = server;
-        if (result == 0)
-            result = uv_signal_start(&server->signals[i], on_signal, handled_signals[i]);
-    }
+    for (size_t i = 0; result == 0 && i < SIGNALS; i++)
+        result = watch_signal(server, &server->signals[i], handled_signals[i]);
     return result == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot watch signals: %s", uv_strerror(result));
 }
 

@@ -146,6 +146,13 @@ def shell(redirections):
     return ["sh", "-c", f'exec "$@" {redirections}', "sh"]
 
 
+# A wrap that ignores SIGINT, as a shell does for a command in the background.
+IN_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+
+# The tests may run in the background themselves: what they start is to begin as in a terminal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Lines:
     """What comes out of a descriptor, line by line, as it comes."""
 

@@ -16,8 +16,8 @@ import unittest
 import xml.etree.ElementTree as xml
 
 import tls_harness
-from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal, can_unshare, hello,
-                     listening, main, refusing_port, run, shell, spawn)
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal,
+                     can_unshare, hello, listening, main, refusing_port, run, shell, spawn)
 
 DUAL = {"listen": [("0",)], "announcements": 2}
 SHORT = ("--duration", "300ms")
@@ -410,6 +410,16 @@ class WhatStandsInTheWay(BenchCase):
             result = json.loads(out)
             self.assertLess(result["duration_seconds"], 30)
             self.assertAgrees(server, result)
+
+    def test_a_sigint_that_is_ignored_does_not_end_the_run(self):
+        with Server() as server:
+            child = spawn(["--bench", "::1", str(server.port), "--connections", "3", "--format", "json", "--duration",
+                           "500ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, wrap=IN_BACKGROUND)
+            server.log.expect("Accept new connection", 3)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=LIMIT_S)
+            self.assertEqual(child.returncode, 0, err)
+            self.assertGreaterEqual(json.loads(out)["duration_seconds"], 0.5)
 
     def test_a_closed_standard_output_is_a_failure(self):
         with Server() as server:

@@ -11,8 +11,9 @@ import termios
 import time
 import unittest
 
-from harness import (GOODBYE, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server, Terminal,
-                     await_that, can_unshare, connect, hello, listening, main, refusing_port, run, shell, spawn)
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server,
+                     Terminal, await_that, can_unshare, connect, hello, listening, main, refusing_port, run, shell,
+                     spawn)
 
 HOSTS = "127.0.0.1 localhost here.example\n::1 localhost here.example\n127.0.0.1 four.example\nfd77::6 six.example\n"
 
@@ -262,6 +263,15 @@ class Interrupts(Case):
             await_sigint_handler(child.pid)
             child.send_signal(signal.SIGINT)
             self.assertEqual(child.wait(LIMIT_S), 130)
+
+    def test_a_sigint_that_is_ignored_does_not_end_it(self):
+        with Server() as server:
+            child = spawn(["--connect", "::1", str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          wrap=IN_BACKGROUND)
+            self.assertEqual(os.read(child.stdout.fileno(), len(OPENING)), OPENING)
+            child.send_signal(signal.SIGINT)
+            out, _ = child.communicate(b"Michael\n", timeout=LIMIT_S)
+            self.assertEqual((child.returncode, out), (0, hello(b"Michael") + GOODBYE))
 
 
 def await_sigint_handler(pid):

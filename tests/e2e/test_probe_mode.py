@@ -16,7 +16,7 @@ import threading
 import unittest
 import xml.etree.ElementTree as xml
 
-from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
                      can_unshare, environment, hello, main, refusing_port, run, shell, spawn)
 
 BOTH = "::1 both\n127.0.0.1 both\n"
@@ -168,6 +168,12 @@ class ExitCodes(ProbeCase):
                 self.assertEqual(running.end(number), 130)
                 self.assertEqual(running.out.bytes(), b"")
                 running.err.expect(r"^tcpgreet: interrupted \(interrupted\)$")
+
+    def test_an_interrupt_that_is_ignored_does_not_end_it(self):
+        with Server("--misbehave", "delay:300ms") as server:
+            running = Running("::1", str(server.port), "--explain", wrap=IN_BACKGROUND)
+            running.err.expect("connect")
+            self.assertEqual(running.end(), 0)
 
 
 class Output(ProbeCase):
@@ -516,7 +522,7 @@ class Command(ProbeCase):
     def test_an_interrupt_that_is_ignored_stays_so(self):
         with Server() as server:
             done = probe("::1", server.port, "--", "sh", "-c", "grep SigIgn /proc/self/status",
-                         wrap=["sh", "-c", "trap '' INT; exec \"$@\"", "sh"])
+                         wrap=IN_BACKGROUND)
             self.assertEqual(int(done.out.split()[1], 16) & 1 << signal.SIGINT - 1, 1 << signal.SIGINT - 1)
 
     def test_a_command_that_cannot_run_is_told_as_by_env(self):

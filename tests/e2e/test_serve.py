@@ -14,9 +14,9 @@ import subprocess
 import time
 import unittest
 
-from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IS_ROOT, OPENING, PATIENCE, SOCKET_CALL, Case, Lines, Names, Peer,
-                     Server, await_that, can_unshare, connect, failing_accept, hello, listening, main, refusing_port,
-                     run, shell, without_ipv6)
+from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IN_BACKGROUND, IS_ROOT, OPENING, PATIENCE, SOCKET_CALL, Case, Lines,
+                     Names, Peer, Server, await_that, can_unshare, connect, failing_accept, hello, listening, main,
+                     refusing_port, run, shell, without_ipv6)
 
 O_CLOEXEC = 0o2000000
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
@@ -300,6 +300,19 @@ class Stops(Case):
             peer.send(b"exit\n").expect(GOODBYE).expect_eof()
             peer.close()
             self.assertEqual(server.wait(), 0)
+
+    def test_an_interrupt_that_is_ignored_does_not_stop_it(self):
+        with Server("--drain-timeout", "60s", wrap=IN_BACKGROUND) as server, Peer(server) as peer:
+            peer.expect(OPENING)
+            server.send_signal(signal.SIGINT)
+            server.expect_counters(" 1 open now")
+            with Peer(server) as other:
+                other.expect(OPENING)
+
+    def test_a_hangup_that_is_ignored_is_still_a_reload(self):
+        with Server(wrap=["nohup"]) as server:
+            server.send_signal(signal.SIGHUP)
+            server.log.expect("^Nothing to load again")
 
     def test_a_signal_right_after_the_announcement_counts(self):
         for _ in range(20):
