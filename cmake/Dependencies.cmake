@@ -2,7 +2,7 @@
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.41)
+pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.44) # uv_available_parallelism
 
 if(TCPGREET_IDN STREQUAL "AUTO")
     pkg_check_modules(IDN2 IMPORTED_TARGET libidn2)
