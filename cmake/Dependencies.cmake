@@ -24,6 +24,12 @@ if(TCPGREET_TLS)
     pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)
 endif()
 
+# glibc and musl have it; elsewhere tls_getenv compares user ids.
+include(CheckSymbolExists)
+set(CMAKE_REQUIRED_DEFINITIONS -D_GNU_SOURCE)
+check_symbol_exists(secure_getenv stdlib.h TCPGREET_HAVE_SECURE_GETENV)
+unset(CMAKE_REQUIRED_DEFINITIONS)
+
 # Logarithms, where they are not in the C library.
 find_library(MATH_LIBRARY m)
 mark_as_advanced(MATH_LIBRARY)

@@ -41,7 +41,7 @@ static void on_key_line(const SSL *ssl, const char *line)
 
 static int open_key_log(struct tls_client *client, struct err *err)
 {
-    const char *path = secure_getenv("SSLKEYLOGFILE");
+    const char *path = tls_getenv("SSLKEYLOGFILE");
     if (path == NULL || path[0] == '\0')
         return 0;
     /* Who can read this file can read what was said. */

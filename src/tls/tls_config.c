@@ -1,6 +1,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tcpgreet/base/buf.h"
 #include "tls_private.h"
@@ -73,6 +75,15 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
     tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     SSL_CTX_free(context);
     return NULL;
+}
+
+const char *tls_getenv(const char *name)
+{
+#ifdef TCPGREET_HAVE_SECURE_GETENV
+    return secure_getenv(name);
+#else
+    return getuid() == geteuid() && getgid() == getegid() ? getenv(name) : NULL;
+#endif
 }
 
 size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err)

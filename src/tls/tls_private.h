@@ -103,6 +103,10 @@ int tls_fail(struct err *err, enum err_reason reason, const char *doing);
 /* The limits and orders that both roles share. */
 SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *policy, struct err *err);
 
+/* Returns: the environment's value; NULL where there is none, or where the program runs with the rights of
+ * another user than its caller. Source: secure_getenv(3). */
+const char *tls_getenv(const char *name);
+
 /* "h2,http/1.1" in the wire's form. Returns: length, 0 on failure. */
 size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err);
 

@@ -90,7 +90,7 @@ static bool same_file(const char *a, const char *b)
 /* Another file that the environment names is read at once: it may hold other CAs of the same names. */
 static int trust_system(SSL_CTX *context)
 {
-    const char *chosen = secure_getenv(X509_get_default_cert_file_env());
+    const char *chosen = tls_getenv(X509_get_default_cert_file_env());
     if (chosen != NULL && !same_file(chosen, X509_get_default_cert_file()))
         return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : -1;
     return SSL_CTX_set_default_verify_dir(context) == 1

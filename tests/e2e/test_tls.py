@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import ssl
 import subprocess
@@ -10,8 +11,8 @@ import sys
 import termios
 import unittest
 
-from harness import (BINARY, GOODBYE, LIMIT_S, OPENING, Case, Server, Terminal, await_that, connect, environment, hello,
-                     main, run)
+from harness import (BINARY, GOODBYE, IS_ROOT, LIMIT_S, OPENING, Case, Server, Terminal, await_that, connect,
+                     environment, hello, main, run)
 from tls_harness import (DUAL, VERSIONS, Program, TlsScript, certificates, client_context, converse, dialogue, folder,
                          greet, has_tls, identity, openssl, pin_of, server_context, skip_without_tls, visit)
 
@@ -346,6 +347,20 @@ class KeyLog(TlsCase):
         with self.serve(env=environment(SSLKEYLOGFILE=str(log))) as server:
             self.assertDialogue(self.say(server), MICHAEL)
         self.assertFalse(log.exists())
+
+    @unittest.skipUnless(IS_ROOT, "only root can make a set-user-id program of another user")
+    def test_a_set_user_id_program_writes_none(self):
+        place = folder()
+        place.chmod(0o777)
+        program = shutil.copy(BINARY, place / "tcpgreet")
+        os.chmod(program, 0o4755)
+        with self.serve() as server:
+            for user, writes in ((0, True), (65534, False)):
+                log = place / f"keys-{user}"
+                result = connect("::1", server.port, "Michael", "--tls", "--insecure", executable=program, user=user,
+                                 env=environment(SSLKEYLOGFILE=str(log)))
+                self.assertDialogue(result, MICHAEL)
+                self.assertEqual(log.exists(), writes, user)
 
     def test_a_key_log_that_cannot_be_written_is_told(self):
         with self.serve() as server:
