@@ -161,6 +161,31 @@ static bool family_is_absent(const struct endpoint *at, const struct err *err)
     return err->native == EAFNOSUPPORT || (err->native == EADDRNOTAVAIL && v6_of_every_machine);
 }
 
+/* Source: ip(7), bind: a listener on every address of a family conflicts with each on one of them. */
+static bool overlap(const struct endpoint *a, const struct endpoint *b)
+{
+    return endpoint_equal(a, b) ||
+           (endpoint_family(a) == endpoint_family(b) && endpoint_port(a) == endpoint_port(b) &&
+            (endpoint_is_wildcard(a) || endpoint_is_wildcard(b)));
+}
+
+/* Where another listener of this process has the port, err names both. */
+static void name_conflict(const struct endpoint *at, const struct listener_options *options, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES], other[ENDPOINT_TEXT_BYTES];
+
+    for (size_t i = 0; i < options->other_count && err->native == EADDRINUSE; i++) {
+        if (!overlap(at, &options->others[i].at))
+            continue;
+        err_clear(err);
+        err_set(
+            err, ERR_SYSTEM_ADDRESS_IN_USE, EADDRINUSE,
+            "cannot listen on %s: it conflicts with the listener of this server on %s (use one of the two)",
+            endpoint_format(at, text), endpoint_format(&options->others[i].at, other));
+        return;
+    }
+}
+
 static void close_all(struct listener *listeners, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -183,6 +208,7 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, const str
             opened++;
         } else if (!family_is_absent(&at, &why) || (opened == 0 && i + 1 == count)) {
             close_all(listeners, opened);
+            name_conflict(&at, options, &why);
             *err = why;
             return 0;
         }

@@ -80,6 +80,8 @@ static int open_listeners(struct server *server, struct err *err)
     struct listener_options how = listener_options(server);
 
     for (size_t i = 0; i < options->listen_count; i++) {
+        how.others = server->listeners;
+        how.other_count = server->listener_count;
         size_t opened = listener_open(&options->listen[i], &how, server->listeners + server->listener_count,
                                       LISTENER_MAX - server->listener_count, err);
         if (opened == 0)

@@ -148,6 +148,14 @@ class Starts(Case):
             self.assertNoStart(run("--listen", "::1", "0", "--listen", "127.0.0.1", str(other.getsockname()[1])),
                                "system-address-in-use")
 
+    def test_two_listens_that_conflict_are_both_named(self):
+        with refusing_port() as port:  # free on IPv4
+            for first, second in (("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0")):
+                result = run("--listen", first, str(port), "--listen", second, str(port))
+                self.assertNoStart(result, "system-address-in-use")
+                self.assertIn(f"cannot listen on {second}:{port}: it conflicts with the listener of this server on "
+                              f"{first}:{port} (use one of the two)", result.err.decode())
+
     def test_an_address_that_is_not_ours(self):
         for address in ("192.0.2.1", "2001:db8::1"):
             result = run("--listen", address, "0")

@@ -16,6 +16,8 @@ struct listener_options {
     bool reuse_port; /* listener_open_again may share the port, another program may not */
     bool want_v6;
     bool want_v4;
+    const struct listener *others; /* borrowed during the call: this process has them open already */
+    size_t other_count;
 };
 
 /* Invariant: fd >= 0 is listening at `at`. */
@@ -27,8 +29,9 @@ struct listener {
 /* Opens every address of target, one socket each: a v6-only and a v4 one for "every address"; port 0 becomes
  * one port, the same for all. Where there are several, those of a family that the kernel has switched off are
  * left out. Shape: writes at most room listeners. Returns: how many, 0 with err on failure (then none stays
- * open). Errors: system-address-in-use, system-permission, system-address-not-available, system-descriptors,
- * resolve-…; the text says on what and what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */
+ * open). Errors: system-address-in-use: the text names the one of others that has the port;
+ * system-permission, system-address-not-available, system-descriptors, resolve-…; the text says on what and
+ * what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */
 size_t listener_open(const struct target *target, const struct listener_options *options,
                      struct listener *listeners, size_t room, struct err *err);
 

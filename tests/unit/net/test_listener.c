@@ -144,6 +144,37 @@ static void a_port_in_use_is_told_in_words(void **state)
     listener_close(&first);
 }
 
+static void a_conflict_between_two_listeners_of_one_process_names_both(void **state)
+{
+    static const char *const cases[][2] = {
+        {"127.0.0.1", "127.0.0.1"}, {"0.0.0.0", "127.0.0.1"}, {"127.0.0.1", "0.0.0.0"}};
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct listener others[] = {open_one("127.0.0.2"), open_one(cases[i][0])}, listeners[2];
+        struct listener_options how = both;
+        struct err err = {0};
+        char sentence[ERR_TEXT_BYTES];
+        unsigned port = endpoint_port(&others[1].at);
+
+        how.others = others;
+        how.other_count = 2;
+        snprintf(sentence, sizeof sentence,
+                 "cannot listen on %s:%u: it conflicts with the listener of this server on %s:%u (use one of "
+                 "the two)",
+                 cases[i][1], port, cases[i][0], port);
+        assert_int_equal(open_at(cases[i][1], port, &how, listeners, &err), 0);
+        assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE);
+        assert_string_equal(err.text, sentence);
+        how.other_count = 1;
+        err_clear(&err);
+        assert_int_equal(open_at(cases[i][1], port, &how, listeners, &err), 0);
+        assert_non_null(strstr(err.text, "another program has this port"));
+        listener_close(&others[0]);
+        listener_close(&others[1]);
+    }
+}
+
 static void where_one_of_two_is_in_use_none_stays_open(void **state)
 {
     (void)state;
@@ -514,6 +545,7 @@ int main(void)
         cmocka_unit_test(each_family_has_a_socket_of_its_own),
         cmocka_unit_test(only_the_wanted_family_is_opened),
         cmocka_unit_test(a_port_in_use_is_told_in_words),
+        cmocka_unit_test(a_conflict_between_two_listeners_of_one_process_names_both),
         cmocka_unit_test(where_one_of_two_is_in_use_none_stays_open),
         cmocka_unit_test(an_address_that_is_not_ours_is_told_in_words),
         cmocka_unit_test(a_port_that_needs_a_privilege_is_told_in_words),
