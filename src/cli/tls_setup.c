@@ -49,13 +49,11 @@ int tls_setup_client_config(const struct options *options, struct tls_setup_clie
     setup->config = (struct tls_client_config){.policy = policy_of(options, true),
                                                .ca = options->ca,
                                                .servername = options->servername,
-                                               .pins = setup->pins,
-                                               .pin_count = options->pins.count};
+                                               .pins.count = options->pins.count};
     if (tls_available(err) < 0 || check_files(options, err) < 0)
         return -1;
     for (size_t i = 0; i < options->pins.count; i++)
-        if (tls_pin_parse(options->pins.values[i], &setup->pins[i], err) < 0)
-            return -1;
+        (void)tls_pin_parse(options->pins.values[i], &setup->config.pins.list[i]); /* checked already */
     if (options->certs.count > 0)
         setup->config.identity = files_of(options, 0);
     return 0;
@@ -70,17 +68,14 @@ struct tls_client *tls_setup_client(const struct options *options, struct err *e
 int tls_setup_servers(const struct options *options, bool may_ask, struct tls_server **servers, size_t n,
                       struct err *err)
 {
-    struct tls_files identities[OPTIONS_LIST_MAX];
     struct tls_server_config config = {.policy = policy_of(options, may_ask),
-                                       .identities = identities,
-                                       .identity_count = options->certs.count,
                                        .client_ca = options->client_ca,
                                        .ticket_keys = options->ticket_keys};
 
     if (tls_available(err) < 0 || check_files(options, err) < 0)
         return -1;
     for (size_t i = 0; i < options->certs.count; i++)
-        identities[i] = files_of(options, i);
+        config.identities[i] = files_of(options, i);
     if (options->client_ca != NULL)
         config.client_auth =
             options->client_auth == CLIENT_AUTH_REQUEST ? TLS_CLIENT_AUTH_REQUEST : TLS_CLIENT_AUTH_REQUIRE;

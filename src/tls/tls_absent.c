@@ -116,10 +116,3 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
     *facts = (struct tls_identity_facts){0};
     return false;
 }
-
-int tls_pin_parse(const char *text, struct tls_pin *pin, struct err *err)
-{
-    (void)text;
-    *pin = (struct tls_pin){0};
-    return tls_available(err);
-}

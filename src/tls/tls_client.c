@@ -29,7 +29,6 @@ struct tls_client {
     FILE *key_log;
     struct tls_warm warm;
     struct tls_trust trust;
-    struct tls_pin pins[];
 };
 
 /* NSS key log, SSLKEYLOGFILE: one line a secret. */
@@ -125,20 +124,17 @@ static int configure(struct tls_client *client, const struct tls_client_config *
 struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
 {
     static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-    struct tls_client *client = calloc(1, sizeof *client + config->pin_count * sizeof client->pins[0]);
+    struct tls_client *client = calloc(1, sizeof *client);
     if (client == NULL || !CRYPTO_THREAD_run_once(&once, make_index) || session_index < 0) {
         free(client);
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
         return NULL;
     }
-    if (config->pin_count > 0)
-        memcpy(client->pins, config->pins, config->pin_count * sizeof client->pins[0]);
     client->newest.client = client;
     client->servername = config->servername;
-    client->trust = (struct tls_trust){.pins = client->pins,
-                                       .pin_count = config->pin_count,
+    client->trust = (struct tls_trust){.pins = config->pins,
                                        .believe_all = config->policy.insecure,
-                                       .pins_stand_alone = config->pin_count > 0 && config->ca == NULL};
+                                       .pins_stand_alone = config->pins.count > 0 && config->ca == NULL};
     if (configure(client, config, err) == 0)
         return client;
     tls_client_free(client);

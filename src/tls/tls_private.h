@@ -33,8 +33,7 @@ struct tls_verdict {
 
 /* What to believe of a peer's certificate. */
 struct tls_trust {
-    const struct tls_pin *pins;
-    size_t pin_count;
+    struct tls_pins pins;
     bool believe_all;      /* --insecure: pins count still */
     bool pins_stand_alone; /* a pin stands in for a chain of trust and a name */
 };
@@ -66,7 +65,6 @@ int tls_certificate_alternative_names(X509 *certificate, char *text, size_t room
 const char *tls_name_text(const X509_NAME *name, char *text, size_t room);
 int tls_certificate_pin(X509 *certificate, struct tls_pin *pin);
 int64_t tls_seconds(const ASN1_TIME *time); /* 0 where it is not a time */
-void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 
 /*
  * The streams of one thread that keep OpenSSL's buffers between two records: those used of late. All others

@@ -51,13 +51,11 @@ static void make_index(void)
 
 static int load(struct identities *identities, const struct tls_server_config *config, struct err *err)
 {
-    if (config->identity_count == 0) {
+    if (config->identities[0].cert == NULL) {
         identities->count = 1;
         return tls_identity_make(&identities->list[0], err);
     }
-    if (config->identity_count > TLS_FILES_MAX)
-        return err_set(err, ERR_USAGE, 0, "more than %d certificates", TLS_FILES_MAX);
-    for (size_t i = 0; i < config->identity_count; i++) {
+    for (size_t i = 0; i < TLS_FILES_MAX && config->identities[i].cert != NULL; i++) {
         if (tls_identity_load(&identities->list[i], &config->identities[i], &config->policy, err) < 0)
             return -1;
         identities->count = i + 1;

@@ -91,20 +91,13 @@ int tls_certificate_pin(X509 *certificate, struct tls_pin *pin)
     return digested ? 0 : -1;
 }
 
-void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES])
-{
-    size_t used = (size_t)snprintf(text, TLS_PIN_TEXT_BYTES, "sha256:");
-    for (size_t i = 0; i < TLS_PIN_BYTES; i++)
-        used += (size_t)snprintf(text + used, TLS_PIN_TEXT_BYTES - used, "%02x", pin->sha256[i]);
-}
-
 static bool pin_matches(const struct tls_trust *trust, X509 *certificate)
 {
     struct tls_pin pin;
     if (certificate == NULL || tls_certificate_pin(certificate, &pin) < 0)
         return false;
-    for (size_t i = 0; i < trust->pin_count; i++)
-        if (CRYPTO_memcmp(pin.sha256, trust->pins[i].sha256, TLS_PIN_BYTES) == 0)
+    for (size_t i = 0; i < trust->pins.count; i++)
+        if (CRYPTO_memcmp(pin.sha256, trust->pins.list[i].sha256, TLS_PIN_BYTES) == 0)
             return true;
     return false;
 }
@@ -185,7 +178,7 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
     const struct tls_trust *trust = argument;
 
     keep_chain(store);
-    if (trust->pin_count > 0 && !pin_matches(trust, X509_STORE_CTX_get0_cert(store))) {
+    if (trust->pins.count > 0 && !pin_matches(trust, X509_STORE_CTX_get0_cert(store))) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
         keep_verdict(store, X509_V_ERR_APPLICATION_VERIFICATION);
         return 0;
@@ -199,27 +192,5 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
     if (X509_verify_cert(store) > 0)
         return 1;
     keep_verdict(store, X509_STORE_CTX_get_error(store)); /* it may fail without a fault: no memory */
-    return 0;
-}
-
-int tls_pin_parse(const char *text, struct tls_pin *pin, struct err *err)
-{
-    static const char prefix[] = "sha256:";
-    size_t length = 0;
-    long bytes = 0;
-    unsigned char *binary = NULL;
-
-    if (strncmp(text, prefix, strlen(prefix)) == 0) {
-        text += strlen(prefix);
-        length = strspn(text, "0123456789abcdefABCDEF");
-    }
-    if (length == (size_t)TLS_PIN_BYTES * 2 && text[length] == '\0')
-        binary = OPENSSL_hexstr2buf(text, &bytes);
-    if (binary == NULL || bytes != TLS_PIN_BYTES) {
-        OPENSSL_free(binary);
-        return err_set(err, ERR_USAGE, 0, "--pin takes sha256: and 64 hexadecimal digits");
-    }
-    memcpy(pin->sha256, binary, TLS_PIN_BYTES);
-    OPENSSL_free(binary);
     return 0;
 }

@@ -205,7 +205,7 @@ struct tls_client *tls_party_client_plain(const struct certificates *certificate
 struct tls_server *tls_party_server_plain(const struct certificates *certificates)
 {
     const struct tls_files files = {.cert = certificates->server_file};
-    return tls_party_server(&(struct tls_server_config){.identities = &files, .identity_count = 1});
+    return tls_party_server(&(struct tls_server_config){.identities = {files}});
 }
 
 /* Returns: the connection; its context lives as long. */

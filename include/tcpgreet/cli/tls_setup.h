@@ -13,7 +13,6 @@ struct tls_client *tls_setup_client(const struct options *options, struct err *e
 /* What tls_client_new takes, with storage for what it points to: stays where it is while it is used. */
 struct tls_setup_client_config {
     struct tls_client_config config;
-    struct tls_pin pins[OPTIONS_LIST_MAX];
 };
 
 /* Errors: usage. */

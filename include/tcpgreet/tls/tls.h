@@ -11,11 +11,21 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/stream.h"
 
-enum { TLS_PIN_BYTES = 32, TLS_PIN_TEXT_BYTES = 2 * TLS_PIN_BYTES + 8, TLS_FILES_MAX = 16 };
+enum {
+    TLS_PIN_BYTES = 32,
+    TLS_PIN_TEXT_BYTES = 2 * TLS_PIN_BYTES + 8,
+    TLS_PINS_MAX = 16,
+    TLS_FILES_MAX = 16
+};
 
 /* SHA-256 of a certificate's SubjectPublicKeyInfo. */
 struct tls_pin {
     unsigned char sha256[TLS_PIN_BYTES];
+};
+
+struct tls_pins {
+    size_t count;
+    struct tls_pin list[TLS_PINS_MAX];
 };
 
 /* A certificate chain and its key, PEM. Shape: key NULL: it stands in cert. */
@@ -37,8 +47,7 @@ struct tls_client_config {
     struct tls_policy policy;
     const char *ca;         /* file or directory; NULL: the system's trust store */
     const char *servername; /* NULL: the host that is connected to */
-    const struct tls_pin *pins;
-    size_t pin_count; /* one must match; without `ca` it also stands in for a chain of trust and a name */
+    struct tls_pins pins;   /* one must match; without `ca` it also replaces the checks of chain and name */
     struct tls_files identity; /* cert NULL: none */
 };
 
@@ -46,12 +55,10 @@ enum tls_client_auth { TLS_CLIENT_AUTH_NONE, TLS_CLIENT_AUTH_REQUEST, TLS_CLIENT
 
 struct tls_server_config {
     struct tls_policy policy;
-    const struct tls_files *identities; /* none: a P-256 certificate is made in memory */
-    size_t identity_count;
-    const char *client_ca; /* file or directory */
+    struct tls_files identities[TLS_FILES_MAX]; /* up to the first without cert; none: one made in memory */
+    const char *client_ca;                      /* file or directory */
     enum tls_client_auth client_auth;
-    const char
-        *ticket_keys; /* file of 80-byte keys, the first encrypts; NULL: keys of our own, new every hour */
+    const char *ticket_keys; /* file of 80-byte keys, the first encrypts; NULL: own keys, new every hour */
 };
 
 /* Our side's context, shared by its streams, used by one thread at a time. */
@@ -118,8 +125,9 @@ struct tls_identity_facts {
 /* Returns: false beyond the last. */
 bool tls_server_identity(const struct tls_server *server, size_t index, struct tls_identity_facts *facts);
 
-/* "sha256:" and 64 hexadecimal digits. Errors: usage. */
-int tls_pin_parse(const char *text, struct tls_pin *pin, struct err *err);
+/* "sha256:" and 64 hexadecimal digits. Returns: 0, or -1 where text is not of that form. Also without TLS. */
+int tls_pin_parse(const char *text, struct tls_pin *pin);
+void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 
 /* Returns: 0, or -1 where this program was built without TLS. Errors: usage: says so. */
 int tls_available(struct err *err);

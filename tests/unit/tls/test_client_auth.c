@@ -58,8 +58,8 @@ static const char *guest_file(const struct certificates *all, enum guest guest,
 static struct tls_server *server_that(const struct certificates *all, enum tls_client_auth auth)
 {
     const struct tls_files files = {.cert = all->server_file};
-    return tls_party_server(&(struct tls_server_config){
-        .identities = &files, .identity_count = 1, .client_ca = all->ca_file, .client_auth = auth});
+    return tls_party_server(
+        &(struct tls_server_config){.identities = {files}, .client_ca = all->ca_file, .client_auth = auth});
 }
 
 /* The server's word first, as in the dialogue: what it thinks of a guest, TLS 1.3 tells with the first read.
@@ -161,8 +161,7 @@ static void a_ticket_does_not_stand_in_for_a_certificate(void **state)
         const enum tls_client_auth auths[] = {laxer[i], TLS_CLIENT_AUTH_REQUIRE};
         for (size_t j = 0; j < 2; j++) {
             struct tls_meeting meeting = {0};
-            servers[j] = tls_party_server(&(struct tls_server_config){.identities = &files,
-                                                                      .identity_count = 1,
+            servers[j] = tls_party_server(&(struct tls_server_config){.identities = {files},
                                                                       .client_ca = all->ca_file,
                                                                       .client_auth = auths[j],
                                                                       .ticket_keys = keys});
@@ -194,10 +193,8 @@ static void a_ticket_does_not_outlive_the_trust_in_its_ca(void **state)
         struct tls_meeting meeting = {0};
         certificates_put_bytes(ca, (struct bytes){"", 0});
         certificates_put(ca, trusted[i]->x509);
-        servers[i] = tls_party_server(&(struct tls_server_config){.identities = &files,
-                                                                  .identity_count = 1,
-                                                                  .client_ca = ca,
-                                                                  .client_auth = TLS_CLIENT_AUTH_REQUIRE});
+        servers[i] = tls_party_server(&(struct tls_server_config){
+            .identities = {files}, .client_ca = ca, .client_auth = TLS_CLIENT_AUTH_REQUIRE});
         if (i > 0)
             tls_server_inherit(servers[i], servers[i - 1]);
         tls_meeting_connect(&meeting, client, servers[i], "localhost");
@@ -224,8 +221,7 @@ static void a_client_ca_that_cannot_be_used_is_refused(void **state)
     certificates_put_bytes(certificates_path(all, "empty.crt", empty), (struct bytes){"x", 1});
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct err err = {0};
-        assert_null(tls_server_new(&(struct tls_server_config){.identities = &files,
-                                                               .identity_count = 1,
+        assert_null(tls_server_new(&(struct tls_server_config){.identities = {files},
                                                                .client_ca = cases[i].path,
                                                                .client_auth = TLS_CLIENT_AUTH_REQUIRE},
                                    &err));

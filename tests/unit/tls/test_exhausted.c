@@ -60,8 +60,7 @@ static bool shake_without(const struct certificates *all, unsigned long n)
     fail_at = n;
     struct tls_client *client = tls_client_new(&(struct tls_client_config){.ca = all->ca_file}, &err);
     expect_words(client != NULL, &err);
-    struct tls_server *server =
-        tls_server_new(&(struct tls_server_config){.identities = &files, .identity_count = 1}, &err);
+    struct tls_server *server = tls_server_new(&(struct tls_server_config){.identities = {files}}, &err);
     expect_words(server != NULL, &err);
     if (client != NULL && server != NULL) {
         tls_meeting_wire(&meeting);

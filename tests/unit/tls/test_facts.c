@@ -199,11 +199,8 @@ static void a_client_is_told_to_the_server_that_refuses_it(void **state)
     const struct certificates *all = *state;
     const struct tls_files files = {.cert = all->server_file};
     const struct certificate *const chain[] = {&all->stranger, NULL};
-    struct tls_server *server =
-        tls_party_server(&(struct tls_server_config){.identities = &files,
-                                                     .identity_count = 1,
-                                                     .client_ca = all->ca_file,
-                                                     .client_auth = TLS_CLIENT_AUTH_REQUIRE});
+    struct tls_server *server = tls_party_server(&(struct tls_server_config){
+        .identities = {files}, .client_ca = all->ca_file, .client_auth = TLS_CLIENT_AUTH_REQUIRE});
     struct tls_meeting meeting = {0};
     tls_meeting_wire(&meeting);
     meeting.client.stream = tls_raw_client(meeting.lowers[0], 0, chain, NULL);
@@ -305,8 +302,8 @@ static void trust_is_told_as_it_was_found(void **state)
         const char *distrust;
     } rows[] = {
         {{.policy.insecure = true}, ERR_OK, "not checked (--insecure)"},
-        {{.pins = &pin, .pin_count = 1}, ERR_OK, ""},
-        {{.pins = &wrong, .pin_count = 1}, ERR_CERT_PIN, "another key than --pin allows"},
+        {{.pins = {1, {pin}}}, ERR_OK, ""},
+        {{.pins = {1, {wrong}}}, ERR_CERT_PIN, "another key than --pin allows"},
         {{.ca = all->ca_file}, ERR_OK, ""},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -31,7 +31,7 @@ static struct certificates *all;
 static int set_up(void **state)
 {
     static char paths[COUNT(wishes)][CERTIFICATES_PATH_BYTES];
-    struct tls_files files[COUNT(wishes)];
+    struct tls_server_config config = {0};
     struct scene *scene = calloc(1, sizeof *scene);
     void *certificates;
 
@@ -43,13 +43,12 @@ static int set_up(void **state)
         wish.issuer = &all->intermediate;
         certificate_make(&scene->certificates[i], &wish);
         snprintf(name, sizeof name, "%zu.pem", i);
-        files[i] = (struct tls_files){certificates_path(all, name, paths[i]), NULL};
+        config.identities[i] = (struct tls_files){certificates_path(all, name, paths[i]), NULL};
         certificates_put(paths[i], scene->certificates[i].x509);
         certificates_put(paths[i], all->intermediate.x509);
         certificates_put_key(paths[i], scene->certificates[i].key, NULL);
     }
-    scene->server =
-        tls_party_server(&(struct tls_server_config){.identities = files, .identity_count = COUNT(files)});
+    scene->server = tls_party_server(&config);
     *state = scene;
     return 0;
 }

@@ -306,8 +306,8 @@ static void the_protocol_above_is_agreed_or_refused(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct tls_client *client = tls_party_client(
             &(struct tls_client_config){.policy.alpn = cases[i].client, .ca = certificates->ca_file});
-        struct tls_server *server = tls_party_server(&(struct tls_server_config){
-            .policy.alpn = cases[i].server, .identities = &files, .identity_count = 1});
+        struct tls_server *server = tls_party_server(
+            &(struct tls_server_config){.policy.alpn = cases[i].server, .identities = {files}});
         struct tls_meeting meeting = {0};
         tls_meeting_connect(&meeting, client, server, "localhost");
         TLS_PLAN(&meeting.client, TLS_SHAKE);

@@ -22,8 +22,7 @@ enum { KEY_BYTES = 80, KEYS_MAX = 49, HOUR_MS = 60 * 60 * 1000 };
 static struct tls_server *server_with(const struct certificates *all, const char *keys)
 {
     const struct tls_files files = {.cert = all->server_file};
-    return tls_party_server(
-        &(struct tls_server_config){.identities = &files, .identity_count = 1, .ticket_keys = keys});
+    return tls_party_server(&(struct tls_server_config){.identities = {files}, .ticket_keys = keys});
 }
 
 /* A file of `count` keys, the first made of `seed`, the next of seed + 1. Returns: its path, until the next
@@ -289,9 +288,8 @@ static void files_that_are_no_keys_are_refused(void **state)
         certificates_path(all, i < COUNT(lengths) ? "bad.keys" : "none.keys", path);
         if (i < COUNT(lengths))
             certificates_put_bytes(path, (struct bytes){bytes, lengths[i]});
-        assert_null(tls_server_new(
-            &(struct tls_server_config){.identities = &files, .identity_count = 1, .ticket_keys = path},
-            &err));
+        assert_null(
+            tls_server_new(&(struct tls_server_config){.identities = {files}, .ticket_keys = path}, &err));
         assert_int_equal(err.reason, ERR_SYSTEM_FILE);
         assert_non_null(strstr(err.text, i < COUNT(lengths) ? "are not 1 to 49 keys of 80 bytes"
                                                             : "none.keys: No such file or directory"));
@@ -313,12 +311,10 @@ static void a_file_that_others_can_read_is_refused(void **state)
         struct err err = {0};
         bool insecure = i % 2 == 1;
         assert_int_equal(chmod(path, modes[i / 2].mode), 0);
-        struct tls_server *server =
-            tls_server_new(&(struct tls_server_config){.policy = {.insecure = insecure},
-                                                       .identities = &files,
-                                                       .identity_count = 1,
-                                                       .ticket_keys = path},
-                           &err);
+        struct tls_server *server = tls_server_new(
+            &(struct tls_server_config){
+                .policy = {.insecure = insecure}, .identities = {files}, .ticket_keys = path},
+            &err);
         assert_int_equal(server != NULL, modes[i / 2].taken || insecure);
         if (server == NULL) {
             char sentence[512];

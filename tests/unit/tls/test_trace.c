@@ -108,11 +108,8 @@ static void tls_1_2_and_a_clients_certificate_are_told(void **state)
     const struct certificates *all = *state;
     const struct tls_files files = {.cert = all->server_file};
     const struct certificate *const chain[] = {&all->client, NULL};
-    struct tls_server *server =
-        tls_party_server(&(struct tls_server_config){.identities = &files,
-                                                     .identity_count = 1,
-                                                     .client_ca = all->ca_file,
-                                                     .client_auth = TLS_CLIENT_AUTH_REQUIRE});
+    struct tls_server *server = tls_party_server(&(struct tls_server_config){
+        .identities = {files}, .client_ca = all->ca_file, .client_auth = TLS_CLIENT_AUTH_REQUIRE});
     struct tls_meeting meeting = {0};
     struct story story;
 
