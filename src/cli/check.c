@@ -20,13 +20,12 @@ static const char *shown(const char *word, char room[WORD_BYTES])
     return escape_text((struct bytes){word, strlen(word)}, room, WORD_BYTES);
 }
 
-static unsigned built_modes(void)
+static unsigned all_modes(void)
 {
     unsigned modes = 0;
 
-    for (size_t i = 0; i < OPTION_ROWS; i++)
-        if (option_rows[i].group == OPTION_GROUP_MODE && option_rows[i].built)
-            modes |= OPTION_IN(option_rows[i].mode);
+    for (size_t i = 0; option_rows[i].group == OPTION_GROUP_MODE; i++)
+        modes |= OPTION_IN(option_rows[i].mode);
     return modes;
 }
 
@@ -37,41 +36,14 @@ static int check_modes(const struct check *check)
 
     if (check->words->mode == NULL) {
         return err_set(check->err, ERR_USAGE, 0, "no mode is chosen: give %s",
-                       option_modes(built_modes(), modes, sizeof(modes)));
+                       option_modes(all_modes(), modes, sizeof(modes)));
     }
     for (size_t i = 0; i < OPTION_ROWS; i++) {
         const struct option_row *row = &option_rows[i];
-        if (check->words->given[i] != NULL && (row->modes & OPTION_IN(check->words->mode->mode)) == 0) {
-            unsigned users = (row->modes & built_modes()) != 0 ? row->modes & built_modes() : row->modes;
+        if (check->words->given[i] && (row->modes & OPTION_IN(check->words->mode->mode)) == 0) {
             return err_set(check->err, ERR_USAGE, 0, "%s is for %s, not for --%s", option_title(row, title),
-                           option_modes(users, modes, sizeof(modes)), check->words->mode->name);
+                           option_modes(row->modes, modes, sizeof(modes)), check->words->mode->name);
         }
-    }
-    return 0;
-}
-
-static int check_proxy(const struct check *check, const struct option_row *row, const char *value)
-{
-    bool server = check->options->mode == MODE_LISTEN;
-
-    if (server == (*value == '\0'))
-        return 0;
-    return err_set(check->err, ERR_USAGE, 0,
-                   server ? "--%s takes no value with --listen" : "--%s needs v1 or v2", row->name);
-}
-
-/* The modes come first in the table, so a mode that is missing is named before its options. */
-static int check_built(const struct check *check)
-{
-    char title[OPTION_TITLE_BYTES];
-
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
-        const struct option_row *row = &option_rows[i];
-        const char *value = check->words->given[i];
-        if (value != NULL && row->kind == OPTION_PROXY && check_proxy(check, row, value) != 0)
-            return -1;
-        if (value != NULL && !row->built)
-            return err_set(check->err, ERR_USAGE, 0, "%s is not built in yet", option_title(row, title));
     }
     return 0;
 }
@@ -200,10 +172,9 @@ static int check_tls(const struct check *check)
         const struct option_row *row = &option_rows[i];
         bool about_tls = row->group == OPTION_GROUP_TLS || strcmp(row->name, "handshake-timeout") == 0 ||
                          strcmp(row->name, "resume") == 0;
-        if (about_tls && check->words->given[i] != NULL && !options->tls)
+        if (about_tls && check->words->given[i] && !options->tls)
             return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
-        if (strcmp(row->name, "client-auth") == 0 && check->words->given[i] != NULL &&
-            options->client_ca == NULL)
+        if (strcmp(row->name, "client-auth") == 0 && check->words->given[i] && options->client_ca == NULL)
             return err_set(check->err, ERR_USAGE, 0, "--client-auth needs --client-ca");
     }
     struct target name;
@@ -320,8 +291,8 @@ int options_check(const struct options *options, const struct option_words *word
 {
     struct check check = {options, words, err};
 
-    if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_built(&check) != 0 ||
-        check_families(&check) != 0 || check_tls(&check) != 0 || check_format(&check) != 0 ||
+    if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_families(&check) != 0 ||
+        check_tls(&check) != 0 || check_format(&check) != 0 ||
         (options->mode == MODE_PROBE && check_probe(&check) != 0))
         return -1;
     if (options->verbose && options->quiet)

@@ -24,13 +24,11 @@ static void help_usage(FILE *out)
     const char *lead = "Usage:";
 
     for (const struct option_row *row = option_rows; row->group == OPTION_GROUP_MODE; row++) {
-        if (row->built) {
-            const char *command = strstr(row->argument, " [-- "); /* options must stand before it */
-            size_t length = command != NULL ? (size_t)(command - row->argument) : strlen(row->argument);
-            fprintf(out, "%-6s tcpgreet --%s %.*s [OPTION...]%s\n", lead, row->name, (int)length,
-                    row->argument, command != NULL ? command : "");
-            lead = "";
-        }
+        const char *command = strstr(row->argument, " [-- "); /* options must stand before it */
+        size_t length = command != NULL ? (size_t)(command - row->argument) : strlen(row->argument);
+        fprintf(out, "%-6s tcpgreet --%s %.*s [OPTION...]%s\n", lead, row->name, (int)length, row->argument,
+                command != NULL ? command : "");
+        lead = "";
     }
 }
 
@@ -63,8 +61,6 @@ void options_help(FILE *out)
           "The client says the NAMEs, else the lines of standard input, and then exit.\n",
           out);
     for (size_t i = 0; i < OPTION_ROWS; i++) {
-        if (!option_rows[i].built)
-            continue;
         if (option_rows[i].group != group) {
             group = option_rows[i].group;
             fprintf(out, "\n%s:\n", group_titles[group]);

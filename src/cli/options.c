@@ -93,16 +93,8 @@ static int take_flag(struct parse *parse, const struct option_row *row)
 {
     if (row->field != 0)
         *(bool *)((char *)parse->options + row->field) = true;
-    parse->words.given[row - option_rows] = "";
+    parse->words.given[row - option_rows] = true;
     return 0;
-}
-
-/* Returns: the next word, taken, if it is one of the row's choices, else NULL. */
-static const char *next_choice(struct parse *parse, const struct option_row *row)
-{
-    if (parse->next >= parse->argc || option_value(row, parse->argv[parse->next], parse->options, NULL) != 0)
-        return NULL;
-    return parse->argv[parse->next++];
 }
 
 /* Shape: value is what stood behind "=", or NULL. */
@@ -110,7 +102,7 @@ static int take_option(struct parse *parse, const struct option_row *row, const 
 {
     char title[OPTION_TITLE_BYTES];
 
-    if (parse->words.given[row - option_rows] != NULL && !row->repeatable)
+    if (parse->words.given[row - option_rows] && !row->repeatable)
         return err_set(parse->err, ERR_USAGE, 0, "%s is given twice", option_title(row, title));
     if (row->mode != MODE_NONE && take_mode(parse, row) != 0)
         return -1;
@@ -119,14 +111,11 @@ static int take_option(struct parse *parse, const struct option_row *row, const 
                    ? take_flag(parse, row)
                    : err_set(parse->err, ERR_USAGE, 0, "%s takes no value", option_title(row, title));
     }
-    if (value == NULL) {
-        value = row->kind == OPTION_PROXY ? next_choice(parse, row) : next_value(parse);
-        if (value == NULL && row->kind == OPTION_PROXY)
-            return take_flag(parse, row);
-    }
+    if (value == NULL)
+        value = next_value(parse);
     if (value == NULL || *value == '\0')
         return refuse_missing(parse, row);
-    parse->words.given[row - option_rows] = value;
+    parse->words.given[row - option_rows] = true;
     return row->kind == OPTION_ENDPOINT || row->kind == OPTION_PEER
                ? take_endpoint(parse, row, value)
                : option_value(row, value, parse->options, parse->err);

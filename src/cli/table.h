@@ -1,4 +1,4 @@
-/* The one table of the command line: what each option takes, who uses it, and whether that part is built. */
+/* The one table of the command line: what each option takes and which modes use it. */
 #ifndef TCPGREET_CLI_TABLE_H
 #define TCPGREET_CLI_TABLE_H
 
@@ -9,7 +9,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/cli/options.h"
 
-enum { OPTION_ROWS = 66, OPTION_TITLE_BYTES = 32 };
+enum { OPTION_ROWS = 58, OPTION_TITLE_BYTES = 32 };
 
 enum option_kind {
     OPTION_FLAG,      /* bool */
@@ -18,13 +18,11 @@ enum option_kind {
     OPTION_CHOICE,    /* an enum whose values are the argument's words, counted from 0 */
     OPTION_TEXT,      /* const char *, not empty */
     OPTION_ADDRESS,   /* const char *, an IP literal */
-    OPTION_NETWORK,   /* ADDRESS/BITS */
     OPTION_PIN,       /* sha256:HEX */
     OPTION_ALPN,      /* names, separated by commas */
     OPTION_MISBEHAVE, /* a kind of misbehaviour, some with :TIME */
     OPTION_LIMITS,    /* struct threshold_list */
     OPTION_BYTES,     /* int64_t, "64k", "1M" */
-    OPTION_PROXY,     /* --listen: a flag; else a choice */
     OPTION_ENDPOINT,  /* [HOST] PORT: one or two words */
     OPTION_PEER       /* HOST PORT: one or two words */
 };
@@ -58,15 +56,14 @@ struct option_row {
     const char *fallback; /* the default; NULL: none */
     size_t field;         /* offset into struct options; 0: not kept */
     char letter;
-    bool built;
     bool repeatable;
 };
 
 /* What was said, beside the values themselves. */
 struct option_words {
-    const struct option_row *mode;  /* NULL: none */
-    size_t before_dashes;           /* operands that stand before "--" */
-    const char *given[OPTION_ROWS]; /* the value last given, "" of a flag; NULL: not given */
+    const struct option_row *mode; /* NULL: none */
+    size_t before_dashes;          /* operands that stand before "--" */
+    bool given[OPTION_ROWS];
 };
 
 #define OPTION_IN(mode) (1U << (mode))
@@ -94,7 +91,7 @@ int option_value(const struct option_row *row, const char *word, struct options 
 /* Writes the row's default, or "not given", into its field. */
 void option_default(const struct option_row *row, struct options *options);
 
-/* Checks what no single word shows: the mode, what it uses, what is built, what excludes what.
+/* Checks what no single word shows: the mode, what it uses, what excludes what.
  * Errors: usage: a sentence that names the option. */
 int options_check(const struct options *options, const struct option_words *words, struct err *err);
 

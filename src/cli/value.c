@@ -160,21 +160,6 @@ static bool is_address_range(const char *word)
     return is_address(first) && is_address(word + n + 1);
 }
 
-static bool is_network(const char *word)
-{
-    char address[INET6_ADDRSTRLEN];
-    struct in6_addr binary;
-    int64_t bits;
-    size_t n = strcspn(word, "/");
-
-    if (word[n] == '\0' || n >= sizeof(address) || !read_integer(word + n + 1, &bits))
-        return false;
-    memcpy(address, word, n);
-    address[n] = '\0';
-    return (inet_pton(AF_INET, address, &binary) == 1 && bits <= 32) ||
-           (inet_pton(AF_INET6, address, &binary) == 1 && bits <= 128);
-}
-
 static bool is_pin(const char *word)
 {
     static const char prefix[] = "sha256:";
@@ -285,7 +270,6 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     case OPTION_BYTES:
         return in_range(row, word, &number) && keep_number(row, options, number);
     case OPTION_CHOICE:
-    case OPTION_PROXY:
         number = choice_index(row->argument, word);
         return number >= 0 && keep_number(row, options, number);
     case OPTION_ADDRESS:
@@ -294,8 +278,6 @@ static bool take_value(const struct option_row *row, const char *word, struct op
     case OPTION_ALPN:
         keep_text(row, options, word);
         return is_text(row->kind, word);
-    case OPTION_NETWORK:
-        return is_network(word);
     case OPTION_MISBEHAVE:
         return read_misbehaviour(word, options);
     case OPTION_FLAG:
@@ -324,14 +306,10 @@ static const char *expectation(const struct option_row *row, char *text, size_t 
                  row->most);
         break;
     case OPTION_CHOICE:
-    case OPTION_PROXY:
         choice_list(row->argument, text, room);
         break;
     case OPTION_ADDRESS:
         snprintf(text, room, "an IPv4 or IPv6 address (such as 192.0.2.1 or 2001:db8::1)");
-        break;
-    case OPTION_NETWORK:
-        snprintf(text, room, "a network (such as 192.0.2.0/24 or 2001:db8::/32)");
         break;
     case OPTION_PIN:
         snprintf(text, room, "sha256: and 64 hexadecimal digits");

@@ -562,14 +562,6 @@ class Usage(Case):
                 self.assertIsNotNone(re.search(named, result.err.decode()), repr(result))
                 self.assertEqual(result.out, b"")
 
-    def test_what_is_not_built_yet_is_refused_and_not_ignored(self):
-        for args in (["--demo"], ["--listen", "::1", "0", "--metrics", "::1", "0"],
-                     ["--listen", "::1", "0", "--whoami"]):
-            with self.subTest(args=args):
-                result = run(*args)
-                self.assertFails(result, 2, "usage")
-                self.assertIn(b"not built in yet", result.err)
-
     def test_an_argument_in_an_error_is_shown_escaped(self):
         result = run("--connect", "::1", "6000", "--\x1b[31m")
         self.assertFails(result, 2, "usage")

@@ -19,7 +19,6 @@ enum options_mode {
     MODE_PROBE,
     MODE_BENCH,
     MODE_BENCH_MERGE,
-    MODE_DEMO,
     MODE_HELP,
     MODE_VERSION
 };

@@ -65,7 +65,6 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("no mode is chosen", "-v", "Michael");
     REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
     REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
-    REFUSE("--demo and --listen are both modes", "--demo", "--listen", "1");
     REFUSE("--connect is given twice", "--connect", "a", "1", "--connect", "a", "1");
     REFUSE("--timeout is given twice", "--connect", "a", "1", "--timeout=1s", "--timeout", "1s");
     REFUSE("-v/--verbose is given twice", "--listen", "1", "-vv");
@@ -93,29 +92,6 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--source and --connect", "--connect", "::1", "1", "--source=127.0.0.1");
     REFUSE("\"x\\n\" is one word too many for --listen [HOST] PORT", "--listen", "::1", "1", "x\n");
     REFUSE("\"x\" is one word too many", "--listen", "1", "--", "x");
-}
-
-static void refuse_unbuilt(struct command_line line, const char *word)
-{
-    char part[64];
-
-    snprintf(part, sizeof(part), "%.*s is not built in yet", (int)strcspn(word, "="), word);
-    command_line_refuse(line, part);
-}
-
-static void what_is_not_built_is_said_so(void **state)
-{
-    (void)state;
-    REFUSE("--demo is not built in yet", "--demo", "--tls");
-    REFUSE("--metrics is not built in yet", "--listen", "6000", "--metrics", "::1", "9100");
-    static const char *const listen[] = {
-        "--max-per-address=9",        "--proxy-protocol", "--whoami",      "--proxy-from=10.0.0.0/8",
-        "--proxy-from=2001:db8::/32", "--metrics=9100",   "--user=nobody", "--no-sandbox"};
-    for (size_t i = 0; i < COUNT(listen); i++)
-        refuse_unbuilt((struct command_line){{"--listen", "6000", listen[i]}}, listen[i]);
-    REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol", "v1",
-           "Michael");
-    REFUSE("--proxy-protocol is not built in yet", "--connect", "a", "1", "--proxy-protocol=v2");
 }
 
 static void a_misbehaviour_is_one_of_a_list(void **state)
@@ -263,24 +239,15 @@ static void a_refusal_knows_the_form_that_was_asked_for(void **state)
     }
 }
 
-static void what_is_not_built_is_checked_all_the_same(void **state)
+static void values_are_checked(void **state)
 {
     (void)state;
     REFUSE("--bench-merge needs at least one FILE", "--bench-merge");
-    REFUSE("\"x\" is one word too many for --demo", "--demo", "x");
     REFUSE("--pin takes sha256: and 64 hexadecimal digits", "--connect", "a", "1", "--pin=sha256:00");
     REFUSE("--pin takes", "--connect", "a", "1", "--pin=sha256:" HEX_64 "0");
     REFUSE("--pin takes", "--connect", "a", "1", "--pin=sha1:" HEX_64);
-    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=10.0.0.0/33");
-    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=10.0.0.0");
-    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=2001:db8::/129");
-    REFUSE("--proxy-from takes a network", "--listen", "1", "--proxy-from=::/");
     REFUSE("--alpn takes protocol names", "--listen", "1", "--alpn=a,,b");
     REFUSE("--tls-min takes 1.2 or 1.3, not \"1.1\"", "--listen", "1", "--tls-min=1.1");
-    REFUSE("--metrics: ", "--listen", "1", "--metrics=99999");
-    REFUSE("--proxy-protocol takes v1 or v2", "--connect", "a", "1", "--proxy-protocol=v3");
-    REFUSE("--proxy-protocol needs v1 or v2", "--connect", "a", "1", "--proxy-protocol");
-    REFUSE("--proxy-protocol takes no value with --listen", "--listen", "1", "--proxy-protocol=v1");
 }
 
 /* Each option that says nothing without --tls, where it is used. */
@@ -369,7 +336,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_words_are_refused_by_name),
         cmocka_unit_test(what_contradicts_itself_is_refused),
-        cmocka_unit_test(what_is_not_built_is_said_so),
         cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
         cmocka_unit_test(a_peer_has_a_port),
         cmocka_unit_test(a_link_local_address_names_its_link),
@@ -379,7 +345,7 @@ int main(void)
         cmocka_unit_test(a_limit_on_what_is_not_measured_is_refused),
         cmocka_unit_test(rounds_are_one_or_a_series_or_until_all_is_well),
         cmocka_unit_test(a_refusal_knows_the_form_that_was_asked_for),
-        cmocka_unit_test(what_is_not_built_is_checked_all_the_same),
+        cmocka_unit_test(values_are_checked),
         cmocka_unit_test(options_of_tls_need_tls),
         cmocka_unit_test(options_of_tls_that_do_not_go_together_are_refused),
         cmocka_unit_test(lists_have_an_end),

@@ -76,7 +76,7 @@ static bool mentions(const char *text, const char *word)
     return false;
 }
 
-static void help_shows_what_is_built_and_nothing_else(void **state)
+static void help_shows_every_option(void **state)
 {
     (void)state;
     static char text[TEXT_BYTES];
@@ -85,15 +85,24 @@ static void help_shows_what_is_built_and_nothing_else(void **state)
     read_help(text);
     for (size_t i = 0; i < OPTION_ROWS; i++) {
         snprintf(name, sizeof(name), "--%s", option_rows[i].name);
-        if (mentions(text, name) != option_rows[i].built)
-            fail_msg("%s is %s", name, option_rows[i].built ? "missing" : "not built");
+        if (!mentions(text, name))
+            fail_msg("%s is missing", name);
         snprintf(name, sizeof(name), "  -%c, --%s", option_rows[i].letter, option_rows[i].name);
         if (option_rows[i].letter != '\0')
             assert_true(mentions(text, name));
     }
 }
 
-static void the_manual_explains_what_is_built_and_nothing_else(void **state)
+static size_t count(const char *text, const char *part)
+{
+    size_t n = 0;
+
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+        n++;
+    return n;
+}
+
+static void the_manual_explains_every_option_and_nothing_else(void **state)
 {
     (void)state;
     static char text[TEXT_BYTES];
@@ -110,9 +119,10 @@ static void the_manual_explains_what_is_built_and_nothing_else(void **state)
             snprintf(item, sizeof(item), "\n.It Fl %c , Fl -%s", row->letter, row->name);
         else
             snprintf(item, sizeof(item), "\n.It Fl -%s", row->name);
-        if (mentions(text, item) != row->built)
-            fail_msg("--%s is %s", row->name, row->built ? "missing" : "not built");
+        if (!mentions(text, item))
+            fail_msg("--%s is missing", row->name);
     }
+    assert_int_equal(count(text, "\n.It Fl "), OPTION_ROWS + 1); /* and "--" */
 }
 
 int main(void)
@@ -120,8 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_keeps_its_invariants),
         cmocka_unit_test(help_fits_eighty_columns_and_begins_with_the_usage),
-        cmocka_unit_test(help_shows_what_is_built_and_nothing_else),
-        cmocka_unit_test(the_manual_explains_what_is_built_and_nothing_else),
+        cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(the_manual_explains_every_option_and_nothing_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
