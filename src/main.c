@@ -39,21 +39,21 @@ static int run(const struct options *options, struct err *err)
 {
     switch (options->mode) {
     case MODE_LISTEN:
-        return serve(options, err);
+        return serve(&options->server, err);
     case MODE_CONNECT:
-        return converse(options, err);
+        return converse(&options->client, err);
     case MODE_PROBE:
-        return probe(options, err);
+        return probe(&options->probe, err);
     case MODE_BENCH:
-        return bench(options, err);
+        return bench(&options->bench, err);
     case MODE_BENCH_MERGE:
-        return bench_merge(options, err);
+        return bench_merge(&options->merge, err);
     case MODE_HELP:
         return help(err);
     case MODE_VERSION:
         return version(err);
     default:
-        return err_set(err, ERR_INTERNAL, 0, "this mode is not built");
+        return err_set(err, ERR_INTERNAL, 0, "no mode");
     }
 }
 
@@ -71,7 +71,7 @@ static int tell_plugin(struct err *err)
     return PLUGIN_UNKNOWN;
 }
 
-static int tell(struct err *err, enum options_format format)
+static int tell(struct err *err, enum format format)
 {
     if (format == FORMAT_NAGIOS)
         return tell_plugin(err);
@@ -89,12 +89,13 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
     if (process_guard_standard(&err) == 0 &&
-        options_parse(&options, argc, (const char *const *)argv, &err) == 0)
+        options_parse(&options, argc, (const char *const *)argv, &err) == 0 &&
+        options_check_system(&options, &err) == 0)
         code = run(&options, &err);
     options_fini(&options);
 
     if (err.reason != ERR_OK)
-        code = tell(&err, options.format);
+        code = tell(&err, options.probe.format);
     if (resolver_pending() > 0)
         _exit(code); /* exit would wait for the C library's resolver, whose answer nobody needs any more */
     return code;

@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "tcpgreet/cli/tls_setup.h"
 #include "tcpgreet/format/atomic_file.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
@@ -25,7 +24,7 @@ enum {
 };
 
 struct run {
-    const struct options *options;
+    const struct bench_config *config;
     uv_loop_t loop;
     uv_signal_t interrupt;
     uv_timer_t progress;
@@ -34,8 +33,7 @@ struct run {
     struct endpoint sources[SOURCES_MAX];
     size_t source_count;
     struct session_policy policy;
-    struct tls_setup_client_config tls;
-    struct bench_worker *workers[OPTIONS_WORKERS_MAX];
+    struct bench_worker *workers[BENCH_WORKERS_MAX];
     size_t worker_count;
     uint64_t start_ns;
     uint64_t told_names;
@@ -45,8 +43,8 @@ struct run {
 
 static int find_endpoints(struct run *run, struct err *err)
 {
-    const struct options *options = run->options;
-    struct resolver_query query = {&options->target, !options->ipv4_only, !options->ipv6_only};
+    const struct bench_config *config = run->config;
+    struct resolver_query query = {&config->target, !config->ipv4_only, !config->ipv6_only};
     struct endpoint found[ENDPOINTS_MAX];
     size_t count = resolver_lookup(&query, found, ENDPOINTS_MAX, err);
 
@@ -60,7 +58,7 @@ static int find_endpoints(struct run *run, struct err *err)
     if (run->endpoint_count > 0)
         return 0;
     return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s has no address of the family of --source",
-                   options->target.host);
+                   config->target.host);
 }
 
 /* The address after this one, within the last 32 bits. */
@@ -90,7 +88,7 @@ static int find_sources(struct run *run, struct err *err)
 {
     char first[TARGET_HOST_BYTES];
     struct endpoint last;
-    const char *source = run->options->source;
+    const char *source = run->config->source;
 
     if (source == NULL)
         return 0;
@@ -133,7 +131,7 @@ static int try_sources(const struct run *run, struct err *err)
 /* What will run out is told before the run. */
 static int check_means(const struct run *run, struct err *err)
 {
-    size_t connections = (size_t)run->options->connections;
+    size_t connections = (size_t)run->config->connections;
     size_t limit = process_raise_descriptors();
     size_t needed = connections + RESERVED_DESCRIPTORS + run->worker_count * DESCRIPTORS_A_WORKER;
     size_t sources = run->source_count > 0 ? run->source_count : 1;
@@ -165,7 +163,7 @@ static void on_progress(uv_timer_t *timer)
     uint64_t names = count_names(run);
     double seconds = (double)(uv_hrtime() - run->start_ns) / 1e9;
     fprintf(stderr, "\r%5.1f of %.1f s, %llu names, %.0f a second ", seconds,
-            (double)run->options->duration_ms / 1000, (unsigned long long)names,
+            (double)run->config->duration_ms / 1000, (unsigned long long)names,
             (double)(names - run->told_names) * 1000 / (double)PROGRESS_MS);
     (void)fflush(stderr); /* a progress line that is lost is no loss */
     run->told_names = names;
@@ -207,28 +205,28 @@ static void close_handle(uv_handle_t *handle, void *context)
 
 static int start_workers(struct run *run, struct err *err)
 {
-    const struct options *options = run->options;
-    size_t connections = (size_t)options->connections;
+    const struct bench_config *config = run->config;
+    size_t connections = (size_t)config->connections;
 
     run->start_ns = uv_hrtime();
     for (size_t i = 0; i < run->worker_count; i++) {
         struct bench_plan plan = {
-            .host = options->target.host,
+            .host = config->target.host,
             .endpoints = run->endpoints,
             .endpoint_count = run->endpoint_count,
             .sources = run->sources,
             .source_count = run->source_count,
-            .tls = options->tls ? &run->tls.config : NULL,
+            .tls = config->use_tls ? &config->tls : NULL,
             .policy = &run->policy,
             .connections = connections / run->worker_count + (i < connections % run->worker_count),
-            .names = (uint64_t)options->names,
-            .rate = options->rate,
-            .resume = options->resume,
+            .names = (uint64_t)config->names,
+            .rate = config->rate,
+            .resume = config->resume,
             .index = (unsigned)i,
             .count = (unsigned)run->worker_count,
             .start_ns = run->start_ns,
-            .duration_ms = options->duration_ms,
-            .connect_ms = options->connect_timeout_ms,
+            .duration_ms = config->duration_ms,
+            .connect_ms = config->connect_timeout_ms,
         };
         run->workers[i] = bench_worker_start(&plan, err);
         if (run->workers[i] == NULL) {
@@ -268,14 +266,14 @@ static int wait_for_workers(struct run *run, struct err *err)
 
 static void describe(const struct run *run, struct bench_result *result)
 {
-    const struct options *options = run->options;
-    target_format(&options->target, result->target, sizeof result->target);
-    result->tls = options->tls;
-    result->open_loop = options->rate > 0;
-    result->rate_asked = options->rate;
-    result->connections_asked = (uint64_t)options->connections;
+    const struct bench_config *config = run->config;
+    target_format(&config->target, result->target, sizeof result->target);
+    result->tls = config->use_tls;
+    result->open_loop = config->rate > 0;
+    result->rate_asked = config->rate;
+    result->connections_asked = (uint64_t)config->connections;
     result->runs = 1;
-    result->slot_s = (double)options->duration_ms / 1000 / (double)BENCH_SLOTS;
+    result->slot_s = (double)config->duration_ms / 1000 / (double)BENCH_SLOTS;
 }
 
 static int write_plot(const struct bench_result *result, const char *path, struct err *err)
@@ -287,18 +285,19 @@ static int write_plot(const struct bench_result *result, const char *path, struc
     return whole_file_close(&file, "--plot", err);
 }
 
-static int write_result(const struct options *options, const struct bench_result *result, struct err *err)
+static int write_result(enum format format, const char *plot, const struct bench_result *result,
+                        struct err *err)
 {
-    if (options->format == FORMAT_JSON) {
+    if (format == FORMAT_JSON) {
         bench_result_json(result, stdout);
-    } else if (options->format == FORMAT_PROMETHEUS) {
+    } else if (format == FORMAT_PROMETHEUS) {
         bench_result_prometheus(result, stdout);
     } else {
         bench_result_text(result, stdout);
     }
     if (fflush(stdout) != 0 || ferror(stdout))
         return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
-    return options->plot != NULL ? write_plot(result, options->plot, err) : 0;
+    return plot != NULL ? write_plot(result, plot, err) : 0;
 }
 
 /* The most frequent failure is what the run ends with. */
@@ -333,7 +332,7 @@ static int conduct(struct run *run, struct err *err)
     if (result == NULL)
         return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a result");
     if (watch_interrupt(run, err) == 0 && start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
-        write_result(run->options, result, err) == 0)
+        write_result(run->config->format, run->config->plot, result, err) == 0)
         status = judge(result, err);
     if (run->interrupted)
         status = err_set(err, ERR_INTERRUPTED, 0, "interrupted");
@@ -343,7 +342,7 @@ static int conduct(struct run *run, struct err *err)
     return status;
 }
 
-int bench(const struct options *options, struct err *err)
+int bench(const struct bench_config *config, struct err *err)
 {
     struct run *run = calloc(1, sizeof *run);
     int status = -1;
@@ -352,17 +351,15 @@ int bench(const struct options *options, struct err *err)
         free(run);
         return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a bench");
     }
-    run->options = options;
-    run->policy = (struct session_policy){.answer_ms = options->answer_timeout_ms,
-                                          .framing = (enum session_framing)options->framing,
-                                          .over_tls = options->tls};
-    run->worker_count = options->workers > 0 ? (size_t)options->workers : 1;
-    if (run->worker_count > (size_t)options->connections)
-        run->worker_count = (size_t)options->connections;
-    run->on_terminal = isatty(STDERR_FILENO) == 1 && !options->quiet;
+    run->config = config;
+    run->policy = (struct session_policy){
+        .answer_ms = config->answer_timeout_ms, .framing = config->framing, .over_tls = config->use_tls};
+    run->worker_count = config->workers > 0 ? (size_t)config->workers : 1;
+    if (run->worker_count > (size_t)config->connections)
+        run->worker_count = (size_t)config->connections;
+    run->on_terminal = isatty(STDERR_FILENO) == 1 && !config->quiet;
     if (find_sources(run, err) == 0 && find_endpoints(run, err) == 0 && try_sources(run, err) == 0 &&
-        check_means(run, err) == 0 &&
-        (!options->tls || tls_setup_client_config(options, &run->tls, err) == 0))
+        check_means(run, err) == 0)
         status = conduct(run, err);
     uv_walk(&run->loop, close_handle, NULL);
     uv_run(&run->loop, UV_RUN_DEFAULT);
@@ -381,20 +378,20 @@ static int read_result(const char *path, struct bench_result *result, struct err
     return status;
 }
 
-int bench_merge(const struct options *options, struct err *err)
+int bench_merge(const struct bench_merge_config *config, struct err *err)
 {
     struct bench_result *sum = calloc(2, sizeof *sum);
     int status = 0;
 
     if (sum == NULL)
         return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for results");
-    for (size_t i = 0; status == 0 && i < options->operand_count; i++) {
-        status = read_result(options->operands[i], &sum[i > 0], err);
+    for (size_t i = 0; status == 0 && i < config->file_count; i++) {
+        status = read_result(config->files[i], &sum[i > 0], err);
         if (status == 0 && i > 0)
             bench_result_add(&sum[0], &sum[1]);
     }
     if (status == 0)
-        status = write_result(options, &sum[0], err);
+        status = write_result(config->format, config->plot, &sum[0], err);
     free(sum);
     return status;
 }

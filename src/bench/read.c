@@ -1,12 +1,19 @@
 #include "result.h"
+#include "tcpgreet/bench/bench.h"
 
 #ifndef TCPGREET_HAVE_JANSSON
+
+int bench_merge_available(struct err *err)
+{
+    return err_set(err, ERR_USAGE, 0, "--bench-merge is not available in this build (it needs jansson)");
+}
 
 int bench_result_read(FILE *in, const char *name, struct bench_result *result, struct err *err)
 {
     (void)in;
+    (void)name;
     *result = (struct bench_result){0};
-    return err_set(err, ERR_USAGE, 0, "%s: this tcpgreet was built without JSON (it needs jansson)", name);
+    return bench_merge_available(err);
 }
 
 #else
@@ -22,6 +29,12 @@ int bench_result_read(FILE *in, const char *name, struct bench_result *result, s
 #include "tcpgreet/base/escape.h"
 
 enum { KEY_BYTES = 64 };
+
+int bench_merge_available(struct err *err)
+{
+    (void)err;
+    return 0;
+}
 
 /* An object whose members are taken one by one; what nobody took is a stranger. */
 struct members {

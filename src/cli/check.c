@@ -1,70 +1,89 @@
-#include "table.h"
+#include "check.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tcpgreet/base/escape.h"
-#include "tcpgreet/core/session.h"
 
-enum { WORD_BYTES = 64, MODES_BYTES = 96 };
+enum { MODES_BYTES = 96, PATH_BYTES = 300 };
 
+/* A value stands in every configuration that has a field for it, so any of them can be read here. */
 struct check {
     const struct options *options;
-    const struct option_words *words;
+    const struct option_given *given;
+    const struct option_row *mode;
     struct err *err;
 };
 
-static const char *shown(const char *word, char room[WORD_BYTES])
+static const char *shown(const char *word, char room[OPTION_SHOWN_BYTES])
 {
-    return escape_text((struct bytes){word, strlen(word)}, room, WORD_BYTES);
+    return escape_text((struct bytes){word, strlen(word)}, room, OPTION_SHOWN_BYTES);
 }
 
-static unsigned all_modes(void)
+static bool is_given(const struct check *check, const char *name)
 {
-    unsigned modes = 0;
+    return check->given->rows[option_find(name, strlen(name)) - option_rows];
+}
 
+static int check_mode(const struct check *check)
+{
+    char modes[MODES_BYTES];
+    unsigned all = 0;
+
+    if (check->mode != NULL)
+        return 0;
     for (size_t i = 0; option_rows[i].group == OPTION_GROUP_MODE; i++)
-        modes |= OPTION_IN(option_rows[i].mode);
-    return modes;
+        all |= OPTION_IN(option_rows[i].mode);
+    return err_set(check->err, ERR_USAGE, 0, "no mode is given: use %s",
+                   option_modes_text(all, modes, sizeof(modes)));
 }
 
+/* What the mode does not use. */
 static int check_modes(const struct check *check)
 {
     char title[OPTION_TITLE_BYTES];
     char modes[MODES_BYTES];
 
-    if (check->words->mode == NULL) {
-        return err_set(check->err, ERR_USAGE, 0, "no mode is chosen: give %s",
-                       option_modes(all_modes(), modes, sizeof(modes)));
-    }
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
+    for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
-        if (check->words->given[i] && (row->modes & OPTION_IN(check->words->mode->mode)) == 0) {
+        if (check->given->rows[i] && (option_modes(row) & OPTION_IN(check->mode->mode)) == 0)
             return err_set(check->err, ERR_USAGE, 0, "%s is for %s, not for --%s", option_title(row, title),
-                           option_modes(row->modes, modes, sizeof(modes)), check->words->mode->name);
-        }
+                           option_modes_text(option_modes(row), modes, sizeof(modes)), check->mode->name);
+    }
+    return 0;
+}
+
+static int check_needs(const struct check *check)
+{
+    for (size_t i = 0; i < option_row_count; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (!check->given->rows[i])
+            continue;
+        if (row->group == OPTION_GROUP_TLS && !is_given(check, "tls"))
+            return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
+        if (row->needs != NULL && !is_given(check, row->needs))
+            return err_set(check->err, ERR_USAGE, 0, "--%s needs --%s", row->name, row->needs);
     }
     return 0;
 }
 
 static int check_family(const struct check *check, const char *option, const struct target *target)
 {
-    const struct options *options = check->options;
-    char room[WORD_BYTES];
+    char room[OPTION_SHOWN_BYTES];
 
-    if (options->ipv4_only && target->kind == TARGET_IPV6) {
+    if (is_given(check, "ipv4") && target->kind == TARGET_IPV6)
         return err_set(check->err, ERR_USAGE, 0, "-4 allows IPv4 only, but the %s address %s is IPv6", option,
                        shown(target->host, room));
-    }
-    if (options->ipv6_only && target->kind == TARGET_IPV4) {
+    if (is_given(check, "ipv6") && target->kind == TARGET_IPV4)
         return err_set(check->err, ERR_USAGE, 0, "-6 allows IPv6 only, but the %s address %s is IPv4", option,
                        shown(target->host, room));
-    }
     return 0;
 }
 
-/* Source: RFC 4007 section 6: such an address exists on every link, so the link must be told. */
+/* Source: RFC 4007 section 6: such an address exists on every link. */
 static int check_zone(const struct check *check, const char *option, const struct target *target)
 {
     struct in6_addr address;
@@ -74,23 +93,37 @@ static int check_zone(const struct check *check, const char *option, const struc
         return 0;
     return err_set(
         check->err, ERR_USAGE, 0,
-        "the %s address %s exists on every link: say on which, as in %s%%eth0 (ip link lists them)", option,
+        "the %s address %s is link-local: append its interface, as in %s%%eth0 (ip link lists them)", option,
         target->host, target->host);
 }
 
-static int check_listen(const struct check *check, size_t i)
+static int check_listen(const struct check *check, const struct target *list, size_t i)
 {
-    const struct target *target = &check->options->listen[i];
-    char room[WORD_BYTES];
+    const struct target *target = &list[i];
+    char room[OPTION_SHOWN_BYTES];
 
-    for (size_t j = 0; j < i; j++) {
-        const struct target *other = &check->options->listen[j];
-        if (strcmp(target->service, "0") != 0 && strcmp(target->service, other->service) == 0 &&
-            target->kind == other->kind && strcmp(target->host, other->host) == 0)
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(target->service, "0") != 0 && strcmp(target->service, list[j].service) == 0 &&
+            target->kind == list[j].kind && strcmp(target->host, list[j].host) == 0)
             return err_set(check->err, ERR_USAGE, 0, "--listen %s is given twice",
                            target_format(target, room, sizeof(room)));
-    }
-    return check_family(check, "--listen", target) != 0 ? -1 : check_zone(check, "--listen", target);
+    return 0;
+}
+
+/* What the mode listens on, or connects to. */
+static int check_targets(const struct check *check)
+{
+    const struct option_field *field = &check->mode->fields[check->mode->mode];
+    const struct target *list =
+        (const struct target *)(const void *)((const char *)check->options + field->offset);
+    char option[OPTION_TITLE_BYTES];
+
+    snprintf(option, sizeof(option), "--%s", check->mode->name);
+    for (size_t i = 0; i < field->size / sizeof(*list) && list[i].service[0] != '\0'; i++)
+        if (check_listen(check, list, i) != 0 || check_family(check, option, &list[i]) != 0 ||
+            check_zone(check, option, &list[i]) != 0)
+            return -1;
+    return 0;
 }
 
 static bool is_literal(const struct target *target)
@@ -98,45 +131,41 @@ static bool is_literal(const struct target *target)
     return target->kind == TARGET_IPV4 || target->kind == TARGET_IPV6;
 }
 
-static int check_families(const struct check *check)
+/* A bench looks itself: it may be a range. */
+static int check_source(const struct check *check)
 {
-    const struct options *options = check->options;
-    struct target source = {0};
-    char peer[OPTION_TITLE_BYTES];
+    const struct target *peer =
+        check->options->mode == MODE_CONNECT ? &check->options->client.target : &check->options->probe.target;
+    const char *word = check->options->client.source;
+    struct target source;
 
-    if (options->ipv4_only && options->ipv6_only)
-        return err_set(check->err, ERR_USAGE, 0, "-4 and -6 exclude each other: without them both are used");
-    for (size_t i = 0; i < options->listen_count; i++)
-        if (check_listen(check, i) != 0)
-            return -1;
-    snprintf(peer, sizeof(peer), "--%s", check->words->mode->name);
-    if (check_family(check, peer, &options->target) != 0 || check_zone(check, peer, &options->target) != 0)
-        return -1;
-    if (options->source == NULL || options->mode == MODE_BENCH)
-        return 0; /* of a bench it may be a range: it looks itself */
-    if (strchr(options->source, '-') != NULL)
+    if (word == NULL || check->options->mode == MODE_BENCH)
+        return 0;
+    if (strchr(word, '-') != NULL)
         return err_set(check->err, ERR_USAGE, 0,
                        "--source takes an IPv4 or IPv6 address; a range FIRST-LAST is for --bench");
-    if (target_parse(&source, options->source, "0", check->err) != 0 ||
-        check_family(check, "--source", &source) != 0)
+    if (target_parse(&source, word, "0", check->err) != 0 || check_family(check, "--source", &source) != 0)
         return -1;
-    if (is_literal(&options->target) && options->target.kind != source.kind) {
-        return err_set(check->err, ERR_USAGE, 0, "--source and %s name addresses of different families",
-                       peer);
-    }
+    if (is_literal(peer) && peer->kind != source.kind)
+        return err_set(check->err, ERR_USAGE, 0, "--source and --%s name addresses of different families",
+                       check->mode->name);
     return 0;
+}
+
+static int check_families(const struct check *check)
+{
+    if (is_given(check, "ipv4") && is_given(check, "ipv6"))
+        return err_set(check->err, ERR_USAGE, 0, "-4 and -6 exclude each other: without them both are used");
+    return check_targets(check) != 0 ? -1 : check_source(check);
 }
 
 static int check_names(const struct check *check)
 {
-    static const enum session_framing framings[] = {[FRAMING_AUTO] = SESSION_FRAMING_AUTO,
-                                                    [FRAMING_LINE] = SESSION_FRAMING_LINE,
-                                                    [FRAMING_BARE] = SESSION_FRAMING_BARE};
-    const struct options *options = check->options;
+    const struct client_config *client = &check->options->client;
 
-    for (size_t i = 0; i < options->operand_count; i++) {
-        struct bytes name = {options->operands[i], strlen(options->operands[i])};
-        if (session_name_fits(framings[options->framing], name, check->err) != 0)
+    for (size_t i = 0; i < client->name_count; i++) {
+        struct bytes name = {client->names[i], strlen(client->names[i])};
+        if (session_name_fits(client->framing, name, check->err) != 0)
             return -1;
     }
     return 0;
@@ -145,88 +174,96 @@ static int check_names(const struct check *check)
 static int check_operands(const struct check *check)
 {
     const struct options *options = check->options;
-    size_t surplus = options->mode == MODE_PROBE ? check->words->before_dashes : options->operand_count;
-    char room[WORD_BYTES];
+    size_t surplus = options->mode == MODE_PROBE ? check->given->before_dashes : options->operand_count;
+    const char *argument = check->mode->argument;
+    char room[OPTION_SHOWN_BYTES];
 
     if (options->mode == MODE_CONNECT)
         return check_names(check);
-    if (options->mode == MODE_BENCH_MERGE) {
+    if (options->mode == MODE_BENCH_MERGE)
         return options->operand_count > 0
                    ? 0
                    : err_set(check->err, ERR_USAGE, 0, "--bench-merge needs at least one FILE");
-    }
     if (surplus == 0)
         return 0;
-    return err_set(check->err, ERR_USAGE, 0, "\"%s\" is one word too many for --%s%s%s",
-                   shown(options->operands[0], room), check->words->mode->name,
-                   check->words->mode->argument != NULL ? " " : "",
-                   check->words->mode->argument != NULL ? check->words->mode->argument : "");
+    return err_set(check->err, ERR_USAGE, 0, "unexpected argument: \"%s\" (--%s takes %s)",
+                   shown(options->operands[0], room), check->mode->name, argument);
 }
 
-/* The options of TLS say nothing without it, and some go together. */
-static int check_tls(const struct check *check)
+static size_t count_files(const struct options *options, bool keys)
 {
-    const struct options *options = check->options;
+    const struct tls_files *list = options->server.tls.identities;
+    size_t count = 0;
 
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
-        const struct option_row *row = &option_rows[i];
-        bool about_tls = row->group == OPTION_GROUP_TLS || strcmp(row->name, "handshake-timeout") == 0 ||
-                         strcmp(row->name, "resume") == 0;
-        if (about_tls && check->words->given[i] && !options->tls)
-            return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
-        if (strcmp(row->name, "client-auth") == 0 && check->words->given[i] && options->client_ca == NULL)
-            return err_set(check->err, ERR_USAGE, 0, "--client-auth needs --client-ca");
-    }
-    struct target name;
-    if (options->servername != NULL && target_parse(&name, options->servername, "0", check->err) != 0)
-        return err_context(check->err, "--servername");
-    if (options->misbehave == MISBEHAVE_NO_CLOSE_NOTIFY && !options->tls)
-        return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
-    if (options->keys.count != 0 && options->certs.count == 0)
-        return err_set(check->err, ERR_USAGE, 0, "--key needs --cert");
-    if (options->keys.count != 0 && options->keys.count != options->certs.count) {
+    while (count < TLS_FILES_MAX && (keys ? list[count].key : list[count].cert) != NULL)
+        count++;
+    return count;
+}
+
+static int check_identities(const struct check *check)
+{
+    size_t certs = count_files(check->options, false);
+    size_t keys = count_files(check->options, true);
+
+    if (keys != 0 && keys != certs)
         return err_set(check->err, ERR_USAGE, 0,
                        "--cert is given %zu time%s and --key %zu time%s: each certificate needs its key",
-                       options->certs.count, options->certs.count == 1 ? "" : "s", options->keys.count,
-                       options->keys.count == 1 ? "" : "s");
-    }
-    if (options->mode != MODE_LISTEN && options->certs.count > 1)
+                       certs, certs == 1 ? "" : "s", keys, keys == 1 ? "" : "s");
+    if (check->options->mode != MODE_LISTEN && certs > 1)
         return err_set(check->err, ERR_USAGE, 0, "--cert can be given once: a client has one certificate");
-    if (options->passphrase_file != NULL && options->certs.count == 0)
-        return err_set(check->err, ERR_USAGE, 0, "--key-passphrase-file needs --cert");
     return 0;
+}
+
+static int check_tls(const struct check *check)
+{
+    const char *servername = check->options->client.tls.servername;
+    struct target name;
+
+    if (servername != NULL && target_parse(&name, servername, "0", check->err) != 0)
+        return err_context(check->err, "--servername");
+    if (check->options->server.misbehaviour.kind == STREAM_MISBEHAVE_NO_CLOSE_NOTIFY &&
+        !is_given(check, "tls"))
+        return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
+    return check_identities(check);
+}
+
+static const char *format_name(enum format format)
+{
+    const struct option_word *word = option_find("format", strlen("format"))->words;
+
+    while (word->value != (int)format)
+        word++;
+    return word->name;
 }
 
 static int check_format(const struct check *check)
 {
-    const struct options *options = check->options;
-    bool measures = options->mode == MODE_BENCH || options->mode == MODE_BENCH_MERGE;
+    enum options_mode mode = check->options->mode;
+    enum format format = check->options->probe.format;
+    bool measures = mode == MODE_BENCH || mode == MODE_BENCH_MERGE;
 
-    if (options->format == FORMAT_TEXT || options->mode == MODE_PROBE ||
-        (measures && options->format != FORMAT_NAGIOS))
+    if (format == FORMAT_TEXT || mode == MODE_PROBE || (measures && format != FORMAT_NAGIOS))
         return 0;
-    return err_set(check->err, ERR_USAGE, 0, "--format %s is for %s, not for --%s",
-                   options->format == FORMAT_JSON         ? "json"
-                   : options->format == FORMAT_PROMETHEUS ? "prometheus"
-                                                          : "nagios",
-                   options->format == FORMAT_NAGIOS ? "--probe" : "--probe, --bench or --bench-merge",
-                   check->words->mode->name);
+    return err_set(check->err, ERR_USAGE, 0, "--format %s is for %s, not for --%s", format_name(format),
+                   format == FORMAT_NAGIOS ? "--probe" : "--probe, --bench or --bench-merge",
+                   check->mode->name);
 }
 
 /* Returns: the first limit on a time that will not be measured, NULL where there is none. */
-static const char *unmeasured(const struct options *options, const struct threshold_list *limits)
+static const char *unmeasured(const struct probe_config *probe, const struct threshold_list *limits)
 {
     static const struct {
         const char *name;
-        enum options_until until; /* the least that measures it */
-    } times[] = {{"connect", UNTIL_CONNECT}, {"tls", UNTIL_TLS},        {"welcome", UNTIL_DIALOGUE},
-                 {"name", UNTIL_DIALOGUE},   {"close", UNTIL_DIALOGUE}, {"volume", UNTIL_DIALOGUE}};
+        enum probe_until until; /* the least that measures it */
+    } times[] = {{"connect", PROBE_UNTIL_CONNECT},  {"tls", PROBE_UNTIL_TLS},
+                 {"welcome", PROBE_UNTIL_DIALOGUE}, {"name", PROBE_UNTIL_DIALOGUE},
+                 {"close", PROBE_UNTIL_DIALOGUE},   {"volume", PROBE_UNTIL_DIALOGUE}};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         const char *name = times[i].name;
         if (threshold_find(limits, name) != NULL &&
-            (options->until < times[i].until || (strcmp(name, "tls") == 0 && !options->tls) ||
-             (strcmp(name, "volume") == 0 && options->volume_bytes == 0)))
+            (probe->until < times[i].until || (strcmp(name, "tls") == 0 && !probe->use_tls) ||
+             (strcmp(name, "volume") == 0 && probe->volume_bytes == 0)))
             return name;
     }
     return NULL;
@@ -234,68 +271,109 @@ static const char *unmeasured(const struct options *options, const struct thresh
 
 static int check_limits(const struct check *check)
 {
-    const struct options *options = check->options;
-    const char *warn = unmeasured(options, &options->warn);
-    const char *crit = unmeasured(options, &options->crit);
+    const struct probe_config *probe = &check->options->probe;
+    const char *warn = unmeasured(probe, &probe->limits.warn);
+    const char *crit = unmeasured(probe, &probe->limits.crit);
 
-    if (warn != NULL || crit != NULL) {
+    if (warn != NULL || crit != NULL)
         return err_set(check->err, ERR_USAGE, 0,
-                       "%s limits %s, which is not measured: see --until, --tls and "
-                       "--volume",
+                       "%s limits %s, which is not measured: see --until, --tls and --volume",
                        warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
-    }
-    if (options->expect_days > 0 && !options->tls)
-        return err_set(check->err, ERR_USAGE, 0, "--expect-days needs --tls");
-    if (options->expect_days > 0 && options->until < UNTIL_TLS)
+    if (probe->limits.expect_days > 0 && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
     return 0;
 }
 
-/* One round, a series of rounds, or rounds until all is well. */
+/* One round, a series of rounds, or rounds until every check passes. */
 static int check_rounds(const struct check *check)
 {
-    const struct options *options = check->options;
-    bool series = options->count > 0 || options->interval_ms >= 0;
-    const char *what = options->count > 0 ? "--count" : "--interval";
+    enum format format = check->options->probe.format;
+    const char *series = is_given(check, "count")      ? "--count"
+                         : is_given(check, "interval") ? "--interval"
+                                                       : NULL;
 
-    if (series && options->retry_ms >= 0) {
-        return err_set(
-            check->err, ERR_USAGE, 0,
-            "--retry and %s exclude each other: --retry tries again until all is well, at its own pace",
-            what);
-    }
-    if (series && options->operand_count > 0) {
+    if (series == NULL)
+        return 0;
+    if (is_given(check, "retry"))
         return err_set(check->err, ERR_USAGE, 0,
-                       "%s and a COMMAND exclude each other: to wait until all is well, give --retry", what);
-    }
-    if (series && (options->format == FORMAT_PROMETHEUS || options->format == FORMAT_NAGIOS)) {
-        return err_set(check->err, ERR_USAGE, 0, "--format %s tells one round: it cannot be used with %s",
-                       options->format == FORMAT_NAGIOS ? "nagios" : "prometheus", what);
-    }
+                       "--retry and %s exclude each other: --retry repeats the probe at its own pace",
+                       series);
+    if (check->options->probe.command != NULL)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "%s and a COMMAND exclude each other: to wait until every check passes, use --retry",
+                       series);
+    if (format == FORMAT_PROMETHEUS || format == FORMAT_NAGIOS)
+        return err_set(check->err, ERR_USAGE, 0, "--format %s reports one round: it cannot be used with %s",
+                       format_name(format), series);
     return 0;
 }
 
 static int check_probe(const struct check *check)
 {
-    const struct options *options = check->options;
+    const struct probe_config *probe = &check->options->probe;
 
-    if (options->until == UNTIL_TLS && !options->tls)
+    if (check->options->mode != MODE_PROBE)
+        return 0;
+    if (probe->until == PROBE_UNTIL_TLS && !probe->use_tls)
         return err_set(check->err, ERR_USAGE, 0, "--until tls needs --tls");
-    if (options->volume_bytes > 0 && options->until < UNTIL_DIALOGUE)
+    if (probe->volume_bytes > 0 && probe->until < PROBE_UNTIL_DIALOGUE)
         return err_set(check->err, ERR_USAGE, 0,
                        "--volume is a part of the dialogue: --until ends before it");
     return check_limits(check) != 0 ? -1 : check_rounds(check);
 }
 
-int options_check(const struct options *options, const struct option_words *words, struct err *err)
+static int check_verbosity(const struct check *check)
 {
-    struct check check = {options, words, err};
-
-    if (check_modes(&check) != 0 || check_operands(&check) != 0 || check_families(&check) != 0 ||
-        check_tls(&check) != 0 || check_format(&check) != 0 ||
-        (options->mode == MODE_PROBE && check_probe(&check) != 0))
-        return -1;
-    if (options->verbose && options->quiet)
-        return err_set(err, ERR_USAGE, 0, "-v and -q exclude each other");
+    if (is_given(check, "verbose") && is_given(check, "quiet"))
+        return err_set(check->err, ERR_USAGE, 0, "-v and -q exclude each other");
     return 0;
+}
+
+int option_check(const struct options *options, const struct option_given *given, struct err *err)
+{
+    static int (*const checks[])(const struct check *) = {check_mode,     check_modes, check_operands,
+                                                          check_families, check_needs, check_tls,
+                                                          check_format,   check_probe, check_verbosity};
+    struct check check = {options, given, given->mode, err};
+
+    for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+        if (checks[i](&check) != 0)
+            return -1;
+    return 0;
+}
+
+static int check_file(const char *option, const char *path, struct err *err)
+{
+    char room[PATH_BYTES];
+
+    if (path == NULL || access(path, R_OK) == 0)
+        return 0;
+    return err_set(err, errno == EACCES ? ERR_SYSTEM_PERMISSION : ERR_USAGE, errno,
+                   "--%s %s cannot be read: %s", option,
+                   escape_text((struct bytes){path, strlen(path)}, room, sizeof(room)), strerror(errno));
+}
+
+static int check_identity_files(const struct tls_files *list, struct err *err)
+{
+    for (size_t i = 0; i < TLS_FILES_MAX && list[i].cert != NULL; i++)
+        if (check_file("cert", list[i].cert, err) != 0 || check_file("key", list[i].key, err) != 0)
+            return -1;
+    return 0;
+}
+
+int options_check_system(const struct options *options, struct err *err)
+{
+    const struct tls_server_config *server = &options->server.tls;
+
+    if (options->mode == MODE_BENCH_MERGE)
+        return bench_merge_available(err);
+    if (!options->server.use_tls)
+        return 0;
+    return tls_available(err) != 0 || check_identity_files(server->identities, err) != 0 ||
+                   check_file("ca", options->client.tls.ca, err) != 0 ||
+                   check_file("client-ca", server->client_ca, err) != 0 ||
+                   check_file("key-passphrase-file", server->policy.passphrase_file, err) != 0 ||
+                   check_file("ticket-keys", server->ticket_keys, err) != 0
+               ? -1
+               : 0;
 }

@@ -24,7 +24,7 @@ static void help_usage(FILE *out)
     const char *lead = "Usage:";
 
     for (const struct option_row *row = option_rows; row->group == OPTION_GROUP_MODE; row++) {
-        const char *command = strstr(row->argument, " [-- "); /* options must stand before it */
+        const char *command = strstr(row->argument, " [-- "); /* options stand before it */
         size_t length = command != NULL ? (size_t)(command - row->argument) : strlen(row->argument);
         fprintf(out, "%-6s tcpgreet --%s %.*s [OPTION...]%s\n", lead, row->name, (int)length, row->argument,
                 command != NULL ? command : "");
@@ -36,10 +36,10 @@ static void help_row(const struct option_row *row, FILE *out)
 {
     char left[HELP_LEFT_BYTES];
     char letter[] = {'-', row->letter, ',', '\0'};
-    const char *argument = row->argument;
+    char argument[OPTION_EXPECTED_BYTES];
 
     int width = snprintf(left, sizeof(left), "  %-3s --%s %s", row->letter != '\0' ? letter : "", row->name,
-                         argument != NULL ? argument : "");
+                         option_argument(row, argument, sizeof(argument)));
     fputs(left, out);
     if (width >= HELP_COLUMN) {
         fputc('\n', out);
@@ -56,21 +56,21 @@ void options_help(FILE *out)
     enum option_group group = OPTION_GROUPS;
 
     help_usage(out);
-    fputs("\nGreets over TCP: one program serves the greeting dialogue, the other holds it.\n"
-          "HOST is a name, an IPv4 or an IPv6 address; HOST:PORT in one word works too.\n"
-          "The client says the NAMEs, else the lines of standard input, and then exit.\n",
+    fputs("\nServes the greeting dialogue over TCP, holds it as a client, and checks servers.\n"
+          "HOST is a name, an IPv4 or an IPv6 address; HOST:PORT in one word works, too.\n"
+          "The client sends the NAMEs, else the lines of standard input, and then exit.\n",
           out);
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
+    for (size_t i = 0; i < option_row_count; i++) {
         if (option_rows[i].group != group) {
             group = option_rows[i].group;
             fprintf(out, "\n%s:\n", group_titles[group]);
         }
         help_row(&option_rows[i], out);
     }
-    fputs("\nA default stands in brackets. A TIME has its unit: 500ms, 1.5s, 5m, 1h.\n"
-          "Options may stand anywhere; what follows -- is taken as it is.\n"
-          "\nExit codes: 0 all is well, 1 internal, 2 usage, 3 resolve, 4 connect, 5 TLS,\n"
+    fputs("\nDefaults are in parentheses. A TIME has a unit: 500ms, 1.5s, 5m, 1h.\n"
+          "Options may stand anywhere; what follows -- is never an option.\n"
+          "\nExit codes: 0 OK, 1 internal, 2 usage, 3 resolve, 4 connect, 5 TLS,\n"
           "6 certificate, 7 dialogue, 8 system, 9 degraded, 10 threshold, 130 interrupted.\n"
-          "Read on: man tcpgreet, docs/exit-codes.md\n",
+          "See also: man tcpgreet, docs/exit-codes.md\n",
           out);
 }

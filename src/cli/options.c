@@ -3,26 +3,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "table.h"
 #include "tcpgreet/base/escape.h"
-
-enum { WORD_BYTES = 64 };
 
 struct parse {
     struct options *options;
     const char *const *argv;
     int argc;
     int next;
-    struct option_words words;
+    struct option_given given;
     struct err *err;
 };
 
-static const char *shown(const char *word, size_t length, char room[WORD_BYTES])
+static const char *shown(const char *word, size_t length, char room[OPTION_SHOWN_BYTES])
 {
-    return escape_text((struct bytes){word, length}, room, WORD_BYTES);
+    return escape_text((struct bytes){word, length}, room, OPTION_SHOWN_BYTES);
 }
 
-/* Returns: the next word, taken; NULL where there is none or it looks like an option. */
+/* Returns: the next word, consumed; NULL where there is none or it looks like an option. */
 static const char *next_value(struct parse *parse)
 {
     if (parse->next >= parse->argc)
@@ -37,9 +36,25 @@ static const char *next_value(struct parse *parse)
 static int refuse_missing(struct parse *parse, const struct option_row *row)
 {
     char title[OPTION_TITLE_BYTES];
+    char argument[OPTION_EXPECTED_BYTES];
 
     return err_set(parse->err, ERR_USAGE, 0, "%s needs a value: --%s %s", option_title(row, title), row->name,
-                   row->argument);
+                   option_argument(row, argument, sizeof(argument)));
+}
+
+static bool is_number(const char *word)
+{
+    return *word != '\0' && word[strspn(word, "0123456789")] == '\0';
+}
+
+static int read_two_words(struct parse *parse, const char *first, const char *second, struct target *target)
+{
+    char host[OPTION_SHOWN_BYTES];
+
+    if (is_number(first) && !is_number(second))
+        return err_set(parse->err, ERR_USAGE, 0, "the order is HOST PORT: %s %s",
+                       shown(second, strlen(second), host), first);
+    return target_parse(target, first, second, parse->err);
 }
 
 static int read_target(struct parse *parse, const struct option_row *row, const char *first,
@@ -49,90 +64,131 @@ static int read_target(struct parse *parse, const struct option_row *row, const 
         return target_parse_word(target, first, parse->err);
     const char *second = next_value(parse);
     if (second != NULL)
-        return target_parse(target, first, second, parse->err);
-    if (row->kind == OPTION_ENDPOINT)
+        return read_two_words(parse, first, second, target);
+    if (row->kind == &option_listener)
         return target_parse(target, NULL, first, parse->err);
     return err_set(parse->err, ERR_USAGE, 0, "the port is missing: --%s %s", row->name, row->argument);
 }
 
-static int take_endpoint(struct parse *parse, const struct option_row *row, const char *first)
+static int take_target(struct parse *parse, const struct option_row *row, const char *first)
 {
-    struct options *options = parse->options;
+    const struct option_field *field = &row->fields[row->mode];
+    struct target *list = (struct target *)(void *)((char *)parse->options + field->offset);
+    size_t most = field->size / sizeof(*list);
     struct target target;
+    size_t count = 0;
 
     if (read_target(parse, row, first, &target) != 0)
         return err_context(parse->err, "--%s", row->name);
-    if (row->kind == OPTION_PEER) {
-        if (strcmp(target.service, "0") == 0)
-            return err_set(parse->err, ERR_USAGE, 0, "--%s: nobody can be reached at port 0", row->name);
-        options->target = target;
-    } else if (row->mode == MODE_LISTEN) {
-        if (options->listen_count == OPTIONS_LISTEN_MAX) {
-            return err_set(parse->err, ERR_USAGE, 0, "--%s can be given at most %d times", row->name,
-                           OPTIONS_LISTEN_MAX);
-        }
-        options->listen[options->listen_count++] = target;
-    }
+    if (row->kind == &option_peer && strcmp(target.service, "0") == 0)
+        return err_set(parse->err, ERR_USAGE, 0, "--%s: port 0 cannot be connected to", row->name);
+    while (count < most && list[count].service[0] != '\0')
+        count++;
+    if (count == most)
+        return err_set(parse->err, ERR_USAGE, 0, "--%s can be given at most %zu times", row->name, most);
+    list[count] = target;
     return 0;
 }
 
 static int take_mode(struct parse *parse, const struct option_row *row)
 {
-    bool about = row->group == OPTION_GROUP_ABOUT; /* asks for a text, whatever else is said */
+    bool about = row->group == OPTION_GROUP_ABOUT; /* wins over any other mode */
 
-    if (parse->words.mode != NULL && parse->words.mode != row && !about) {
+    if (parse->given.mode != NULL && parse->given.mode != row && !about) {
         return err_set(parse->err, ERR_USAGE, 0, "--%s and --%s are both modes: choose one",
-                       parse->words.mode->name, row->name);
+                       parse->given.mode->name, row->name);
     }
-    parse->words.mode = row;
+    parse->given.mode = row;
     parse->options->mode = row->mode;
     return 0;
 }
 
-static int take_flag(struct parse *parse, const struct option_row *row)
+static int take_word(struct parse *parse, const struct option_row *row, const char *word)
 {
-    if (row->field != 0)
-        *(bool *)((char *)parse->options + row->field) = true;
-    parse->words.given[row - option_rows] = true;
-    return 0;
+    if (word == NULL)
+        word = next_value(parse);
+    if (word == NULL || *word == '\0')
+        return refuse_missing(parse, row);
+    return row->kind->read == NULL ? take_target(parse, row, word)
+                                   : option_store(row, word, parse->options, parse->err);
 }
 
 /* Shape: value is what stood behind "=", or NULL. */
 static int take_option(struct parse *parse, const struct option_row *row, const char *value)
 {
+    bool *given = &parse->given.rows[row - option_rows];
     char title[OPTION_TITLE_BYTES];
 
-    if (parse->words.given[row - option_rows] && !row->repeatable)
+    if (*given && !row->repeatable)
         return err_set(parse->err, ERR_USAGE, 0, "%s is given twice", option_title(row, title));
     if (row->mode != MODE_NONE && take_mode(parse, row) != 0)
         return -1;
-    if (row->kind == OPTION_FLAG) {
-        return value == NULL
-                   ? take_flag(parse, row)
-                   : err_set(parse->err, ERR_USAGE, 0, "%s takes no value", option_title(row, title));
+    *given = true;
+    if (row->kind != &option_flag)
+        return take_word(parse, row, value);
+    return value == NULL ? option_store(row, NULL, parse->options, parse->err)
+                         : err_set(parse->err, ERR_USAGE, 0, "%s takes no value", option_title(row, title));
+}
+
+enum { NEAR_BYTES = 24, NEAR_EDITS = 2 };
+
+static size_t least_of(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Returns: insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
+ * alignment). Shape: both lengths <= NEAR_BYTES. */
+static size_t edits(const char *a, size_t a_length, const char *b, size_t b_length)
+{
+    size_t d[NEAR_BYTES + 1][NEAR_BYTES + 1];
+
+    for (size_t i = 0; i <= a_length; i++) {
+        for (size_t j = 0; j <= b_length; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = i + j;
+                continue;
+            }
+            d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            d[i][j] = least_of(d[i][j], least_of(d[i - 1][j], d[i][j - 1]) + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = least_of(d[i][j], d[i - 2][j - 2] + 1);
+        }
     }
-    if (value == NULL)
-        value = next_value(parse);
-    if (value == NULL || *value == '\0')
-        return refuse_missing(parse, row);
-    parse->words.given[row - option_rows] = true;
-    return row->kind == OPTION_ENDPOINT || row->kind == OPTION_PEER
-               ? take_endpoint(parse, row, value)
-               : option_value(row, value, parse->options, parse->err);
+    return d[a_length][b_length];
+}
+
+/* Returns: the row whose name a mistyped word most likely means, or NULL where none is near. */
+static const struct option_row *find_nearest(const char *name, size_t length)
+{
+    const struct option_row *nearest = NULL;
+    size_t best = NEAR_EDITS + 1;
+
+    if (length < 2 || length > NEAR_BYTES)
+        return NULL;
+    for (size_t i = 0; i < option_row_count; i++) {
+        size_t distance = edits(name, length, option_rows[i].name, strlen(option_rows[i].name));
+        if (length > NEAR_EDITS && strncmp(option_rows[i].name, name, length) == 0)
+            distance = least_of(distance, NEAR_EDITS);
+        if (distance < best && distance < length - 1) {
+            best = distance;
+            nearest = &option_rows[i];
+        }
+    }
+    return nearest;
 }
 
 static int refuse_unknown(struct parse *parse, const char *word, size_t length)
 {
-    char room[WORD_BYTES];
+    char room[OPTION_SHOWN_BYTES];
     size_t dashes = strspn(word, "-");
-    const struct option_row *near = option_nearest(word + dashes, length - dashes);
+    const struct option_row *near = find_nearest(word + dashes, length - dashes);
 
     shown(word, length, room);
     if (near != NULL)
-        return err_set(parse->err, ERR_USAGE, 0, "there is no option %s; did you mean --%s?", room,
-                       near->name);
-    return err_set(parse->err, ERR_USAGE, 0, "there is no option %s%s", room,
-                   parse->options->mode == MODE_CONNECT ? " (a NAME that begins with a dash stands behind --)"
+        return err_set(parse->err, ERR_USAGE, 0, "unknown option: %s (did you mean --%s?)", room, near->name);
+    return err_set(parse->err, ERR_USAGE, 0, "unknown option: %s%s", room,
+                   parse->options->mode == MODE_CONNECT ? " (put -- before a NAME that begins with a dash)"
                                                         : "");
 }
 
@@ -148,20 +204,20 @@ static int take_long(struct parse *parse, const char *word)
 
 static bool is_answered(const struct parse *parse)
 {
-    return parse->words.mode != NULL && parse->words.mode->group == OPTION_GROUP_ABOUT;
+    return parse->given.mode != NULL && parse->given.mode->group == OPTION_GROUP_ABOUT;
 }
 
 static int take_letters(struct parse *parse, const char *word)
 {
-    char one[WORD_BYTES];
-    char room[WORD_BYTES];
+    char one[OPTION_SHOWN_BYTES];
+    char room[OPTION_SHOWN_BYTES];
 
     for (const char *letter = word + 1; *letter != '\0' && !is_answered(parse); letter++) {
         const struct option_row *row = option_find_letter(*letter);
         if (row == NULL && letter == word + 1)
             return refuse_unknown(parse, word, strcspn(word, "="));
         if (row == NULL) {
-            return err_set(parse->err, ERR_USAGE, 0, "there is no option -%s in %s", shown(letter, 1, one),
+            return err_set(parse->err, ERR_USAGE, 0, "unknown option: -%s in %s", shown(letter, 1, one),
                            shown(word, strlen(word), room));
         }
         if (take_option(parse, row, NULL) != 0)
@@ -170,21 +226,17 @@ static int take_letters(struct parse *parse, const char *word)
     return 0;
 }
 
-static void take_operand(struct parse *parse, const char *word)
-{
-    parse->options->operands[parse->options->operand_count++] = word;
-}
-
 static int take_words(struct parse *parse)
 {
+    struct options *options = parse->options;
     bool dashes = false;
 
     while (parse->next < parse->argc && !is_answered(parse)) {
         const char *word = parse->argv[parse->next++];
         int rc = 0;
         if (dashes || word[0] != '-' || word[1] == '\0') {
-            take_operand(parse, word);
-            parse->words.before_dashes += dashes ? 0 : 1;
+            options->operands[options->operand_count++] = word;
+            parse->given.before_dashes += dashes ? 0 : 1;
         } else if (strcmp(word, "--") == 0) {
             dashes = true;
         } else {
@@ -196,7 +248,7 @@ static int take_words(struct parse *parse)
     return 0;
 }
 
-/* What stands behind a word that is refused may still say in which form to say so. */
+/* What stands behind a word that is refused may still name the format of the error. */
 static void find_format(struct parse *parse)
 {
     static const char name[] = "--format";
@@ -209,27 +261,56 @@ static void find_format(struct parse *parse)
                             : word[sizeof(name) - 1] == '\0' ? parse->argv[i + 1 < parse->argc ? i + 1 : i]
                                                              : NULL;
         if (value != NULL)
-            (void)option_value(row, value, parse->options, NULL);
+            (void)option_store(row, value, parse->options, NULL);
     }
+}
+
+static void set_defaults(struct options *options)
+{
+    for (size_t i = 0; i < option_row_count; i++)
+        if (option_rows[i].fallback != NULL)
+            (void)option_store(&option_rows[i], option_rows[i].fallback, options, NULL);
+    options->server.tls.policy.may_ask = options->client.tls.policy.may_ask = true;
+    options->probe.tls.policy.may_ask = options->bench.tls.policy.may_ask = true;
+}
+
+/* What follows from several words. */
+static void complete(struct options *options)
+{
+    struct tls_server_config *tls = &options->server.tls;
+
+    if (tls->client_ca != NULL && tls->client_auth == TLS_CLIENT_AUTH_NONE)
+        tls->client_auth = TLS_CLIENT_AUTH_REQUIRE;
+    options->client.names = options->merge.files = options->operands;
+    options->client.name_count = options->merge.file_count = options->operand_count;
+    options->probe.command = options->operand_count > 0 ? options->operands : NULL;
+}
+
+static int parse_words(struct parse *parse)
+{
+    if (take_words(parse) != 0) {
+        find_format(parse);
+        return -1;
+    }
+    complete(parse->options);
+    return is_answered(parse) ? 0 : option_check(parse->options, &parse->given, parse->err);
 }
 
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err)
 {
     struct parse parse = {.options = options, .argv = argv, .argc = argc, .next = 1, .err = err};
+    int rc = -1;
 
     *options = (struct options){0};
-    for (size_t i = 0; i < OPTION_ROWS; i++)
-        option_default(&option_rows[i], options);
+    set_defaults(options);
     options->operands = calloc((argc > 0 ? (size_t)argc : 0) + 1, sizeof(*options->operands));
-    if (options->operands == NULL)
-        return err_set(err, ERR_INTERNAL, 0, "memory is exhausted");
-    if (take_words(&parse) != 0) {
-        find_format(&parse);
-        return -1;
-    }
-    if (is_answered(&parse))
-        return 0;
-    return options_check(options, &parse.words, err);
+    parse.given.rows = calloc(option_row_count, sizeof(*parse.given.rows));
+    if (options->operands == NULL || parse.given.rows == NULL)
+        err_set(err, ERR_INTERNAL, 0, "memory is exhausted");
+    else
+        rc = parse_words(&parse);
+    free(parse.given.rows);
+    return rc;
 }
 
 void options_fini(struct options *options)

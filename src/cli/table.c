@@ -3,138 +3,189 @@
 #include <stdio.h>
 #include <string.h>
 
-#define L OPTION_IN(MODE_LISTEN)
-#define C OPTION_IN(MODE_CONNECT)
-#define P OPTION_IN(MODE_PROBE)
-#define B OPTION_IN(MODE_BENCH)
-#define M OPTION_IN(MODE_BENCH_MERGE)
-#define EACH (L | C | P | B | M)
+#include "tcpgreet/base/escape.h"
 
 #define LONGEST "168h"
-#define OPTION(group_, kind_, name_, argument_, modes_, help_, ...)                                          \
+
+static const struct option_word client_auths[] = {
+    {"require", TLS_CLIENT_AUTH_REQUIRE}, {"request", TLS_CLIENT_AUTH_REQUEST}, {0}};
+static const struct option_word tls_versions[] = {{"1.2", false}, {"1.3", true}, {0}};
+static const struct option_word framings[] = {
+    {"auto", SESSION_FRAMING_AUTO}, {"line", SESSION_FRAMING_LINE}, {"bare", SESSION_FRAMING_BARE}, {0}};
+static const struct option_word untils[] = {{"resolve", PROBE_UNTIL_RESOLVE},
+                                            {"connect", PROBE_UNTIL_CONNECT},
+                                            {"tls", PROBE_UNTIL_TLS},
+                                            {"dialogue", PROBE_UNTIL_DIALOGUE},
+                                            {0}};
+static const struct option_word requires[] = {{"all", false}, {"any", true}, {0}};
+static const struct option_word formats[] = {{"text", FORMAT_TEXT},
+                                             {"json", FORMAT_JSON},
+                                             {"prometheus", FORMAT_PROMETHEUS},
+                                             {"nagios", FORMAT_NAGIOS},
+                                             {0}};
+static const struct option_word log_formats[] = {{"text", LOG_TEXT}, {"json", LOG_JSON}, {0}};
+static const struct option_word colors[] = {
+    {"auto", FORMAT_COLOR_AUTO}, {"always", FORMAT_COLOR_ALWAYS}, {"never", FORMAT_COLOR_NEVER}, {0}};
+
+#define OPTION(group_, kind_, name_, argument_, help_, ...)                                                  \
     {                                                                                                        \
-        .name = (name_), .group = OPTION_GROUP_##group_, .kind = OPTION_##kind_, .argument = (argument_),    \
-        .modes = (modes_), .help = (help_), __VA_ARGS__                                                      \
+        .name = (name_), .group = OPTION_GROUP_##group_, .kind = &option_##kind_, .argument = (argument_),   \
+        .help = (help_), __VA_ARGS__                                                                         \
     }
 #define REPEATABLE .repeatable = true
 #define DEFAULT(text) .fallback = (text)
-#define KEPT(member) .field = offsetof(struct options, member)
 #define RANGE(low, high) .least = (low), .most = (high)
+#define WORDS(list) .words = (list)
+#define NEEDS(option) .needs = (option)
+#define FIELD(configuration)                                                                                 \
+    {                                                                                                        \
+        offsetof(struct options, configuration), sizeof(((struct options *)0)->configuration)                \
+    }
+
+/* In which mode's configuration the value stands. */
+#define IN(...) .fields = {__VA_ARGS__}
+#define L(member) [MODE_LISTEN] = FIELD(server.member)
+#define C(member) [MODE_CONNECT] = FIELD(client.member)
+#define P(member) [MODE_PROBE] = FIELD(probe.member)
+#define B(member) [MODE_BENCH] = FIELD(bench.member)
+#define M(member) [MODE_BENCH_MERGE] = FIELD(merge.member)
+
+#define IGNORED(...) .ignored = (__VA_ARGS__)
+#define LISTEN OPTION_IN(MODE_LISTEN)
+#define CONNECT OPTION_IN(MODE_CONNECT)
+#define PROBE OPTION_IN(MODE_PROBE)
+#define BENCH OPTION_IN(MODE_BENCH)
+#define MERGE OPTION_IN(MODE_BENCH_MERGE)
 
 const struct option_row option_rows[] = {
-    OPTION(MODE, ENDPOINT, "listen", "[HOST] PORT", L, "serve the greeting dialogue; may be repeated",
-           .mode = MODE_LISTEN, REPEATABLE),
-    OPTION(MODE, PEER, "connect", "HOST PORT [NAME...]", C, "say the NAMEs to a server, then exit",
-           .mode = MODE_CONNECT),
-    OPTION(MODE, PEER, "probe", "HOST PORT [-- COMMAND...]", P, "try every address through every phase",
-           .mode = MODE_PROBE),
-    OPTION(MODE, PEER, "bench", "HOST PORT", B, "drive many dialogues, check and measure",
-           .mode = MODE_BENCH),
-    OPTION(MODE, FLAG, "bench-merge", "FILE...", M, "add up what benches wrote as JSON",
+    OPTION(MODE, listener, "listen", "[HOST] PORT", "serve the greeting dialogue; repeatable",
+           .mode = MODE_LISTEN, REPEATABLE, IN(L(listen))),
+    OPTION(MODE, peer, "connect", "HOST PORT [NAME...]", "send the NAMEs to a server, then exit",
+           .mode = MODE_CONNECT, IN(C(target))),
+    OPTION(MODE, peer, "probe", "HOST PORT [-- COMMAND...]", "check every address in every phase",
+           .mode = MODE_PROBE, IN(P(target))),
+    OPTION(MODE, peer, "bench", "HOST PORT", "run many dialogues, check and measure them", .mode = MODE_BENCH,
+           IN(B(target))),
+    OPTION(MODE, flag, "bench-merge", "FILE...", "add up the JSON results of benches",
            .mode = MODE_BENCH_MERGE),
 
-    OPTION(PATH, FLAG, "ipv4", NULL, L | C | P | B, "only IPv4, never IPv6", KEPT(ipv4_only), .letter = '4'),
-    OPTION(PATH, FLAG, "ipv6", NULL, L | C | P | B, "only IPv6, never IPv4", KEPT(ipv6_only), .letter = '6'),
-    OPTION(PATH, ADDRESS, "source", "ADDRESS", C | P | B, "connect from here (bench: FIRST-LAST)",
-           KEPT(source)),
-    OPTION(PATH, DURATION, "attempt-delay", "TIME", C | P | B, "client: wait before the next address",
-           RANGE("10ms", "10s"), DEFAULT("250ms"), KEPT(attempt_delay_ms)),
+    OPTION(PATH, flag, "ipv4", NULL, "use IPv4 only", .letter = '4',
+           IN(L(ipv4_only), C(ipv4_only), P(ipv4_only), B(ipv4_only))),
+    OPTION(PATH, flag, "ipv6", NULL, "use IPv6 only", .letter = '6',
+           IN(L(ipv6_only), C(ipv6_only), P(ipv6_only), B(ipv6_only))),
+    OPTION(PATH, source, "source", "ADDRESS", "local address (bench: FIRST-LAST)",
+           IN(C(source), P(source), B(source))),
+    OPTION(PATH, duration, "attempt-delay", "TIME", "delay before trying the next address",
+           RANGE("10ms", "10s"), DEFAULT("250ms"), IN(C(attempt_delay_ms), P(attempt_delay_ms))),
 
-    OPTION(TIME, DURATION, "connect-timeout", "TIME", C | P | B, "client: to resolve and connect",
-           RANGE("1ms", LONGEST), DEFAULT("10s"), KEPT(connect_timeout_ms)),
-    OPTION(TIME, DURATION, "timeout", "TIME", C | P, "client: for the whole run (none)",
-           RANGE("1ms", LONGEST), KEPT(timeout_ms)),
-    OPTION(TIME, DURATION, "answer-timeout", "TIME", C | P | B, "client: for each answer",
-           RANGE("1ms", LONGEST), DEFAULT("10s"), KEPT(answer_timeout_ms)),
-    OPTION(TIME, DURATION, "handshake-timeout", "TIME", L, "server: the TLS handshake", RANGE("1ms", LONGEST),
-           DEFAULT("10s"), KEPT(handshake_timeout_ms)),
-    OPTION(TIME, DURATION, "idle-timeout", "TIME", L, "server: silence before a name", RANGE("1ms", LONGEST),
-           DEFAULT("300s"), KEPT(idle_timeout_ms)),
-    OPTION(TIME, DURATION, "name-timeout", "TIME", L, "server: to end a name begun", RANGE("1ms", LONGEST),
-           DEFAULT("30s"), KEPT(name_timeout_ms)),
-    OPTION(TIME, DURATION, "drain-timeout", "TIME", L, "server: for dialogues when stopped",
-           RANGE("0", LONGEST), DEFAULT("10s"), KEPT(drain_timeout_ms)),
-    OPTION(TIME, DURATION, "pause", "TIME", L, "server: silence that ends a name", RANGE("0", "1m"),
-           DEFAULT("300ms"), KEPT(pause_ms)),
+    OPTION(TIME, duration, "connect-timeout", "TIME", "resolve, connect and TLS handshake",
+           RANGE("1ms", LONGEST), DEFAULT("10s"),
+           IN(C(connect_timeout_ms), P(connect_timeout_ms), B(connect_timeout_ms))),
+    OPTION(TIME, duration, "timeout", "TIME", "the whole run (none)", RANGE("1ms", LONGEST),
+           IN(C(timeout_ms), P(timeout_ms))),
+    OPTION(TIME, duration, "answer-timeout", "TIME", "each answer of the server", RANGE("1ms", LONGEST),
+           DEFAULT("10s"), IN(C(answer_timeout_ms), P(answer_timeout_ms), B(answer_timeout_ms))),
+    OPTION(TIME, duration, "handshake-timeout", "TIME", "server: TLS handshake", RANGE("1ms", LONGEST),
+           DEFAULT("10s"), NEEDS("tls"), IN(L(handshake_timeout_ms))),
+    OPTION(TIME, duration, "idle-timeout", "TIME", "server: wait for the next name", RANGE("1ms", LONGEST),
+           DEFAULT("300s"), IN(L(idle_timeout_ms))),
+    OPTION(TIME, duration, "name-timeout", "TIME", "server: wait for the end of a name",
+           RANGE("1ms", LONGEST), DEFAULT("30s"), IN(L(name_timeout_ms))),
+    OPTION(TIME, duration, "drain-timeout", "TIME", "server: dialogues during shutdown", RANGE("0", LONGEST),
+           DEFAULT("10s"), IN(L(drain_timeout_ms))),
+    OPTION(TIME, duration, "pause", "TIME", "server: silence that ends a name", RANGE("0", "1m"),
+           DEFAULT("300ms"), IN(L(pause_ms))),
 
-    OPTION(TLS, FLAG, "tls", NULL, L | C | P | B, "speak TLS", KEPT(tls)),
-    OPTION(TLS, TEXT, "ca", "PATH", C | P | B, "trust the CAs in this file or directory", KEPT(ca)),
-    OPTION(TLS, TEXT, "servername", "NAME", C | P | B, "the name to ask and check for", KEPT(servername)),
-    OPTION(TLS, FLAG, "insecure", NULL, L | C | P | B, "check nothing (server: a key open to others)",
-           KEPT(insecure)),
-    OPTION(TLS, PIN, "pin", "sha256:HEX", C | P | B, "accept only this public key; repeatable", KEPT(pins),
-           REPEATABLE),
-    OPTION(TLS, TEXT, "cert", "FILE", L | C | P | B, "our certificate chain; server: repeatable", KEPT(certs),
-           REPEATABLE),
-    OPTION(TLS, TEXT, "key", "FILE", L | C | P | B, "its private key (in the --cert file)", KEPT(keys),
-           REPEATABLE),
-    OPTION(TLS, TEXT, "key-passphrase-file", "FILE", L | C | P | B, "its pass phrase, the first line",
-           KEPT(passphrase_file)),
-    OPTION(TLS, TEXT, "client-ca", "PATH", L, "server: who signs client certificates", KEPT(client_ca)),
-    OPTION(TLS, CHOICE, "client-auth", "require|request", L, "server: client certificates (require)",
-           KEPT(client_auth)),
-    OPTION(TLS, CHOICE, "tls-min", "1.2|1.3", L | C | P | B, "lowest version", DEFAULT("1.2"), KEPT(tls_min)),
-    OPTION(TLS, ALPN, "alpn", "LIST", L | C | P | B, "protocols above TLS, with commas between", KEPT(alpn)),
-    OPTION(TLS, TEXT, "ticket-keys", "FILE", L, "server: keys of session tickets", KEPT(ticket_keys)),
+    OPTION(TLS, flag, "tls", NULL, "use TLS", IN(L(use_tls), C(use_tls), P(use_tls), B(use_tls))),
+    OPTION(TLS, text, "ca", "PATH", "trusted CAs: a file or a directory",
+           IN(C(tls.ca), P(tls.ca), B(tls.ca))),
+    OPTION(TLS, text, "servername", "NAME", "name for SNI and verification",
+           IN(C(tls.servername), P(tls.servername), B(tls.servername))),
+    OPTION(
+        TLS, flag, "insecure", NULL, "do not verify (server: the key file's mode)",
+        IN(L(tls.policy.insecure), C(tls.policy.insecure), P(tls.policy.insecure), B(tls.policy.insecure))),
+    OPTION(TLS, pin, "pin", "sha256:HEX", "accept only this public key; repeatable", REPEATABLE,
+           IN(C(tls.pins), P(tls.pins), B(tls.pins))),
+    OPTION(TLS, cert, "cert", "FILE", "own certificate chain; server: repeatable", REPEATABLE,
+           IN(L(tls.identities), C(tls.identity), P(tls.identity), B(tls.identity))),
+    OPTION(TLS, key, "key", "FILE", "its private key (in the --cert file)", REPEATABLE, NEEDS("cert"),
+           IN(L(tls.identities), C(tls.identity), P(tls.identity), B(tls.identity))),
+    OPTION(TLS, text, "key-passphrase-file", "FILE", "its passphrase, on the first line", NEEDS("cert"),
+           IN(L(tls.policy.passphrase_file), C(tls.policy.passphrase_file), P(tls.policy.passphrase_file),
+              B(tls.policy.passphrase_file))),
+    OPTION(TLS, text, "client-ca", "PATH", "server: CAs of client certificates", IN(L(tls.client_ca))),
+    OPTION(TLS, choice, "client-auth", NULL, "server: client certificates (require)", NEEDS("client-ca"),
+           WORDS(client_auths), IN(L(tls.client_auth))),
+    OPTION(TLS, either, "tls-min", NULL, "lowest TLS version", WORDS(tls_versions), DEFAULT("1.2"),
+           IN(L(tls.policy.tls13_only), C(tls.policy.tls13_only), P(tls.policy.tls13_only),
+              B(tls.policy.tls13_only))),
+    OPTION(TLS, alpn, "alpn", "LIST", "application protocols, comma-separated",
+           IN(L(tls.policy.alpn), C(tls.policy.alpn), P(tls.policy.alpn), B(tls.policy.alpn))),
+    OPTION(TLS, text, "ticket-keys", "FILE", "server: session ticket keys", IN(L(tls.ticket_keys))),
 
-    OPTION(SERVER, INTEGER, "workers", "N", L | B, "threads (one a processor; --bench: 1)", RANGE("1", "256"),
-           KEPT(workers)),
-    OPTION(SERVER, INTEGER, "max-connections", "N", L, "at a time (from the descriptor limit)",
-           RANGE("1", "10000000"), KEPT(max_connections)),
-    OPTION(SERVER, INTEGER, "backlog", "N", L, "connections that may wait to be accepted",
-           RANGE("1", "1000000"), KEPT(backlog)),
-    OPTION(SERVER, MISBEHAVE, "misbehave", "KIND", L, "to test checks: see the manual"),
+    OPTION(SERVER, integer, "workers", "N", "threads (one per processor; bench: 1)", RANGE("1", "256"),
+           IN(L(workers), B(workers))),
+    OPTION(SERVER, integer, "max-connections", "N", "concurrent connections (by ulimit -n)",
+           RANGE("1", "10000000"), IN(L(max_connections))),
+    OPTION(SERVER, integer, "backlog", "N", "connections waiting to be accepted", RANGE("1", "1000000"),
+           IN(L(backlog))),
+    OPTION(SERVER, misbehave, "misbehave", "KIND", "misbehave, to test checks; see the manual",
+           IN(L(misbehaviour))),
 
-    OPTION(CLIENT, CHOICE, "framing", "auto|line|bare", C | P | B, "names sent with a newline or without",
-           DEFAULT("auto"), KEPT(framing)),
+    OPTION(CLIENT, choice, "framing", NULL, "send names with a newline or without", WORDS(framings),
+           DEFAULT("auto"), IN(C(framing), P(framing), B(framing))),
 
-    OPTION(PROBE, CHOICE, "until", "resolve|connect|tls|dialogue", P, "probe: the last phase",
-           DEFAULT("dialogue"), KEPT(until)),
-    OPTION(PROBE, INTEGER, "count", "N", P, "probe: so often, then a summary", RANGE("1", "1000000000"),
-           KEPT(count)),
-    OPTION(PROBE, DURATION, "interval", "TIME", P, "probe: from one round to the next",
-           RANGE("10ms", LONGEST), KEPT(interval_ms)),
-    OPTION(PROBE, DURATION, "retry", "TIME", P, "probe: until all is well, so long", RANGE("1ms", LONGEST),
-           KEPT(retry_ms)),
-    OPTION(PROBE, INTEGER, "expect-days", "N", P, "probe: certificate stays valid", RANGE("1", "36500"),
-           KEPT(expect_days)),
-    OPTION(PROBE, LIMITS, "warn", "SPEC", P, "probe: times that warn, as total=0.5", KEPT(warn)),
-    OPTION(PROBE, LIMITS, "crit", "SPEC", P, "probe: times that are critical", KEPT(crit)),
-    OPTION(PROBE, CHOICE, "require", "all|any", P, "probe: addresses that must be well", DEFAULT("all"),
-           KEPT(require)),
-    OPTION(PROBE, BYTES, "volume", "BYTES", P, "probe: also so much, in names (64k, 1M)", RANGE("1", "1024M"),
-           KEPT(volume_bytes)),
+    OPTION(PROBE, choice, "until", NULL, "probe: last phase to check", WORDS(untils), DEFAULT("dialogue"),
+           IN(P(until))),
+    OPTION(PROBE, integer, "count", "N", "probe: number of rounds, then a summary", RANGE("1", "1000000000"),
+           IN(P(count))),
+    OPTION(PROBE, duration, "interval", "TIME", "probe: from one round to the next", RANGE("10ms", LONGEST),
+           IN(P(interval_ms))),
+    OPTION(PROBE, duration, "retry", "TIME", "probe: repeat until OK, for at most TIME",
+           RANGE("1ms", LONGEST), IN(P(retry_ms))),
+    OPTION(PROBE, integer, "expect-days", "N", "probe: certificates stay valid for N days",
+           RANGE("1", "36500"), NEEDS("tls"), IN(P(limits.expect_days))),
+    OPTION(PROBE, limits, "warn", "SPEC", "probe: limits that warn, as total=0.5", IN(P(limits.warn))),
+    OPTION(PROBE, limits, "crit", "SPEC", "probe: limits that are critical", IN(P(limits.crit))),
+    OPTION(PROBE, either, "require", NULL, "probe: addresses that must be OK", WORDS(requires),
+           DEFAULT("all"), IN(P(require_any))),
+    OPTION(PROBE, bytes, "volume", "BYTES", "probe: also transfer BYTES (64k, 1M)", RANGE("1", "1024M"),
+           IN(P(volume_bytes))),
 
-    OPTION(BENCH, INTEGER, "connections", "N", B, "bench: at a time", RANGE("1", "1000000"), DEFAULT("50"),
-           KEPT(connections)),
-    OPTION(BENCH, DURATION, "duration", "TIME", B, "bench: how long", RANGE("10ms", LONGEST), DEFAULT("10s"),
-           KEPT(duration_ms)),
-    OPTION(BENCH, INTEGER, "names", "N", B, "bench: a connection, 0 keeps it", RANGE("0", "1000000000"),
-           DEFAULT("0"), KEPT(names)),
-    OPTION(BENCH, INTEGER, "rate", "N", B, "bench: names due a second (as fast as answers)",
-           RANGE("1", "100000000"), KEPT(rate)),
-    OPTION(BENCH, FLAG, "resume", NULL, B, "bench: resume TLS sessions", KEPT(resume)),
+    OPTION(BENCH, integer, "connections", "N", "bench: concurrent connections", RANGE("1", "1000000"),
+           DEFAULT("50"), IN(B(connections))),
+    OPTION(BENCH, duration, "duration", "TIME", "bench: length of the run", RANGE("10ms", LONGEST),
+           DEFAULT("10s"), IN(B(duration_ms))),
+    OPTION(BENCH, integer, "names", "N", "bench: names per connection, 0: no limit", RANGE("0", "1000000000"),
+           DEFAULT("0"), IN(B(names))),
+    OPTION(BENCH, integer, "rate", "N", "bench: names per second (as answered)", RANGE("1", "100000000"),
+           IN(B(rate))),
+    OPTION(BENCH, flag, "resume", NULL, "bench: resume TLS sessions", NEEDS("tls"), IN(B(resume))),
 
-    OPTION(OUTPUT, CHOICE, "format", "text|json|prometheus|nagios", C | P | B | M,
-           "results of probe, bench; nagios: probe", DEFAULT("text"), KEPT(format)),
-    OPTION(OUTPUT, TEXT, "plot", "FILE.svg", P | B | M, "probe, bench: draw the result", KEPT(plot)),
-    OPTION(OUTPUT, FLAG, "explain", NULL, L | C | P, "tell each step as it happens, and why", KEPT(explain)),
-    OPTION(OUTPUT, CHOICE, "log-format", "text|json", EACH, "how log lines are written", DEFAULT("text"),
-           KEPT(log_format)),
-    OPTION(OUTPUT, FLAG, "verbose", NULL, EACH, "log more: which address won, silent peers", KEPT(verbose),
-           .letter = 'v'),
-    OPTION(OUTPUT, FLAG, "quiet", NULL, EACH, "log warnings and errors only", KEPT(quiet), .letter = 'q'),
-    OPTION(OUTPUT, CHOICE, "color", "auto|always|never", EACH, "colours; auto: on a terminal",
-           DEFAULT("auto"), KEPT(color)),
+    OPTION(OUTPUT, choice, "format", NULL, "result format; nagios: probe only", WORDS(formats),
+           DEFAULT("text"), IN(P(format), B(format), M(format)), IGNORED(CONNECT)),
+    OPTION(OUTPUT, text, "plot", "FILE.svg", "probe, bench: write a plot", IN(P(plot), B(plot), M(plot))),
+    OPTION(OUTPUT, flag, "explain", NULL, "print each step and why it happens",
+           IN(L(explain), C(explain), P(explain))),
+    OPTION(OUTPUT, choice, "log-format", NULL, "format of log lines", WORDS(log_formats), DEFAULT("text"),
+           IN(L(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
+    OPTION(OUTPUT, flag, "verbose", NULL, "log more: the winning address, silent peers", .letter = 'v',
+           IN(L(verbose), C(verbose), P(verbose)), IGNORED(BENCH | MERGE)),
+    OPTION(OUTPUT, flag, "quiet", NULL, "log warnings and errors only", .letter = 'q',
+           IN(L(quiet), P(quiet), B(quiet)), IGNORED(CONNECT | MERGE)),
+    OPTION(OUTPUT, choice, "color", NULL, "colors; auto: on a terminal", WORDS(colors), DEFAULT("auto"),
+           IN(P(color)), IGNORED(LISTEN | CONNECT | BENCH | MERGE)),
 
-    OPTION(ABOUT, FLAG, "help", NULL, 0, "this text", .mode = MODE_HELP, .letter = 'h'),
-    OPTION(ABOUT, FLAG, "version", NULL, 0, "the versions of tcpgreet and its libraries",
-           .mode = MODE_VERSION, .letter = 'V'),
+    OPTION(ABOUT, flag, "help", NULL, "print this text", .mode = MODE_HELP, .letter = 'h'),
+    OPTION(ABOUT, flag, "version", NULL, "print versions, also of the libraries", .mode = MODE_VERSION,
+           .letter = 'V'),
 };
+
+const size_t option_row_count = sizeof(option_rows) / sizeof(option_rows[0]);
 
 const struct option_row *option_find(const char *name, size_t length)
 {
-    for (size_t i = 0; i < OPTION_ROWS; i++)
+    for (size_t i = 0; i < option_row_count; i++)
         if (strncmp(option_rows[i].name, name, length) == 0 && option_rows[i].name[length] == '\0')
             return &option_rows[i];
     return NULL;
@@ -142,57 +193,37 @@ const struct option_row *option_find(const char *name, size_t length)
 
 const struct option_row *option_find_letter(char letter)
 {
-    for (size_t i = 0; letter != '\0' && i < OPTION_ROWS; i++)
+    for (size_t i = 0; letter != '\0' && i < option_row_count; i++)
         if (option_rows[i].letter == letter)
             return &option_rows[i];
     return NULL;
 }
 
-enum { NEAR_BYTES = 24, NEAR_EDITS = 2 };
-
-static size_t least_of(size_t a, size_t b)
+unsigned option_modes(const struct option_row *row)
 {
-    return a < b ? a : b;
+    unsigned modes = row->ignored | (row->mode != MODE_NONE ? OPTION_IN(row->mode) : 0);
+
+    for (unsigned mode = 0; mode < MODE_COUNT; mode++)
+        if (row->fields[mode].size > 0)
+            modes |= OPTION_IN(mode);
+    return modes;
 }
 
-/* Returns: insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
- * alignment). Shape: both lengths <= NEAR_BYTES. */
-static size_t edits(const char *a, size_t a_length, const char *b, size_t b_length)
+const char *option_modes_text(unsigned modes, char *text, size_t room)
 {
-    size_t d[NEAR_BYTES + 1][NEAR_BYTES + 1];
+    size_t length = 0;
 
-    for (size_t i = 0; i <= a_length; i++) {
-        for (size_t j = 0; j <= b_length; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = i + j;
-                continue;
-            }
-            d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            d[i][j] = least_of(d[i][j], least_of(d[i - 1][j], d[i][j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least_of(d[i][j], d[i - 2][j - 2] + 1);
-        }
+    text[0] = '\0';
+    for (size_t i = 0; i < option_row_count && length < room; i++) {
+        const struct option_row *row = &option_rows[i];
+        if (row->mode == MODE_NONE || (modes & OPTION_IN(row->mode)) == 0)
+            continue;
+        modes &= ~OPTION_IN(row->mode);
+        const char *joint = length == 0 ? "" : modes == 0 ? " or " : ", ";
+        int n = snprintf(text + length, room - length, "%s--%s", joint, row->name);
+        length += n > 0 ? (size_t)n : 0;
     }
-    return d[a_length][b_length];
-}
-
-const struct option_row *option_nearest(const char *name, size_t length)
-{
-    const struct option_row *nearest = NULL;
-    size_t best = NEAR_EDITS + 1;
-
-    if (length < 2 || length > NEAR_BYTES)
-        return NULL;
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
-        size_t distance = edits(name, length, option_rows[i].name, strlen(option_rows[i].name));
-        if (length > NEAR_EDITS && strncmp(option_rows[i].name, name, length) == 0)
-            distance = least_of(distance, NEAR_EDITS);
-        if (distance < best && distance < length - 1) {
-            best = distance;
-            nearest = &option_rows[i];
-        }
-    }
-    return nearest;
+    return text;
 }
 
 const char *option_title(const struct option_row *row, char title[OPTION_TITLE_BYTES])
@@ -204,19 +235,32 @@ const char *option_title(const struct option_row *row, char title[OPTION_TITLE_B
     return title;
 }
 
-const char *option_modes(unsigned modes, char *text, size_t room)
+const char *option_argument(const struct option_row *row, char *text, size_t room)
 {
-    size_t length = 0;
-
-    text[0] = '\0';
-    for (size_t i = 0; i < OPTION_ROWS && length < room; i++) {
-        const struct option_row *row = &option_rows[i];
-        if (row->mode != MODE_NONE && (modes & OPTION_IN(row->mode)) != 0) {
-            modes &= ~OPTION_IN(row->mode);
-            const char *joint = length == 0 ? "" : modes == 0 ? " or " : ", ";
-            int n = snprintf(text + length, room - length, "%s--%s", joint, row->name);
-            length += n > 0 ? (size_t)n : 0;
-        }
-    }
+    if (row->words != NULL)
+        return option_words(row->words, "|", "|", text, room);
+    snprintf(text, room, "%s", row->argument != NULL ? row->argument : "");
     return text;
+}
+
+static int refuse(const struct option_row *row, const char *word, struct err *err)
+{
+    char title[OPTION_TITLE_BYTES];
+    char expected[OPTION_EXPECTED_BYTES];
+    char shown[OPTION_SHOWN_BYTES];
+
+    row->kind->expected(row, expected, sizeof(expected));
+    return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title), expected,
+                   escape_text((struct bytes){word, strlen(word)}, shown, sizeof(shown)));
+}
+
+int option_store(const struct option_row *row, const char *word, struct options *options, struct err *err)
+{
+    for (size_t mode = 0; mode < MODE_COUNT; mode++) {
+        const struct option_field *field = &row->fields[mode];
+        struct option_value value = {row, word, (char *)options + field->offset, field->size, err};
+        if (field->size > 0 && row->kind->read(&value) != 0)
+            return err != NULL && err->reason != ERR_OK ? -1 : refuse(row, word, err);
+    }
+    return 0;
 }

@@ -1,22 +1,16 @@
-#include "table.h"
+#include "value.h"
 
 #include <arpa/inet.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "tcpgreet/base/escape.h"
+#include "table.h"
 #include "tcpgreet/core/target.h"
-
-_Static_assert(offsetof(struct options, mode) == 0, "field 0 says: not kept");
-_Static_assert(sizeof(enum options_client_auth) == sizeof(int) &&
-                   sizeof(enum options_tls_min) == sizeof(int) &&
-                   sizeof(enum options_framing) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
-                   sizeof(enum options_color) == sizeof(int) && sizeof(enum options_until) == sizeof(int) &&
-                   sizeof(enum options_require) == sizeof(int),
-               "a choice is kept as an int");
 
 #define NUMBER_CEILING INT64_C(1000000000000)
 
-enum { FRACTION_DIGITS = 9, WORD_BYTES = 64, MISBEHAVE_LEAST_MS = 1, MISBEHAVE_MOST_MS = 20 * 1000 };
+enum { FRACTION_DIGITS = 9, MISBEHAVE_LEAST_MS = 1, MISBEHAVE_MOST_MS = 20 * 1000 };
 
 /* Reads digits; a number beyond NUMBER_CEILING stays just above it. Returns: how many digits. */
 static size_t read_digits(const char *text, int64_t *number)
@@ -29,7 +23,7 @@ static size_t read_digits(const char *text, int64_t *number)
     return n;
 }
 
-static bool read_integer(const char *text, int64_t *number)
+static bool parse_integer(const char *text, int64_t *number)
 {
     size_t n = read_digits(text, number);
     return n > 0 && text[n] == '\0';
@@ -49,7 +43,7 @@ static int64_t unit_ms(const char *unit)
 }
 
 /* "500ms", "1.5s", "5m", "1h", "0"; whole milliseconds only. */
-static bool read_duration(const char *text, int64_t *ms)
+static bool parse_duration(const char *text, int64_t *ms)
 {
     int64_t whole;
     int64_t fraction = 0;
@@ -74,7 +68,7 @@ static bool read_duration(const char *text, int64_t *ms)
 }
 
 /* "4096", "64k", "1M": multiples of 1024. */
-static bool read_bytes(const char *text, int64_t *bytes)
+static bool parse_bytes(const char *text, int64_t *bytes)
 {
     size_t n = read_digits(text, bytes);
     if (n == 0)
@@ -86,58 +80,117 @@ static bool read_bytes(const char *text, int64_t *bytes)
     return text[n] == '\0';
 }
 
-static bool read_number(const struct option_row *row, const char *text, int64_t *number)
-{
-    switch (row->kind) {
-    case OPTION_DURATION:
-        return read_duration(text, number);
-    case OPTION_BYTES:
-        return read_bytes(text, number);
-    default:
-        return read_integer(text, number);
-    }
-}
-
-static bool in_range(const struct option_row *row, const char *word, int64_t *number)
+/* Reads a number within the row's range. */
+static int read_number(const struct option_value *value, bool (*parse)(const char *, int64_t *),
+                       int64_t *number)
 {
     int64_t least;
     int64_t most;
 
-    return read_number(row, word, number) && read_number(row, row->least, &least) &&
-           read_number(row, row->most, &most) && *number >= least && *number <= most;
+    return parse(value->word, number) && parse(value->row->least, &least) && parse(value->row->most, &most) &&
+                   *number >= least && *number <= most
+               ? 0
+               : -1;
 }
 
-/* Finds word among the choices "a|b|c". Returns: its place from 0, or -1. */
-static int choice_index(const char *choices, const char *word)
+static int read_duration(const struct option_value *value)
 {
-    size_t length = strlen(word);
-
-    for (int i = 0;; i++) {
-        size_t n = strcspn(choices, "|");
-        if (n == length && memcmp(choices, word, n) == 0)
-            return i;
-        if (choices[n] == '\0')
-            return -1;
-        choices += n + 1;
-    }
+    return read_number(value, parse_duration, value->field);
 }
 
-/* Writes "a, b or c" for "a|b|c". Returns: text. */
-static const char *choice_list(const char *choices, char *text, size_t room)
+static void expected_duration(const struct option_row *row, char *text, size_t room)
+{
+    snprintf(text, room, "a time from %s to %s with its unit (such as 500ms, 1.5s, 5m, 1h; finest is 1ms)",
+             row->least, row->most);
+}
+
+static int read_bytes(const struct option_value *value)
+{
+    return read_number(value, parse_bytes, value->field);
+}
+
+static void expected_bytes(const struct option_row *row, char *text, size_t room)
+{
+    snprintf(text, room, "a number of bytes from %s to %s (k and M are multiples of 1024)", row->least,
+             row->most);
+}
+
+static int read_integer(const struct option_value *value)
+{
+    int64_t number;
+
+    if (read_number(value, parse_integer, &number) != 0)
+        return -1;
+    *(int *)value->field = (int)number;
+    return 0;
+}
+
+static void expected_integer(const struct option_row *row, char *text, size_t room)
+{
+    snprintf(text, room, "a whole number from %s to %s", row->least, row->most);
+}
+
+static int read_flag(const struct option_value *value)
+{
+    *(bool *)value->field = true;
+    return 0;
+}
+
+static const struct option_word *find_word(const struct option_word *words, const char *word)
+{
+    while (words->name != NULL && strcmp(words->name, word) != 0)
+        words++;
+    return words->name != NULL ? words : NULL;
+}
+
+static int read_choice(const struct option_value *value)
+{
+    const struct option_word *word = find_word(value->row->words, value->word);
+
+    if (word == NULL)
+        return -1;
+    memcpy(value->field, &word->value, sizeof(word->value));
+    return 0;
+}
+
+static int read_either(const struct option_value *value)
+{
+    const struct option_word *word = find_word(value->row->words, value->word);
+
+    if (word == NULL)
+        return -1;
+    *(bool *)value->field = word->value != 0;
+    return 0;
+}
+
+const char *option_words(const struct option_word *words, const char *between, const char *last, char *text,
+                         size_t room)
 {
     size_t length = 0;
 
     text[0] = '\0';
-    for (const char *word = choices; length < room; word += strcspn(word, "|") + 1) {
-        size_t n = strcspn(word, "|");
-        bool last = word[n] == '\0';
-        const char *joint = word == choices ? "" : last ? " or " : ", ";
-        int written = snprintf(text + length, room - length, "%s%.*s", joint, (int)n, word);
-        length += written > 0 ? (size_t)written : 0;
-        if (last)
-            break;
+    for (const struct option_word *word = words; word->name != NULL && length < room; word++) {
+        const char *before = word == words ? "" : word[1].name == NULL ? last : between;
+        int n = snprintf(text + length, room - length, "%s%s", before, word->name);
+        length += n > 0 ? (size_t)n : 0;
     }
     return text;
+}
+
+static void expected_words(const struct option_row *row, char *text, size_t room)
+{
+    option_words(row->words, ", ", " or ", text, room);
+}
+
+static int keep_text(const struct option_value *value)
+{
+    memcpy(value->field, &value->word, sizeof(value->word));
+    return 0;
+}
+
+static int read_text(const struct option_value *value)
+{
+    return *value->word != '\0' ? keep_text(value) : -1;
 }
 
 static bool is_address(const char *word)
@@ -148,218 +201,165 @@ static bool is_address(const char *word)
            (target.kind == TARGET_IPV4 || target.kind == TARGET_IPV6);
 }
 
-/* FIRST-LAST, for a bench; whether they belong together is seen when they are used. */
-static bool is_address_range(const char *word)
+/* FIRST-LAST, for a bench; whether they belong together is checked when they are used. */
+static int read_source(const struct option_value *value)
 {
     char first[INET6_ADDRSTRLEN];
-    size_t n = strcspn(word, "-");
-    if (word[n] == '\0' || n >= sizeof first)
-        return is_address(word);
-    memcpy(first, word, n);
+    size_t n = strcspn(value->word, "-");
+
+    if (value->word[n] == '\0' || n >= sizeof(first))
+        return is_address(value->word) ? keep_text(value) : -1;
+    memcpy(first, value->word, n);
     first[n] = '\0';
-    return is_address(first) && is_address(word + n + 1);
+    return is_address(first) && is_address(value->word + n + 1) ? keep_text(value) : -1;
 }
 
-static bool is_pin(const char *word)
+static void expected_source(const struct option_row *row, char *text, size_t room)
 {
-    static const char prefix[] = "sha256:";
-    const size_t digits = 64;
-    const char *hex = word + sizeof(prefix) - 1;
-
-    return strncmp(word, prefix, sizeof(prefix) - 1) == 0 && strlen(hex) == digits &&
-           strspn(hex, "0123456789abcdefABCDEF") == digits;
+    (void)row;
+    snprintf(text, room, "an IPv4 or IPv6 address (such as 192.0.2.1 or 2001:db8::1)");
 }
 
 /* Source: RFC 7301 section 3.1: a protocol name has 1 to 255 bytes. */
-static bool is_alpn(const char *word)
+static int read_alpn(const struct option_value *value)
 {
-    for (;; word++) {
+    for (const char *word = value->word;; word++) {
         size_t n = strcspn(word, ",");
         if (n == 0 || n > 255)
-            return false;
+            return -1;
         word += n;
         if (*word == '\0')
-            return true;
+            return keep_text(value);
     }
+}
+
+static void expected_alpn(const struct option_row *row, char *text, size_t room)
+{
+    (void)row;
+    snprintf(text, room, "protocol names of 1 to 255 bytes, separated by commas");
+}
+
+static int refuse_more(const struct option_value *value, size_t most)
+{
+    return err_set(value->err, ERR_USAGE, 0, "--%s can be given at most %zu times", value->row->name, most);
+}
+
+static int read_pin(const struct option_value *value)
+{
+    struct tls_pins *pins = value->field;
+
+    if (pins->count == TLS_PINS_MAX)
+        return refuse_more(value, TLS_PINS_MAX);
+    if (tls_pin_parse(value->word, &pins->list[pins->count]) != 0)
+        return -1;
+    pins->count++;
+    return 0;
+}
+
+static void expected_pin(const struct option_row *row, char *text, size_t room)
+{
+    (void)row;
+    snprintf(text, room, "sha256: and 64 hexadecimal digits");
+}
+
+/* A field of one is a client's: it keeps the first, and options_check refuses more. */
+static int read_file(const struct option_value *value, size_t member)
+{
+    size_t count = value->size / sizeof(struct tls_files);
+    char *files = value->field;
+
+    if (*value->word == '\0')
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        const char **file = (const char **)(void *)(files + i * sizeof(struct tls_files) + member);
+        if (*file == NULL) {
+            *file = value->word;
+            return 0;
+        }
+    }
+    return count == 1 ? 0 : refuse_more(value, count);
+}
+
+static int read_cert(const struct option_value *value)
+{
+    return read_file(value, offsetof(struct tls_files, cert));
+}
+
+static int read_key(const struct option_value *value)
+{
+    return read_file(value, offsetof(struct tls_files, key));
 }
 
 /* "KIND" or "KIND:TIME"; delays stay below the time after which the server drops a peer that takes nothing.
  */
-static bool read_misbehaviour(const char *word, struct options *options)
+static int read_misbehaviour(const struct option_value *value)
 {
     static const struct {
         const char *name;
-        enum options_misbehave kind;
-    } kinds[] = {{"delay:", MISBEHAVE_DELAY},
-                 {"drip:", MISBEHAVE_DRIP},
-                 {"reset", MISBEHAVE_RESET},
-                 {"half-close", MISBEHAVE_HALF_CLOSE},
-                 {"no-close-notify", MISBEHAVE_NO_CLOSE_NOTIFY},
-                 {"mute", MISBEHAVE_MUTE}};
+        enum stream_misbehave_kind kind;
+    } kinds[] = {{"delay:", STREAM_MISBEHAVE_DELAY},
+                 {"drip:", STREAM_MISBEHAVE_DRIP},
+                 {"reset", STREAM_MISBEHAVE_RESET},
+                 {"half-close", STREAM_MISBEHAVE_HALF_CLOSE},
+                 {"no-close-notify", STREAM_MISBEHAVE_NO_CLOSE_NOTIFY},
+                 {"mute", STREAM_MISBEHAVE_MUTE}};
+    struct stream_misbehaviour *how = value->field;
+    const char *word = value->word;
     size_t name = strcspn(word, ":") + (strchr(word, ':') != NULL ? 1 : 0);
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strlen(kinds[i].name) != name || memcmp(kinds[i].name, word, name) != 0)
             continue;
-        options->misbehave = kinds[i].kind;
-        return word[name - 1] != ':' ||
-               (read_duration(word + name, &options->misbehave_ms) &&
-                options->misbehave_ms >= MISBEHAVE_LEAST_MS && options->misbehave_ms <= MISBEHAVE_MOST_MS);
+        how->kind = kinds[i].kind;
+        if (word[name - 1] != ':')
+            return 0;
+        return parse_duration(word + name, &how->ms) && how->ms >= MISBEHAVE_LEAST_MS &&
+                       how->ms <= MISBEHAVE_MOST_MS
+                   ? 0
+                   : -1;
     }
-    return false;
+    return -1;
 }
 
-static void keep(const struct option_row *row, struct options *options, const void *value, size_t size)
+static void expected_misbehaviour(const struct option_row *row, char *text, size_t room)
 {
-    if (row->field != 0)
-        memcpy((char *)options + row->field, value, size);
+    (void)row;
+    snprintf(text, room, "delay:TIME or drip:TIME (1ms to 20s), reset, half-close, no-close-notify or mute");
 }
 
-/* Shape: there is room, options.c has looked. */
-static void keep_text(const struct option_row *row, struct options *options, const char *word)
+static int read_limits(const struct option_value *value)
 {
-    if (row->field == 0)
-        return;
-    if (!row->repeatable) {
-        keep(row, options, &word, sizeof(word));
-        return;
-    }
-    struct options_list *list = (struct options_list *)(void *)((char *)options + row->field);
-    list->values[list->count++] = word;
+    char option[OPTION_TITLE_BYTES];
+
+    snprintf(option, sizeof(option), "--%s", value->row->name);
+    return threshold_parse(value->field, option, value->word, value->err);
 }
 
-static bool list_is_full(const struct option_row *row, const struct options *options)
+/* A word of these kinds names what it is itself. */
+static void expected_argument(const struct option_row *row, char *text, size_t room)
 {
-    return row->repeatable && row->field != 0 &&
-           ((const struct options_list *)(const void *)((const char *)options + row->field))->count ==
-               OPTIONS_LIST_MAX;
+    snprintf(text, room, "%s", row->argument);
 }
 
-static bool keep_number(const struct option_row *row, struct options *options, int64_t number)
-{
-    int narrow = (int)number;
+_Static_assert(sizeof(enum session_framing) == sizeof(int) && sizeof(enum probe_until) == sizeof(int) &&
+                   sizeof(enum tls_client_auth) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
+                   sizeof(enum format) == sizeof(int) && sizeof(enum format_color) == sizeof(int),
+               "a choice is kept as an int");
 
-    if (row->kind == OPTION_DURATION || row->kind == OPTION_BYTES)
-        keep(row, options, &number, sizeof(number));
-    else
-        keep(row, options, &narrow, sizeof(narrow));
-    return true;
-}
-
-static bool is_text(enum option_kind kind, const char *word)
-{
-    switch (kind) {
-    case OPTION_ADDRESS:
-        return is_address_range(word);
-    case OPTION_PIN:
-        return is_pin(word);
-    case OPTION_ALPN:
-        return is_alpn(word);
-    default:
-        return *word != '\0';
-    }
-}
-
-static bool take_value(const struct option_row *row, const char *word, struct options *options)
-{
-    int64_t number;
-
-    switch (row->kind) {
-    case OPTION_DURATION:
-    case OPTION_INTEGER:
-    case OPTION_BYTES:
-        return in_range(row, word, &number) && keep_number(row, options, number);
-    case OPTION_CHOICE:
-        number = choice_index(row->argument, word);
-        return number >= 0 && keep_number(row, options, number);
-    case OPTION_ADDRESS:
-    case OPTION_TEXT:
-    case OPTION_PIN:
-    case OPTION_ALPN:
-        keep_text(row, options, word);
-        return is_text(row->kind, word);
-    case OPTION_MISBEHAVE:
-        return read_misbehaviour(word, options);
-    case OPTION_FLAG:
-    case OPTION_LIMITS:
-    case OPTION_ENDPOINT:
-    case OPTION_PEER:
-        break;
-    }
-    return false;
-}
-
-/* Writes what would have been right. Returns: text. */
-static const char *expectation(const struct option_row *row, char *text, size_t room)
-{
-    switch (row->kind) {
-    case OPTION_DURATION:
-        snprintf(text, room,
-                 "a time from %s to %s with its unit (such as 500ms, 1.5s, 5m, 1h; finest is 1ms)",
-                 row->least, row->most);
-        break;
-    case OPTION_INTEGER:
-        snprintf(text, room, "a whole number from %s to %s", row->least, row->most);
-        break;
-    case OPTION_BYTES:
-        snprintf(text, room, "a number of bytes from %s to %s (k and M are multiples of 1024)", row->least,
-                 row->most);
-        break;
-    case OPTION_CHOICE:
-        choice_list(row->argument, text, room);
-        break;
-    case OPTION_ADDRESS:
-        snprintf(text, room, "an IPv4 or IPv6 address (such as 192.0.2.1 or 2001:db8::1)");
-        break;
-    case OPTION_PIN:
-        snprintf(text, room, "sha256: and 64 hexadecimal digits");
-        break;
-    case OPTION_ALPN:
-        snprintf(text, room, "protocol names of 1 to 255 bytes, separated by commas");
-        break;
-    case OPTION_MISBEHAVE:
-        snprintf(text, room,
-                 "delay:TIME or drip:TIME (1ms to 20s), reset, half-close, no-close-notify or mute");
-        break;
-    default:
-        snprintf(text, room, "%s", row->argument);
-        break;
-    }
-    return text;
-}
-
-/* threshold_parse finds words of its own for what is wrong. */
-static int keep_limits(const struct option_row *row, const char *word, struct options *options,
-                       struct err *err)
-{
-    char title[OPTION_TITLE_BYTES];
-
-    return threshold_parse((struct threshold_list *)(void *)((char *)options + row->field),
-                           option_title(row, title), word, err);
-}
-
-int option_value(const struct option_row *row, const char *word, struct options *options, struct err *err)
-{
-    char title[OPTION_TITLE_BYTES];
-    char right[128];
-    char shown[WORD_BYTES];
-
-    if (list_is_full(row, options))
-        return err_set(err, ERR_USAGE, 0, "%s can be given at most %d times", option_title(row, title),
-                       OPTIONS_LIST_MAX);
-    if (row->kind == OPTION_LIMITS)
-        return keep_limits(row, word, options, err);
-    if (take_value(row, word, options))
-        return 0;
-    return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title),
-                   expectation(row, right, sizeof(right)),
-                   escape_text((struct bytes){word, strlen(word)}, shown, sizeof(shown)));
-}
-
-void option_default(const struct option_row *row, struct options *options)
-{
-    if (row->fallback != NULL)
-        take_value(row, row->fallback, options);
-    else if (row->kind == OPTION_DURATION)
-        keep_number(row, options, -1);
-}
+const struct option_kind option_flag = {sizeof(bool), read_flag, NULL};
+const struct option_kind option_duration = {sizeof(int64_t), read_duration, expected_duration};
+const struct option_kind option_integer = {sizeof(int), read_integer, expected_integer};
+const struct option_kind option_bytes = {sizeof(int64_t), read_bytes, expected_bytes};
+const struct option_kind option_choice = {sizeof(int), read_choice, expected_words};
+const struct option_kind option_either = {sizeof(bool), read_either, expected_words};
+const struct option_kind option_text = {sizeof(const char *), read_text, expected_argument};
+const struct option_kind option_source = {sizeof(const char *), read_source, expected_source};
+const struct option_kind option_alpn = {sizeof(const char *), read_alpn, expected_alpn};
+const struct option_kind option_pin = {sizeof(struct tls_pins), read_pin, expected_pin};
+const struct option_kind option_cert = {sizeof(struct tls_files), read_cert, expected_argument};
+const struct option_kind option_key = {sizeof(struct tls_files), read_key, expected_argument};
+const struct option_kind option_misbehave = {sizeof(struct stream_misbehaviour), read_misbehaviour,
+                                             expected_misbehaviour};
+const struct option_kind option_limits = {sizeof(struct threshold_list), read_limits, expected_argument};
+const struct option_kind option_listener = {sizeof(struct target), NULL, NULL};
+const struct option_kind option_peer = {sizeof(struct target), NULL, NULL};

@@ -10,7 +10,6 @@
 
 #include "name_input.h"
 #include "tcpgreet/base/escape.h"
-#include "tcpgreet/cli/tls_setup.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/link/dialer.h"
@@ -22,7 +21,7 @@
 enum { UTF8_CUT_MAX = 3 };
 
 struct client {
-    const struct options *options;
+    const struct client_config *config;
     uv_loop_t loop;
     uv_signal_t interrupt;
     uv_timer_t limit; /* --timeout */
@@ -166,7 +165,7 @@ static void on_done(void *context, const struct conn_result *result)
                 "the server ended without a word: it may speak TLS (add --tls), or turn this address away");
     if (result->err != NULL)
         err_set(client->err, result->err->reason, result->err->native, "%s", result->err->text);
-    if (client->options->verbose && result->err == NULL)
+    if (client->config->verbose && result->err == NULL)
         fprintf(stderr, "Greeted %u name%s\n", result->names, result->names == 1 ? "" : "s");
     stop(client);
 }
@@ -186,7 +185,7 @@ static void on_up(void *context)
 {
     const struct client *client = context;
     struct stream_tls_facts facts;
-    if (!client->options->verbose || !stream_tls_facts(client->conn.stream, &facts))
+    if (!client->config->verbose || !stream_tls_facts(client->conn.stream, &facts))
         return;
     fprintf(stderr, "Speaking %s, %s%s%s%s%s with %s (issued by %s, pin sha256:%s)\n", facts.version,
             facts.cipher, facts.group[0] != '\0' ? ", " : "", facts.group,
@@ -211,11 +210,11 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
         stop(client);
         return;
     }
-    if (client->options->verbose)
+    if (client->config->verbose)
         tell_connected(facts);
-    client->shared->handshake_ms = client->options->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
+    client->shared->handshake_ms = client->config->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
     if (client->tls != NULL)
-        stream = tls_client_stream(client->tls, stream, client->options->target.host, client->err);
+        stream = tls_client_stream(client->tls, stream, client->config->target.host, client->err);
     if (stream == NULL) {
         stop(client);
         return;
@@ -239,38 +238,38 @@ static void on_limit(uv_timer_t *timer)
 {
     struct client *client = timer->data;
     err_set(client->err, client->talking ? ERR_DIALOGUE_TIMEOUT : ERR_CONNECT_TIMEOUT, 0,
-            "the whole run took longer than --timeout %g s", (double)client->options->timeout_ms / 1000);
+            "the whole run took longer than --timeout %g s", (double)client->config->timeout_ms / 1000);
     end_run(client);
 }
 
 static int start(struct client *client, struct err *err)
 {
-    const struct options *options = client->options;
-    struct dialer_config config = {.target = &options->target,
-                                   .want_v6 = !options->ipv4_only,
-                                   .want_v4 = !options->ipv6_only,
-                                   .source = options->source,
-                                   .attempt_delay_ms = options->attempt_delay_ms,
-                                   .timeout_ms = options->connect_timeout_ms};
+    const struct client_config *config = client->config;
+    struct dialer_config dial = {.target = &config->target,
+                                 .want_v6 = !config->ipv4_only,
+                                 .want_v4 = !config->ipv6_only,
+                                 .source = config->source,
+                                 .attempt_delay_ms = config->attempt_delay_ms,
+                                 .timeout_ms = config->connect_timeout_ms};
 
     client->interrupt.data = client->limit.data = client;
     if (signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT) != 0 ||
         uv_timer_init(&client->loop, &client->limit) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
-    if (options->timeout_ms >= 0)
-        uv_timer_start(&client->limit, on_limit, (uint64_t)options->timeout_ms, 0);
+    if (config->timeout_ms > 0)
+        uv_timer_start(&client->limit, on_limit, (uint64_t)config->timeout_ms, 0);
 
-    if (options->tls) {
-        client->tls = tls_setup_client(options, err);
+    if (config->use_tls) {
+        client->tls = tls_client_new(&config->tls, err);
         if (client->tls == NULL)
             return -1;
-        if (options->insecure)
+        if (config->tls.policy.insecure)
             fprintf(stderr,
                     "tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n");
     }
     if (names_open(&client->names, &client->loop, STDIN_FILENO, err) < 0)
         return -1;
-    client->dialer = dialer_start(&client->loop, &config, on_dialed, client, err);
+    client->dialer = dialer_start(&client->loop, &dial, on_dialed, client, err);
     return client->dialer != NULL ? 0 : -1;
 }
 
@@ -300,26 +299,25 @@ static void explain_line(void *context, const char *line)
 
 static void prepare(struct client *client)
 {
-    const struct options *options = client->options;
+    const struct client_config *config = client->config;
 
-    client->policy = (struct session_policy){.answer_ms = options->answer_timeout_ms,
-                                             .framing = (enum session_framing)options->framing,
-                                             .over_tls = options->tls};
-    client->names = (struct names){.operands = options->operands,
-                                   .operand_count = options->operand_count,
-                                   .framing = (enum session_framing)options->framing,
+    client->policy = (struct session_policy){
+        .answer_ms = config->answer_timeout_ms, .framing = config->framing, .over_tls = config->use_tls};
+    client->names = (struct names){.operands = config->names,
+                                   .operand_count = config->name_count,
+                                   .framing = config->framing,
                                    .more = say_next,
                                    .context = client};
     client->shared->loop = &client->loop;
     client->terminal = isatty(STDOUT_FILENO) == 1;
-    client->typing = options->operand_count == 0 && isatty(STDIN_FILENO) == 1;
+    client->typing = config->name_count == 0 && isatty(STDIN_FILENO) == 1;
     client->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     client->at_line_start = true;
-    if (options->explain)
+    if (config->explain)
         explain_start(explain_line, NULL);
 }
 
-int converse(const struct options *options, struct err *err)
+int converse(const struct client_config *config, struct err *err)
 {
     struct client *client = calloc(1, sizeof *client);
     struct conn_shared *shared = calloc(1, sizeof *shared);
@@ -329,7 +327,7 @@ int converse(const struct options *options, struct err *err)
         free(shared);
         return err_set(err, ERR_INTERNAL, 0, "no memory for a client");
     }
-    client->options = options;
+    client->config = config;
     client->shared = shared;
     client->err = err;
     prepare(client);

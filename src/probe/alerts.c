@@ -49,16 +49,16 @@ static bool alert_days(const struct probe_result *result, const struct threshold
     const struct probe_address *address = probe_first_to_expire(result);
     int64_t days = address != NULL ? probe_days_left(result, address) : 0;
 
-    if (address == NULL || thresholds->expect_days < 0 || days >= thresholds->expect_days)
+    if (address == NULL || thresholds->expect_days == 0 || days >= thresholds->expect_days)
         return false;
     (void)endpoint_format(&address->peer, peer);
     if (days < 0)
         (void)snprintf(alert->text, sizeof(alert->text),
-                       "the certificate at %s is no longer valid, --expect-days asks for %ld days", peer,
+                       "the certificate at %s is no longer valid, --expect-days asks for %d days", peer,
                        thresholds->expect_days);
     else
         (void)snprintf(alert->text, sizeof(alert->text),
-                       "the certificate at %s is valid for %" PRId64 " %s more, --expect-days asks for %ld",
+                       "the certificate at %s is valid for %" PRId64 " %s more, --expect-days asks for %d",
                        peer, days, days == 1 ? "day" : "days", thresholds->expect_days);
     return true;
 }

@@ -10,7 +10,7 @@
 enum { CODE_CANNOT_RUN = 126, CODE_NOT_FOUND = 127, WORD_BYTES = 128 };
 
 /* What was opened here closes by itself, and handlers end with this program's text: but ignoring goes on. */
-int probe_command_run(const char **words)
+int probe_command_run(const char *const *words)
 {
     char shown[WORD_BYTES];
 

@@ -100,8 +100,8 @@ static void put_performance(FILE *out, const struct probe_result *result, const 
     if (first == NULL)
         return;
     (void)fprintf(out, "%s 'days'=%" PRId64 ";", bar, probe_days_left(result, first));
-    if (thresholds->expect_days >= 0)
-        (void)fprintf(out, "%ld:", thresholds->expect_days);
+    if (thresholds->expect_days > 0)
+        (void)fprintf(out, "%d:", thresholds->expect_days);
     (void)fputs(";;;", out);
 }
 

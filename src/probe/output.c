@@ -23,59 +23,50 @@ static int columns_of(int fd)
 }
 
 /* Source: https://no-color.org. */
-static bool wants_color(enum options_color color, int fd)
+static bool wants_color(enum format_color color, int fd)
 {
     const char *none = getenv("NO_COLOR");
     const char *terminal = getenv("TERM");
 
-    if (color != COLOR_AUTO)
-        return color == COLOR_ALWAYS;
+    if (color != FORMAT_COLOR_AUTO)
+        return color == FORMAT_COLOR_ALWAYS;
     return isatty(fd) == 1 && (none == NULL || none[0] == '\0') && terminal != NULL &&
            strcmp(terminal, "dumb") != 0;
 }
 
-static bool has_command(const struct options *options)
+static bool has_command(const struct probe_config *config)
 {
-    return options->operand_count > 0;
+    return config->command != NULL;
 }
 
-void probe_output_init(struct probe_output *output, const struct options *options)
+void probe_output_init(struct probe_output *output, const struct probe_config *config)
 {
-    bool aside =
-        options->format == FORMAT_TEXT && has_command(options); /* standard output is the command's */
+    bool aside = config->format == FORMAT_TEXT && has_command(config); /* standard output is the command's */
     int fd = aside ? STDERR_FILENO : STDOUT_FILENO;
 
     *output = (struct probe_output){
-        .options = options,
+        .config = config,
         .out = aside ? stderr : stdout,
         .style = {.columns = columns_of(fd),
                   .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
-                  .color = wants_color(options->color, fd),
-                  .verbose = options->verbose},
+                  .color = wants_color(config->color, fd),
+                  .verbose = config->verbose},
     };
 }
 
 bool probe_output_tells_all(const struct probe_output *output)
 {
-    return output->options->quiet || output->options->format == FORMAT_TEXT ||
-           output->options->format == FORMAT_NAGIOS;
-}
-
-static struct thresholds limits_of(const struct options *options)
-{
-    return (struct thresholds){.warn = options->warn,
-                               .crit = options->crit,
-                               .expect_days = options->expect_days > 0 ? options->expect_days : -1};
+    return output->config->quiet || output->config->format == FORMAT_TEXT ||
+           output->config->format == FORMAT_NAGIOS;
 }
 
 bool probe_output_judge(const struct probe_output *output, struct probe_result *result)
 {
-    struct thresholds limits = limits_of(output->options);
     struct probe_alert alerts[PROBE_ALERTS_MAX];
 
     if (result->verdict.reason != ERR_OK)
         return false;
-    if (probe_alerts(result, &limits, alerts) == 0)
+    if (probe_alerts(result, &output->config->limits, alerts) == 0)
         return true;
     err_set(&result->verdict, ERR_THRESHOLD, 0, "%s", alerts[0].text);
     return false;
@@ -88,13 +79,13 @@ static int flush(const struct probe_output *output, struct err *err)
     return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
 }
 
-static int write_plot(const struct options *options, const struct probe_result *result, struct err *err)
+static int write_plot(const struct probe_config *config, const struct probe_result *result, struct err *err)
 {
     struct whole_file file;
 
-    if (options->plot == NULL)
+    if (config->plot == NULL)
         return 0;
-    if (whole_file_open(&file, "--plot", options->plot, err) < 0)
+    if (whole_file_open(&file, "--plot", config->plot, err) < 0)
         return -1;
     probe_report_plot(result, file.out);
     return whole_file_close(&file, "--plot", err);
@@ -104,16 +95,15 @@ static void write_text(const struct probe_output *output, const struct probe_res
 {
     bool well = result->verdict.reason == ERR_OK;
 
-    if (!output->options->quiet && !(well && has_command(output->options)))
+    if (!output->config->quiet && !(well && has_command(output->config)))
         probe_report_text(result, &output->style, output->out);
 }
 
 int probe_output_result(struct probe_output *output, const struct probe_result *result, struct err *err)
 {
-    const struct options *options = output->options;
-    struct thresholds limits = limits_of(options);
+    const struct probe_config *config = output->config;
 
-    switch (options->format) {
+    switch (config->format) {
     case FORMAT_TEXT:
         write_text(output, result);
         break;
@@ -124,22 +114,22 @@ int probe_output_result(struct probe_output *output, const struct probe_result *
         probe_report_prometheus(result, output->out);
         break;
     case FORMAT_NAGIOS:
-        if (write_plot(options, result, err) < 0)
+        if (write_plot(config, result, err) < 0)
             return -1; /* a plugin has one line, and now it is about this */
-        output->plugin_code = probe_report_nagios(result, &limits, output->out);
+        output->plugin_code = probe_report_nagios(result, &config->limits, output->out);
         return flush(output, err);
     }
-    return flush(output, err) < 0 ? -1 : write_plot(options, result, err);
+    return flush(output, err) < 0 ? -1 : write_plot(config, result, err);
 }
 
 int probe_output_round(struct probe_output *output, const struct probe_result *result, const char *changes,
                        struct err *err)
 {
-    if (output->options->format == FORMAT_JSON) {
-        if (changes[0] != '\0' && !output->options->quiet)
+    if (output->config->format == FORMAT_JSON) {
+        if (changes[0] != '\0' && !output->config->quiet)
             fprintf(stderr, "tcpgreet: %s: %s\n", result->target, changes);
         probe_report_json(result, output->out);
-    } else if (!output->options->quiet) {
+    } else if (!output->config->quiet) {
         probe_summary_round(result, changes, &output->style, output->out);
     }
     return flush(output, err);
@@ -148,15 +138,15 @@ int probe_output_round(struct probe_output *output, const struct probe_result *r
 int probe_output_summary(struct probe_output *output, const struct probe_summary *summary,
                          const struct probe_result *last, struct err *err)
 {
-    if (output->options->format == FORMAT_JSON)
+    if (output->config->format == FORMAT_JSON)
         probe_summary_json(summary, output->out);
-    else if (!output->options->quiet)
+    else if (!output->config->quiet)
         probe_summary_text(summary, &output->style, output->out);
-    return flush(output, err) < 0 ? -1 : write_plot(output->options, last, err);
+    return flush(output, err) < 0 ? -1 : write_plot(output->config, last, err);
 }
 
 void probe_output_attempt(const struct probe_output *output, const struct probe_result *result)
 {
-    if (output->options->verbose)
+    if (output->config->verbose)
         probe_summary_round(result, "", &output->style, stderr);
 }

@@ -8,17 +8,17 @@
 #include "report.h"
 #include "result.h"
 #include "summary.h"
-#include "tcpgreet/cli/options.h"
+#include "tcpgreet/probe/probe.h"
 
-/* Where results go. Borrows options. */
+/* Where results go. Borrows config. */
 struct probe_output {
-    const struct options *options;
+    const struct probe_config *config;
     FILE *out; /* of the report */
     struct probe_style style;
     int plugin_code; /* of the line that was written last */
 };
 
-void probe_output_init(struct probe_output *output, const struct options *options);
+void probe_output_init(struct probe_output *output, const struct probe_config *config);
 
 /* Writes the report of one result in the face asked for, and the plot. Nothing where -q or COMMAND says so.
  * Errors: system-output, system-file. */
@@ -45,6 +45,6 @@ bool probe_output_judge(const struct probe_output *output, struct probe_result *
 void probe_late(struct probe_result *result, int64_t limit_ms);
 
 /* Becomes the command. Returns: only where it cannot, after having said why: 127 or 126, as env(1) does. */
-int probe_command_run(const char **words);
+int probe_command_run(const char *const *words);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "output.h"
 #include "round.h"
-#include "tcpgreet/cli/tls_setup.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/signals.h"
@@ -20,12 +19,8 @@ enum {
     SIGNALS = 2
 };
 
-_Static_assert((int)UNTIL_RESOLVE == PROBE_UNTIL_RESOLVE && (int)UNTIL_CONNECT == PROBE_UNTIL_CONNECT &&
-                   (int)UNTIL_TLS == PROBE_UNTIL_TLS && (int)UNTIL_DIALOGUE == PROBE_UNTIL_DIALOGUE,
-               "the options' phases are the plan's");
-
 struct run {
-    const struct options *options;
+    const struct probe_config *config;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_timer_t limit; /* --timeout, --retry */
@@ -46,20 +41,20 @@ struct run {
 
 static bool is_series(const struct run *run)
 {
-    return run->options->count > 0 || run->options->interval_ms >= 0;
+    return run->config->count > 0 || run->config->interval_ms > 0;
 }
 
 static bool is_retry(const struct run *run)
 {
-    return run->options->retry_ms >= 0;
+    return run->config->retry_ms > 0;
 }
 
-/* Returns: how long the whole run may take, -1: no end. */
-static int64_t limit_ms(const struct options *options)
+/* Returns: how long the whole run may take, 0: no end. */
+static int64_t limit_ms(const struct probe_config *config)
 {
-    if (options->timeout_ms < 0 || options->retry_ms < 0)
-        return options->timeout_ms < 0 ? options->retry_ms : options->timeout_ms;
-    return options->retry_ms < options->timeout_ms ? options->retry_ms : options->timeout_ms;
+    if (config->timeout_ms == 0 || config->retry_ms == 0)
+        return config->timeout_ms == 0 ? config->retry_ms : config->timeout_ms;
+    return config->retry_ms < config->timeout_ms ? config->retry_ms : config->timeout_ms;
 }
 
 static int64_t elapsed_ms(const struct run *run)
@@ -70,8 +65,8 @@ static int64_t elapsed_ms(const struct run *run)
 /* Returns: what is left of the whole run's time; INT64_MAX where it has no end. */
 static int64_t left_ms(const struct run *run)
 {
-    int64_t limit = limit_ms(run->options);
-    return limit < 0 ? INT64_MAX : limit - elapsed_ms(run);
+    int64_t limit = limit_ms(run->config);
+    return limit == 0 ? INT64_MAX : limit - elapsed_ms(run);
 }
 
 static int64_t least_of(int64_t a, int64_t b)
@@ -105,9 +100,9 @@ static int add_to_series(struct run *run)
 /* Returns: ms to the next point of the grid that the first round began; rounds never overlap. */
 static int64_t next_on_grid(const struct run *run)
 {
-    const struct options *options = run->options;
+    const struct probe_config *config = run->config;
     uint64_t interval_ns =
-        (uint64_t)(options->interval_ms >= 0 ? options->interval_ms : INTERVAL_MS) * NS_PER_MS;
+        (uint64_t)(config->interval_ms > 0 ? config->interval_ms : INTERVAL_MS) * NS_PER_MS;
     uint64_t into_ns = (uv_hrtime() - run->start_ns) % interval_ns;
 
     return (int64_t)((interval_ns - into_ns + NS_PER_MS - 1) / NS_PER_MS);
@@ -116,11 +111,11 @@ static int64_t next_on_grid(const struct run *run)
 /* Returns: ms to the next round; -1: that was the last. */
 static int64_t next_round(struct run *run)
 {
-    const struct options *options = run->options;
+    const struct probe_config *config = run->config;
     int64_t pause_ms = least_of(run->pause_ms, left_ms(run) - LAST_ROUND_MS);
 
     if (is_series(run))
-        return options->count > 0 && run->sum.rounds >= (uint64_t)options->count ? -1 : next_on_grid(run);
+        return config->count > 0 && run->sum.rounds >= (uint64_t)config->count ? -1 : next_on_grid(run);
     if (!is_retry(run) || run->well || pause_ms <= 0)
         return -1;
     run->pause_ms = least_of(2 * run->pause_ms, PAUSE_MAX_MS);
@@ -187,7 +182,7 @@ static void on_limit(uv_timer_t *timer)
     if (run->last.started_s != 0 && run->current.total_ns < run->last.total_ns)
         return; /* nor does a try that had less time than the one before needed to tell something */
     probe_result_rehearse(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
-    probe_late(&run->current, limit_ms(run->options));
+    probe_late(&run->current, limit_ms(run->config));
     keep_result(run);
     if (is_series(run))
         add_to_series(run);
@@ -195,14 +190,14 @@ static void on_limit(uv_timer_t *timer)
 
 static int watch(struct run *run, struct err *err)
 {
-    int64_t limit = limit_ms(run->options);
+    int64_t limit = limit_ms(run->config);
 
     run->signals[0].data = run->signals[1].data = run->limit.data = run->pause.data = run;
     if (signals_watch(&run->loop, &run->signals[0], on_signal, SIGINT) != 0 ||
         signals_watch(&run->loop, &run->signals[1], on_signal, SIGTERM) != 0 ||
         uv_timer_init(&run->loop, &run->limit) != 0 || uv_timer_init(&run->loop, &run->pause) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot watch signals and time");
-    if (limit >= 0)
+    if (limit > 0)
         uv_timer_start(&run->limit, on_limit, (uint64_t)limit, 0);
     return 0;
 }
@@ -234,31 +229,31 @@ static void explain_line(void *context, const char *line)
 
 static int prepare(struct run *run, struct err *err)
 {
-    const struct options *options = run->options;
+    const struct probe_config *config = run->config;
 
-    probe_output_init(&run->output, options);
-    if (options->explain)
+    probe_output_init(&run->output, config);
+    if (config->explain)
         explain_start(explain_line, NULL);
-    if (options->tls) {
-        run->tls = tls_setup_client(options, err);
+    if (config->use_tls) {
+        run->tls = tls_client_new(&config->tls, err);
         if (run->tls == NULL)
             return -1;
-        if (options->insecure)
+        if (config->tls.policy.insecure)
             fprintf(stderr,
                     "tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n");
     }
-    run->plan = (struct probe_plan){.target = &options->target,
-                                    .want_v6 = !options->ipv4_only,
-                                    .want_v4 = !options->ipv6_only,
-                                    .source = options->source,
+    run->plan = (struct probe_plan){.target = &config->target,
+                                    .want_v6 = !config->ipv4_only,
+                                    .want_v4 = !config->ipv6_only,
+                                    .source = config->source,
                                     .tls = run->tls,
-                                    .until = (enum probe_until)options->until,
-                                    .require_any = options->require == REQUIRE_ANY,
-                                    .framing = (enum session_framing)options->framing,
-                                    .attempt_delay_ms = options->attempt_delay_ms,
-                                    .connect_timeout_ms = options->connect_timeout_ms,
-                                    .answer_timeout_ms = options->answer_timeout_ms,
-                                    .volume_bytes = (uint64_t)options->volume_bytes};
+                                    .until = config->until,
+                                    .require_any = config->require_any,
+                                    .framing = config->framing,
+                                    .attempt_delay_ms = config->attempt_delay_ms,
+                                    .connect_timeout_ms = config->connect_timeout_ms,
+                                    .answer_timeout_ms = config->answer_timeout_ms,
+                                    .volume_bytes = (uint64_t)config->volume_bytes};
     run->pause_ms = PAUSE_MIN_MS;
     run->start_ns = uv_hrtime();
     return watch(run, err);
@@ -287,11 +282,11 @@ static int report(struct run *run, struct err *err)
                    : conclude(run, &run->sum.worst, err);
     if (probe_output_result(&run->output, &run->last, err) < 0)
         return -1;
-    return run->options->format == FORMAT_NAGIOS ? run->output.plugin_code
-                                                 : conclude(run, &run->last.verdict, err);
+    return run->config->format == FORMAT_NAGIOS ? run->output.plugin_code
+                                                : conclude(run, &run->last.verdict, err);
 }
 
-int probe(const struct options *options, struct err *err)
+int probe(const struct probe_config *config, struct err *err)
 {
     struct run *run = calloc(1, sizeof(*run));
     int code = -1;
@@ -304,7 +299,7 @@ int probe(const struct options *options, struct err *err)
         return err_set(err, err_reason_of_system(-made), -made, "cannot make an event loop: %s",
                        uv_strerror(made));
     }
-    run->options = options;
+    run->config = config;
     run->err = err;
     if (prepare(run, err) == 0) {
         start_round(&run->pause);
@@ -312,8 +307,8 @@ int probe(const struct options *options, struct err *err)
             uv_run(&run->loop, UV_RUN_DEFAULT);
         code = report(run, err);
     }
-    bool becomes = code == 0 && options->operand_count > 0;
+    bool becomes = code == 0 && config->command != NULL;
     close_run(run);
     trace_to(NULL, NULL);
-    return becomes ? probe_command_run(options->operands) : code;
+    return becomes ? probe_command_run(config->command) : code;
 }

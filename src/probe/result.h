@@ -11,6 +11,7 @@
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/race.h"
 #include "tcpgreet/net/tcp_facts.h"
+#include "tcpgreet/probe/probe.h"
 #include "tcpgreet/tls/stream_tls.h"
 
 /* In the order they happen. RESOLVE is that of the address's family. */
@@ -24,8 +25,6 @@ enum probe_phase {
     PROBE_VOLUME,  /* --volume, on a connection of its own */
     PROBE_PHASES
 };
-
-enum probe_until { PROBE_UNTIL_RESOLVE, PROBE_UNTIL_CONNECT, PROBE_UNTIL_TLS, PROBE_UNTIL_DIALOGUE };
 
 enum { PROBE_ADDRESSES_MAX = RACE_FAMILIES * RACE_ENDPOINTS_PER_FAMILY, PROBE_INTERFACE_BYTES = 16 };
 

@@ -10,9 +10,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "misbehave.h"
 #include "tcpgreet/base/log.h"
-#include "tcpgreet/cli/tls_setup.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/net/listener.h"
 #include "tcpgreet/os/process.h"
@@ -25,14 +23,15 @@ enum {
     REFUSALS = 64,             /* guests being turned away at once */
     LOG_FLUSH_MS = 1000,
     EXPIRY_WARNING_DAYS = 14,
-    SECONDS_A_DAY = 24 * 60 * 60
+    SECONDS_A_DAY = 24 * 60 * 60,
+    MISBEHAVIOUR_BYTES = 96
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 enum { SIGNALS = sizeof handled_signals / sizeof handled_signals[0] };
 
 struct server {
-    const struct options *options;
+    const struct server_config *config;
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS];
     uv_async_t stopped;
@@ -40,8 +39,8 @@ struct server {
     struct listener listeners[LISTENER_MAX];
     size_t listener_count;
     struct session_policy policy;
-    struct tls_server *tls[OPTIONS_WORKERS_MAX]; /* until the workers have them; NULL: plain */
-    struct worker *workers[OPTIONS_WORKERS_MAX];
+    struct tls_server *tls[SERVER_WORKERS_MAX]; /* until the workers have them; NULL: plain */
+    struct worker *workers[SERVER_WORKERS_MAX];
     size_t worker_count;    /* asked for */
     size_t workers_started; /* in workers */
     atomic_size_t workers_running;
@@ -67,22 +66,22 @@ static void close_listeners(struct server *server)
 
 static struct listener_options listener_options(const struct server *server)
 {
-    const struct options *options = server->options;
-    return (struct listener_options){.backlog = options->backlog > 0 ? options->backlog : SOMAXCONN,
+    const struct server_config *config = server->config;
+    return (struct listener_options){.backlog = config->backlog > 0 ? config->backlog : SOMAXCONN,
                                      .reuse_port = server->worker_count > 1 && listener_balances(),
-                                     .want_v6 = !options->ipv4_only,
-                                     .want_v4 = !options->ipv6_only};
+                                     .want_v6 = !config->ipv4_only,
+                                     .want_v4 = !config->ipv6_only};
 }
 
 static int open_listeners(struct server *server, struct err *err)
 {
-    const struct options *options = server->options;
+    const struct server_config *config = server->config;
     struct listener_options how = listener_options(server);
 
-    for (size_t i = 0; i < options->listen_count; i++) {
+    for (size_t i = 0; i < SERVER_LISTEN_MAX && config->listen[i].service[0] != '\0'; i++) {
         how.others = server->listeners;
         how.other_count = server->listener_count;
-        size_t opened = listener_open(&options->listen[i], &how, server->listeners + server->listener_count,
+        size_t opened = listener_open(&config->listen[i], &how, server->listeners + server->listener_count,
                                       LISTENER_MAX - server->listener_count, err);
         if (opened == 0)
             return err_set(err, ERR_USAGE, 0, "more than %d addresses to listen on", LISTENER_MAX);
@@ -98,9 +97,25 @@ static int announce(const struct server *server, const struct endpoint *addresse
     for (size_t i = 0; i < count; i++) {
         char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
         int length = snprintf(line, sizeof line, "Waiting for connection on %s%s\n",
-                              endpoint_format(&addresses[i], at), server->options->tls ? " with TLS" : "");
+                              endpoint_format(&addresses[i], at), server->config->use_tls ? " with TLS" : "");
         if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
             return err_context(err, "cannot announce the server");
+    }
+    return 0;
+}
+
+/* One context for each worker, with the same identities and ticket keys. Returns: 0 with all of them, -1 with
+ * none. */
+static int make_tls(const struct tls_server_config *config, struct tls_server **tls, size_t n,
+                    struct err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        tls[i] = i == 0 ? tls_server_new(config, err) : tls_server_copy(tls[0], config, err);
+        if (tls[i] != NULL)
+            continue;
+        while (i > 0)
+            tls_server_free(tls[--i]);
+        return -1;
     }
     return 0;
 }
@@ -124,7 +139,7 @@ static void tell_pin(const struct server *server, const struct endpoint *address
     struct endpoint at = *address;
     char text[ENDPOINT_TEXT_BYTES];
 
-    if (!server->options->tls || server->options->certs.count > 0 ||
+    if (!server->config->use_tls || server->config->tls.identities[0].cert != NULL ||
         !tls_server_identity(server->tls[0], 0, &facts))
         return;
     if (endpoint_is_wildcard(&at))
@@ -137,16 +152,18 @@ static void tell_pin(const struct server *server, const struct endpoint *address
 static void reload(struct server *server)
 {
     struct err err = {0};
-    if (!server->options->tls) {
+    if (!server->config->use_tls) {
         log_write(LOG_WARNING, "Nothing to load again: this server has no certificates");
         return;
     }
-    if (server->options->certs.count == 0 && server->options->ticket_keys == NULL) {
+    if (server->config->tls.identities[0].cert == NULL && server->config->tls.ticket_keys == NULL) {
         log_write(LOG_WARNING, "Nothing to load again: the certificate was made for this run");
         return;
     }
-    struct tls_server *tls[OPTIONS_WORKERS_MAX];
-    if (tls_setup_servers(server->options, false, tls, server->workers_started, &err) < 0) {
+    struct tls_server *tls[SERVER_WORKERS_MAX];
+    struct tls_server_config config = server->config->tls;
+    config.policy.may_ask = false; /* it would stop the loop */
+    if (make_tls(&config, tls, server->workers_started, &err) < 0) {
         log_write(LOG_ERROR, "The certificates stay as they are: %s", err.text);
         return;
     }
@@ -164,7 +181,7 @@ static void set_limits(const struct server *server, struct worker_config *config
         RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->listener_count);
     size_t each = 1 + stream_misbehave_descriptors(config->misbehaviour.kind);
     size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
-    size_t asked = (size_t)server->options->max_connections;
+    size_t asked = (size_t)server->config->max_connections;
 
     config->max_refusals = rest / 8 < REFUSALS ? rest / 8 : REFUSALS;
     config->max_connections = rest - config->max_refusals;
@@ -199,7 +216,7 @@ static void stop_workers(struct server *server, bool at_once)
 
 static double drain_s(const struct server *server)
 {
-    return (double)server->options->drain_timeout_ms / 1000;
+    return (double)server->config->drain_timeout_ms / 1000;
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -258,11 +275,11 @@ static void on_stopped(uv_async_t *async)
 
 static int open_tls(struct server *server, struct err *err)
 {
-    if (!server->options->tls)
+    if (!server->config->use_tls)
         return 0;
-    if (tls_setup_servers(server->options, true, server->tls, server->worker_count, err) < 0)
+    if (make_tls(&server->config->tls, server->tls, server->worker_count, err) < 0)
         return -1;
-    if (server->options->certs.count > 0)
+    if (server->config->tls.identities[0].cert != NULL)
         warn_of_expiry(server->tls[0]);
     return 0;
 }
@@ -330,6 +347,15 @@ static int open_workers_listeners(struct server *server, const struct endpoint *
     return 0;
 }
 
+static void warn_of_misbehaviour(const struct stream_misbehaviour *how)
+{
+    char text[MISBEHAVIOUR_BYTES];
+
+    if (how->kind != STREAM_MISBEHAVE_NOT)
+        log_write(LOG_WARNING, "THIS SERVER MISBEHAVES ON PURPOSE (--misbehave): %s",
+                  stream_misbehave_text(how, text, sizeof text));
+}
+
 static int start_worker(struct server *server, struct worker_config *config, struct err *err)
 {
     size_t i = server->workers_started;
@@ -358,13 +384,14 @@ static int start_workers(struct server *server, const struct endpoint *addresses
         .policy = &server->policy,
         .guests = &server->guests,
         .accept_log = &server->accept_log,
-        .handshake_ms = server->options->handshake_timeout_ms,
-        .drain_ms = server->options->drain_timeout_ms,
-        .misbehaviour = serve_misbehaviour(server->options),
+        .handshake_ms = server->config->handshake_timeout_ms,
+        .drain_ms = server->config->drain_timeout_ms,
+        .misbehaviour = server->config->misbehaviour,
         .failed = on_listener_failed,
         .stopped = on_worker_stopped,
         .context = server,
     };
+    warn_of_misbehaviour(&config.misbehaviour);
     set_limits(server, &config);
     for (size_t i = 0; i < server->worker_count; i++) {
         bool listens = listener_balances() || i + 1 == server->worker_count;
@@ -402,31 +429,31 @@ static int serve_guests(struct server *server, struct err *err)
 }
 
 /* As many as processors that this process may run on. */
-static size_t count_workers(const struct options *options)
+static size_t count_workers(const struct server_config *config)
 {
     size_t processors = uv_available_parallelism();
-    size_t workers = options->workers > 0 ? (size_t)options->workers : processors;
-    return workers < OPTIONS_WORKERS_MAX ? workers : OPTIONS_WORKERS_MAX;
+    size_t workers = config->workers > 0 ? (size_t)config->workers : processors;
+    return workers < SERVER_WORKERS_MAX ? workers : SERVER_WORKERS_MAX;
 }
 
-int serve(const struct options *options, struct err *err)
+int serve(const struct server_config *config, struct err *err)
 {
     struct log_config log = {.fd = STDERR_FILENO,
-                             .level = options->verbose ? LOG_DEBUG
-                                      : options->quiet ? LOG_WARNING
+                             .level = config->verbose ? LOG_DEBUG
+                                      : config->quiet ? LOG_WARNING
                                                        : LOG_INFO,
-                             .format = options->log_format};
-    struct server server = {.options = options,
-                            .worker_count = count_workers(options),
+                             .format = config->log_format};
+    struct server server = {.config = config,
+                            .worker_count = count_workers(config),
                             .accept_log = ACCEPT_LOG_INIT,
-                            .policy = {.idle_ms = options->idle_timeout_ms,
-                                       .name_ms = options->name_timeout_ms,
-                                       .pause_ms = options->pause_ms}};
+                            .policy = {.idle_ms = config->idle_timeout_ms,
+                                       .name_ms = config->name_timeout_ms,
+                                       .pause_ms = config->pause_ms}};
     int result = -1;
 
     if (log_open(&log) < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
-    if (options->explain)
+    if (config->explain)
         explain_start(log_explanation, NULL);
     if (uv_loop_init(&server.loop) != 0) {
         err_set(err, ERR_INTERNAL, 0, "cannot start a loop");

@@ -3,7 +3,7 @@
 
 int tls_available(struct err *err)
 {
-    return err_set(err, ERR_USAGE, 0, "--tls: this tcpgreet was built without TLS (it needs OpenSSL 3)");
+    return err_set(err, ERR_USAGE, 0, "--tls is not available in this build (it needs OpenSSL 3)");
 }
 
 void tls_version_put(FILE *out)

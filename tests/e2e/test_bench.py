@@ -205,7 +205,7 @@ class CountsAgree(BenchCase):
 class CountsAgreeOverTls(BenchCase):
     def setUp(self):
         super().setUp()
-        if b"built without TLS" in run("--connect", "::1", "1", "--tls").err:
+        if b"--tls is not available" in run("--connect", "::1", "1", "--tls").err:
             self.skipTest("this program was built without TLS")
         self.made = tls_harness.certificates()
         self.options = "--tls", "--ca", self.made.ca, "--connections", "4", *SHORT
@@ -419,7 +419,7 @@ class WhatStandsInTheWay(BenchCase):
             child.send_signal(signal.SIGINT)
             out, err = child.communicate(timeout=LIMIT_S)
             self.assertEqual(child.returncode, 0, err)
-            self.assertGreaterEqual(json.loads(out)["duration_seconds"], 0.5)
+            self.assertGreaterEqual(json.loads(out)["duration_seconds"], 0.45)
 
     def test_a_closed_standard_output_is_a_failure(self):
         with Server() as server:
@@ -462,7 +462,7 @@ class Merging(BenchCase):
 
     def merge(self, *files, form="json", options=()):
         done = run("--bench-merge", *files, "--format", form, *options)
-        if b"without jansson" in done.err:
+        if b"needs jansson" in done.err:
             self.skipTest("this program was built without jansson")
         self.assertEqual((done.code, done.err), (0, b""), repr(done))
         return done.out

@@ -303,7 +303,7 @@ class Refusals(Certificates):
                 (["--host"], "--host needs a value"),
                 (["--out", ""], "--out needs a value"),
                 (["--host="], "--host needs a value"),
-                (["--verbose"], "there is no option --verbose"),
+                (["--verbose"], "unknown option: --verbose"),
                 (["certs"], "'certs' is not an option"),
                 (["--rsa=4096"], "'4096' is not an option"),
                 (["--days", "0"], "--days 0 is not a number from 1 to 3650"),

@@ -293,7 +293,7 @@ class Monitoring(ProbeCase):
 
     def test_a_wrong_command_line_is_unknown(self):
         self.assertEqual(self.plugin(3, b"UNKNOWN", "::1", "1", "--bogus|x"),
-                         b"TCPGREET UNKNOWN - there is no option --bogus/x (usage)\n")
+                         b"TCPGREET UNKNOWN - unknown option: --bogus/x (usage)\n")
         self.plugin(3, b"UNKNOWN", "::1", "1", "--count", "2")
         self.plugin(3, b"UNKNOWN", "::1", "1", "--tls", "--ca", "/nonexistent")
 

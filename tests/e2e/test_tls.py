@@ -191,6 +191,12 @@ class Identity(TlsCase):
                 self.assertRefusesToListen(2, "usage", f"{option} /nowhere/x cannot be read: No such file or directory",
                                            option, "/nowhere/x", *others)
 
+    @unittest.skipUnless(IS_ROOT, "only root has files that another user may not read")
+    def test_a_file_that_may_not_be_read_is_named_with_its_option(self):
+        certificate, key = self.made.server
+        self.assertRefusesToListen(8, "system-permission", f"--cert {certificate} cannot be read: Permission denied",
+                                   "--cert", certificate, "--key", key, user=65534)
+
     def encrypted(self):
         path = folder() / "encrypted.key"
         path.write_bytes(openssl("pkey", "-in", self.made.server[1], "-aes256", "-passout", "pass:open sesame"))
@@ -484,7 +490,7 @@ class BuiltWithout(Case):
                      ("--connect", "::1", "1", "--tls", "--insecure", "Michael")):
             result = self.run_without(*args)
             self.assertEqual((result.returncode, result.stdout), (2, b""))
-            self.assertRegex(result.stderr, rb"^tcpgreet: --tls: this tcpgreet was built without TLS .* \(usage\)\n")
+            self.assertRegex(result.stderr, rb"^tcpgreet: --tls is not available in this build .* \(usage\)\n")
 
     def test_the_version_tells_it(self):
         self.assertIn(b"built without TLS", self.run_without("--version").stdout)

@@ -33,14 +33,17 @@ static void check_accepted(const struct options *options, int argc)
 {
     check(options->mode != MODE_NONE);
     check(options->operand_count < (size_t)argc);
-    if (options->mode == MODE_LISTEN)
-        check(options->listen_count > 0 && options->listen_count <= OPTIONS_LISTEN_MAX);
-    if (options->mode == MODE_LISTEN || options->mode == MODE_CONNECT) {
-        check(!(options->ipv4_only && options->ipv6_only));
-        check(!(options->verbose && options->quiet));
-        check(options->pause_ms >= 0 && options->pause_ms <= 60000);
-        check(options->connect_timeout_ms > 0);
-        check(options->timeout_ms == -1 || options->timeout_ms > 0);
+    if (options->mode == MODE_LISTEN) {
+        check(options->server.listen[0].service[0] != '\0');
+        check(!(options->server.ipv4_only && options->server.ipv6_only));
+        check(!(options->server.verbose && options->server.quiet));
+        check(options->server.pause_ms >= 0 && options->server.pause_ms <= 60000);
+    }
+    if (options->mode == MODE_CONNECT) {
+        check(options->client.target.service[0] != '\0');
+        check(!(options->client.ipv4_only && options->client.ipv6_only));
+        check(options->client.connect_timeout_ms > 0);
+        check(options->client.timeout_ms >= 0);
     }
 }
 

@@ -3,17 +3,59 @@
 #ifndef TCPGREET_BENCH_BENCH_H
 #define TCPGREET_BENCH_BENCH_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "tcpgreet/base/err.h"
-#include "tcpgreet/cli/options.h"
+#include "tcpgreet/core/session.h"
+#include "tcpgreet/core/target.h"
+#include "tcpgreet/format/format.h"
+#include "tcpgreet/tls/tls.h"
+
+enum { BENCH_WORKERS_MAX = 256 };
+
+/* Shape: connections >= 1; format is not FORMAT_NAGIOS. */
+struct bench_config {
+    struct target target;
+    bool ipv4_only;
+    bool ipv6_only;
+    const char *source; /* an address literal or a range FIRST-LAST to connect from; NULL */
+    int64_t connect_timeout_ms;
+    int64_t answer_timeout_ms;
+    enum session_framing framing;
+    int workers; /* at most BENCH_WORKERS_MAX; 0: one */
+    int connections;
+    int64_t duration_ms;
+    int names; /* of each connection; 0: it is kept */
+    int rate;  /* names per second; 0: as fast as answers come */
+    bool resume;
+    bool use_tls;
+    struct tls_client_config tls;
+    enum format format;
+    const char *plot; /* a file; NULL */
+    bool quiet;
+};
 
 /* Writes the result to standard output in the format asked for.
  * Returns: 0 where every dialogue was whole, -1: the most frequent failure is err's reason.
  * Errors: usage, resolve-…, connect-…, tls-…, cert-…, dialogue-…, system-…, interrupted.
  * Thread: the main one; starts a thread a worker, takes over SIGINT. */
-int bench(const struct options *options, struct err *err);
+int bench(const struct bench_config *config, struct err *err);
+
+/* Shape: file_count >= 1; format is not FORMAT_NAGIOS. */
+struct bench_merge_config {
+    const char *const *files;
+    size_t file_count;
+    enum format format;
+    const char *plot; /* a file; NULL */
+};
 
 /* Reads results as --format json writes them, and writes their sum. Errors: system-file: a file is not one of
- * those. */
-int bench_merge(const struct options *options, struct err *err);
+ * those; usage: as bench_merge_available. */
+int bench_merge(const struct bench_merge_config *config, struct err *err);
+
+/* Returns: 0, or -1 where this build cannot read JSON. Errors: usage. */
+int bench_merge_available(struct err *err);
 
 #endif

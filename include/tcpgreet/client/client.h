@@ -2,13 +2,37 @@
 #ifndef TCPGREET_CLIENT_CLIENT_H
 #define TCPGREET_CLIENT_CLIENT_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "tcpgreet/base/err.h"
-#include "tcpgreet/cli/options.h"
+#include "tcpgreet/core/session.h"
+#include "tcpgreet/core/target.h"
+#include "tcpgreet/tls/tls.h"
+
+struct client_config {
+    struct target target;
+    bool ipv4_only;
+    bool ipv6_only;
+    const char *source; /* an address literal to connect from; NULL */
+    int64_t attempt_delay_ms;
+    int64_t connect_timeout_ms;
+    int64_t answer_timeout_ms;
+    int64_t timeout_ms; /* of the whole run; 0: none */
+    enum session_framing framing;
+    const char *const *names; /* each fits the framing (session_name_fits) */
+    size_t name_count;        /* 0: names are read from standard input */
+    bool use_tls;
+    struct tls_client_config tls;
+    bool explain;
+    bool verbose;
+};
 
 /* Connects, says each name and exit, copies the server's words to standard output.
  * Returns: 0 after a whole dialogue, -1. Errors: resolve-…, connect-…, dialogue-…, system-…, interrupted,
  * usage (a name on standard input that cannot be said; the dialogue is held without it). Thread: the main
  * one; takes over SIGINT. */
-int converse(const struct options *options, struct err *err);
+int converse(const struct client_config *config, struct err *err);
 
 #endif

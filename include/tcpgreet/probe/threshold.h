@@ -32,7 +32,7 @@ struct threshold_list {
 struct thresholds {
     struct threshold_list warn;
     struct threshold_list crit;
-    long expect_days; /* -1: not asked */
+    int expect_days; /* 0: any */
 };
 
 /* Errors: usage: what was wrong in it and what would be right. option is for the message: "--warn". */

@@ -2,12 +2,42 @@
 #ifndef TCPGREET_SERVER_SERVE_H
 #define TCPGREET_SERVER_SERVE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "tcpgreet/base/err.h"
-#include "tcpgreet/cli/options.h"
+#include "tcpgreet/base/log.h"
+#include "tcpgreet/core/target.h"
+#include "tcpgreet/net/stream_misbehave.h"
+#include "tcpgreet/tls/tls.h"
+
+enum { SERVER_LISTEN_MAX = 64, SERVER_WORKERS_MAX = 256 };
+
+/* Shape: at least one target to listen on. */
+struct server_config {
+    struct target listen[SERVER_LISTEN_MAX]; /* up to the first without service */
+    bool ipv4_only;
+    bool ipv6_only;
+    int workers;         /* at most SERVER_WORKERS_MAX; 0: as many as processors it may run on */
+    int max_connections; /* 0: from the descriptor limit */
+    int backlog;         /* 0: SOMAXCONN */
+    int64_t handshake_timeout_ms;
+    int64_t idle_timeout_ms;
+    int64_t name_timeout_ms;
+    int64_t drain_timeout_ms;
+    int64_t pause_ms; /* 0: off */
+    bool use_tls;
+    struct tls_server_config tls;
+    struct stream_misbehaviour misbehaviour;
+    bool explain;
+    bool verbose;
+    bool quiet;
+    enum log_format log_format;
+};
 
 /* Listens, announces each address on standard output once it can be reached, serves, logs to standard error.
  * Returns: 0 when a signal asked it to stop and it did, -1. Errors: system-…, resolve-…, internal.
  * Thread: the main one; it takes over SIGTERM, SIGINT, SIGHUP and SIGUSR1. */
-int serve(const struct options *options, struct err *err);
+int serve(const struct server_config *config, struct err *err);
 
 #endif

@@ -17,107 +17,181 @@ static void defaults_are_those_of_the_contract(void **state)
 {
     (void)state;
     PARSE("--listen", "6000");
-    assert_int_equal(options.attempt_delay_ms, 250);
-    assert_int_equal(options.connect_timeout_ms, 10000);
-    assert_int_equal(options.timeout_ms, -1);
-    assert_int_equal(options.answer_timeout_ms, 10000);
-    assert_int_equal(options.handshake_timeout_ms, 10000);
-    assert_int_equal(options.idle_timeout_ms, 300000);
-    assert_int_equal(options.name_timeout_ms, 30000);
-    assert_int_equal(options.drain_timeout_ms, 10000);
-    assert_int_equal(options.pause_ms, 300);
-    assert_int_equal(options.workers, 0);
-    assert_int_equal(options.max_connections, 0);
-    assert_int_equal(options.backlog, 0);
-    assert_int_equal(options.framing, FRAMING_AUTO);
-    assert_int_equal(options.log_format, LOG_TEXT);
-    assert_int_equal(options.color, COLOR_AUTO);
-    assert_null(options.source);
-    assert_null(options.ca);
-    assert_null(options.servername);
-    assert_null(options.passphrase_file);
-    assert_null(options.client_ca);
-    assert_null(options.alpn);
-    assert_null(options.ticket_keys);
-    assert_int_equal(options.tls_min, TLS_MIN_1_2);
-    assert_int_equal(options.client_auth, CLIENT_AUTH_REQUIRE);
-    assert_int_equal(options.pins.count + options.certs.count + options.keys.count, 0);
-    assert_false(options.tls || options.insecure);
-    assert_false(options.ipv4_only || options.ipv6_only || options.explain || options.verbose ||
-                 options.quiet);
+    const struct server_config *server = &options.server;
+    assert_int_equal(server->handshake_timeout_ms, 10000);
+    assert_int_equal(server->idle_timeout_ms, 300000);
+    assert_int_equal(server->name_timeout_ms, 30000);
+    assert_int_equal(server->drain_timeout_ms, 10000);
+    assert_int_equal(server->pause_ms, 300);
+    assert_int_equal(server->workers + server->max_connections + server->backlog, 0);
+    assert_int_equal(server->log_format, LOG_TEXT);
+    assert_false(server->use_tls || server->tls.policy.insecure || server->tls.policy.tls13_only);
+    assert_false(server->ipv4_only || server->ipv6_only || server->explain || server->verbose ||
+                 server->quiet);
+    assert_null(server->tls.client_ca);
+    assert_null(server->tls.policy.passphrase_file);
+    assert_null(server->tls.policy.alpn);
+    assert_null(server->tls.ticket_keys);
+    assert_null(server->tls.identities[0].cert);
+    assert_int_equal(server->tls.client_auth, TLS_CLIENT_AUTH_NONE);
+    assert_true(server->tls.policy.may_ask);
+    options_fini(&options);
+
+    PARSE("--connect", "a", "1");
+    const struct client_config *client = &options.client;
+    assert_int_equal(client->attempt_delay_ms, 250);
+    assert_int_equal(client->connect_timeout_ms, 10000);
+    assert_int_equal(client->timeout_ms, 0);
+    assert_int_equal(client->answer_timeout_ms, 10000);
+    assert_int_equal(client->framing, SESSION_FRAMING_AUTO);
+    assert_int_equal(client->name_count + client->tls.pins.count, 0);
+    assert_null(client->source);
+    assert_null(client->tls.ca);
+    assert_null(client->tls.servername);
+    assert_null(client->tls.identity.cert);
+    assert_true(client->tls.policy.may_ask);
     options_fini(&options);
 }
 
-static void every_option_reaches_its_field(void **state)
+static void every_option_of_a_server_reaches_its_field(void **state)
 {
     (void)state;
-    PARSE("--listen", "::1", "6000", "--idle-timeout=1m", "--name-timeout", "2s", "--drain-timeout", "0",
-          "--pause=0", "--max-connections", "7", "--backlog=16", "--workers=1");
+    PARSE("--listen", "127.0.0.1", "6000", "--idle-timeout=1m", "--name-timeout", "2s", "--drain-timeout",
+          "0", "--pause=0", "--max-connections", "7", "--backlog=16", "--workers=1", "-v4", "--explain");
+    const struct server_config *server = &options.server;
     assert_int_equal(options.mode, MODE_LISTEN);
-    assert_int_equal(options.idle_timeout_ms, 60000);
-    assert_int_equal(options.name_timeout_ms, 2000);
-    assert_int_equal(options.drain_timeout_ms, 0);
-    assert_int_equal(options.pause_ms, 0);
-    assert_int_equal(options.max_connections, 7);
-    assert_int_equal(options.backlog, 16);
-    assert_int_equal(options.workers, 1);
+    assert_int_equal(server->idle_timeout_ms, 60000);
+    assert_int_equal(server->name_timeout_ms, 2000);
+    assert_int_equal(server->drain_timeout_ms, 0);
+    assert_int_equal(server->pause_ms, 0);
+    assert_int_equal(server->max_connections, 7);
+    assert_int_equal(server->backlog, 16);
+    assert_int_equal(server->workers, 1);
+    assert_true(server->verbose && server->ipv4_only && server->explain);
     options_fini(&options);
 
+    PARSE("--listen", "1", "-q6", "--log-format=json", "--color=never");
+    assert_int_equal(options.server.log_format, LOG_JSON);
+    assert_true(options.server.quiet && options.server.ipv6_only);
+    options_fini(&options);
+}
+
+static void every_option_of_a_client_reaches_its_field(void **state)
+{
+    (void)state;
     PARSE("--connect", "::1", "6000", "--source=::2", "--attempt-delay=10ms", "--connect-timeout=3s",
           "--timeout=1h", "--answer-timeout=4s", "--framing=bare", "--log-format=json", "--color=never",
           "-v6", "--explain", "--format=text");
+    const struct client_config *client = &options.client;
     assert_int_equal(options.mode, MODE_CONNECT);
-    assert_string_equal(options.source, "::2");
-    assert_int_equal(options.attempt_delay_ms, 10);
-    assert_int_equal(options.connect_timeout_ms, 3000);
-    assert_int_equal(options.timeout_ms, 3600000);
-    assert_int_equal(options.answer_timeout_ms, 4000);
-    assert_int_equal(options.framing, FRAMING_BARE);
-    assert_int_equal(options.log_format, LOG_JSON);
-    assert_int_equal(options.color, COLOR_NEVER);
-    assert_true(options.verbose && options.ipv6_only && options.explain);
-    assert_false(options.quiet || options.ipv4_only);
+    assert_string_equal(client->target.host, "::1");
+    assert_string_equal(client->source, "::2");
+    assert_int_equal(client->attempt_delay_ms, 10);
+    assert_int_equal(client->connect_timeout_ms, 3000);
+    assert_int_equal(client->timeout_ms, 3600000);
+    assert_int_equal(client->answer_timeout_ms, 4000);
+    assert_int_equal(client->framing, SESSION_FRAMING_BARE);
+    assert_true(client->verbose && client->ipv6_only && client->explain);
+    assert_false(client->ipv4_only);
     options_fini(&options);
 }
 
-static void every_option_of_probe_reaches_its_field(void **state)
+static void every_option_of_a_probe_reaches_its_field(void **state)
 {
+    const struct probe_config *probe = &options.probe;
     (void)state;
     PARSE("--probe", "a", "1");
     assert_int_equal(options.mode, MODE_PROBE);
-    assert_int_equal(options.until, UNTIL_DIALOGUE);
-    assert_int_equal(options.require, REQUIRE_ALL);
-    assert_int_equal(options.interval_ms, -1);
-    assert_int_equal(options.retry_ms, -1);
-    assert_int_equal(options.count + options.expect_days + options.volume_bytes, 0);
-    assert_int_equal(options.warn.count + options.crit.count, 0);
-    assert_null(options.plot);
+    assert_string_equal(probe->target.host, "a");
+    assert_int_equal(probe->until, PROBE_UNTIL_DIALOGUE);
+    assert_int_equal(probe->format, FORMAT_TEXT);
+    assert_int_equal(probe->color, FORMAT_COLOR_AUTO);
+    assert_int_equal(probe->interval_ms + probe->retry_ms + probe->timeout_ms, 0);
+    assert_int_equal(probe->count + probe->limits.expect_days + probe->volume_bytes, 0);
+    assert_int_equal(probe->limits.warn.count + probe->limits.crit.count, 0);
+    assert_null(probe->plot);
+    assert_null(probe->command);
+    assert_false(probe->require_any);
     options_fini(&options);
 
     PARSE("--probe", "a", "1", "--tls", "--until=tls", "--count=3", "--interval", "2s", "--expect-days=14",
           "--warn=0.2", "--crit", "connect=100ms,total=0.5", "--require=any", "--attempt-delay=300ms",
-          "--plot=x.svg", "--format=json");
-    assert_int_equal(options.until, UNTIL_TLS);
-    assert_int_equal(options.count, 3);
-    assert_int_equal(options.interval_ms, 2000);
-    assert_int_equal(options.expect_days, 14);
-    assert_string_equal(threshold_find(&options.warn, "total")->text, "0.2");
-    assert_string_equal(threshold_find(&options.crit, "connect")->text, "0.1");
-    assert_int_equal(options.crit.count, 2);
-    assert_int_equal(options.require, REQUIRE_ANY);
-    assert_int_equal(options.attempt_delay_ms, 300);
-    assert_string_equal(options.plot, "x.svg");
-    assert_int_equal(options.format, FORMAT_JSON);
+          "--plot=x.svg");
+    assert_true(probe->use_tls);
+    assert_int_equal(probe->until, PROBE_UNTIL_TLS);
+    assert_int_equal(probe->count, 3);
+    assert_int_equal(probe->interval_ms, 2000);
+    assert_int_equal(probe->limits.expect_days, 14);
+    assert_string_equal(threshold_find(&probe->limits.warn, "total")->text, "0.2");
+    assert_string_equal(threshold_find(&probe->limits.crit, "connect")->text, "0.1");
+    assert_int_equal(probe->limits.crit.count, 2);
+    assert_true(probe->require_any);
+    assert_int_equal(probe->attempt_delay_ms, 300);
+    assert_string_equal(probe->plot, "x.svg");
     options_fini(&options);
 
     PARSE("--retry=30s", "--probe", "a:1", "--explain", "-q", "--volume=64k", "--", "make", "-k", "--");
-    assert_int_equal(options.retry_ms, 30000);
-    assert_true(options.quiet && options.explain);
-    assert_int_equal(options.volume_bytes, 65536);
-    assert_int_equal(options.operand_count, 3);
-    assert_string_equal(options.operands[1], "-k");
-    assert_string_equal(options.operands[2], "--");
-    assert_null(options.operands[3]);
+    assert_int_equal(probe->retry_ms, 30000);
+    assert_true(probe->quiet && probe->explain);
+    assert_int_equal(probe->volume_bytes, 65536);
+    assert_string_equal(probe->command[0], "make");
+    assert_string_equal(probe->command[1], "-k");
+    assert_string_equal(probe->command[2], "--");
+    assert_null(probe->command[3]);
+    options_fini(&options);
+
+    PARSE("--probe", "a", "1", "-v", "--source=::1", "--timeout=3s", "--framing=line", "--connect-timeout=1s",
+          "--answer-timeout=2s", "--color=always", "--format=json", "--ipv6");
+    assert_string_equal(probe->source, "::1");
+    assert_int_equal(probe->timeout_ms, 3000);
+    assert_int_equal(probe->framing, SESSION_FRAMING_LINE);
+    assert_int_equal(probe->connect_timeout_ms, 1000);
+    assert_int_equal(probe->answer_timeout_ms, 2000);
+    assert_int_equal(probe->color, FORMAT_COLOR_ALWAYS);
+    assert_int_equal(probe->format, FORMAT_JSON);
+    assert_true(probe->ipv6_only && probe->verbose);
+    options_fini(&options);
+}
+
+static void every_option_of_a_bench_reaches_its_field(void **state)
+{
+    const struct bench_config *bench = &options.bench;
+    (void)state;
+    PARSE("--bench", "a", "1");
+    assert_int_equal(options.mode, MODE_BENCH);
+    assert_string_equal(bench->target.host, "a");
+    assert_int_equal(bench->connections, 50);
+    assert_int_equal(bench->duration_ms, 10000);
+    assert_int_equal(bench->workers + bench->names + bench->rate, 0);
+    assert_int_equal(bench->format, FORMAT_TEXT);
+    assert_false(bench->resume || bench->use_tls || bench->quiet);
+    options_fini(&options);
+
+    PARSE("--bench", "a", "1", "--source=127.0.0.2-127.0.0.9", "--connect-timeout=1s", "--answer-timeout=2s",
+          "--framing=bare", "--workers=2", "--connections=3", "--duration=4s", "--names=5", "--rate=6");
+    assert_string_equal(bench->source, "127.0.0.2-127.0.0.9");
+    assert_int_equal(bench->connect_timeout_ms, 1000);
+    assert_int_equal(bench->answer_timeout_ms, 2000);
+    assert_int_equal(bench->framing, SESSION_FRAMING_BARE);
+    assert_int_equal(bench->workers, 2);
+    assert_int_equal(bench->connections, 3);
+    assert_int_equal(bench->duration_ms, 4000);
+    assert_int_equal(bench->names, 5);
+    assert_int_equal(bench->rate, 6);
+    options_fini(&options);
+
+    PARSE("--bench", "a", "1", "--tls", "--resume", "--format=prometheus", "--plot=p", "-q", "-4");
+    assert_int_equal(bench->format, FORMAT_PROMETHEUS);
+    assert_string_equal(bench->plot, "p");
+    assert_true(bench->use_tls && bench->resume && bench->quiet && bench->ipv4_only);
+    options_fini(&options);
+
+    PARSE("--bench-merge", "a.json", "--format=json", "--plot", "p", "b.json");
+    assert_int_equal(options.mode, MODE_BENCH_MERGE);
+    assert_int_equal(options.merge.file_count, 2);
+    assert_string_equal(options.merge.files[1], "b.json");
+    assert_int_equal(options.merge.format, FORMAT_JSON);
+    assert_string_equal(options.merge.plot, "p");
     options_fini(&options);
 }
 
@@ -130,46 +204,65 @@ static void bytes_may_have_a_suffix(void **state)
     } cases[] = {{"1", 1}, {"4096", 4096}, {"1k", 1024}, {"1M", 1048576}, {"1024M", 1073741824}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         PARSE("--probe", "a", "1", "--volume", cases[i].word);
-        assert_int_equal(options.volume_bytes, cases[i].bytes);
+        assert_int_equal(options.probe.volume_bytes, cases[i].bytes);
         options_fini(&options);
     }
 }
 
 static void every_option_of_tls_reaches_its_field(void **state)
 {
+    const struct tls_server_config *server = &options.server.tls;
     (void)state;
     PARSE("--listen", "1", "--tls", "--cert=a.crt", "--key", "a.key", "--cert", "b.crt", "--key=b.key",
           "--key-passphrase-file=p", "--client-ca=c");
-    assert_true(options.tls);
-    assert_int_equal(options.certs.count, 2);
-    assert_int_equal(options.keys.count, 2);
-    assert_string_equal(options.certs.values[1], "b.crt");
-    assert_string_equal(options.keys.values[0], "a.key");
-    assert_string_equal(options.passphrase_file, "p");
-    assert_string_equal(options.client_ca, "c");
-    assert_int_equal(options.client_auth, CLIENT_AUTH_REQUIRE);
+    assert_true(options.server.use_tls);
+    assert_string_equal(server->identities[0].cert, "a.crt");
+    assert_string_equal(server->identities[0].key, "a.key");
+    assert_string_equal(server->identities[1].cert, "b.crt");
+    assert_string_equal(server->identities[1].key, "b.key");
+    assert_null(server->identities[2].cert);
+    assert_string_equal(server->policy.passphrase_file, "p");
+    assert_string_equal(server->client_ca, "c");
+    assert_int_equal(server->client_auth, TLS_CLIENT_AUTH_REQUIRE);
     options_fini(&options);
 
     PARSE("--listen", "1", "--tls", "--insecure", "--client-ca=c", "--client-auth", "request",
           "--tls-min=1.3", "--alpn=a,b", "--ticket-keys=t", "--handshake-timeout=2s");
-    assert_true(options.insecure);
-    assert_int_equal(options.client_auth, CLIENT_AUTH_REQUEST);
-    assert_int_equal(options.tls_min, TLS_MIN_1_3);
-    assert_string_equal(options.alpn, "a,b");
-    assert_string_equal(options.ticket_keys, "t");
-    assert_int_equal(options.handshake_timeout_ms, 2000);
+    assert_true(server->policy.insecure && server->policy.tls13_only);
+    assert_int_equal(server->client_auth, TLS_CLIENT_AUTH_REQUEST);
+    assert_string_equal(server->policy.alpn, "a,b");
+    assert_string_equal(server->ticket_keys, "t");
+    assert_int_equal(options.server.handshake_timeout_ms, 2000);
     options_fini(&options);
+}
 
-    PARSE("--connect", "a", "1", "--tls", "--ca=x", "--servername=n", "--pin=" PIN("0"), "--pin", PIN("f"),
-          "--cert=c", "--key=k", "--tls-min=1.2");
-    assert_string_equal(options.ca, "x");
-    assert_string_equal(options.servername, "n");
-    assert_int_equal(options.pins.count, 2);
-    assert_string_equal(options.pins.values[1], PIN("f"));
-    assert_string_equal(options.certs.values[0], "c");
-    assert_int_equal(options.tls_min, TLS_MIN_1_2);
-    assert_false(options.insecure);
-    options_fini(&options);
+static void every_option_of_tls_reaches_its_field_in_each_client(void **state)
+{
+    static const char *const modes[] = {"--connect", "--probe", "--bench"};
+    const struct tls_client_config *const configs[] = {&options.client.tls, &options.probe.tls,
+                                                       &options.bench.tls};
+    (void)state;
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        PARSE(modes[i], "a", "1", "--tls", "--ca=x", "--servername=n", "--pin=" PIN("0"), "--pin", PIN("f"),
+              "--cert=c", "--key=k", "--tls-min=1.3", "--alpn=h2", "--key-passphrase-file=p");
+        assert_true(options.client.use_tls && options.probe.use_tls && options.bench.use_tls);
+        assert_string_equal(configs[i]->ca, "x");
+        assert_string_equal(configs[i]->servername, "n");
+        assert_int_equal(configs[i]->pins.count, 2);
+        assert_int_equal(configs[i]->pins.list[0].sha256[31], 0x00);
+        assert_int_equal(configs[i]->pins.list[1].sha256[31], 0xff);
+        assert_string_equal(configs[i]->identity.cert, "c");
+        assert_string_equal(configs[i]->identity.key, "k");
+        assert_true(configs[i]->policy.tls13_only && configs[i]->policy.may_ask);
+        assert_string_equal(configs[i]->policy.alpn, "h2");
+        assert_string_equal(configs[i]->policy.passphrase_file, "p");
+        assert_false(configs[i]->policy.insecure);
+        options_fini(&options);
+        PARSE(modes[i], "a", "1", "--tls", "--insecure", "--tls-min=1.2");
+        assert_true(configs[i]->policy.insecure);
+        assert_false(configs[i]->policy.tls13_only);
+        options_fini(&options);
+    }
 }
 
 static void each_misbehaviour_reaches_its_field(void **state)
@@ -177,23 +270,22 @@ static void each_misbehaviour_reaches_its_field(void **state)
     (void)state;
     static const struct {
         const char *word;
-        enum options_misbehave kind;
-        int64_t ms;
-    } lines[] = {{"delay:1.5s", MISBEHAVE_DELAY, 1500},
-                 {"drip:1ms", MISBEHAVE_DRIP, 1},
-                 {"drip:20s", MISBEHAVE_DRIP, 20000},
-                 {"reset", MISBEHAVE_RESET, 0},
-                 {"half-close", MISBEHAVE_HALF_CLOSE, 0},
-                 {"no-close-notify", MISBEHAVE_NO_CLOSE_NOTIFY, 0},
-                 {"mute", MISBEHAVE_MUTE, 0}};
+        struct stream_misbehaviour how;
+    } lines[] = {{"delay:1.5s", {STREAM_MISBEHAVE_DELAY, 1500}},
+                 {"drip:1ms", {STREAM_MISBEHAVE_DRIP, 1}},
+                 {"drip:20s", {STREAM_MISBEHAVE_DRIP, 20000}},
+                 {"reset", {STREAM_MISBEHAVE_RESET, 0}},
+                 {"half-close", {STREAM_MISBEHAVE_HALF_CLOSE, 0}},
+                 {"no-close-notify", {STREAM_MISBEHAVE_NO_CLOSE_NOTIFY, 0}},
+                 {"mute", {STREAM_MISBEHAVE_MUTE, 0}}};
 
     PARSE("--listen", "1");
-    assert_int_equal(options.misbehave, MISBEHAVE_NOT);
+    assert_int_equal(options.server.misbehaviour.kind, STREAM_MISBEHAVE_NOT);
     options_fini(&options);
     for (size_t i = 0; i < COUNT(lines); i++) {
         PARSE("--listen", "1", "--tls", "--misbehave", lines[i].word);
-        assert_int_equal(options.misbehave, lines[i].kind);
-        assert_int_equal(options.misbehave_ms, lines[i].ms);
+        assert_int_equal(options.server.misbehaviour.kind, lines[i].how.kind);
+        assert_int_equal(options.server.misbehaviour.ms, lines[i].how.ms);
         options_fini(&options);
     }
 }
@@ -209,7 +301,7 @@ static void durations_have_a_unit_and_may_have_a_fraction(void **state)
                  {"2.0ms", 2},    {"0.001s", 1},       {"0.0000025h", 9}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         PARSE("--connect", "a", "1", "--timeout", cases[i].word);
-        assert_int_equal(options.timeout_ms, cases[i].ms);
+        assert_int_equal(options.client.timeout_ms, cases[i].ms);
         options_fini(&options);
     }
     static const char *const wrong[] = {"10",   "0",   "s",   "ms",   "10 s",   "10S",   "10sec",
@@ -245,10 +337,10 @@ static void listen_takes_one_word_or_two(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         command_line_accept(cases[i].line);
         assert_int_equal(options.mode, MODE_LISTEN);
-        assert_int_equal(options.listen_count, 1);
-        assert_int_equal(options.listen[0].kind, cases[i].kind);
-        assert_string_equal(options.listen[0].host, cases[i].host);
-        assert_string_equal(options.listen[0].service, cases[i].service);
+        assert_int_equal(options.server.listen[0].kind, cases[i].kind);
+        assert_string_equal(options.server.listen[0].host, cases[i].host);
+        assert_string_equal(options.server.listen[0].service, cases[i].service);
+        assert_string_equal(options.server.listen[1].service, "");
         options_fini(&options);
     }
 }
@@ -257,20 +349,20 @@ static void listen_may_be_repeated_up_to_its_limit(void **state)
 {
     (void)state;
     PARSE("--listen", "::1", "6000", "--listen", "6001", "-q", "--listen", "localhost:6002");
-    assert_int_equal(options.listen_count, 3);
-    assert_string_equal(options.listen[0].service, "6000");
-    assert_string_equal(options.listen[1].service, "6001");
-    assert_int_equal(options.listen[1].kind, TARGET_EVERY_ADDRESS);
-    assert_string_equal(options.listen[2].host, "localhost");
+    assert_string_equal(options.server.listen[0].service, "6000");
+    assert_string_equal(options.server.listen[1].service, "6001");
+    assert_int_equal(options.server.listen[1].kind, TARGET_EVERY_ADDRESS);
+    assert_string_equal(options.server.listen[2].host, "localhost");
+    assert_string_equal(options.server.listen[3].service, "");
     options_fini(&options);
 
-    const char *argv[OPTIONS_LISTEN_MAX + 2] = {"tcpgreet"};
+    const char *argv[SERVER_LISTEN_MAX + 2] = {"tcpgreet"};
     for (size_t i = 1; i < COUNT(argv); i++)
         argv[i] = "--listen=0";
-    assert_int_equal(options_parse(&options, OPTIONS_LISTEN_MAX + 1, argv, &err), 0);
-    assert_int_equal(options.listen_count, OPTIONS_LISTEN_MAX);
+    assert_int_equal(options_parse(&options, SERVER_LISTEN_MAX + 1, argv, &err), 0);
+    assert_string_equal(options.server.listen[SERVER_LISTEN_MAX - 1].service, "0");
     options_fini(&options);
-    assert_int_equal(options_parse(&options, OPTIONS_LISTEN_MAX + 2, argv, &err), -1);
+    assert_int_equal(options_parse(&options, SERVER_LISTEN_MAX + 2, argv, &err), -1);
     assert_string_equal(err.text, "--listen can be given at most 64 times");
     options_fini(&options);
 }
@@ -286,19 +378,19 @@ static void names_stand_anywhere_and_keep_their_order(void **state)
     for (size_t i = 0; i < COUNT(lines); i++) {
         command_line_accept(lines[i]);
         assert_int_equal(options.mode, MODE_CONNECT);
-        assert_string_equal(options.target.host, "host");
-        assert_string_equal(options.target.service, "6000");
-        assert_int_equal(options.operand_count, 3);
-        assert_string_equal(options.operands[0], "Michael");
-        assert_string_equal(options.operands[1], "Tracy");
-        assert_string_equal(options.operands[2], "-Sarah");
+        assert_string_equal(options.client.target.host, "host");
+        assert_string_equal(options.client.target.service, "6000");
+        assert_int_equal(options.client.name_count, 3);
+        assert_string_equal(options.client.names[0], "Michael");
+        assert_string_equal(options.client.names[1], "Tracy");
+        assert_string_equal(options.client.names[2], "-Sarah");
         options_fini(&options);
     }
     PARSE("--connect", "a:1", "-", "--", "--", "");
-    assert_int_equal(options.operand_count, 3);
-    assert_string_equal(options.operands[0], "-");
-    assert_string_equal(options.operands[1], "--");
-    assert_string_equal(options.operands[2], "");
+    assert_int_equal(options.client.name_count, 3);
+    assert_string_equal(options.client.names[0], "-");
+    assert_string_equal(options.client.names[1], "--");
+    assert_string_equal(options.client.names[2], "");
     options_fini(&options);
 }
 
@@ -348,10 +440,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_contract),
-        cmocka_unit_test(every_option_reaches_its_field),
-        cmocka_unit_test(every_option_of_probe_reaches_its_field),
+        cmocka_unit_test(every_option_of_a_server_reaches_its_field),
+        cmocka_unit_test(every_option_of_a_client_reaches_its_field),
+        cmocka_unit_test(every_option_of_a_probe_reaches_its_field),
+        cmocka_unit_test(every_option_of_a_bench_reaches_its_field),
         cmocka_unit_test(bytes_may_have_a_suffix),
         cmocka_unit_test(every_option_of_tls_reaches_its_field),
+        cmocka_unit_test(every_option_of_tls_reaches_its_field_in_each_client),
         cmocka_unit_test(each_misbehaviour_reaches_its_field),
         cmocka_unit_test(durations_have_a_unit_and_may_have_a_fraction),
         cmocka_unit_test(listen_takes_one_word_or_two),

@@ -16,24 +16,27 @@
 static void wrong_words_are_refused_by_name(void **state)
 {
     (void)state;
-    REFUSE("there is no option --bogus", "--connect", "a", "1", "--bogus");
-    REFUSE("there is no option --bogus", "--connect", "a", "1", "--bogus=7");
-    REFUSE("there is no option --conect; did you mean --connect?", "--conect", "a", "1");
-    REFUSE("there is no option --tsl; did you mean --tls?", "--connect", "a", "1", "--tsl");
-    REFUSE("there is no option --time; did you mean --timeout?", "--connect", "a", "1", "--time", "1s");
-    REFUSE("there is no option --max-conections; did you mean --max-connections?", "--max-conections=1");
-    REFUSE("there is no option -listen; did you mean --listen?", "-listen", "6000");
-    REFUSE("there is no option -x", "-x", "--listen", "6000");
-    REFUSE("there is no option -x in -vx", "-vx", "--listen", "6000");
-    REFUSE("there is no option -Ann (a NAME that begins with a dash stands behind --)", "--connect", "a", "1",
+    REFUSE("unknown option: --bogus", "--connect", "a", "1", "--bogus");
+    REFUSE("unknown option: --bogus", "--connect", "a", "1", "--bogus=7");
+    REFUSE("unknown option: --conect (did you mean --connect?)", "--conect", "a", "1");
+    REFUSE("unknown option: --tsl (did you mean --tls?)", "--connect", "a", "1", "--tsl");
+    REFUSE("unknown option: --time (did you mean --timeout?)", "--connect", "a", "1", "--time", "1s");
+    REFUSE("unknown option: --max-conections (did you mean --max-connections?)", "--max-conections=1");
+    REFUSE("unknown option: -listen (did you mean --listen?)", "-listen", "6000");
+    REFUSE("unknown option: -x", "-x", "--listen", "6000");
+    REFUSE("unknown option: -x in -vx", "-vx", "--listen", "6000");
+    REFUSE("unknown option: -Ann (put -- before a NAME that begins with a dash)", "--connect", "a", "1",
            "-Ann");
-    REFUSE("there is no option --=x", "--=x");
-    REFUSE("there is no option --a\\x1b[2J", "--a\x1b[2J");
-    REFUSE("there is no option -\\xff", "-\xff");
+    REFUSE("unknown option: --=x", "--=x");
+    REFUSE("unknown option: --a\\x1b[2J", "--a\x1b[2J");
+    REFUSE("unknown option: -\\xff", "-\xff");
     REFUSE("--listen needs a value: --listen [HOST] PORT", "--listen");
     REFUSE("--listen needs a value", "--listen", "-v");
     REFUSE("--listen needs a value", "--listen=");
     REFUSE("--connect: the port is missing", "--connect", "a");
+    REFUSE("--listen: the order is HOST PORT: localhost 6000", "--listen", "6000", "localhost");
+    REFUSE("--connect: the order is HOST PORT: \\x1b 80", "--connect", "80", "\x1b");
+    REFUSE("--connect: 80 is not an IPv4 address", "--connect", "80", "80");
     REFUSE("--connect: the port is missing", "--connect", "a", "--explain", "1");
     REFUSE("--timeout needs a value: --timeout TIME", "--connect", "a", "1", "--timeout");
     REFUSE("--timeout needs a value", "--connect", "a", "1", "--timeout", "-v");
@@ -61,8 +64,8 @@ static void wrong_words_are_refused_by_name(void **state)
 static void what_contradicts_itself_is_refused(void **state)
 {
     (void)state;
-    REFUSE("no mode is chosen: give --listen, --connect, --probe, --bench or --bench-merge", NULL);
-    REFUSE("no mode is chosen", "-v", "Michael");
+    REFUSE("no mode is given: use --listen, --connect, --probe, --bench or --bench-merge", NULL);
+    REFUSE("no mode is given", "-v", "Michael");
     REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
     REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
     REFUSE("--connect is given twice", "--connect", "a", "1", "--connect", "a", "1");
@@ -75,6 +78,8 @@ static void what_contradicts_itself_is_refused(void **state)
            "--framing=bare");
     REFUSE("--source is for --connect, --probe or --bench, not for --listen", "--listen", "1",
            "--source=::1");
+    REFUSE("--attempt-delay is for --connect or --probe, not for --bench", "--bench", "a", "1",
+           "--attempt-delay=1s");
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
     REFUSE("--plot is for --probe, --bench or --bench-merge, not for --listen", "--listen", "1",
            "--plot=x.svg");
@@ -90,8 +95,8 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("-6 allows IPv6 only, but the --source address 127.0.0.1", "-6", "--connect", "a", "1",
            "--source=127.0.0.1");
     REFUSE("--source and --connect", "--connect", "::1", "1", "--source=127.0.0.1");
-    REFUSE("\"x\\n\" is one word too many for --listen [HOST] PORT", "--listen", "::1", "1", "x\n");
-    REFUSE("\"x\" is one word too many", "--listen", "1", "--", "x");
+    REFUSE("unexpected argument: \"x\\n\" (--listen takes [HOST] PORT)", "--listen", "::1", "1", "x\n");
+    REFUSE("unexpected argument: \"x\"", "--listen", "1", "--", "x");
 }
 
 static void a_misbehaviour_is_one_of_a_list(void **state)
@@ -114,8 +119,8 @@ static void a_peer_has_a_port(void **state)
     (void)state;
     static const char *const modes[] = {"--connect", "--probe", "--bench"};
     for (size_t i = 0; i < COUNT(modes); i++) {
-        REFUSE("nobody can be reached at port 0", modes[i], "a", "0");
-        REFUSE("nobody can be reached at port 0", modes[i], "[::1]:000");
+        REFUSE("port 0 cannot be connected to", modes[i], "a", "0");
+        REFUSE("port 0 cannot be connected to", modes[i], "[::1]:000");
     }
 }
 
@@ -124,9 +129,9 @@ static void a_link_local_address_names_its_link(void **state)
     (void)state;
     static const char *const modes[] = {"--listen", "--connect", "--probe", "--bench"};
     for (size_t i = 0; i < COUNT(modes); i++) {
-        REFUSE("address fe80::1 exists on every link: say on which, as in fe80::1%eth0", modes[i], "fe80::1",
+        REFUSE("address fe80::1 is link-local: append its interface, as in fe80::1%eth0", modes[i], "fe80::1",
                "1");
-        REFUSE("address febf::2 exists on every link", modes[i], "[febf::2]:1");
+        REFUSE("address febf::2 is link-local", modes[i], "[febf::2]:1");
         PARSE(modes[i], "fe80::1%lo", "1");
         options_fini(&options);
         PARSE(modes[i], "fec0::1", "1");
@@ -155,7 +160,7 @@ static void bench_options_are_checked(void **state)
     REFUSE("--source takes an IPv4 or IPv6 address", "--bench", "a", "1", "--source=127.0.0.1-");
     REFUSE("--source takes an IPv4 or IPv6 address", "--connect", "a", "1", "--source=127.0.0.1-127.0.0.9");
     REFUSE("--rate is for --bench, not for --connect", "--connect", "a", "1", "--rate=5");
-    REFUSE("\"x\" is one word too many for --bench", "--bench", "a", "1", "x");
+    REFUSE("unexpected argument: \"x\" (--bench takes HOST PORT)", "--bench", "a", "1", "x");
 }
 
 static void probe_options_are_checked(void **state)
@@ -177,7 +182,8 @@ static void probe_options_are_checked(void **state)
     REFUSE("-4 allows IPv4 only, but the --probe address ::1", "-4", "--probe", "::1", "1");
     REFUSE("--source and --probe name", "--probe", "::1", "1", "--source=127.0.0.1");
     REFUSE("--probe: the port is missing", "--probe", "a");
-    REFUSE("\"x\" is one word too many for --probe", "--probe", "a", "1", "x", "--", "y");
+    REFUSE("unexpected argument: \"x\" (--probe takes HOST PORT [-- COMMAND...])", "--probe", "a", "1", "x",
+           "--", "y");
     REFUSE("--ca needs --tls", "--probe", "a", "1", "--ca=x");
     REFUSE("--expect-days needs --tls", "--probe", "a", "1", "--expect-days=7");
     REFUSE("--expect-days needs a handshake", "--probe", "a", "1", "--tls", "--until=connect",
@@ -207,9 +213,9 @@ static void rounds_are_one_or_a_series_or_until_all_is_well(void **state)
     REFUSE("--retry and --interval exclude each other", "--probe", "a", "1", "--retry=5s", "--interval=1s");
     REFUSE("--count and a COMMAND exclude each other", "--probe", "a", "1", "--count=1", "--", "true");
     REFUSE("--interval and a COMMAND exclude each other", "--probe", "a", "1", "--interval=1s", "--", "true");
-    REFUSE("--format nagios tells one round: it cannot be used with --count", "--probe", "a", "1",
+    REFUSE("--format nagios reports one round: it cannot be used with --count", "--probe", "a", "1",
            "--format=nagios", "--count=2");
-    REFUSE("--format prometheus tells one round: it cannot be used with --interval", "--probe", "a", "1",
+    REFUSE("--format prometheus reports one round: it cannot be used with --interval", "--probe", "a", "1",
            "--format=prometheus", "--interval=1s");
     PARSE("--probe", "a", "1", "--format=json", "--count=2", "--interval=1s", "--plot=x.svg");
     options_fini(&options);
@@ -222,7 +228,7 @@ static void a_refusal_knows_the_form_that_was_asked_for(void **state)
     (void)state;
     static const struct {
         struct command_line line;
-        enum options_format format;
+        enum format format;
     } cases[] = {{{{"--bogus", "--probe", "a", "1", "--format", "nagios"}}, FORMAT_NAGIOS},
                  {{{"--probe", "a", "1", "--count=x", "--format=nagios"}}, FORMAT_NAGIOS},
                  {{{"--format=nagios", "--probe", "a", "1", "x"}}, FORMAT_NAGIOS},
@@ -234,7 +240,7 @@ static void a_refusal_knows_the_form_that_was_asked_for(void **state)
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         assert_int_equal(command_line_parse(&cases[i].line), -1);
-        assert_int_equal(options.format, cases[i].format);
+        assert_int_equal(options.probe.format, cases[i].format);
         options_fini(&options);
     }
 }
@@ -306,13 +312,13 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
 static void lists_have_an_end(void **state)
 {
     (void)state;
-    const char *argv[4 + OPTIONS_LIST_MAX + 1] = {"tcpgreet", "--listen", "6000", "--tls"};
+    const char *argv[4 + TLS_FILES_MAX + 1] = {"tcpgreet", "--listen", "6000", "--tls"};
 
     for (size_t i = 4; i < COUNT(argv); i++)
         argv[i] = "--cert=c";
     err = (struct err){0};
     assert_int_equal(options_parse(&options, (int)COUNT(argv) - 1, argv, &err), 0);
-    assert_int_equal(options.certs.count, OPTIONS_LIST_MAX);
+    assert_string_equal(options.server.tls.identities[TLS_FILES_MAX - 1].cert, "c");
     options_fini(&options);
     assert_int_equal(options_parse(&options, (int)COUNT(argv), argv, &err), -1);
     assert_string_equal(err.text, "--cert can be given at most 16 times");
@@ -329,6 +335,66 @@ static void an_empty_argument_vector_is_a_missing_mode(void **state)
     assert_int_equal(err.reason, ERR_USAGE);
     options_fini(&options);
     options_fini(&options);
+}
+
+static void check_system(struct command_line line, const char *sentence)
+{
+    command_line_accept(line);
+    if (sentence == NULL) {
+        assert_int_equal(options_check_system(&options, &err), 0);
+    } else {
+        assert_int_equal(options_check_system(&options, &err), -1);
+        assert_int_equal(err.reason, ERR_USAGE);
+        assert_string_equal(err.text, sentence);
+    }
+    options_fini(&options);
+}
+
+#define CHECK(sentence, ...) check_system((struct command_line){{__VA_ARGS__}}, sentence)
+
+#ifdef TCPGREET_HAVE_TLS
+
+static void files_that_are_missing_are_named(void **state)
+{
+    (void)state;
+    CHECK("--cert /no/x cannot be read: No such file or directory", "--listen", "1", "--tls",
+          "--cert=/dev/null", "--cert=/no/x");
+    CHECK("--key /no/x cannot be read: No such file or directory", "--listen", "1", "--tls",
+          "--cert=/dev/null", "--key=/no/x");
+    CHECK("--client-ca /no/x cannot be read: No such file or directory", "--listen", "1", "--tls",
+          "--client-ca=/no/x");
+    CHECK("--ticket-keys /no/x cannot be read: No such file or directory", "--listen", "1", "--tls",
+          "--ticket-keys=/no/x");
+    CHECK("--ca /no/\\x1b cannot be read: No such file or directory", "--connect", "a", "1", "--tls",
+          "--ca=/no/\x1b");
+    CHECK("--key-passphrase-file /no/x cannot be read: No such file or directory", "--bench", "a", "1",
+          "--tls", "--cert=/dev/null", "--key-passphrase-file=/no/x");
+    CHECK(NULL, "--probe", "a", "1", "--tls", "--ca=/", "--cert=/dev/null", "--key=/dev/null");
+    CHECK(NULL, "--connect", "a", "1");
+}
+
+#else
+
+static void what_a_build_without_tls_cannot_do_is_refused(void **state)
+{
+    (void)state;
+    CHECK("--tls is not available in this build (it needs OpenSSL 3)", "--connect", "a", "1", "--tls",
+          "--ca=/no/x");
+    CHECK("--tls is not available in this build (it needs OpenSSL 3)", "--listen", "1", "--tls",
+          "--cert=/no/x");
+    CHECK(NULL, "--listen", "1");
+}
+
+#endif
+
+static void merging_needs_a_build_that_reads_json(void **state)
+{
+    (void)state;
+#ifdef TCPGREET_HAVE_JANSSON
+    CHECK(NULL, "--bench-merge", "x");
+#else
+    CHECK("--bench-merge is not available in this build (it needs jansson)", "--bench-merge", "x");
+#endif
 }
 
 int main(void)
@@ -350,6 +416,12 @@ int main(void)
         cmocka_unit_test(options_of_tls_that_do_not_go_together_are_refused),
         cmocka_unit_test(lists_have_an_end),
         cmocka_unit_test(an_empty_argument_vector_is_a_missing_mode),
+#ifdef TCPGREET_HAVE_TLS
+        cmocka_unit_test(files_that_are_missing_are_named),
+#else
+        cmocka_unit_test(what_a_build_without_tls_cannot_do_is_refused),
+#endif
+        cmocka_unit_test(merging_needs_a_build_that_reads_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

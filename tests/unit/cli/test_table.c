@@ -13,24 +13,43 @@
 
 enum { HELP_COLUMNS = 80, TEXT_BYTES = 65536 };
 
-static bool is_well_formed(const struct option_row *row)
+static bool is_value(const struct option_row *row, const char *word)
 {
     static struct options scratch;
 
-    return (row->fallback == NULL || option_value(row, row->fallback, &scratch, NULL) == 0) &&
-           (row->least == NULL || option_value(row, row->least, &scratch, NULL) == 0) &&
-           (row->most == NULL || option_value(row, row->most, &scratch, NULL) == 0) &&
-           (row->letter == '\0' || row->kind == OPTION_FLAG) &&
-           (row->least != NULL) ==
-               (row->kind == OPTION_INTEGER || row->kind == OPTION_DURATION || row->kind == OPTION_BYTES) &&
-           (row->argument != NULL || row->kind == OPTION_FLAG) &&
-           (row->mode != MODE_NONE) == (row->group == OPTION_GROUP_MODE || row->group == OPTION_GROUP_ABOUT);
+    return word == NULL || option_store(row, word, &scratch, NULL) == 0;
+}
+
+static bool has_fields_of_its_kind(const struct option_row *row)
+{
+    bool several = row->kind == &option_listener || row->kind == &option_cert || row->kind == &option_key;
+
+    for (size_t mode = 0; mode < MODE_COUNT; mode++) {
+        size_t size = row->fields[mode].size;
+        if (size % row->kind->size != 0 || (size > row->kind->size && !several))
+            return false;
+    }
+    return true;
+}
+
+static bool is_well_formed(const struct option_row *row)
+{
+    bool number = row->kind == &option_integer || row->kind == &option_duration || row->kind == &option_bytes;
+    bool choice = row->kind == &option_choice || row->kind == &option_either;
+    bool chooses = row->group == OPTION_GROUP_MODE || row->group == OPTION_GROUP_ABOUT;
+
+    return is_value(row, row->fallback) && is_value(row, row->least) && is_value(row, row->most) &&
+           has_fields_of_its_kind(row) && (row->letter == '\0' || row->kind == &option_flag) &&
+           (row->least != NULL) == number && (row->words != NULL) == choice &&
+           (chooses || (row->argument == NULL) == (row->kind == &option_flag || choice)) &&
+           (row->mode != MODE_NONE) == chooses && (chooses || option_modes(row) != 0) &&
+           (row->needs == NULL || option_find(row->needs, strlen(row->needs)) != NULL);
 }
 
 static void the_table_keeps_its_invariants(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
+    for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
         if (!is_well_formed(row) || (i > 0 && row->group < row[-1].group))
             fail_msg("the row of --%s", row->name);
@@ -38,6 +57,33 @@ static void the_table_keeps_its_invariants(void **state)
         if (row->letter != '\0')
             assert_ptr_equal(option_find_letter(row->letter), row);
     }
+}
+
+/* No two options write to the same place, but for a certificate's file and its key's. */
+static void every_field_has_one_option(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < option_row_count; i++)
+        for (size_t j = 0; j < i; j++)
+            for (size_t mode = 0; mode < MODE_COUNT; mode++) {
+                const struct option_field *a = &option_rows[i].fields[mode];
+                const struct option_field *b = &option_rows[j].fields[mode];
+                bool apart = a->size == 0 || b->size == 0 || a->offset + a->size <= b->offset ||
+                             b->offset + b->size <= a->offset;
+                if (!apart && option_rows[i].kind != &option_key)
+                    fail_msg("--%s and --%s", option_rows[i].name, option_rows[j].name);
+            }
+}
+
+static void the_range_of_workers_is_what_servers_and_benches_have_room_for(void **state)
+{
+    const struct option_row *row = option_find("workers", strlen("workers"));
+    static struct options parsed;
+    (void)state;
+
+    assert_int_equal(option_store(row, row->most, &parsed, NULL), 0);
+    assert_int_equal(parsed.server.workers, SERVER_WORKERS_MAX);
+    assert_int_equal(parsed.bench.workers, BENCH_WORKERS_MAX);
 }
 
 static void read_help(char text[TEXT_BYTES])
@@ -83,7 +129,7 @@ static void help_shows_every_option(void **state)
     char name[64];
 
     read_help(text);
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
+    for (size_t i = 0; i < option_row_count; i++) {
         snprintf(name, sizeof(name), "--%s", option_rows[i].name);
         if (!mentions(text, name))
             fail_msg("%s is missing", name);
@@ -113,7 +159,7 @@ static void the_manual_explains_every_option_and_nothing_else(void **state)
     size_t length = fread(text, 1, sizeof(text) - 1, manual);
     text[length] = '\0';
     assert_int_equal(fclose(manual), 0);
-    for (size_t i = 0; i < OPTION_ROWS; i++) {
+    for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
         if (row->letter != '\0')
             snprintf(item, sizeof(item), "\n.It Fl %c , Fl -%s", row->letter, row->name);
@@ -122,13 +168,15 @@ static void the_manual_explains_every_option_and_nothing_else(void **state)
         if (!mentions(text, item))
             fail_msg("--%s is missing", row->name);
     }
-    assert_int_equal(count(text, "\n.It Fl "), OPTION_ROWS + 1); /* and "--" */
+    assert_int_equal(count(text, "\n.It Fl "), option_row_count + 1); /* and "--" */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_keeps_its_invariants),
+        cmocka_unit_test(every_field_has_one_option),
+        cmocka_unit_test(the_range_of_workers_is_what_servers_and_benches_have_room_for),
         cmocka_unit_test(help_fits_eighty_columns_and_begins_with_the_usage),
         cmocka_unit_test(help_shows_every_option),
         cmocka_unit_test(the_manual_explains_every_option_and_nothing_else),

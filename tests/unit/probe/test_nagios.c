@@ -27,7 +27,7 @@ static void use(enum probe_sample which)
 static int start(void **state)
 {
     (void)state;
-    thresholds = (struct thresholds){.expect_days = -1};
+    thresholds = (struct thresholds){0};
     return 0;
 }
 
@@ -41,7 +41,7 @@ static int tear_down(void **state)
 static void hold_to(const char *warn, const char *crit)
 {
     struct err err = {0};
-    thresholds = (struct thresholds){.expect_days = -1};
+    thresholds = (struct thresholds){0};
     if (warn != NULL)
         assert_int_equal(threshold_parse(&thresholds.warn, "--warn", warn, &err), 0);
     if (crit != NULL)
@@ -214,9 +214,9 @@ static void the_days_a_certificate_has_left_are_a_warning(void **state)
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "192.0.2.25:6000 is valid for 1 day more, --expect-days asks for 43");
     result.addresses[1].tls.not_after = result.started_s - 1;
-    thresholds.expect_days = 0;
+    thresholds.expect_days = 2;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
-                         "192.0.2.25:6000 is no longer valid, --expect-days asks for 0 days");
+                         "192.0.2.25:6000 is no longer valid, --expect-days asks for 2 days");
     use(PROBE_SAMPLE_WELL);
     assert_says(OK, "TCPGREET OK - localhost:6000: 2 of 2 addresses are well, slowest total 0.000670 s");
 }
@@ -228,7 +228,7 @@ static void a_verdict_of_limits_is_not_told_twice(void **state)
     thresholds.expect_days = 60;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "192.0.2.25:6000 is valid for 42 days more, --expect-days asks for 60");
-    thresholds.expect_days = -1;
+    thresholds.expect_days = 0;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate is valid for 42 days "
                          "more, --expect-days asks for 60");
 }

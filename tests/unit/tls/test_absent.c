@@ -9,8 +9,6 @@
 
 #include "support/stream_fault.h"
 #include "support/stream_memory.h"
-#include "tcpgreet/cli/options.h"
-#include "tcpgreet/cli/tls_setup.h"
 #include "tcpgreet/tls/stream_tls.h"
 #include "tcpgreet/tls/tls.h"
 
@@ -19,7 +17,7 @@
 static void expect_refusal(const struct err *err)
 {
     assert_int_equal(err->reason, ERR_USAGE);
-    assert_string_equal(err->text, "--tls: this tcpgreet was built without TLS (it needs OpenSSL 3)");
+    assert_string_equal(err->text, "--tls is not available in this build (it needs OpenSSL 3)");
 }
 
 static void contexts_are_refused_in_words(void **state)
@@ -87,34 +85,12 @@ static void nothing_is_known_of_tls(void **state)
     assert_non_null(strstr(text, "without TLS"));
 }
 
-/* The options are known, and what they ask for is refused before any file is looked at. */
-static void the_command_line_is_refused_in_words(void **state)
-{
-    static const char *const lines[][6] = {
-        {"tcpgreet", "--connect", "a", "1", "--tls", "--ca=/nonexistent"},
-        {"tcpgreet", "--listen", "1", "--tls", "--cert=/nonexistent", "--key=/nonexistent"}};
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct options options;
-        struct tls_server *servers[2];
-        struct err err = {0};
-        assert_int_equal(options_parse(&options, 6, lines[i], &err), 0);
-        if (i == 0)
-            assert_null(tls_setup_client(&options, &err));
-        else
-            assert_int_equal(tls_setup_servers(&options, true, servers, 2, &err), -1);
-        expect_refusal(&err);
-        options_fini(&options);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(contexts_are_refused_in_words),
         cmocka_unit_test(streams_are_refused_and_what_is_below_is_freed),
         cmocka_unit_test(nothing_is_known_of_tls),
-        cmocka_unit_test(the_command_line_is_refused_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
