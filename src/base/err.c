@@ -32,19 +32,79 @@ __attribute__((format(printf, 2, 0))) static void format_text(char text[ERR_TEXT
         text[escape_trim((struct bytes){text, ERR_TEXT_BYTES - 1})] = '\0';
 }
 
+static void record(struct err *err, enum err_reason reason, const struct err_facts *facts)
+{
+    size_t count = facts->received.length < ERR_RECEIVED_MAX ? facts->received.length : ERR_RECEIVED_MAX;
+
+    err->reason = reason != ERR_OK && in_table(reason) ? reason : ERR_INTERNAL;
+    err->detail = facts->detail;
+    err->native = facts->native;
+    err->alert = facts->alert;
+    err->depth = facts->depth;
+    err->awaited = facts->awaited;
+    err->name[0] = '\0';
+    if (facts->name != NULL)
+        (void)snprintf(err->name, sizeof(err->name), "%s", facts->name);
+    err->received_count = count;
+    if (count > 0)
+        memcpy(err->received, facts->received.data, count);
+}
+
+__attribute__((format(printf, 2, 0))) static int say(struct err *err, const char *format, va_list arguments)
+{
+    format_text(err->text, format, arguments);
+    if (err->text[0] == '\0')
+        (void)snprintf(err->text, sizeof(err->text), "%s", err_word(err->reason));
+    return -1;
+}
+
+int err_set_facts(struct err *err, enum err_reason reason, const struct err_facts *facts, const char *format,
+                  ...)
+{
+    if (err == NULL || err->reason != ERR_OK)
+        return -1;
+    record(err, reason, facts);
+    va_list arguments;
+    va_start(arguments, format);
+    say(err, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
 int err_set(struct err *err, enum err_reason reason, int native, const char *format, ...)
 {
     if (err == NULL || err->reason != ERR_OK)
         return -1;
-    err->reason = reason != ERR_OK && in_table(reason) ? reason : ERR_INTERNAL;
-    err->native = native;
+    record(err, reason, &(struct err_facts){.native = native});
     va_list arguments;
     va_start(arguments, format);
-    format_text(err->text, format, arguments);
+    say(err, format, arguments);
     va_end(arguments);
-    if (err->text[0] == '\0')
-        (void)snprintf(err->text, sizeof(err->text), "%s", err_word(err->reason));
     return -1;
+}
+
+int err_set_from(struct err *err, const struct err *why, const char *format, ...)
+{
+    if (err == NULL || err->reason != ERR_OK)
+        return -1;
+    record(err, why->reason,
+           &(struct err_facts){.detail = why->detail,
+                               .native = why->native,
+                               .alert = why->alert,
+                               .depth = why->depth,
+                               .awaited = why->awaited,
+                               .name = why->name,
+                               .received = err_received(why)});
+    va_list arguments;
+    va_start(arguments, format);
+    say(err, format, arguments);
+    va_end(arguments);
+    return -1;
+}
+
+struct bytes err_received(const struct err *err)
+{
+    return (struct bytes){(const char *)err->received, err->received_count};
 }
 
 /* The words of an empty err are nobody's failure, so there is nothing to put context in front of. */
@@ -72,8 +132,11 @@ void err_clear(struct err *err)
 {
     if (err == NULL)
         return;
-    err->reason = ERR_OK; /* not the whole text: this stands on every read and write */
+    err->reason =
+        ERR_OK; /* the rest is written where a failure is recorded: this stands on every read and write */
+    err->detail = ERR_DETAIL_NONE;
     err->native = 0;
+    err->received_count = 0;
     err->text[0] = '\0';
 }
 

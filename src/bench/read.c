@@ -323,8 +323,8 @@ int bench_result_read(FILE *in, const char *name, struct bench_result *result, s
     if (status == 0)
         return 0;
     memset(result, 0, sizeof(*result));
-    return err_set(err, why.reason, why.native, "%s: not a result of --bench as --format json writes it: %s",
-                   name, why.text);
+    return err_set_from(err, &why, "%s: not a result of --bench as --format json writes it: %s", name,
+                        why.text);
 }
 
 #endif

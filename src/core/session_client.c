@@ -278,10 +278,11 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     enum candidate candidate = first_candidate(session);
 
     if (session->scanned == 0 && !session->policy->over_tls && looks_like_tls(wrong))
-        return err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server speaks TLS: add --tls");
+        return err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
     if (session->candidates == 0)
-        return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "the server went on after its good bye: \"%s\"",
-                       escape_text(wrong, said, sizeof said));
+        return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &(struct err_facts){.received = wrong},
+                             "the server sent more after its final message: \"%s\"",
+                             escape_text(wrong, said, sizeof said));
 
     put_prefix(session, candidate, SIZE_MAX, &whole);
     size_t from = session->scanned > SHOWN / 2 ? session->scanned - SHOWN / 2 : 0;
@@ -297,9 +298,11 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     escape_text((struct bytes){got.data, got.length}, said, sizeof said);
 
     bool bare = candidate == HELLO && wrong.length > 0 && wrong.data[0] == '\n';
-    return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "expected \"%s%s\", the server said \"%s%s\"%s",
-                   from > 0 ? "..." : "", expected, from > 0 ? "..." : "", said,
-                   bare ? " (this server takes names without a newline: try --framing bare)" : "");
+    struct err_facts facts = {.received = {got.data, got.length}};
+    return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &facts,
+                         "expected \"%s%s\", the server sent \"%s%s\"%s", from > 0 ? "..." : "", expected,
+                         from > 0 ? "..." : "", said,
+                         bare ? " (this server takes names without a newline: try --framing bare)" : "");
 }
 
 int session_failure(const struct session *session, struct bytes wrong, struct err *err)
@@ -309,15 +312,17 @@ int session_failure(const struct session *session, struct bytes wrong, struct er
         return 0;
     case SESSION_END_EARLY:
         if (session->knocked && session->scanned == 0)
-            return err_set(err, ERR_DIALOGUE_TLS_PEER, 0,
-                           "the server said nothing until it was spoken to, and ended then: it may speak TLS "
-                           "(add --tls)");
+            return err_set_facts(err, ERR_DIALOGUE_TLS_PEER,
+                                 &(struct err_facts){.detail = ERR_DETAIL_TLS_ASSUMED},
+                                 "the server sent nothing until it received a line, and then closed: it may "
+                                 "expect TLS (try --tls)");
         return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
                        "the server ended the dialogue after %u greeting%s, before exit was answered",
                        session->names, session->names == 1 ? "" : "s");
     case SESSION_END_TOO_MANY:
-        return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
-                       "the server has too many guests: try again later, or raise its --max-connections");
+        return err_set_facts(
+            err, ERR_DIALOGUE_EARLY_END, &(struct err_facts){.detail = ERR_DETAIL_SERVER_FULL},
+            "the server has too many connections: try again later, or raise its --max-connections");
     case SESSION_END_TIMEOUT:
         return err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the server did not answer within %g s",
                        (double)session->policy->answer_ms / 1000);

@@ -151,9 +151,10 @@ static int fail_wrong(const struct volume *volume, char expected, char said, str
                  (unsigned long long)place->number + 1, place->size);
     escape_text((struct bytes){&expected, 1}, want, sizeof want);
     escape_text((struct bytes){&said, 1}, got, sizeof got);
-    return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0,
-                   "byte %llu from the server is wrong, %s: expected \"%s\", it said \"%s\"",
-                   (unsigned long long)volume->received_bytes + 1, where, want, got);
+    struct err_facts facts = {.detail = ERR_DETAIL_VOLUME_CHANGED, .received = {&said, 1}};
+    return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &facts,
+                         "byte %llu from the server is wrong, %s: expected \"%s\", received \"%s\"",
+                         (unsigned long long)volume->received_bytes + 1, where, want, got);
 }
 
 /* What comes next. Returns: false: nothing may. */
@@ -186,7 +187,7 @@ int volume_receive(struct volume *volume, struct bytes bytes, struct err *err)
     for (size_t i = 0; i < bytes.length; i++) {
         char expected;
         if (!expect(volume, &expected))
-            return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "the server went on after its good bye");
+            return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0, "the server sent more after its final message");
         if (bytes.data[i] != expected)
             return fail_wrong(volume, expected, bytes.data[i], err);
         advance(volume);

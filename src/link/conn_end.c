@@ -4,7 +4,7 @@
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    static const struct err exhausted = {ERR_INTERNAL, 0, "memory is exhausted"};
+    static const struct err exhausted = {.reason = ERR_INTERNAL, .text = "memory is exhausted"};
     struct conn *conn = handle->data;
     if (--conn->open_handles > 0)
         return;

@@ -106,7 +106,7 @@ static void note_failure(struct dialer *dialer, const struct err *why)
         }
     }
     struct err joined = {0};
-    err_set(&joined, reason, all->native, "%s; %s", all->text, why->text);
+    err_set_from(&joined, reason == all->reason ? all : why, "%s; %s", all->text, why->text);
     *all = joined;
 }
 
@@ -131,8 +131,8 @@ static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct 
         err_set(err, ERR_RESOLVE_TEMPORARY, 0, "no name server answered for %s within %g s",
                 dialer->target.host, (double)dialer->timeout_ms / 1000);
     else if (why->reason == ERR_RESOLVE_NOT_FOUND && config->want_v6 != config->want_v4)
-        err_set(err, why->reason, why->native, "there is no IPv%c address for %s",
-                config->want_v6 ? '6' : '4', dialer->target.host);
+        err_set_from(err, why, "there is no IPv%c address for %s", config->want_v6 ? '6' : '4',
+                     dialer->target.host);
     else
         *err = *why;
 }
@@ -152,8 +152,8 @@ static void give_up(struct dialer *dialer, bool timed_out)
         err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %g s%s%s", target,
                 seconds, failed->reason == ERR_OK ? "" : "; ", failed->text);
     else
-        err_set(&err, failed->reason, failed->native, "cannot connect to %s%s%s%s", literal ? "" : target,
-                literal ? "" : ": ", failed->text, remedy(failed->reason));
+        err_set_from(&err, failed, "cannot connect to %s%s%s%s", literal ? "" : target, literal ? "" : ": ",
+                     failed->text, remedy(failed->reason));
     finish(dialer, NULL, &err);
 }
 
@@ -186,15 +186,17 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
 {
     struct attempt *attempt = poll->data;
     struct dialer *dialer = attempt->dialer;
+    char text[ENDPOINT_TEXT_BYTES];
     struct err err = {0};
     (void)status;
     (void)events;
 
-    if (stream_tcp_outcome(attempt->fd, race_endpoint(&dialer->race, attempt->number), attempt->begin_ns,
-                           &err) == 0) {
+    const struct endpoint *to = race_endpoint(&dialer->race, attempt->number);
+    if (stream_tcp_outcome(attempt->fd, to, attempt->begin_ns, &err) == 0) {
         uv_poll_stop(&attempt->poll);
         race_connected(&dialer->race, attempt->number);
     } else {
+        err_context(&err, "%s", endpoint_format(to, text));
         note_failure(dialer, &err);
         race_failed(&dialer->race, attempt->number);
         drop_attempt(attempt, false);
@@ -206,6 +208,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
 static int start_attempt(struct dialer *dialer, int number, struct err *err)
 {
     bool from = endpoint_family(&dialer->source) != AF_UNSPEC;
+    char text[ENDPOINT_TEXT_BYTES];
     struct attempt *attempt = calloc(1, sizeof *attempt);
     if (attempt == NULL)
         return err_set(err, ERR_INTERNAL, 0, "no memory for a connection");
@@ -213,11 +216,11 @@ static int start_attempt(struct dialer *dialer, int number, struct err *err)
     dialer->facts.attempts++;
     attempt->begin_ns = uv_hrtime();
     attempt->number = number;
-    attempt->fd =
-        stream_tcp_connect(race_endpoint(&dialer->race, number), from ? &dialer->source : NULL, err);
+    const struct endpoint *to = race_endpoint(&dialer->race, number);
+    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, err);
     if (attempt->fd < 0) {
         free(attempt);
-        return -1;
+        return err_context(err, "%s", endpoint_format(to, text));
     }
     int result = uv_poll_init(dialer->loop, &attempt->poll, attempt->fd);
     if (result != 0) {

@@ -249,7 +249,7 @@ size_t listener_open(const struct target *target, const struct listener_options 
         if (opened > 0)
             return opened;
         if (!again) {
-            err_set(err, why.reason, why.native, "%s", why.text);
+            err_set_from(err, &why, "%s", why.text);
             return 0;
         }
     }

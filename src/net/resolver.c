@@ -106,14 +106,16 @@ static int fail(struct err *err, const char *host, const char *service, int code
 #endif
     case UV_EAI_ADDRFAMILY:
         if (strchr(host, '%') != NULL) /* only an IPv6 address holds one, before its zone */
-            return err_set(err, ERR_RESOLVE_NOT_FOUND, code,
-                           "there is no address %s: this machine has no interface %s (ip link lists them)",
-                           shown, strchr(shown, '%') + 1);
+            return err_set_facts(
+                err, ERR_RESOLVE_NOT_FOUND, &(struct err_facts){.detail = ERR_DETAIL_LITERAL, .native = code},
+                "there is no address %s: this machine has no interface %s (ip link lists them)", shown,
+                strchr(shown, '%') + 1);
         return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "there is no address for %s", shown);
     case EAI_SERVICE:
     case UV_EAI_SERVICE:
-        return err_set(err, ERR_RESOLVE_NOT_FOUND, code,
-                       "there is no TCP service named %s: use a port number", service);
+        return err_set_facts(err, ERR_RESOLVE_NOT_FOUND,
+                             &(struct err_facts){.detail = ERR_DETAIL_SERVICE, .native = code},
+                             "there is no TCP service named %s: use a port number", service);
     case EAI_AGAIN:
     case UV_EAI_AGAIN:
         return err_set(err, ERR_RESOLVE_TEMPORARY, code,
@@ -310,7 +312,8 @@ size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endp
             freeaddrinfo(list);
     }
     if (count == 0)
-        err_set(err, worst.reason == ERR_OK ? ERR_RESOLVE_NOT_FOUND : worst.reason, worst.native, "%s",
-                worst.reason == ERR_OK ? "no address family is left to ask for" : worst.text);
+        (void)(worst.reason == ERR_OK
+                   ? err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "no address family is left to resolve")
+                   : err_set_from(err, &worst, "%s", worst.text));
     return count;
 }

@@ -181,9 +181,8 @@ static enum stream_result connecting_handshake(struct stream *stream, struct err
 
 static void connecting_waiting(const struct stream *stream, struct err *err)
 {
-    char text[ENDPOINT_TEXT_BYTES];
-    err_set(err, ERR_CONNECT_TIMEOUT, 0, "%s: no answer in time",
-            endpoint_format(((const struct stream_connecting *)stream)->to, text));
+    (void)stream;
+    err_set(err, ERR_CONNECT_TIMEOUT, 0, "no answer in time");
 }
 
 static const struct stream_ops connecting_ops = {
@@ -306,16 +305,14 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, s
     char text[ENDPOINT_TEXT_BYTES];
     int fd = stream_tcp_socket(endpoint_family(to), err);
     if (fd < 0)
-        return err_context(err, "%s", endpoint_format(to, text));
+        return -1;
 
     uint64_t begin = trace_begin();
     int result = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     trace(.step = TRACE_NODELAY, .fd = fd, .begin_ns = begin, .result = result,
           .native = result < 0 ? errno : 0);
-    if (from != NULL && bind_source(fd, from, err) < 0) {
-        err_context(err, "%s", endpoint_format(to, text));
+    if (from != NULL && bind_source(fd, from, err) < 0)
         goto failed;
-    }
 
     begin = trace_begin();
     do
@@ -327,7 +324,7 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, s
     }
     trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text),
           .result = -1, .native = errno);
-    err_set(err, err_reason_of_connect(errno), errno, "%s: %s%s", endpoint_format(to, text), strerror(errno),
+    err_set(err, err_reason_of_connect(errno), errno, "%s%s", strerror(errno),
             lacks_zone(to) ? " (a link-local address needs its zone, as fe80::1%eth0)" : "");
 failed:
     stream_tcp_close(fd);
@@ -346,6 +343,5 @@ int stream_tcp_outcome(int fd, const struct endpoint *to, uint64_t begin_ns, str
           .result = native == 0 ? 0 : -1, .native = native);
     if (native == 0)
         return 0;
-    return err_set(err, err_reason_of_connect(native), native, "%s: %s", endpoint_format(to, text),
-                   strerror(native));
+    return err_set(err, err_reason_of_connect(native), native, "%s", strerror(native));
 }

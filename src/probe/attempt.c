@@ -39,26 +39,12 @@ int64_t probe_trial_end(struct probe_trial *trial)
     return record->spans[record->last].end_ns = probe_round_now_ns(trial->round);
 }
 
-/* The peer is told beside the sentence, not in it. */
-static void leave_out_peer(struct probe_address *record)
-{
-    char peer[ENDPOINT_TEXT_BYTES + 2];
-    char *text = record->err.text;
-
-    endpoint_format(&record->peer, peer);
-    memcpy(peer + strlen(peer), ": ", sizeof ": ");
-    size_t length = strlen(peer);
-    if (strncmp(text, peer, length) == 0 && text[length] != '\0')
-        memmove(text, text + length, strlen(text + length) + 1);
-}
-
 void probe_trial_fail(struct probe_trial *trial, const struct err *err)
 {
     struct probe_address *record = probe_trial_record(trial);
     if (record->spans[record->last].end_ns < 0)
         probe_trial_end(trial);
     record->err = *err;
-    leave_out_peer(record);
     trial->stage = PROBE_STAGE_OVER;
 }
 
@@ -199,8 +185,9 @@ static void fail_reset(struct probe_trial *trial, int64_t connected_ns)
     struct err err = {0};
     if (trial->round->plan.tls != NULL) {
         begin_at(trial, PROBE_TLS, connected_ns);
-        err_set(&err, ERR_TLS_PROTOCOL, ECONNRESET,
-                "the peer cut the connection in the middle of the TLS handshake");
+        err_set_facts(&err, ERR_TLS_PROTOCOL,
+                      &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT, .native = ECONNRESET},
+                      "the peer closed the connection during the TLS handshake");
     } else {
         begin_at(trial, PROBE_WELCOME, connected_ns);
         err_set(&err, ERR_DIALOGUE_RESET, ECONNRESET, "the peer reset the connection");
@@ -336,7 +323,8 @@ void probe_trial_cancel(struct probe_trial *trial)
     enum err_reason reason = awaited(trial);
 
     if (close_stage(trial)) {
-        err_set(&err, ERR_INTERRUPTED, (int)reason, "given up before it was done");
+        err_set_facts(&err, ERR_INTERRUPTED, &(struct err_facts){.awaited = reason},
+                      "interrupted before it was done");
         probe_trial_fail(trial, &err);
     }
     probe_trial_fini(trial);

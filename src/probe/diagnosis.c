@@ -142,15 +142,7 @@ struct words_line probe_group_place(const struct probe_group *group)
 
 const char *probe_said(const struct probe_address *address, char *text, size_t room)
 {
-    static const char opening[] = "said \"";
-    const char *from = strstr(address->err.text, opening);
-    const char *to = from != NULL ? strrchr(from, '"') : NULL;
-
-    text[0] = '\0';
-    if (to != NULL && to >= from + strlen(opening))
-        (void)snprintf(text, room, "%.*s", (int)(to - from - (ptrdiff_t)strlen(opening)),
-                       from + strlen(opening));
-    return text;
+    return escape_text(err_received(&address->err), text, room);
 }
 
 /* A sentence that is too long ends in dots. */

@@ -4,21 +4,13 @@
 #include "measures.h"
 #include "phrases.h"
 
-enum { HOST_BYTES = 300, SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
+enum { SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
 
 /* The name that the certificate was held to: the host, or what --servername says. */
-static const char *expected(const struct probe_group *group, char name[HOST_BYTES])
+static const char *expected(const struct probe_group *group)
 {
-    static const char before[] = "the certificate of ";
-    const char *text = probe_group_first(group)->err.text;
-    const char *from = strstr(text, before);
-
-    if (from != NULL)
-        (void)snprintf(name, HOST_BYTES, "%.*s", (int)strcspn(from + strlen(before), " "),
-                       from + strlen(before));
-    else
-        (void)snprintf(name, HOST_BYTES, "%s", group->result->host);
-    return name;
+    const char *name = probe_group_first(group)->err.name;
+    return name[0] != '\0' ? name : group->result->host;
 }
 
 static struct words_line validity(const struct probe_group *group)
@@ -38,7 +30,7 @@ bool probe_is_missing_intermediate(const struct probe_result *result, const stru
     (void)result;
     return is_untrusted(address) && address->tls.chain_count == 1 &&
            strcmp(address->tls.issuer, address->tls.chain[0]) != 0 &&
-           strstr(address->err.text, "which is not trusted here") != NULL;
+           address->err.detail == ERR_DETAIL_ISSUER_UNKNOWN;
 }
 
 void probe_tells_missing_intermediate(const struct probe_group *group, struct words_line *line)
@@ -77,22 +69,21 @@ bool probe_is_cert_name(const struct probe_result *result, const struct probe_ad
 void probe_tells_cert_name(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
-    char name[HOST_BYTES];
 
-    if (!probe_has_certificate(first))
+    if (first->err.detail == ERR_DETAIL_HOST_UNFIT)
         words_add(line, "At %s no certificate can fit: %s.", probe_group_place(group).text, first->err.text);
-    else if (first->tls.nameless)
+    else if (first->err.detail == ERR_DETAIL_NO_NAMES)
         words_add(line,
                   "At %s the certificate of \"%s\" names nothing in subjectAltName, and a common name does "
                   "not count: "
                   "issue it again with %s there.",
-                  probe_group_place(group).text, first->tls.subject, expected(group, name));
+                  probe_group_place(group).text, first->tls.subject, expected(group));
     else
         words_add(
             line,
             "At %s the certificate is for %s, not for %s: give the server one that is, or use a name that it "
             "has (--servername holds it to another).",
-            probe_group_place(group).text, first->tls.subject, expected(group, name));
+            probe_group_place(group).text, first->tls.subject, expected(group));
 }
 
 /* Whether it is the server's own certificate; a CA above it may be at fault as well. */
@@ -165,7 +156,7 @@ bool probe_is_cert_untrusted(const struct probe_result *result, const struct pro
 void probe_tells_cert_untrusted(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
-    if (strstr(first->err.text, "which is not trusted here") == NULL)
+    if (first->err.detail != ERR_DETAIL_ISSUER_UNKNOWN)
         words_add(line, "At %s the certificate is not believed: %s.", probe_group_place(group).text,
                   first->err.text);
     else

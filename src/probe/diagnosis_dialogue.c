@@ -1,5 +1,3 @@
-#include <string.h>
-
 #include "diagnosis.h"
 
 enum { SAID_BYTES = 256 };
@@ -13,8 +11,7 @@ static bool is_late(const struct probe_address *address)
 bool probe_is_volume_broken(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->last == PROBE_VOLUME && is_late(address) &&
-           strstr(address->err.text, "nothing came") != NULL;
+    return address->err.detail == ERR_DETAIL_VOLUME_STALLED;
 }
 
 void probe_tells_volume_broken(const struct probe_group *group, struct words_line *line)
@@ -30,8 +27,7 @@ void probe_tells_volume_broken(const struct probe_group *group, struct words_lin
 bool probe_is_volume_corrupted(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->last == PROBE_VOLUME && address->err.reason == ERR_DIALOGUE_WRONG_ANSWER &&
-           strstr(address->err.text, "is wrong") != NULL;
+    return address->err.detail == ERR_DETAIL_VOLUME_CHANGED;
 }
 
 void probe_tells_volume_corrupted(const struct probe_group *group, struct words_line *line)
@@ -193,7 +189,7 @@ void probe_tells_early_end(const struct probe_group *group, struct words_line *l
     const struct probe_address *first = probe_group_first(group);
     struct words_line place = probe_group_place(group);
 
-    if (strstr(first->err.text, "too many guests") != NULL)
+    if (first->err.detail == ERR_DETAIL_SERVER_FULL)
         words_add(line, "At %s %s.", place.text, first->err.text);
     else if (first->last <= PROBE_WELCOME)
         words_add(line,

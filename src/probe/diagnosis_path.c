@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <uv.h>
 
 #include "diagnosis.h"
 #include "phrases.h"
@@ -45,7 +44,7 @@ static const struct err *blames_the_words(const struct probe_result *result)
 {
     for (size_t family = 0; family < RACE_FAMILIES; family++) {
         const struct err *err = &result->answers[family].err;
-        if (result->answers[family].asked && (result->literal || err->native == UV_EAI_SERVICE))
+        if (result->answers[family].asked && (result->literal || err->detail == ERR_DETAIL_SERVICE))
             return err;
     }
     return NULL;

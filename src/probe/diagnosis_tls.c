@@ -1,13 +1,6 @@
-#include <string.h>
-
 #include "diagnosis.h"
 
-enum { SAID_BYTES = 256, ALERT_PROTOCOL_VERSION = 70 /* RFC 8446 section 6 */ };
-
-static bool says(const struct probe_address *address, const char *part)
-{
-    return strstr(address->err.text, part) != NULL;
-}
+enum { SAID_BYTES = 256 };
 
 bool probe_is_plaintext_peer(const struct probe_result *result, const struct probe_address *address)
 {
@@ -32,9 +25,9 @@ bool probe_is_tls_peer(const struct probe_result *result, const struct probe_add
 
 void probe_tells_tls_peer(const struct probe_group *group, struct words_line *line)
 {
-    bool guessed = says(probe_group_first(group), "may speak TLS");
+    bool assumed = probe_group_first(group)->err.detail == ERR_DETAIL_TLS_ASSUMED;
     words_add(line, "At %s TLS %s spoken, and this probe came in plain: try --tls.",
-              probe_group_place(group).text, guessed ? "may be" : "is");
+              probe_group_place(group).text, assumed ? "may be" : "is");
 }
 
 bool probe_is_silent_peer(const struct probe_result *result, const struct probe_address *address)
@@ -56,8 +49,7 @@ void probe_tells_silent_peer(const struct probe_group *group, struct words_line 
 bool probe_is_tls_version(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->err.reason == ERR_TLS_PROTOCOL &&
-           (address->err.native == ALERT_PROTOCOL_VERSION || says(address, "unsupported protocol"));
+    return address->err.detail == ERR_DETAIL_TLS_VERSION;
 }
 
 void probe_tells_tls_version(const struct probe_group *group, struct words_line *line)
@@ -78,7 +70,7 @@ bool probe_is_client_certificate(const struct probe_result *result, const struct
 void probe_tells_client_certificate(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
-    if (says(first, "refused our certificate"))
+    if (first->err.detail == ERR_DETAIL_CERTIFICATE_REFUSED)
         words_add(line, "At %s %s: it must come from a CA that the server trusts.",
                   probe_group_place(group).text, first->err.text);
     else
@@ -89,7 +81,7 @@ void probe_tells_client_certificate(const struct probe_group *group, struct word
 bool probe_is_tls_cut(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->err.reason == ERR_TLS_PROTOCOL && says(address, "in the middle of the TLS handshake");
+    return address->err.detail == ERR_DETAIL_TLS_CUT;
 }
 
 void probe_tells_tls_cut(const struct probe_group *group, struct words_line *line)

@@ -1,10 +1,10 @@
 #include "output.h"
 
 /* What an address that was cut off was waiting for. */
-static enum err_reason lateness(enum probe_phase phase, int awaited)
+static enum err_reason lateness(enum probe_phase phase, enum err_reason awaited)
 {
     if (awaited != ERR_OK)
-        return (enum err_reason)awaited;
+        return awaited;
     if (phase <= PROBE_CONNECT)
         return ERR_CONNECT_TIMEOUT;
     return phase == PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
@@ -32,7 +32,7 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         struct probe_address *address = &result->addresses[i];
         if (address->err.reason != ERR_INTERRUPTED)
             continue;
-        enum err_reason reason = lateness(address->last, address->err.native);
+        enum err_reason reason = lateness(address->last, address->err.awaited);
         err_clear(&address->err);
         err_set(&address->err, reason, 0, "the %g s of the whole run were over", seconds);
     }

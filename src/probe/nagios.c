@@ -1,7 +1,6 @@
 #include "measures.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "tcpgreet/format/text.h"
 
@@ -116,7 +115,7 @@ int probe_report_nagios(const struct probe_result *result, const struct threshol
     if (count > 0 && alerts[0].critical && status < STATUS_CRITICAL)
         status = STATUS_CRITICAL;
     (void)fprintf(out, "TCPGREET %s - ", status_words[status]);
-    if (strncmp(result->verdict.text, result->target, strlen(result->target)) != 0) {
+    if (result->target[0] != '\0' && !result->verdict_names_target) {
         put_text(out, result->target);
         (void)fputs(": ", out);
     }

@@ -98,6 +98,7 @@ struct probe_result {
     size_t heat_count;
     struct err verdict; /* ERR_OK: well; the reason gives word and exit code: one of an address, ERR_DEGRADED,
                            ERR_THRESHOLD, resolve-… */
+    bool verdict_names_target; /* verdict.text begins with the target, which is a single address */
 };
 
 void probe_result_fini(struct probe_result *result);

@@ -40,7 +40,7 @@ struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *
                                       struct err *err);
 
 /* Gives up: what is known so far stays in result; what was not done, and the verdict, are ERR_INTERRUPTED;
- * native is then the reason that a handshake would have ended with, had its own time been over.
+ * awaited is then the reason that a handshake would have ended with, had its own time been over.
  * Shape: NULL is allowed. The loop must still run, to close what was open. */
 void probe_round_cancel(struct probe_round *round);
 

@@ -67,8 +67,7 @@ static void fail_there(struct probe_transfer *transfer, const struct err *why)
     struct err err = {0};
 
     if (transfer->up && why->reason != ERR_DIALOGUE_WRONG_ANSWER)
-        err_set(&err, why->reason, why->native, "%s, %s", why->text,
-                volume_where(&transfer->volume, where, sizeof where));
+        err_set_from(&err, why, "%s, %s", why->text, volume_where(&transfer->volume, where, sizeof where));
     else
         err = *why;
     fail(transfer, &err);
@@ -228,9 +227,9 @@ static void on_timer(uv_timer_t *timer)
     if (!transfer->up)
         stream_waiting(transfer->stream, &err);
     else if (due_ms == silent_ms)
-        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0,
-                "nothing came for %g s, %s: the path may not carry large packets", (double)limit_ms / 1000,
-                where);
+        err_set_facts(&err, ERR_DIALOGUE_TIMEOUT, &(struct err_facts){.detail = ERR_DETAIL_VOLUME_STALLED},
+                      "received nothing for %g s, %s: the path may drop large packets",
+                      (double)limit_ms / 1000, where);
     else
         err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "no answer became whole within %g s, %s",
                 2 * (double)limit_ms / 1000, where);

@@ -1,5 +1,7 @@
 #include "result.h"
 
+#include <string.h>
+
 /* What a verdict is made of. */
 struct tally {
     size_t well;
@@ -60,8 +62,8 @@ static void judge_unresolved(struct probe_result *result, const struct tally *ta
     if (empty == NULL || empty->err.reason == ERR_OK)
         err_set(&result->verdict, ERR_RESOLVE_NOT_FOUND, 0, "there is no address for %s", result->host);
     else if (one && !result->literal)
-        err_set(&result->verdict, empty->err.reason, empty->err.native, "%s (only IPv%c was asked for)",
-                empty->err.text, family_digit(result, empty));
+        err_set_from(&result->verdict, &empty->err, "%s (only IPv%c was asked for)", empty->err.text,
+                     family_digit(result, empty));
     else
         result->verdict = empty->err;
 }
@@ -70,12 +72,13 @@ static void judge_dead(struct probe_result *result, const struct probe_address *
 {
     char peer[ENDPOINT_TEXT_BYTES];
     endpoint_format(&worst->peer, peer);
+    result->verdict_names_target = result->address_count == 1 && strcmp(peer, result->target) == 0;
     if (result->address_count == 1)
-        err_set(&result->verdict, worst->err.reason, worst->err.native, "%s: %s", peer, worst->err.text);
+        err_set_from(&result->verdict, &worst->err, "%s: %s", peer, worst->err.text);
     else
-        err_set(&result->verdict, worst->err.reason, worst->err.native,
-                "none of %zu addresses is well; the one that got furthest is %s: %s", result->address_count,
-                peer, worst->err.text);
+        err_set_from(&result->verdict, &worst->err,
+                     "none of %zu addresses is well; the one that got furthest is %s: %s",
+                     result->address_count, peer, worst->err.text);
 }
 
 static void judge_mixed(struct probe_result *result, const struct tally *tally)
@@ -88,9 +91,8 @@ static void judge_mixed(struct probe_result *result, const struct tally *tally)
         err_set(&result->verdict, ERR_DEGRADED, 0, "the name service fails for IPv%c: %s",
                 family_digit(result, tally->unasked), tally->unasked->err.text);
     else if (is_untried(worst))
-        err_set(&result->verdict, worst->err.reason, worst->err.native,
-                "%zu of %zu addresses could not be tried: %s: %s", failed, result->address_count,
-                endpoint_format(&worst->peer, peer), worst->err.text);
+        err_set_from(&result->verdict, &worst->err, "%zu of %zu addresses could not be tried: %s: %s", failed,
+                     result->address_count, endpoint_format(&worst->peer, peer), worst->err.text);
     else
         err_set(&result->verdict, ERR_DEGRADED, 0, "%zu of %zu addresses %s not well: %s: %s", failed,
                 result->address_count, failed == 1 ? "is" : "are", endpoint_format(&worst->peer, peer),
@@ -102,6 +104,7 @@ void probe_result_judge(struct probe_result *result)
     struct tally tally = count(result);
 
     err_clear(&result->verdict);
+    result->verdict_names_target = false;
     if (result->address_count == 0)
         judge_unresolved(result, &tally);
     else if (tally.well == 0 && tally.worst != NULL)

@@ -15,41 +15,49 @@ static bool speaks_tls(const struct stream_tls *tls)
 static int fail_plaintext(const struct stream_tls *tls, struct err *err)
 {
     char said[4 * STREAM_TLS_FIRST_BYTES + 4];
-    escape_text((struct bytes){(const char *)tls->first, tls->first_count}, said, sizeof said);
+    struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
+    escape_text(facts.received, said, sizeof said);
     if (tls->whose != NULL)
-        return err_set(
-            err, ERR_TLS_PLAINTEXT_PEER, 0,
-            "%s does not speak TLS at this port, it said \"%s\" (leave --tls out, or use the TLS port)",
-            tls->whose, said);
-    return err_set(err, ERR_TLS_PLAINTEXT_PEER, 0, "a client that does not speak TLS, it said \"%s\"", said);
+        return err_set_facts(
+            err, ERR_TLS_PLAINTEXT_PEER, &facts,
+            "%s does not use TLS on this port: it sent \"%s\" (omit --tls, or use the TLS port)", tls->whose,
+            said);
+    return err_set_facts(err, ERR_TLS_PLAINTEXT_PEER, &facts, "the client does not use TLS: it sent \"%s\"",
+                         said);
 }
 
 /* An alert that the peer sent, in words. */
 static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
 {
     const char *name = SSL_alert_desc_string_long(alert);
+    struct err_facts facts = {.native = alert, .alert = alert};
     switch (alert) {
     case SSL_AD_PROTOCOL_VERSION:
-        return err_set(err, ERR_TLS_PROTOCOL, alert, "the peer speaks no TLS version that this side allows");
+        facts.detail = ERR_DETAIL_TLS_VERSION;
+        return err_set_facts(err, ERR_TLS_PROTOCOL, &facts,
+                             "the peer supports no TLS version that this side allows");
     case SSL_AD_CERTIFICATE_REQUIRED:
-        return err_set(err, ERR_TLS_CLIENT_CERTIFICATE, alert,
-                       "the server requires a client certificate: give --cert and --key");
+        facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
+        return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+                             "the server requires a client certificate (give --cert and --key)");
     case SSL_AD_BAD_CERTIFICATE:
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
     case SSL_AD_CERTIFICATE_REVOKED:
     case SSL_AD_CERTIFICATE_EXPIRED:
     case SSL_AD_CERTIFICATE_UNKNOWN:
     case SSL_AD_UNKNOWN_CA:
-        return err_set(err, tls->whose != NULL ? ERR_TLS_CLIENT_CERTIFICATE : ERR_TLS_ALERT, alert,
-                       "the peer refused our certificate: %s", name);
+        facts.detail = ERR_DETAIL_CERTIFICATE_REFUSED;
+        return err_set_facts(err, tls->whose != NULL ? ERR_TLS_CLIENT_CERTIFICATE : ERR_TLS_ALERT, &facts,
+                             "the peer rejected our certificate: %s", name);
     default:
-        if (tls->asked_in_vain) /* TLS 1.2 has no alert of its own for that */
-            return err_set(
-                err, ERR_TLS_CLIENT_CERTIFICATE, alert,
-                "the server asked for a client certificate and ended with the TLS alert \"%s\": give "
-                "--cert and --key",
-                name);
-        return err_set(err, ERR_TLS_ALERT, alert, "the peer ended with the TLS alert \"%s\"", name);
+        if (tls->asked_in_vain) { /* TLS 1.2 has no alert of its own for that */
+            facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
+            return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+                                 "the server requested a client certificate and then sent the TLS alert "
+                                 "\"%s\" (give --cert and --key)",
+                                 name);
+        }
+        return err_set_facts(err, ERR_TLS_ALERT, &facts, "the peer sent the TLS alert \"%s\"", name);
     }
 }
 
@@ -61,7 +69,8 @@ void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
     else if (!speaks_tls(tls))
         fail_plaintext(tls, err);
     else
-        err_set(err, ERR_TLS_PROTOCOL, 0, "the peer cut the connection in the middle of the TLS handshake");
+        err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT},
+                      "the peer closed the connection during the TLS handshake");
 }
 
 enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err)
@@ -86,7 +95,13 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
     } else if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
         fail_alert(tls, reason - SSL_AD_REASON_OFFSET, err);
     } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
-        err_set(err, ERR_TLS_CLIENT_CERTIFICATE, reason, "the client sent no certificate");
+        err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE,
+                      &(struct err_facts){.detail = ERR_DETAIL_CERTIFICATE_ABSENT, .native = reason},
+                      "the client sent no certificate");
+    } else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_WRONG_SSL_VERSION) {
+        err_set_facts(err, ERR_TLS_PROTOCOL,
+                      &(struct err_facts){.detail = ERR_DETAIL_TLS_VERSION, .native = reason},
+                      "the peer chose a TLS version that this side does not allow");
     } else {
         tls_fail(err, ERR_TLS_PROTOCOL, doing);
     }

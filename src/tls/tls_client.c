@@ -188,11 +188,14 @@ static int canonical_host(const char *host, char *name, size_t room, struct err 
     idn2_free(ascii);
 #endif
     if (!fits)
-        return err_set(err, ERR_CERT_NAME, 0, "no certificate can name a host of %zu bytes", length);
+        return err_set_facts(err, ERR_CERT_NAME, &(struct err_facts){.detail = ERR_DETAIL_HOST_UNFIT},
+                             "no certificate can be for a host name of %zu bytes", length);
     if (length > 1 && name[length - 1] == '.')
         name[length - 1] = '\0';
     if (name[0] == '\0' || name[0] == '.') /* to OpenSSL: any name, any name below */
-        return err_set(err, ERR_CERT_NAME, 0, "no certificate can name the host \"%s\"", name);
+        return err_set_facts(err, ERR_CERT_NAME,
+                             &(struct err_facts){.detail = ERR_DETAIL_HOST_UNFIT, .name = name},
+                             "no certificate can be for the host \"%s\"", name);
     return 0;
 }
 

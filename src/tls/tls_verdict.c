@@ -58,8 +58,17 @@ static const char *put_which(const struct tls_verdict *verdict, const char *whos
     return text;
 }
 
-static int tell_dates(const struct tls_verdict *verdict, const char *which, struct err *err)
+/* What goes with each failure of a certificate. */
+static struct err_facts facts_of(const struct tls_verdict *verdict, enum err_detail detail, const char *whose)
 {
+    return (struct err_facts){
+        .detail = detail, .native = verdict->code, .depth = verdict->depth, .name = whose};
+}
+
+static int tell_dates(const struct tls_verdict *verdict, const char *which, const char *whose,
+                      struct err *err)
+{
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE, whose);
     bool expired = verdict->code == X509_V_ERR_CERT_HAS_EXPIRED;
     const ASN1_TIME *limit =
         expired ? X509_get0_notAfter(verdict->certificate) : X509_get0_notBefore(verdict->certificate);
@@ -70,12 +79,12 @@ static int tell_dates(const struct tls_verdict *verdict, const char *which, stru
     format_time(seconds, when, sizeof when);
     format_span(expired ? passed : -passed, expired ? 0 : 1, span, sizeof span);
     if (expired)
-        return err_set(err, ERR_CERT_EXPIRED, verdict->code, "%s expired %s ago (%s): it must be renewed",
-                       which, span, when);
-    return err_set(
-        err, ERR_CERT_NOT_YET_VALID, verdict->code,
-        "%s is not valid before %s (in less than %s): is a clock wrong, here or where it was issued?", which,
-        when, span);
+        return err_set_facts(err, ERR_CERT_EXPIRED, &facts, "%s expired %s ago (%s)%s", which, span, when,
+                             whose != NULL ? "; ask its operator to renew it" : "; the client must renew it");
+    return err_set_facts(
+        err, ERR_CERT_NOT_YET_VALID, &facts,
+        "%s is not valid before %s (in less than %s): check the clocks of this machine and of its issuer",
+        which, when, span);
 }
 
 static int tell_name(const struct tls_verdict *verdict, const char *which, const char *whose, struct err *err)
@@ -83,13 +92,17 @@ static int tell_name(const struct tls_verdict *verdict, const char *which, const
     char names[200] = "";
     X509 *certificate = verdict->leaf != NULL ? verdict->leaf : verdict->certificate;
 
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NO_NAMES, whose);
+
     if (!has_alternative_names(certificate))
-        return err_set(err, ERR_CERT_NAME, verdict->code,
-                       "%s names no host or address in subjectAltName (a common name alone does not count)",
-                       which);
+        return err_set_facts(err, ERR_CERT_NAME, &facts,
+                             "%s has no host name or address in subjectAltName (a common name is not used)",
+                             which);
     tls_certificate_names(certificate, names, sizeof names);
-    return err_set(err, ERR_CERT_NAME, verdict->code,
-                   "%s is for %s, not for %s (--servername says which name to expect)", which, names, whose);
+    facts.detail = ERR_DETAIL_OTHER_NAMES;
+    return err_set_facts(err, ERR_CERT_NAME, &facts,
+                         "%s is for %s, not for %s (--servername sets the name to expect)", which, names,
+                         whose);
 }
 
 static int tell_untrusted(const struct tls_verdict *verdict, const char *which, const char *whose,
@@ -98,39 +111,42 @@ static int tell_untrusted(const struct tls_verdict *verdict, const char *which, 
     char issuer[200] = "?";
     if (verdict->certificate != NULL)
         tls_name_text(X509_get_issuer_name(verdict->certificate), issuer, sizeof issuer);
-    return err_set(err, ERR_CERT_UNTRUSTED, verdict->code,
-                   "%s was issued by \"%s\", which is not trusted here (%s FILE trusts a CA%s)", which,
-                   issuer, whose != NULL ? "--ca" : "--client-ca",
-                   verdict->leaf_alone
-                       ? "; if that is an intermediate CA, the peer must send its certificate along"
-                       : "");
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_ISSUER_UNKNOWN, whose);
+    return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts,
+                         "%s was issued by \"%s\", which is not trusted here (%s FILE trusts a CA%s)", which,
+                         issuer, whose != NULL ? "--ca" : "--client-ca",
+                         verdict->leaf_alone
+                             ? "; if that is an intermediate CA, the peer must send its certificate along"
+                             : "");
 }
 
-static int tell_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
+static int tell_pin(const struct tls_verdict *verdict, const char *which, const char *whose, struct err *err)
 {
     struct tls_pin pin;
     char text[TLS_PIN_TEXT_BYTES] = "?";
     if (verdict->leaf != NULL && tls_certificate_pin(verdict->leaf, &pin) == 0)
         tls_pin_format(&pin, text);
-    return err_set(err, ERR_CERT_PIN, verdict->code, "%s has another key than --pin allows: %s", which, text);
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE, whose);
+    return err_set_facts(err, ERR_CERT_PIN, &facts, "%s has another key than --pin allows: %s", which, text);
 }
 
 int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struct err *err)
 {
     char which[600];
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE, whose);
     put_which(verdict, whose, which, sizeof which);
 
     switch (verdict->code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        return tell_dates(verdict, which, err);
+        return tell_dates(verdict, which, whose, err);
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return tell_name(verdict, which, whose, err);
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-        return err_set(err, ERR_CERT_SELF_SIGNED, verdict->code,
-                       "%s is signed by itself, not by a CA (if it is the right one: %s)", which,
-                       whose != NULL ? "--ca FILE, or --pin" : "--client-ca FILE");
+        return err_set_facts(err, ERR_CERT_SELF_SIGNED, &facts,
+                             "%s is self-signed, not issued by a CA (if it is the right one: %s)", which,
+                             whose != NULL ? "--ca FILE, or --pin" : "--client-ca FILE");
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -138,21 +154,21 @@ int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struc
     case X509_V_ERR_CERT_UNTRUSTED:
         return tell_untrusted(verdict, which, whose, err);
     case X509_V_ERR_INVALID_PURPOSE:
-        return err_set(err, ERR_CERT_PURPOSE, verdict->code,
-                       "%s is not meant for a TLS %s (its extended key usage says for what)", which,
-                       whose != NULL ? "server" : "client");
+        return err_set_facts(err, ERR_CERT_PURPOSE, &facts,
+                             "%s is not for a TLS %s (see its extended key usage)", which,
+                             whose != NULL ? "server" : "client");
     case X509_V_ERR_EE_KEY_TOO_SMALL:
     case X509_V_ERR_CA_KEY_TOO_SMALL:
-        return err_set(err, ERR_CERT_WEAK, verdict->code, "%s has too short a key (RSA needs 2048 bits)",
-                       which);
+        return err_set_facts(err, ERR_CERT_WEAK, &facts, "%s has too short a key (RSA needs 2048 bits)",
+                             which);
     case X509_V_ERR_CA_MD_TOO_WEAK:
-        return err_set(err, ERR_CERT_WEAK, verdict->code, "%s is signed with a broken hash such as SHA-1",
-                       which);
+        return err_set_facts(err, ERR_CERT_WEAK, &facts, "%s is signed with a broken hash such as SHA-1",
+                             which);
     case X509_V_ERR_APPLICATION_VERIFICATION:
-        return tell_pin(verdict, which, err);
+        return tell_pin(verdict, which, whose, err);
     default:
-        return err_set(err, ERR_CERT_UNTRUSTED, verdict->code, "%s is refused: %s", which,
-                       X509_verify_cert_error_string(verdict->code));
+        return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts, "%s is rejected: %s", which,
+                             X509_verify_cert_error_string(verdict->code));
     }
 }
 
@@ -167,7 +183,7 @@ const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
         {X509_V_ERR_CERT_NOT_YET_VALID, "not yet valid"},
         {X509_V_ERR_HOSTNAME_MISMATCH, "for another name"},
         {X509_V_ERR_IP_ADDRESS_MISMATCH, "for another address"},
-        {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "signed by itself, not by a CA"},
+        {X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, "self-signed, not issued by a CA"},
         {X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN, "its root is not trusted here"},
         {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, "its issuer is not trusted here"},
         {X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, "its issuer is not trusted here"},

@@ -398,7 +398,7 @@ class Answers(Case):
         for said in (b"", b"Server: Wel", WELCOME, OPENING):
             with self.subTest(said=said):
                 result = self.fails(scripted(said), "dialogue-early-end", out=said)
-                self.assertEqual(b"it may speak TLS (add --tls)" in result.err, said == b"", result.err)
+                self.assertEqual(b"it may expect TLS (try --tls)" in result.err, said == b"", result.err)
 
     def test_an_early_end_in_mid_word(self):
         self.fails(scripted(OPENING, b"Server: Hel"), "dialogue-early-end", out=OPENING + b"Server: Hel")
@@ -419,7 +419,7 @@ class Answers(Case):
 
     def test_too_many_guests(self):
         result = self.fails(scripted(TOO_MANY), r"dialogue-\S+", out=TOO_MANY)
-        self.assertRegex(result.err, rb"too many guests|full")
+        self.assertRegex(result.err, rb"too many connections")
 
     def test_no_answer_in_time(self):
         for words in ((b"",), (OPENING, b"Server: Hel")):

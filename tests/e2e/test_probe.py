@@ -7,6 +7,7 @@ import collections
 import concurrent.futures
 import contextlib
 import json
+import os
 import unittest
 
 import probe_peers as peers
@@ -21,6 +22,7 @@ SOON = "--connect-timeout", f"{round(600 * PATIENCE)}ms"  # where the limit is w
 ANSWER_SOON = "--answer-timeout", f"{round(300 * PATIENCE)}ms"
 EXIT_CODES = {"ok": 0, "resolve": 3, "connect": 4, "tls": 5, "cert": 6, "dialogue": 7, "degraded": 9, "threshold": 10}
 TLS12, TLS13 = VERSIONS
+NONSENSE = os.environ.get("TCPGREET_MESSAGES") == "nonsense"  # of the program: then only data counts
 
 
 class Schema:
@@ -390,7 +392,8 @@ class Faults(Case):
         else:
             self.assertFails(machine, code, row.word)
         self.assertEqual(words, row.findings.split(), repr(machine))
-        self.assertIn(row.says, " ".join(text.out.decode().split()))
+        if not NONSENSE:
+            self.assertIn(row.says, " ".join(text.out.decode().split()))
 
 
 class Peers(Faults):

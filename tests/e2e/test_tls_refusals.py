@@ -46,28 +46,28 @@ class TlsCase(Case):
 class BadCertificates(TlsCase):
     """Each has one fault. The CA is trusted, so that only the fault can be why."""
 
-    EXPIRED = r"expired 3 days ago \(20\d\d-\d\d-\d\d \d\d:\d\d UTC\): it must be renewed"
-    NOT_YET = r"is not valid before 20\d\d-\d\d-\d\d \d\d:\d\d UTC \(in less than 7 days\): is a clock wrong.*\?"
-    NO_NAMES = r"names no host or address in subjectAltName \(a common name alone does not count\)"
-    FOR = r"is for {}, not for {} \(--servername says which name to expect\)"
+    EXPIRED = r"expired 3 days ago \(20\d\d-\d\d-\d\d \d\d:\d\d UTC\); ask its operator to renew it"
+    NOT_YET = r"is not valid before 20\d\d-\d\d-\d\d \d\d:\d\d UTC \(in less than 7 days\): check the clocks of this machine and of its issuer"
+    NO_NAMES = r"has no host name or address in subjectAltName \(a common name is not used\)"
+    FOR = r"is for {}, not for {} \(--servername sets the name to expect\)"
     # certificate: reason, what is said of the certificate of {host}, whether a pin alone makes up for it
     TABLE = {
         "expired": ("cert-expired", EXPIRED, False),
         "not-yet-valid": ("cert-not-yet-valid", NOT_YET, False),
         "wrong-name": ("cert-name", FOR.format(r"wrong\.example, 192\.0\.2\.1", "{host}"), True),
-        "self-signed": ("cert-self-signed", r"is signed by itself, not by a CA .*--ca FILE, or --pin\)", True),
+        "self-signed": ("cert-self-signed", r"is self-signed, not issued by a CA .*--ca FILE, or --pin\)", True),
         "unknown-ca": ("cert-untrusted", r'was issued by "tcpgreet unknown CA", which is not trusted '
                        r'here .*--ca.*', True),
         "missing-intermediate": ("cert-untrusted", r'was issued by "tcpgreet intermediate CA", which is not trusted '
                                  r'here .*the peer must send its certificate along\)', True),
-        "wrong-purpose": ("cert-purpose", r"is not meant for a TLS server \(.*\)", False),
+        "wrong-purpose": ("cert-purpose", r"is not for a TLS server \(.*\)", False),
         "weak-rsa": ("cert-weak", r"has too short a key \(RSA needs 2048 bits\)", False),
         # A pin names the key: nobody's signature below it matters then.
         "sha1": ("cert-weak", r"is signed with a broken hash such as SHA-1", True),
         "ip-in-cn": ("cert-name", NO_NAMES, True),
         "name-in-cn": ("cert-name", NO_NAMES, True),
         "nul-in-san": ("cert-name", FOR.format(r"localhost\\x00\.evil\.example", "{host}"), True),
-        "unknown-critical": ("cert-untrusted", r"is refused: .*critical extension", False),
+        "unknown-critical": ("cert-untrusted", r"is rejected: .*critical extension", False),
     }
 
     def setUp(self):
@@ -297,8 +297,8 @@ class StrangePeers(TlsCase):
                             peer.end()
                         wait_for_end(peer)
                     result = self.meet(serve, "--connect-timeout", "500ms")
-                    self.assertRefused(result, "tls-plaintext-peer", rf'::1 does not speak TLS at this port, it said '
-                                       rf'"{shown}" \(leave --tls out.*\)')
+                    self.assertRefused(result, "tls-plaintext-peer", rf'::1 does not use TLS on this port: it sent '
+                                       rf'"{shown}" \(omit --tls, .*\)')
 
     def test_our_own_plain_server_is_recognised_and_recognises_us(self):
         with Server() as server:
@@ -354,7 +354,7 @@ class StrangePeers(TlsCase):
                             peer.reset()
                     with self.subTest(version=version.name, bytes=count, way=way):
                         self.assertRefused(self.meet(serve), "tls-protocol",
-                                           "the peer cut the connection in the middle of the TLS handshake")
+                                           "the peer closed the connection during the TLS handshake")
 
     def test_records_that_make_no_sense(self):
         for name, record in {"garbage in a handshake record": b"\x16\x03\x03\x00\x0aabcdefghij",
@@ -380,7 +380,7 @@ class StrangePeers(TlsCase):
             old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         with TlsScript(greet, old) as server:
             self.assertRefused(say(server, "--ca", self.made.ca), "tls-protocol",
-                               "the peer speaks no TLS version that this side allows")
+                               "the peer supports no TLS version that this side allows")
         with TlsScript(greet, server_context(self.made.server, VERSIONS[0])) as server:
             self.assertRefused(say(server, "--ca", self.made.ca, "--tls-min", "1.3"), "tls-protocol")
             self.assertDialogue(say(server, "--ca", self.made.ca, "--tls-min", "1.2"), MICHAEL)
@@ -414,10 +414,10 @@ class StrangePeers(TlsCase):
                 result = say(server, *base, "--cert", self.made.client[0], "--key", self.made.client[1])
                 self.assertDialogue(result, MICHAEL)
                 self.assertEqual(server.facts[0][3]["subject"], ((("commonName", "tcpgreet client"),),))
-                self.assertRefused(say(server, *base), "tls-client-certificate", ".*--cert and --key")
+                self.assertRefused(say(server, *base), "tls-client-certificate", r".*--cert and --key\)")
                 for pair in (other.client, self.made.server, issue(self.made, "late", "clientAuth", -9000, -3600)):
                     result = say(server, *base, "--cert", pair[0], "--key", pair[1])
-                    self.assertRefused(result, "tls-client-certificate", "the peer refused our certificate: .*")
+                    self.assertRefused(result, "tls-client-certificate", "the peer rejected our certificate: .*")
 
     def test_the_key_of_a_client_may_stand_in_its_certificate_file(self):
         both = folder() / "both.pem"
@@ -543,7 +543,7 @@ class Ends(TlsCase):
             result = connect("::1", server.port, "Michael", "--answer-timeout", "300ms")
             self.assertFails(result, 7, "dialogue-tls-peer")
             self.assertIn(b"--tls", result.err)
-            server.log.expect('is closed: .*does not speak TLS, it said "exit')
+            server.log.expect('is closed: .*does not use TLS: it sent "exit')
             server.expect_counters(" 1 speaking something else")
             dialogue(server, client_context(self.made), b"Michael")
 

@@ -56,9 +56,9 @@ class ClientCertificates(TlsCase):
         return ((None, "(the client sent no certificate|.*did not return a certificate)"),
                 (rsa.client, r'the client\'s certificate was issued by "tcpgreet CA \w+", which is not trusted .*'),
                 (issue(self.made, "late", "clientAuth", -90000, -3600),
-                 r"the client's certificate expired 1 hour ago \(20.* UTC\): it must be renewed"),
+                 r"the client's certificate expired 1 hour ago \(20.* UTC\); the client must renew it"),
                 (issue(self.made, "early", "clientAuth", 3700, 90000), "the client's certificate is not valid before .*"),
-                (self.made.server, "the client's certificate is not meant for a TLS client .*"))
+                (self.made.server, "the client's certificate is not for a TLS client .*"))
 
     def test_required_means_required(self):
         for options in (("--client-ca", self.made.ca), ("--client-ca", self.made.ca, "--client-auth", "require")):
@@ -88,7 +88,7 @@ class ClientCertificates(TlsCase):
             self.assertIn(b"give --cert and --key", result.err)
             result = connect("::1", server.port, *base, *identity(certificates("--rsa").client))
             self.assertFails(result, 5, "tls-client-certificate")
-            self.assertIn(b"the peer refused our certificate: unknown CA", result.err)
+            self.assertIn(b"the peer rejected our certificate: unknown CA", result.err)
 
     def test_the_ca_of_clients_may_be_a_directory(self):
         place = folder()
@@ -409,7 +409,7 @@ class Strangers(TlsCase):
                     with contextlib.suppress(ConnectionError):
                         peer.read_all()  # closed at once, not when a time limit is over
             for shown in words.values():
-                server.log.expect(rf'is closed: a client that does not speak TLS, it said "{shown}',
+                server.log.expect(rf'is closed: the client does not use TLS: it sent "{shown}',
                                   limit_s=5 * PATIENCE)
             server.expect_counters(f" {len(words)} speaking something else")
             self.assertServed(server)
@@ -493,7 +493,7 @@ class Strangers(TlsCase):
                         if way == Peer.end:
                             with contextlib.suppress(ConnectionError):
                                 peer.read_all()
-            server.log.expect("is closed: .*(in the middle of the TLS handshake|reset)", 14)
+            server.log.expect("is closed: .*(during the TLS handshake|reset)", 14)
             server.expect_counters(" 0 open now,.* 14 failed")
             await_that(lambda: len(server.fds()) == fds, "all descriptors to be closed")
             self.assertServed(server)

@@ -77,8 +77,11 @@ static void make_address(struct probe_address *address, const struct diagnosed_a
         address->spans[phase] = (struct probe_span){phase * CONNECT_MS * MS, (phase + 1) * CONNECT_MS * MS};
     if (!one->no_route)
         address->local = endpoint_of(strchr(one->peer, ':') != NULL ? "2001:db8:77::1" : "198.51.100.1");
+    struct err_facts facts = {.detail = one->detail, .native = one->native, .name = one->name};
+    if (one->received != NULL)
+        facts.received = (struct bytes){one->received, strlen(one->received)};
     if (one->reason != ERR_OK)
-        err_set(&address->err, one->reason, one->native, "%s", one->text);
+        err_set_facts(&address->err, one->reason, &facts, "%s", one->text);
     address->tls = facts_of(one->shown);
     address->tls.trusted = one->reason == ERR_OK;
     address->tcp =

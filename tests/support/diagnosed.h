@@ -35,6 +35,9 @@ struct diagnosed_address {
     enum err_reason reason;
     const char *text; /* of the error */
     enum diagnosed_shown shown;
+    enum err_detail detail;
+    const char *name;     /* that was expected */
+    const char *received; /* from the peer */
     int native;
     bool no_route; /* never bound: this machine could not try */
     uint32_t syn_again, again;
@@ -87,7 +90,6 @@ struct diagnosed_row {
         .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "Permission denied", .native = EACCES,    \
         .no_route = true                                                                                     \
     }
-#define CUT "the peer cut the connection in the middle of the TLS handshake"
 #define LATE ERR_DIALOGUE_TIMEOUT, "the server did not answer within 10 s"
 
 /* Shape: *result is overwritten; probe_result_fini is the caller's. */

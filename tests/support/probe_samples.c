@@ -128,9 +128,8 @@ static const struct sample samples[PROBE_SAMPLES] = {
                   {"192.0.2.25", "198.51.100.14", "eth0", TIMES(19800, 22700, -1, -1, -1), ERR_CONNECT_RESET,
                    "the peer reset the connection in the TLS handshake", .mss = 1448, .rtt_us = 19700},
                   {"192.0.2.26", "198.51.100.14", "eth0", TIMES(19900, 20300, -1, -1, -1),
-                   ERR_TLS_PLAINTEXT_PEER,
-                   "the peer does not speak TLS: it said \"Hello, what is your name\"", .mss = 1448,
-                   .rtt_us = 19600},
+                   ERR_TLS_PLAINTEXT_PEER, "the peer does not use TLS: it sent \"Hello, what is your name\"",
+                   .mss = 1448, .rtt_us = 19600},
                   {"192.0.2.27", "198.51.100.14", "eth0", TIMES(20100, 24800, -1, -1, -1), ERR_CERT_NAME,
                    "the certificate is for default.hosting.example, "
                    "*.customers.hosting.example, not for greet.example.net",

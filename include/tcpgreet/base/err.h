@@ -1,6 +1,9 @@
-/* Errors as values: a reason word, the native code, and one sentence for a person. */
+/* Errors as values: a reason, what exactly failed and the facts that belong to it, and one sentence for a
+ * person. */
 #ifndef TCPGREET_BASE_ERR_H
 #define TCPGREET_BASE_ERR_H
+
+#include "tcpgreet/base/buf.h"
 
 /*
  * The one table of reasons: enumerator, word (docs/exit-codes.md), exit code.
@@ -54,12 +57,52 @@ enum err_reason {
         ERR_REASON_COUNT
 };
 
-enum { ERR_TEXT_BYTES = 512 };
+/* What exactly failed, where the reason alone does not say it, and in brackets the facts that come with it.
+ */
+enum err_detail {
+    ERR_DETAIL_NONE,
+    ERR_DETAIL_LITERAL,             /* resolve-not-found: an address literal does not fit this machine */
+    ERR_DETAIL_SERVICE,             /* resolve-not-found: a service name is unknown */
+    ERR_DETAIL_TLS_VERSION,         /* tls-protocol: no TLS version that both sides allow (alert) */
+    ERR_DETAIL_TLS_CUT,             /* tls-protocol: the peer closed or reset during the handshake */
+    ERR_DETAIL_CERTIFICATE_ABSENT,  /* tls-client-certificate: one is required and none was sent (alert) */
+    ERR_DETAIL_CERTIFICATE_REFUSED, /* tls-client-certificate: the one that was sent is refused (alert) */
+    ERR_DETAIL_ISSUER_UNKNOWN,      /* cert-untrusted: no trust anchor above it (depth, name of the host) */
+    ERR_DETAIL_NO_NAMES,            /* cert-name: nothing in subjectAltName (name of the host) */
+    ERR_DETAIL_OTHER_NAMES,         /* cert-name: other names (name of the host) */
+    ERR_DETAIL_HOST_UNFIT,          /* cert-name: no certificate can be for such a host (name) */
+    ERR_DETAIL_TLS_ASSUMED,    /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
+    ERR_DETAIL_SERVER_FULL,    /* dialogue-early-end: the server has too many connections */
+    ERR_DETAIL_VOLUME_STALLED, /* dialogue-timeout: a large transfer received nothing at all for a while */
+    ERR_DETAIL_VOLUME_CHANGED, /* dialogue-wrong-answer: a byte of a large transfer is wrong (received) */
+    ERR_DETAILS
+};
 
-/* Starts as `struct err err = {0}`. Invariant: reason == ERR_OK if and only if text is empty. */
+enum { ERR_TEXT_BYTES = 512, ERR_NAME_BYTES = 256, ERR_RECEIVED_MAX = 64 };
+
+/* What a failure is recorded with. Borrows: all, for the call. */
+struct err_facts {
+    enum err_detail detail;
+    int native;              /* errno or the like; 0 where there is none */
+    int alert;               /* TLS alert that the peer sent; 0 where there is none */
+    int depth;               /* of the certificate at fault: 0 is the peer's own */
+    enum err_reason awaited; /* interrupted: the reason, had its own time limit expired; ERR_OK: not known */
+    const char *name;        /* the host that was expected; NULL */
+    struct bytes received;   /* from the peer; the first ERR_RECEIVED_MAX are kept */
+};
+
+/* Starts as `struct err err = {0}`. Invariant: reason == ERR_OK if and only if text is empty. The text is for
+ * people alone: code decides by the other members. */
 struct err {
     enum err_reason reason;
-    int native; /* errno or the like; 0 where there is none */
+    enum err_detail detail;
+    int native;
+    int alert;
+    int depth;
+    enum err_reason awaited;
+    char name[ERR_NAME_BYTES]; /* "" where there is none; cut where it is longer */
+    unsigned char received[ERR_RECEIVED_MAX];
+    size_t received_count;
     char text[ERR_TEXT_BYTES];
 };
 
@@ -68,6 +111,18 @@ struct err {
  * Returns: -1, always, so that a caller can `return err_set(...)`. */
 __attribute__((format(printf, 4, 5))) int err_set(struct err *err, enum err_reason reason, int native,
                                                   const char *format, ...);
+
+/* The same, with the facts. Shape: facts are not NULL. */
+__attribute__((format(printf, 4, 5))) int err_set_facts(struct err *err, enum err_reason reason,
+                                                        const struct err_facts *facts, const char *format,
+                                                        ...);
+
+/* The same, with the reason and the facts of another failure. Shape: why has failed; err != why. */
+__attribute__((format(printf, 3, 4))) int err_set_from(struct err *err, const struct err *why,
+                                                       const char *format, ...);
+
+/* Returns: the peer's first bytes; empty where none belong to the failure. */
+struct bytes err_received(const struct err *err);
 
 /* Adds context in front of a recorded text: err_context(err, "cannot do %s", x) makes "cannot do x: " + text,
  * whose tail is cut where it does not fit. Does nothing where nothing is recorded. Shape: err may be NULL.

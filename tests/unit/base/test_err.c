@@ -50,6 +50,41 @@ static void recorded_error_always_has_a_reason_and_a_text(void **state)
     assert_int_equal(err.reason, ERR_INTERNAL);
 }
 
+static void facts_are_recorded_with_the_reason_and_go_along_with_a_new_text(void **state)
+{
+    (void)state;
+    static const char sent[] = "220 mail.example ESMTP, and more than is kept of what a peer has sent\r\n";
+    struct err_facts facts = {.detail = ERR_DETAIL_TLS_VERSION,
+                              .native = 3,
+                              .alert = 70,
+                              .depth = 1,
+                              .awaited = ERR_TLS_TIMEOUT,
+                              .name = "mail.example",
+                              .received = BYTES_LITERAL(sent)};
+    struct err err = {0}, other = {0};
+    assert_int_equal(err_set_facts(&err, ERR_TLS_PROTOCOL, &facts, "a"), -1);
+    assert_int_equal(err_set_facts(&err, ERR_INTERNAL, &(struct err_facts){0}, "b"), -1); /* too late */
+    assert_int_equal(err_set_from(&other, &err, "cannot do it: %s", err.text), -1);
+    assert_string_equal(other.text, "cannot do it: a");
+    for (int i = 0; i < 2; i++) {
+        const struct err *one = i == 0 ? &err : &other;
+        assert_int_equal(one->reason, ERR_TLS_PROTOCOL);
+        assert_int_equal(one->detail, ERR_DETAIL_TLS_VERSION);
+        assert_int_equal(one->native, 3);
+        assert_int_equal(one->alert, 70);
+        assert_int_equal(one->depth, 1);
+        assert_int_equal(one->awaited, ERR_TLS_TIMEOUT);
+        assert_string_equal(one->name, "mail.example");
+        assert_int_equal(err_received(one).length, ERR_RECEIVED_MAX);
+        assert_memory_equal(err_received(one).data, sent, ERR_RECEIVED_MAX);
+    }
+    err_clear(&err);
+    assert_int_equal(err_received(&err).length, 0);
+    assert_int_equal(err_set(&err, ERR_USAGE, 0, "c"), -1);
+    assert_string_equal(err.name, "");
+    assert_int_equal(err.detail, ERR_DETAIL_NONE);
+}
+
 static void nobody_has_to_want_an_error(void **state)
 {
     (void)state;
@@ -226,6 +261,7 @@ int main(void)
         cmocka_unit_test(first_to_notice_is_not_overwritten),
         cmocka_unit_test(cleared_error_can_be_set_again),
         cmocka_unit_test(recorded_error_always_has_a_reason_and_a_text),
+        cmocka_unit_test(facts_are_recorded_with_the_reason_and_go_along_with_a_new_text),
         cmocka_unit_test(nobody_has_to_want_an_error),
         cmocka_unit_test(context_goes_in_front),
         cmocka_unit_test(context_of_no_failure_is_nothing),

@@ -192,7 +192,7 @@ static void session_client_finds_each_wrong_byte(void **state)
                 assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
                 assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
                 assert_quotes(&err, "expected \"");
-                assert_quotes(&err, "the server said \"");
+                assert_quotes(&err, "the server sent \"");
                 script_fini(&script);
             }
         }
@@ -213,7 +213,7 @@ static const struct {
      true,
      SESSION_END_TOO_MANY,
      ERR_DIALOGUE_EARLY_END,
-     "too many guests"},
+     "too many connections"},
     /* a good bye that nobody asked for */
     {{.framing = AUTO, .turns = {LAST(BYE)}}, true, EARLY, "after 0 greetings, before exit was answered"},
     {{.framing = AUTO, .turns = {LAST(WELCOME BYE)}}, true, EARLY, "after 0 greetings"},
@@ -241,12 +241,12 @@ static const struct {
      EARLY,
      "after 0 greetings"},
     /* words out of turn */
-    {{.framing = AUTO, .turns = {LAST(WELCOME "!")}}, false, WRONG, "the server said \"!\""},
+    {{.framing = AUTO, .turns = {LAST(WELCOME "!")}}, false, WRONG, "the server sent \"!\""},
     {{.framing = AUTO, .turns = {LAST(WELCOME QUESTION)}}, false, WRONG, "What's"},
     {{.framing = AUTO, .turns = {LAST(QUESTION)}},
      false,
      WRONG,
-     "the server said \"Server: What's your name?\""},
+     "the server sent \"Server: What's your name?\""},
     {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Bob"))}}, false, WRONG, "Hello Bob"},
     {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Anna"))}}, false, WRONG, "Hello Anna!"},
     {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(QUESTION)}},
@@ -261,7 +261,7 @@ static const struct {
     {{.framing = AUTO, .turns = {TURN(WELCOME, ""), LAST(HELLO(""))}},
      false,
      WRONG,
-     "said \"Server: Hello !"},
+     "sent \"Server: Hello !"},
     {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST(HELLO("exit"))}}, false, WRONG, "Hello exit"},
     {{.framing = LINE, .turns = {TURN(WELCOME, "exit"), LAST(HELLO("exit\n"))}},
      false,
@@ -274,11 +274,11 @@ static const struct {
     {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST(BYE BYE)}},
      false,
      WRONG,
-     "went on after its good bye: \"Server: G"},
+     "sent more after its final message: \"Server: G"},
     {{.framing = AUTO, .turns = {TURN(WELCOME, "exit"), LAST(BYE "\x1b[2J")}},
      false,
      WRONG,
-     "good bye: \"\\x1b[2J\""},
+     "final message: \"\\x1b[2J\""},
     /* framing that does not suit the server */
     {{.framing = LINE, .turns = {TURN(WELCOME, "Ann"), LAST(HELLO("Ann\n"))}},
      false,
@@ -293,19 +293,19 @@ static const struct {
     {{.framing = AUTO, .turns = {LAST("HTTP/1.1 400 Bad Request\r\n")}},
      false,
      WRONG,
-     "said \"HTTP/1.1 400 Bad Request\\r\\n\""},
+     "sent \"HTTP/1.1 400 Bad Request\\r\\n\""},
     {{.framing = AUTO, .turns = {LAST("\x1b]0;title\a\n")}}, false, WRONG, "\\x1b]0;title\\x07"},
     {{.framing = AUTO, .turns = {LAST("\x15\x03\x03\0\x02\x02\x16")}},
      true,
      SESSION_END_WRONG_ANSWER,
      ERR_DIALOGUE_TLS_PEER,
-     "speaks TLS"},
+     "uses TLS"},
     {{.framing = AUTO, .turns = {LAST("\x16\x03\x03\0\x7a\x02\0")}},
      true,
      SESSION_END_WRONG_ANSWER,
      ERR_DIALOGUE_TLS_PEER,
-     "speaks TLS"},
-    {{.framing = AUTO, .turns = {LAST("S\x16\x03\x03\0\x7a\x02\0")}}, true, WRONG, "said \"S\\x16\\x03"},
+     "uses TLS"},
+    {{.framing = AUTO, .turns = {LAST("S\x16\x03\x03\0\x7a\x02\0")}}, true, WRONG, "sent \"S\\x16\\x03"},
 };
 
 static void session_client_tells_failures_apart_whatever_the_cuts(void **state)
@@ -336,19 +336,19 @@ static const struct {
     const char *sentence;
 } knocked_at[] = {
     {LITERAL("\x15\x03\x01\0\x02\x02\x28"), true, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER,
-     "the server speaks TLS: add --tls"},
+     "the server uses TLS: add --tls"},
     {LITERAL("\x15\x03\x03\0\x02\x02\x46"), false, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER,
-     "the server speaks TLS: add --tls"},
-    {LITERAL("\x15"), true, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER, "the server speaks TLS"},
-    {{NULL, 0}, true, SESSION_END_EARLY, ERR_DIALOGUE_TLS_PEER, "it may speak TLS (add --tls)"},
+     "the server uses TLS: add --tls"},
+    {LITERAL("\x15"), true, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER, "the server uses TLS"},
+    {{NULL, 0}, true, SESSION_END_EARLY, ERR_DIALOGUE_TLS_PEER, "it may expect TLS (try --tls)"},
     {{NULL, 0}, false, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
     {LITERAL(WELCOME), false, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
     {LITERAL("Server: Wel"), false, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
     {LITERAL("Server: Wel"), true, EARLY, "after 0 greetings"},
     {LITERAL(BYE), true, EARLY, "after 0 greetings"},
-    {LITERAL(TOO_MANY), true, SESSION_END_TOO_MANY, ERR_DIALOGUE_EARLY_END, "too many guests"},
-    {LITERAL("HTTP/1.1 400\r\n"), true, WRONG, "said \"HTTP/1.1 400\\r\\n\""},
-    {LITERAL("\x15\x02"), true, WRONG, "said \"\\x15\\x02\""},
+    {LITERAL(TOO_MANY), true, SESSION_END_TOO_MANY, ERR_DIALOGUE_EARLY_END, "too many connections"},
+    {LITERAL("HTTP/1.1 400\r\n"), true, WRONG, "sent \"HTTP/1.1 400\\r\\n\""},
+    {LITERAL("\x15\x02"), true, WRONG, "sent \"\\x15\\x02\""},
 };
 
 static void session_client_knocks_once_where_nothing_is_said(void **state)
@@ -410,8 +410,8 @@ static void session_client_over_tls_is_never_told_to_add_it(void **state)
     } rows[] = {
         {{NULL, 0}, SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
         {LITERAL("Server: Wel"), SESSION_END_TIMEOUT, ERR_DIALOGUE_TIMEOUT, "did not answer within 10 s"},
-        {LITERAL("\x15\x03\x03\0\x02\x02\x46"), WRONG, "said \"\\x15\\x03"},
-        {LITERAL("\x16"), WRONG, "said \"\\x16\""},
+        {LITERAL("\x15\x03\x03\0\x02\x02\x46"), WRONG, "sent \"\\x15\\x03"},
+        {LITERAL("\x16"), WRONG, "sent \"\\x16\""},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -451,7 +451,7 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
         assert_int_equal(script.taken, strlen(WELCOME) + k);
         assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
         assert_quotes(&err, k > 24 ? "expected \"..." : "expected \"Server: Hello \\x9b");
-        assert_quotes(&err, "\", the server said \"");
+        assert_quotes(&err, "\", the server sent \"");
         assert_null(strchr(err.text, 0x9b));
         assert_int_equal(err.text[strlen(err.text) - 1], '"');
         script_fini(&script);
@@ -473,7 +473,7 @@ static void session_client_shows_48_bytes_of_what_it_expected_and_heard(void **s
     script_say(&script, (struct bytes){name, sizeof name});
     script_feed(&script, (struct bytes){heard, words.length});
     session_failure(&script.session, buf_bytes(&script.pending), &err);
-    snprintf(sentence, sizeof sentence, "expected \"...%.48s\", the server said \"...%.24sy%.47s\"", name,
+    snprintf(sentence, sizeof sentence, "expected \"...%.48s\", the server sent \"...%.24sy%.47s\"", name,
              name, name);
     assert_string_equal(err.text, sentence);
     script_fini(&script);

@@ -132,7 +132,7 @@ static void what_a_session_answers_is_right_in_any_pieces(void **state)
             assert_true(volume_is_complete(&volume));
             assert_int_equal(volume.received_bytes, talk.answered_length);
             assert_int_equal(volume_receive(&volume, BYTES_LITERAL("x"), &err), -1);
-            assert_string_equal(err.text, "the server went on after its good bye");
+            assert_string_equal(err.text, "the server sent more after its final message");
             assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
         }
         talk_fini(&talk);
@@ -172,12 +172,12 @@ static void the_first_wrong_byte_is_told_with_its_place(void **state)
         size_t at;
         const char *sentence;
     } cases[] = {
-        {0, "byte 1 from the server is wrong, in the welcome: expected \"S\", it said \"\\x00\""},
+        {0, "byte 1 from the server is wrong, in the welcome: expected \"S\", received \"\\x00\""},
         {42, "byte 43 from the server is wrong, in the answer to name 1, which has 1 bytes: expected "
-             "\"S\", it said \"\\x00\""},
+             "\"S\", received \"\\x00\""},
         {84, "byte 85 from the server is wrong, in the answer to name 2, which has 1 bytes: expected "
-             "\"S\", it said \"\\x00\""},
-        {126, "byte 127 from the server is wrong, in the good bye: expected \"S\", it said \"\\x00\""},
+             "\"S\", received \"\\x00\""},
+        {126, "byte 127 from the server is wrong, in the good bye: expected \"S\", received \"\\x00\""},
     };
     struct talk talk = hold(4);
     (void)state;

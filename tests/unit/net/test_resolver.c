@@ -397,7 +397,7 @@ static void a_lookup_that_finds_nothing_says_why(void **state)
     } cases[] = {
         {"127.0.0.1", "6000", true, false, "there is no address for 127.0.0.1"},
         {"::1", "6000", false, true, "there is no address for ::1"},
-        {"::1", "6000", false, false, "no address family is left to ask for"},
+        {"::1", "6000", false, false, "no address family is left to resolve"},
         {"::1", "nosuch", true, true, "there is no TCP service named nosuch: use a port number"},
         {"", "nosuch", true, true, "there is no TCP service named nosuch: use a port number"},
     };

@@ -17,7 +17,7 @@ static const struct diagnosed_row rows[] = {
     {"nothing", .all = {WELL(V6), WELL(V4)}},
     {"nothing, over TLS", {WELL_TLS(V6, SHOWN_GOOD), WELL_TLS(V4, SHOWN_GOOD)}, .tls = true},
     {"somebody gave up",
-     .all = {{.peer = V4, PROBE_CONNECT, ERR_INTERRUPTED, "given up before it was done"}}},
+     .all = {{.peer = V4, PROBE_CONNECT, ERR_INTERRUPTED, "interrupted before it was done"}}},
     {"a fault on this side",
      .all = {{.peer = V4, PROBE_CONNECT, ERR_SYSTEM_DESCRIPTORS, "too many open files"}}},
 

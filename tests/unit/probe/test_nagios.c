@@ -238,6 +238,7 @@ static void a_target_that_the_verdict_names_is_not_named_twice(void **state)
     (void)state;
     use(PROBE_SAMPLE_LITERAL);
     err_set(&result.verdict, ERR_CONNECT_REFUSED, 0, "[::1]:6000: nothing listens there");
+    result.verdict_names_target = true;
     assert_says(CRITICAL, "TCPGREET CRITICAL - [::1]:6000: nothing listens there");
 }
 

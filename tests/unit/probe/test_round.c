@@ -232,7 +232,7 @@ static void what_a_peer_does_is_told_with_its_phase(void **state)
         {{{"220 mail.example ESMTP\r\n"}, -1, false},
          PROBE_WELCOME,
          ERR_DIALOGUE_WRONG_ANSWER,
-         "expected \"Server: Welcome!\\nServer: What's your name?\", the server said "
+         "expected \"Server: Welcome!\\nServer: What's your name?\", the server sent "
          "\"220 mail.example ESMTP\\r\\n\""},
         {{{""}, 0, false},
          PROBE_WELCOME,
@@ -246,7 +246,7 @@ static void what_a_peer_does_is_told_with_its_phase(void **state)
         {{{WELCOME, HELLO("anybody")}, -1, false},
          PROBE_NAME,
          ERR_DIALOGUE_WRONG_ANSWER,
-         "expected \"Server: Hello tcpgreet!\\nServer: What's your name\", the server said "
+         "expected \"Server: Hello tcpgreet!\\nServer: What's your name\", the server sent "
          "\"Server: Hello anybody!\\nServer: What's your name?\""},
         {{{WELCOME, "Server: Hel"}, 1, false},
          PROBE_NAME,
@@ -259,7 +259,7 @@ static void what_a_peer_does_is_told_with_its_phase(void **state)
         {{{WELCOME, HELLO("tcpgreet"), BYE "again"}, 2, false},
          PROBE_CLOSE,
          ERR_DIALOGUE_WRONG_ANSWER,
-         "the server went on after its good bye: \"again\""},
+         "the server sent more after its final message: \"again\""},
     };
     struct prober *prober = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -418,8 +418,8 @@ static void a_volume_that_fails_is_told_with_its_place(void **state)
          100,
          PROBER_LONG_MS,
          ERR_DIALOGUE_WRONG_ANSWER,
-         "byte 51 from the server is wrong, in the answer to name 1, which has 1 bytes: expected \"H\", it "
-         "said \"B\""},
+         "byte 51 from the server is wrong, in the answer to name 1, which has 1 bytes: expected \"H\", "
+         "received \"B\""},
         {{GOOD, {{WELCOME, "Server: Hello"}, 1, false}},
          100,
          PROBER_LONG_MS,
@@ -429,7 +429,7 @@ static void a_volume_that_fails_is_told_with_its_place(void **state)
          100,
          50,
          ERR_DIALOGUE_TIMEOUT,
-         "nothing came for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may not carry large "
+         "received nothing for 0.05 s, after 0 of 100 bytes, in a name of 1 bytes: the path may drop large "
          "packets"},
         {{GOOD, {{WELCOME}, 1, true}},
          100,
@@ -482,7 +482,7 @@ static void a_round_can_be_cancelled_at_any_time(void **state)
                 if (result->addresses[a].err.reason == ERR_INTERRUPTED) {
                     enum probe_phase last = result->addresses[a].last;
                     prober_expect_failure(&result->addresses[a], last, ERR_INTERRUPTED,
-                                          "given up before it was done");
+                                          "interrupted before it was done");
                     cut[last] = true;
                 }
             probe_result_fini(result); /* nothing may be written to it any more */

@@ -157,20 +157,14 @@ static void what_is_no_tls_is_told_in_the_tls_phase(void **state)
     } cases[] = {
         {{{"220 mail.example ESMTP\r\n"}, -1, false},
          ERR_TLS_PLAINTEXT_PEER,
-         "127.0.0.1 does not speak TLS at this port, it said \"220 mail.example ESMTP\\r\\n\" (leave --tls "
-         "out, or use the TLS port)"},
+         "127.0.0.1 does not use TLS on this port: it sent \"220 mail.example ESMTP\\r\\n\" (omit --tls, "
+         "or use the TLS port)"},
         {{{NULL}, -1, false},
          ERR_TLS_SILENT_PEER,
          "127.0.0.1 says nothing in answer to the TLS handshake (it may not speak TLS at this port)"},
-        {{{NULL}, 0, false},
-         ERR_TLS_PROTOCOL,
-         "the peer cut the connection in the middle of the TLS handshake"},
-        {{{NULL}, 0, true},
-         ERR_TLS_PROTOCOL,
-         "the peer cut the connection in the middle of the TLS handshake"},
-        {{{NULL}, 1, true},
-         ERR_TLS_PROTOCOL,
-         "the peer cut the connection in the middle of the TLS handshake"},
+        {{{NULL}, 0, false}, ERR_TLS_PROTOCOL, "the peer closed the connection during the TLS handshake"},
+        {{{NULL}, 0, true}, ERR_TLS_PROTOCOL, "the peer closed the connection during the TLS handshake"},
+        {{{NULL}, 1, true}, ERR_TLS_PROTOCOL, "the peer closed the connection during the TLS handshake"},
     };
     struct fixture *fixture = *state;
     fixture->prober->plan.connect_timeout_ms = 200;
@@ -338,7 +332,7 @@ static void a_handshake_that_is_cancelled_is_told(void **state)
     prober_peer_close(&silent);
     cancel(fixture);
     prober_expect_failure(&prober->result.addresses[0], PROBE_TLS, ERR_INTERRUPTED,
-                          "given up before it was done");
+                          "interrupted before it was done");
     assert_int_equal(prober->result.verdict.reason, ERR_INTERRUPTED);
 }
 

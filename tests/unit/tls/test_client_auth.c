@@ -26,13 +26,13 @@ static const struct {
     [STRANGER] = {{.purpose = "clientAuth"},
                   ERR_CERT_UNTRUSTED,
                   "the client's certificate was issued by \"test stranger\", which is not trusted here"},
-    [ITSELF] = {{.common_name = "me"}, ERR_CERT_SELF_SIGNED, "the client's certificate is signed by itself"},
+    [ITSELF] = {{.common_name = "me"}, ERR_CERT_SELF_SIGNED, "the client's certificate is self-signed"},
     [EXPIRED] = {{.from_s = -9 * DAY, .until_s = -2 * DAY - HOUR},
                  ERR_CERT_EXPIRED,
                  "the client's certificate expired 2 days ago"},
     [OF_A_SERVER] = {{.purpose = "serverAuth"},
                      ERR_CERT_PURPOSE,
-                     "the client's certificate is not meant for a TLS client"},
+                     "the client's certificate is not for a TLS client"},
 };
 
 /* Returns: the file of a guest's certificate and key, NULL: none. */
@@ -81,7 +81,7 @@ static void expect_verdict(const struct tls_meeting *meeting, enum guest guest)
     }
     tls_party_expect_failure(&meeting->server, guests[guest].reason, guests[guest].sentence);
     tls_party_expect_failure(&meeting->client, ERR_TLS_CLIENT_CERTIFICATE,
-                             guest == WITHOUT ? "--cert and --key" : "the peer refused our certificate: ");
+                             guest == WITHOUT ? "--cert and --key" : "the peer rejected our certificate: ");
 }
 
 static void required_means_required(void **state)

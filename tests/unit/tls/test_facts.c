@@ -89,7 +89,7 @@ static void what_is_refused_is_told_all_the_same(void **state)
          ERR_CERT_SELF_SIGNED,
          "localhost, 127.0.0.1, ::1",
          "me",
-         "signed by itself, not by a CA"},
+         "self-signed, not issued by a CA"},
         {{.names = SAN},
          INTERMEDIATE_NOT_SENT,
          ERR_CERT_UNTRUSTED,

@@ -194,21 +194,22 @@ static const struct {
     }
 #define PLAIN ERR_TLS_PLAINTEXT_PEER, ERR_TLS_PLAINTEXT_PEER
     {SAID("Server: Welcome!\nServer: What's your name?"), false, PLAIN,
-     "it said \"Server: Welcome!\\nServer: What's"},
+     "it sent \"Server: Welcome!\\nServer: What's"},
     {SAID("HTTP/1.1 400 Bad Request\r\n\r\n"), false, PLAIN,
-     "it said \"HTTP/1.1 400 Bad Request\\r\\n\\r\\n\""},
-    {SAID("GET / HTTP/1.0\r\n\r\n"), false, PLAIN, "it said \"GET / HTTP"},
-    {SAID("Michael\n"), false, PLAIN, "localhost does not speak TLS at this port, it said \"Michael\\n\""},
+     "it sent \"HTTP/1.1 400 Bad Request\\r\\n\\r\\n\""},
+    {SAID("GET / HTTP/1.0\r\n\r\n"), false, PLAIN, "it sent \"GET / HTTP"},
+    {SAID("Michael\n"), false, PLAIN, "localhost does not use TLS on this port: it sent \"Michael\\n\""},
     {SAID("SSH-2.0-\x1b[2J\r\n"), false, PLAIN, "\"SSH-2.0-\\x1b[2J\\r\\n\""},
     {SAID("\x80\x2e\x01\x03\x01"), false, PLAIN, "\"\\x80"},
-    {SAID("Hi"), false, PLAIN, "it said \"Hi\""},
-    {SAID("Hi"), true, PLAIN, "it said \"Hi\""},
-    {SAID("\x16\x02"), true, PLAIN, "it said \"\\x16\\x02\""},
+    {SAID("Hi"), false, PLAIN, "it sent \"Hi\""},
+    {SAID("Hi"), true, PLAIN, "it sent \"Hi\""},
+    {SAID("\x16\x02"), true, PLAIN, "it sent \"\\x16\\x02\""},
     {SAID(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "localhost says nothing in answer"},
-    {SAID(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END, "cut the connection"},
+    {SAID(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END, "closed the connection during"},
     {SAID("\x16\x03\x03\x00\x7a\x02"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
     {SAID("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
-    {SAID("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "cut the connection"},
+    {SAID("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL,
+     "closed the connection during"},
     {SAID("\x15\x03\x01\x00\x02\x02\x28"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "\"handshake failure\""},
     {SAID("\x15\x03\x01\x00\x02\x02\x46"), false, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "no TLS version"},
 #undef PLAIN
@@ -284,7 +285,8 @@ static void versions_that_do_not_meet_are_told(void **state)
     meeting.client.stream = tls_raw_client(meeting.lowers[0], TLS1_1_VERSION, NULL, NULL);
     meeting.server.stream = tls_server_stream(server, meeting.lowers[1], NULL);
     tls_meeting_run(&meeting);
-    tls_party_expect_failure(&meeting.server, ERR_TLS_PROTOCOL, "unsupported protocol");
+    tls_party_expect_failure(&meeting.server, ERR_TLS_PROTOCOL,
+                             "the peer chose a TLS version that this side does not allow");
     tls_meeting_part(&meeting);
     tls_client_free(client);
     tls_server_free(server);
