@@ -1,64 +1,65 @@
-#include "worker_state.h"
+#include "alarm.h"
 
 #ifdef __linux__
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-static void on_alarm(uv_poll_t *poll, int status, int events)
+static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    struct bench_worker *worker = poll->data;
+    struct bench_alarm *alarm = poll->data;
     uint64_t expirations;
     (void)status;
     (void)events;
-    if (read(worker->alarm_fd, &expirations, sizeof expirations) > 0 && !worker->ending)
-        bench_visitor_serve_due(worker);
+    if (read(alarm->fd, &expirations, sizeof expirations) > 0)
+        alarm->due(alarm->context);
 }
 
-void bench_alarm_arm(struct bench_worker *worker)
+int bench_alarm_open(struct bench_alarm *alarm, uv_loop_t *loop, void (*due)(void *context), void *context)
 {
-    uint64_t due = pace_due_ns(&worker->pace);
-    struct itimerspec when = {.it_value = {(time_t)(due / 1000000000), (long)(due % 1000000000)}};
-    if (worker->idle != NULL)
-        timerfd_settime(worker->alarm_fd, TFD_TIMER_ABSTIME, &when, NULL);
-}
-
-int bench_alarm_open(struct bench_worker *worker)
-{
-    worker->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); /* uv_hrtime's clock */
-    if (worker->alarm_fd < 0 || uv_poll_init(&worker->loop, &worker->alarm, worker->alarm_fd) != 0)
+    alarm->due = due;
+    alarm->context = context;
+    alarm->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC); /* uv_hrtime's clock */
+    if (alarm->fd < 0 || uv_poll_init(loop, &alarm->poll, alarm->fd) != 0)
         return -1;
-    worker->alarm.data = worker;
-    return uv_poll_start(&worker->alarm, UV_READABLE, on_alarm);
+    alarm->poll.data = alarm;
+    return uv_poll_start(&alarm->poll, UV_READABLE, on_readable);
 }
 
-void bench_alarm_close(struct bench_worker *worker)
+void bench_alarm_set(struct bench_alarm *alarm, uint64_t due_ns)
 {
-    if (worker->alarm_fd >= 0)
-        close(worker->alarm_fd);
+    struct itimerspec when = {.it_value = {(time_t)(due_ns / 1000000000), (long)(due_ns % 1000000000)}};
+    timerfd_settime(alarm->fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void bench_alarm_close(struct bench_alarm *alarm)
+{
+    if (alarm->fd >= 0)
+        close(alarm->fd);
 }
 #else
-static void on_tick(uv_timer_t *timer)
+static void on_timer(uv_timer_t *timer)
 {
-    struct bench_worker *worker = timer->data;
-    if (!worker->ending)
-        bench_visitor_serve_due(worker);
+    struct bench_alarm *alarm = timer->data;
+    alarm->due(alarm->context);
 }
 
-void bench_alarm_arm(struct bench_worker *worker)
+int bench_alarm_open(struct bench_alarm *alarm, uv_loop_t *loop, void (*due)(void *context), void *context)
 {
-    uint64_t now = uv_hrtime(), due = pace_due_ns(&worker->pace);
-    if (worker->idle != NULL)
-        uv_timer_start(&worker->ticks, on_tick, due > now ? (due - now) / 1000000 : 0, 0);
+    alarm->due = due;
+    alarm->context = context;
+    alarm->fd = -1;
+    alarm->timer.data = alarm;
+    return uv_timer_init(loop, &alarm->timer);
 }
 
-int bench_alarm_open(struct bench_worker *worker)
+void bench_alarm_set(struct bench_alarm *alarm, uint64_t due_ns)
 {
-    (void)worker;
-    return 0;
+    uint64_t now_ns = uv_hrtime();
+    uv_timer_start(&alarm->timer, on_timer, due_ns > now_ns ? (due_ns - now_ns) / 1000000 : 0, 0);
 }
 
-void bench_alarm_close(struct bench_worker *worker)
+void bench_alarm_close(struct bench_alarm *alarm)
 {
-    (void)worker;
+    (void)alarm;
 }
 #endif

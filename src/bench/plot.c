@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "format.h"
-#include "plot.h"
+#include "plot_latency.h"
+#include "plot_rate.h"
+#include "tcpgreet/format/svg.h"
 
 enum { WIDTH = 1000, HEIGHT = 424, MARGIN = 32, TARGET_COLUMNS = 64 };
 
@@ -73,18 +75,6 @@ static void put_head(const struct bench_result *result, FILE *out)
     (void)fputs("</text>\n", out);
 }
 
-void bench_svg_frame(FILE *out, const struct panel *panel, const char *caption)
-{
-    svg_line(out, "axis", panel->x, panel->y + panel->height, panel->x + panel->width,
-             panel->y + panel->height);
-    svg_text(out, panel->x + panel->width / 2, panel->y + panel->height + 42, "sub", "middle", caption);
-}
-
-void bench_svg_nothing(FILE *out, const struct panel *panel, const char *why)
-{
-    svg_text(out, panel->x + panel->width / 2, panel->y + panel->height / 2, "sub", "middle", why);
-}
-
 void bench_result_plot(const struct bench_result *result, FILE *out)
 {
     char title[BENCH_TARGET_ROOM + 32];
@@ -92,7 +82,7 @@ void bench_result_plot(const struct bench_result *result, FILE *out)
     svg_open(out, WIDTH, HEIGHT, title_of(result, title, sizeof(title)), style, dark_style);
     svg_text(out, MARGIN, 42, "title", "start", title);
     put_head(result, out);
-    bench_svg_latency(result, out);
-    bench_svg_rate(result, out);
+    bench_plot_latency(result, out);
+    bench_plot_rate(result, out);
     svg_close(out);
 }

@@ -1,8 +1,9 @@
-#include "plot.h"
+#include "plot_latency.h"
 
 #include <math.h>
 
 #include "format.h"
+#include "plot_panel.h"
 #include "tcpgreet/format/axis.h"
 
 enum { NINES_MAX = 4 };
@@ -142,7 +143,7 @@ static void scale_latency(struct nines *nines, const struct histogram *a, const 
     svg_axis_log(&nines->latency, least, most);
 }
 
-void bench_svg_latency(const struct bench_result *result, FILE *out)
+void bench_plot_latency(const struct bench_result *result, FILE *out)
 {
     const struct histogram *answers = &result->answers;
     const struct histogram *connects = &result->connects;
@@ -150,9 +151,9 @@ void bench_svg_latency(const struct bench_result *result, FILE *out)
     struct nines nines;
 
     svg_text(out, panel->x, panel->y - 14, "head", "start", "Latency by percentile");
-    bench_svg_frame(out, panel, "percentile");
+    bench_plot_axis(out, panel, "percentile");
     if (answers->total == 0 && connects->total == 0) {
-        bench_svg_nothing(out, panel, "no answer came");
+        bench_plot_empty(out, panel, "no answer came");
         return;
     }
     scale_latency(&nines, answers, connects);

@@ -1,8 +1,9 @@
-#include "plot.h"
+#include "plot_rate.h"
 
 #include <math.h>
 
 #include "format.h"
+#include "plot_panel.h"
 #include "tcpgreet/format/axis.h"
 
 enum { BINS = 60, BINS_LEAST = 12, NAMES_A_BIN = 50 };
@@ -93,7 +94,7 @@ static void put_bins(FILE *out, const struct bins *bins, const struct svg_axis *
     (void)fputs("\"/>\n", out);
 }
 
-void bench_svg_rate(const struct bench_result *result, FILE *out)
+void bench_plot_rate(const struct bench_result *result, FILE *out)
 {
     const struct panel *panel = &rate_panel;
     double level = result->open_loop ? result->rate_asked : bench_rate(result, result->names);
@@ -102,10 +103,10 @@ void bench_svg_rate(const struct bench_result *result, FILE *out)
     struct bins bins;
 
     svg_text(out, panel->x, panel->y - 14, "head", "start", "Names a second over time");
-    bench_svg_frame(out, panel, "seconds");
+    bench_plot_axis(out, panel, "seconds");
     fill_bins(&bins, result);
     if (bins.count == 0 || !(bins.most > 0)) {
-        bench_svg_nothing(out, panel, result->names == 0 ? "no answer came" : "no rate over time was kept");
+        bench_plot_empty(out, panel, result->names == 0 ? "no answer came" : "no rate over time was kept");
         return;
     }
     (void)fprintf(out,

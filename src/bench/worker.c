@@ -1,11 +1,322 @@
-#include "worker_state.h"
+#include "worker.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
-enum { FAREWELL_MS = 3000 }; /* for the last answers and good byes */
+#include "alarm.h"
+#include "pace.h"
+#include "tcpgreet/link/conn.h"
+#include "tcpgreet/net/stream_tcp.h"
+#include "tcpgreet/tls/stream_tls.h"
 
+enum {
+    NAME_BYTES = 32,
+    OPENINGS_AT_ONCE = 32, /* connections opened in one turn of the loop, */
+    RAMP_MS = 1,           /* and the time between such turns: a ramp, not a burst of SYNs */
+    RETRY_MS = 50,         /* after a connection failed, before the next in its place */
+    GRACE_MS = 3000        /* for the last answers and final messages */
+};
+
+/* One dialogue at a time, and then the next in the same place. */
+struct connection {
+    struct conn conn;
+    struct bench_worker *worker;
+    struct connection *next; /* in the worker's list of waiting, or of idle connections */
+    const struct endpoint *endpoint;
+    uint64_t opened_ns;
+    uint64_t sent_ns; /* when the name that awaits its answer was sent, or scheduled; 0: none */
+    uint64_t sent;    /* names, in this dialogue */
+    bool open;
+    bool up; /* the handshake is done */
+    char name[NAME_BYTES];
+};
+
+struct bench_worker {
+    struct bench_plan plan;
+    uv_loop_t loop;
+    uv_thread_t thread;
+    uv_async_t wake;
+    uv_timer_t limit;         /* the end of the run, then of the final answers */
+    uv_timer_t opening;       /* opens what waits to be opened */
+    struct bench_alarm alarm; /* open loop: the next name is due */
+    struct tls_client *tls;
+    struct connection *connections;
+    struct connection *waiting; /* to be opened */
+    struct connection *idle;    /* open loop: ready, no name is scheduled yet */
+    struct pace pace;
+    uint64_t open_count;
+    uint64_t sequence; /* of names */
+    uint64_t endpoint_turn;
+    uint64_t source_turn;
+    atomic_bool stop;
+    bool ending;
+    uint64_t retry_ms; /* by the loop's clock: not before, after a connection has failed */
+    struct bench_result result;
+    struct conn_shared shared;
+};
+
+static void end_run(struct bench_worker *worker);
+static void end_if_over(struct bench_worker *worker);
+
+static void push(struct connection **list, struct connection *connection)
+{
+    connection->next = *list;
+    *list = connection;
+}
+
+static struct connection *pop(struct connection **list)
+{
+    struct connection *connection = *list;
+    if (connection != NULL)
+        *list = connection->next;
+    return connection;
+}
+
+static void count_failure(struct bench_worker *worker, const struct err *err)
+{
+    worker->result.failures[err->reason < ERR_REASON_COUNT ? err->reason : ERR_INTERNAL]++;
+}
+
+/* A name that no other dialogue of this run sends, so that a mixed-up answer is a wrong one. */
+static struct bytes next_name(struct connection *connection)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+    struct bench_worker *worker = connection->worker;
+    uint64_t number = worker->sequence++ * worker->plan.count + worker->plan.index;
+    char *end = connection->name + NAME_BYTES;
+    char *at = end;
+
+    do {
+        *--at = digits[number & 31];
+        number >>= 5;
+    } while (number > 0);
+    *--at = 'n';
+    return (struct bytes){at, (size_t)(end - at)};
+}
+
+static void send_name(struct connection *connection, uint64_t since_ns)
+{
+    connection->sent_ns = since_ns;
+    connection->sent++;
+    conn_say(&connection->conn, next_name(connection));
+}
+
+static void send_exit(struct connection *connection)
+{
+    connection->sent_ns = 0;
+    conn_say(&connection->conn, BYTES_LITERAL(GREETING_EXIT));
+}
+
+static void set_alarm(struct bench_worker *worker)
+{
+    if (worker->idle != NULL)
+        bench_alarm_set(&worker->alarm, pace_due_ns(&worker->pace));
+}
+
+/* Our turn: the next name, the end, or waiting until a name is scheduled. */
+static void go_on(struct connection *connection, uint64_t now_ns)
+{
+    struct bench_worker *worker = connection->worker;
+    uint64_t due_ns;
+
+    if (worker->ending || (worker->plan.names > 0 && connection->sent == worker->plan.names)) {
+        send_exit(connection);
+    } else if (worker->plan.rate <= 0) {
+        send_name(connection, now_ns);
+    } else if (pace_take(&worker->pace, now_ns, &due_ns)) {
+        send_name(connection, due_ns);
+    } else {
+        push(&worker->idle, connection);
+        set_alarm(worker);
+    }
+}
+
+static void count_answer(struct connection *connection, uint64_t now_ns)
+{
+    struct bench_result *result = &connection->worker->result;
+    double at_s = (double)(now_ns - connection->worker->plan.start_ns) / 1e9;
+    size_t slot = (size_t)(at_s / result->slot_s);
+
+    histogram_record(&result->answers, (int64_t)(now_ns - connection->sent_ns));
+    result->names++;
+    result->slots[slot < BENCH_SLOTS ? slot : BENCH_SLOTS - 1]++;
+    connection->sent_ns = 0;
+}
+
+static void on_ready(void *context)
+{
+    struct connection *connection = context;
+    uint64_t now_ns = uv_hrtime();
+    if (connection->sent_ns != 0)
+        count_answer(connection, now_ns);
+    go_on(connection, now_ns);
+}
+
+static void on_up(void *context)
+{
+    struct connection *connection = context;
+    struct bench_worker *worker = connection->worker;
+
+    connection->up = true;
+    histogram_record(&worker->result.connects, (int64_t)(uv_hrtime() - connection->opened_ns));
+    worker->result.connections++;
+    if (worker->tls != NULL && stream_tls_resumed(connection->conn.stream))
+        worker->result.resumed++;
+}
+
+/* None was ever connected, every address was tried, and every place has failed once, or all that were tried.
+ */
+static bool is_hopeless(const struct bench_worker *worker)
+{
+    uint64_t failed = bench_result_failed(&worker->result);
+    return worker->result.connections == 0 && failed >= worker->plan.endpoint_count &&
+           (failed >= worker->plan.connections || worker->open_count == 0);
+}
+
+static void open_waiting_after(struct bench_worker *worker, uint64_t delay_ms);
+
+static void on_done(void *context, const struct conn_result *result)
+{
+    struct connection *connection = context;
+    struct bench_worker *worker = connection->worker;
+
+    connection->open = false;
+    worker->open_count--;
+    if (result->err != NULL)
+        count_failure(worker, result->err);
+    for (struct connection **link = &worker->idle; *link != NULL; link = &(*link)->next)
+        if (*link == connection) {
+            *link = connection->next;
+            break;
+        }
+    if (worker->ending) {
+        end_if_over(worker);
+        return;
+    }
+    push(&worker->waiting, connection);
+    if (result->err != NULL)
+        worker->retry_ms = uv_now(&worker->loop) + RETRY_MS;
+    if (is_hopeless(worker))
+        end_run(worker);
+    open_waiting_after(worker, 0);
+}
+
+static struct stream *begin_stream(struct bench_worker *worker, struct connection *connection,
+                                   struct err *err)
+{
+    const struct bench_plan *plan = &worker->plan;
+    const struct endpoint *source =
+        plan->source_count > 0 ? &plan->sources[worker->source_turn++ % plan->source_count] : NULL;
+
+    connection->endpoint = &plan->endpoints[worker->endpoint_turn++ % plan->endpoint_count];
+    int fd = stream_tcp_connect(connection->endpoint, source, err);
+    struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, connection->endpoint, err) : NULL;
+    if (stream != NULL && worker->tls != NULL) {
+        if (!plan->resume)
+            tls_client_forget(worker->tls);
+        stream = tls_client_stream(worker->tls, stream, plan->host, err);
+    }
+    return stream;
+}
+
+static void open_connection(struct bench_worker *worker, struct connection *connection)
+{
+    static const struct conn_events events = {.up = on_up, .ready = on_ready, .done = on_done};
+    struct conn_config config = {.shared = &worker->shared,
+                                 .policy = worker->plan.policy,
+                                 .events = &events,
+                                 .context = connection,
+                                 .role = CONN_CLIENT};
+    struct err err = {0};
+
+    connection->opened_ns = uv_hrtime();
+    connection->sent_ns = connection->sent = 0;
+    connection->up = false;
+    struct stream *stream = begin_stream(worker, connection, &err);
+    if (stream == NULL || conn_start(&connection->conn, &config, stream, &err) < 0) {
+        count_failure(worker, &err);
+        push(&worker->waiting, connection);
+        worker->retry_ms = uv_now(&worker->loop) + RETRY_MS;
+        return;
+    }
+    connection->open = true;
+    worker->open_count++;
+}
+
+static void open_waiting(struct bench_worker *worker)
+{
+    for (int i = 0; i < OPENINGS_AT_ONCE && worker->waiting != NULL && !worker->ending &&
+                    uv_now(&worker->loop) >= worker->retry_ms;
+         i++)
+        open_connection(worker, pop(&worker->waiting));
+    if (is_hopeless(worker))
+        end_run(worker);
+    open_waiting_after(worker, RAMP_MS);
+}
+
+static void on_opening(uv_timer_t *timer)
+{
+    open_waiting(timer->data);
+}
+
+/* Or when it is worth trying again after a failure. */
+static void open_waiting_after(struct bench_worker *worker, uint64_t delay_ms)
+{
+    uint64_t now = uv_now(&worker->loop);
+    if (worker->ending || worker->waiting == NULL || uv_is_active((uv_handle_t *)&worker->opening))
+        return;
+    uv_timer_start(&worker->opening, on_opening,
+                   worker->retry_ms > now + delay_ms ? worker->retry_ms - now : delay_ms, 0);
+}
+
+static void send_due(void *context)
+{
+    struct bench_worker *worker = context;
+    uint64_t now_ns = uv_hrtime(), due_ns;
+    while (!worker->ending && worker->idle != NULL && pace_take(&worker->pace, now_ns, &due_ns))
+        send_name(pop(&worker->idle), due_ns);
+    set_alarm(worker);
+}
+
+static void end_idle(struct bench_worker *worker)
+{
+    struct connection *connection;
+    while ((connection = pop(&worker->idle)) != NULL)
+        send_exit(connection);
+}
+
+static void abort_all(struct bench_worker *worker)
+{
+    for (uint64_t i = 0; i < worker->plan.connections; i++) {
+        struct connection *connection = &worker->connections[i];
+        struct err err = {0};
+        if (!connection->open || connection->conn.stream == NULL) /* NULL: it is being closed */
+            continue;
+        if (!connection->up)
+            stream_waiting(connection->conn.stream, &err);
+        else
+            err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the run ended before the answer came");
+        conn_abort(&connection->conn, &err);
+    }
+}
+
+static int make_connections(struct bench_worker *worker, struct err *err)
+{
+    const struct bench_plan *plan = &worker->plan;
+
+    worker->connections = calloc(plan->connections, sizeof *worker->connections);
+    if (worker->connections == NULL)
+        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for %llu connections",
+                       (unsigned long long)plan->connections);
+    for (uint64_t i = plan->connections; i > 0; i--) {
+        worker->connections[i - 1].worker = worker;
+        push(&worker->waiting, &worker->connections[i - 1]);
+    }
+    return 0;
+}
 static void close_handle(uv_handle_t *handle, void *context)
 {
     (void)context;
@@ -13,18 +324,18 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-void bench_worker_end_if_over(struct bench_worker *worker)
+static void end_if_over(struct bench_worker *worker)
 {
     if (worker->ending && worker->open_count == 0)
         uv_walk(&worker->loop, close_handle, NULL);
 }
 
-static void on_farewells_over(uv_timer_t *timer)
+static void on_grace_expired(uv_timer_t *timer)
 {
-    bench_visitor_abort_all(timer->data);
+    abort_all(timer->data);
 }
 
-void bench_worker_end_run(struct bench_worker *worker)
+static void end_run(struct bench_worker *worker)
 {
     if (worker->ending)
         return;
@@ -32,21 +343,21 @@ void bench_worker_end_run(struct bench_worker *worker)
     if (worker->plan.rate > 0)
         worker->result.late += pace_behind(&worker->pace, uv_hrtime());
     worker->result.duration_s = (double)(uv_hrtime() - worker->plan.start_ns) / 1e9;
-    uv_timer_start(&worker->limit, on_farewells_over, FAREWELL_MS, 0);
-    bench_visitor_dismiss_idle(worker);
-    bench_worker_end_if_over(worker);
+    uv_timer_start(&worker->limit, on_grace_expired, GRACE_MS, 0);
+    end_idle(worker);
+    end_if_over(worker);
 }
 
 static void on_limit(uv_timer_t *timer)
 {
-    bench_worker_end_run(timer->data);
+    end_run(timer->data);
 }
 
 static void on_wake(uv_async_t *async)
 {
     struct bench_worker *worker = async->data;
     if (atomic_load(&worker->stop))
-        bench_worker_end_run(worker);
+        end_run(worker);
 }
 
 static void run(void *context)
@@ -58,7 +369,7 @@ static void run(void *context)
 
     uv_update_time(&worker->loop);
     uv_timer_start(&worker->limit, on_limit, ms > 0 ? (uint64_t)ms : 0, 0);
-    bench_visitor_open_waiting(worker);
+    open_waiting(worker);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
 }
 
@@ -66,19 +377,18 @@ static int prepare(struct bench_worker *worker, struct err *err)
 {
     const struct bench_plan *plan = &worker->plan;
 
-    if (bench_visitor_make_all(worker, err) < 0)
+    if (make_connections(worker, err) < 0)
         return -1;
     if (plan->tls != NULL && (worker->tls = tls_client_new(plan->tls, err)) == NULL)
         return -1;
-    worker->wake.data = worker->limit.data = worker->opening.data = worker->ticks.data = worker;
+    worker->wake.data = worker->limit.data = worker->opening.data = worker;
     if (uv_async_init(&worker->loop, &worker->wake, on_wake) != 0 ||
         uv_timer_init(&worker->loop, &worker->limit) != 0 ||
-        uv_timer_init(&worker->loop, &worker->opening) != 0 ||
-        uv_timer_init(&worker->loop, &worker->ticks) != 0)
+        uv_timer_init(&worker->loop, &worker->opening) != 0)
         return err_set(err, ERR_INTERNAL, 0, "cannot prepare a loop");
     if (plan->rate > 0) {
         worker->pace = pace_begin(plan->start_ns, plan->rate, plan->index, plan->count);
-        if (bench_alarm_open(worker) != 0)
+        if (bench_alarm_open(&worker->alarm, &worker->loop, send_due, worker) != 0)
             return err_set(err, ERR_SYSTEM_OTHER, errno, "cannot make a timer: %s", strerror(errno));
     }
     if (uv_thread_create(&worker->thread, run, worker) != 0)
@@ -95,7 +405,7 @@ struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct er
         return NULL;
     }
     worker->plan = *plan;
-    worker->alarm_fd = -1;
+    worker->alarm.fd = -1;
     worker->shared.loop = &worker->loop;
     worker->shared.handshake_ms = plan->connect_ms;
     worker->result.slot_s = (double)plan->duration_ms / 1000 / (double)BENCH_SLOTS;
@@ -133,8 +443,8 @@ void bench_worker_free(struct bench_worker *worker)
     uv_walk(&worker->loop, close_handle, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     uv_loop_close(&worker->loop);
-    bench_alarm_close(worker);
+    bench_alarm_close(&worker->alarm);
     tls_client_free(worker->tls);
-    free(worker->visitors);
+    free(worker->connections);
     free(worker);
 }
