@@ -1,7 +1,8 @@
 #include <string.h>
 
+#include "bars.h"
 #include "phrases.h"
-#include "text.h"
+#include "text_facts.h"
 
 enum { SHOWN_MAX = 8, INDENT = 4, HANGING = 6 };
 

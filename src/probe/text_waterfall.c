@@ -1,8 +1,9 @@
 #include <string.h>
 
+#include "bars.h"
 #include "phrases.h"
 #include "tcpgreet/format/axis.h"
-#include "text.h"
+#include "text_waterfall.h"
 
 enum {
     TIME_COLUMNS = 7,     /* "1.23 ms", "- 999 µs" never longer */

@@ -1,8 +1,7 @@
-/* The parts of a probe's text, and the page they are written on. */
-#ifndef TCPGREET_PROBE_TEXT_H
-#define TCPGREET_PROBE_TEXT_H
+/* The page that a probe's text is written on: lines that fit, in colour where that is wanted. */
+#ifndef TCPGREET_PROBE_PAGE_H
+#define TCPGREET_PROBE_PAGE_H
 
-#include "bars.h"
 #include "report.h"
 #include "tcpgreet/format/text.h"
 
@@ -26,14 +25,7 @@ void probe_page_wrap(const struct probe_page *page, size_t first, size_t rest, e
 void probe_page_paint(const struct probe_page *page, enum probe_paint paint, const char *text);
 void probe_page_spaces(const struct probe_page *page, size_t count);
 
-/* Returns: green for well, yellow for half, red. */
+/* Returns: green for OK, yellow for degraded or a threshold, red. */
 enum probe_paint probe_page_verdict(enum err_reason reason);
-
-/* Axis, a row each, and the legend. */
-void probe_text_waterfall(const struct probe_page *page, const struct probe_result *result);
-
-/* What is known of addresses: where they failed, or of all. Then their certificates, each once. */
-void probe_text_facts(const struct probe_page *page, const struct probe_result *result);
-void probe_text_certificates(const struct probe_page *page, const struct probe_result *result);
 
 #endif
