@@ -26,17 +26,20 @@ struct passphrase {
 
 static int from_file(const char *path, char *buffer, int room, struct err *err)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL || fgets(buffer, room, file) == NULL) {
-        err_set(err, ERR_SYSTEM_FILE, errno, "cannot read the pass phrase in %s: %s", path,
-                file == NULL ? strerror(errno) : "it is empty");
-        if (file != NULL)
-            (void)fclose(file);
+    struct file file;
+    if (file_read("--key-passphrase-file", path, &file, err) < 0)
         return -1;
+    size_t length = 0;
+    while (length < file.length && file.data[length] != '\n' && file.data[length] != '\r')
+        length++;
+    if (length == 0 || length > (size_t)room) {
+        file_free(&file);
+        return err_set(err, ERR_SYSTEM_FILE, 0, "the first line of --key-passphrase-file %s is %s", path,
+                       length == 0 ? "empty" : "too long for a pass phrase");
     }
-    (void)fclose(file);
-    buffer[strcspn(buffer, "\r\n")] = '\0';
-    return (int)strlen(buffer);
+    memcpy(buffer, file.data, length);
+    file_free(&file);
+    return (int)length;
 }
 
 /* For PEM_read_bio_PrivateKey. */
@@ -52,61 +55,52 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
     if (!ask->policy->may_ask || isatty(STDIN_FILENO) != 1 ||
         EVP_read_pw_string(buffer, room, prompt, 0) != 0)
         return err_set(ask->err, ERR_SYSTEM_FILE, 0,
-                       "the key in %s is encrypted and nobody is at the terminal: give --key-passphrase-file",
+                       "the key in %s is encrypted and there is no terminal to ask for its pass phrase: give "
+                       "--key-passphrase-file",
                        ask->key);
     return (int)strlen(buffer);
 }
 
-static BIO *open_file(const char *path, struct err *err)
+int tls_check_mode(const char *what, const char *path, const struct file *file, struct err *err)
 {
-    BIO *file = BIO_new_file(path, "r");
-    if (file == NULL) {
-        err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
-        ERR_clear_error();
-    }
-    return file;
+    if ((file->mode & (S_IRWXO | S_IWGRP)) == 0)
+        return 0;
+    return err_set(err, ERR_SYSTEM_PERMISSION, 0,
+                   "%s %s is accessible to others (mode %04o): chmod 600 %s, or --insecure", what, path,
+                   (unsigned)file->mode & 07777, path);
 }
 
-int tls_check_mode(const char *what, const char *path, struct err *err)
+BIO *tls_file_bio(const struct file *file, struct err *err)
 {
-    struct stat status;
-    if (stat(path, &status) < 0)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read %s: %s", path, strerror(errno));
-    if (S_ISDIR(status.st_mode))
-        return err_set(err, ERR_SYSTEM_FILE, EISDIR, "%s %s cannot be read: it is a directory", what, path);
-    if ((status.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-        return err_set(err, ERR_SYSTEM_PERMISSION, 0,
-                       "%s %s is open to others (mode %04o): chmod 600 %s, or --insecure", what, path,
-                       (unsigned)status.st_mode & 07777, path);
-    return 0;
+    BIO *bio = BIO_new_mem_buf(file->data, (int)file->length);
+    if (bio == NULL)
+        tls_fail(err, ERR_INTERNAL, "reading a file");
+    return bio;
 }
 
-/* Whether a certificate's file holds a key beside it: where it does not, --key is missing, and chmod no help.
- */
-static bool holds_key(const char *path)
+/* Whether a certificate's file holds a key beside it: where it does not, --key is missing, and chmod does not
+ * help. */
+static bool holds_key(const struct file *file)
 {
-    char line[128];
-    bool found = false;
-    FILE *file = fopen(path, "re");
-
-    while (file != NULL && !found && fgets(line, sizeof line, file) != NULL)
-        found = strstr(line, "PRIVATE KEY-----") != NULL;
-    if (file != NULL)
-        (void)fclose(file);
-    return found;
+    static const char mark[] = "PRIVATE KEY-----";
+    size_t length = sizeof mark - 1;
+    for (size_t i = 0; i + length <= file->length; i++)
+        if (memcmp(file->data + i, mark, length) == 0)
+            return true;
+    return false;
 }
 
-static int load_key(struct tls_identity *identity, const char *path, const struct tls_policy *policy,
-                    struct err *err)
+static int load_key(struct tls_identity *identity, const char *path, const struct file *file,
+                    const struct tls_policy *policy, struct err *err)
 {
     struct passphrase ask = {policy, path, err};
-    if (!policy->insecure && tls_check_mode("the key in", path, err) < 0)
+    if (!policy->insecure && tls_check_mode("the key in", path, file, err) < 0)
         return -1;
-    BIO *file = open_file(path, err);
-    if (file == NULL)
+    BIO *bio = tls_file_bio(file, err);
+    if (bio == NULL)
         return -1;
-    identity->key = PEM_read_bio_PrivateKey(file, NULL, on_passphrase, &ask);
-    BIO_free(file);
+    identity->key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &ask);
+    BIO_free(bio);
     if (identity->key != NULL)
         return 0;
     bool wrong = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_DECRYPT ||
@@ -119,23 +113,24 @@ static int load_key(struct tls_identity *identity, const char *path, const struc
                    path);
 }
 
-static int load_certificates(struct tls_identity *identity, const char *path, struct err *err)
+static int load_certificates(struct tls_identity *identity, const char *path, const struct file *file,
+                             struct err *err)
 {
-    BIO *file = open_file(path, err);
+    BIO *bio = tls_file_bio(file, err);
     X509 *next;
-    if (file == NULL)
+    if (bio == NULL)
         return -1;
 
-    identity->certificate = PEM_read_bio_X509_AUX(file, NULL, NULL, NULL);
+    identity->certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
     identity->chain = sk_X509_new_null();
     while (identity->certificate != NULL && identity->chain != NULL &&
-           (next = PEM_read_bio_X509(file, NULL, NULL, NULL)) != NULL) {
+           (next = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
         if (sk_X509_push(identity->chain, next) == 0) {
             X509_free(next);
             break;
         }
     }
-    BIO_free(file);
+    BIO_free(bio);
     bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     ERR_clear_error();
     if (identity->chain == NULL || !whole)
@@ -148,26 +143,36 @@ static int load_certificates(struct tls_identity *identity, const char *path, st
 int tls_identity_load(struct tls_identity *identity, const struct tls_files *files,
                       const struct tls_policy *policy, struct err *err)
 {
-    const char *key = files->key != NULL ? files->key : files->cert;
+    const char *path = files->key != NULL ? files->key : files->cert;
+    struct file certs = {0}, key = {0};
+    int result = -1;
 
     *identity = (struct tls_identity){0};
     ERR_clear_error();
-    if (load_certificates(identity, files->cert, err) < 0)
-        goto failed;
-    if (files->key == NULL && !holds_key(key)) {
-        err_set(err, ERR_SYSTEM_FILE, 0, "there is no private key in %s: give --key FILE", key);
-        goto failed;
+    if (file_read("--cert", files->cert, &certs, err) < 0 ||
+        load_certificates(identity, files->cert, &certs, err) < 0)
+        goto out;
+    if (files->key == NULL && !holds_key(&certs)) {
+        err_set(err, ERR_SYSTEM_FILE, 0, "there is no private key in %s: give --key FILE", path);
+        goto out;
     }
-    if (load_key(identity, key, policy, err) < 0)
-        goto failed;
-    if (X509_check_private_key(identity->certificate, identity->key) == 1)
-        return 0;
-    ERR_clear_error();
-    err_set(err, ERR_SYSTEM_FILE, 0, "the key in %s does not belong to the certificate in %s", key,
-            files->cert);
-failed:
-    tls_identity_fini(identity);
-    return -1;
+    if (files->key != NULL && file_read("--key", path, &key, err) < 0)
+        goto out;
+    if (load_key(identity, path, files->key != NULL ? &key : &certs, policy, err) < 0)
+        goto out;
+    if (X509_check_private_key(identity->certificate, identity->key) == 1) {
+        result = 0;
+    } else {
+        ERR_clear_error();
+        err_set(err, ERR_SYSTEM_FILE, 0, "the key in %s does not belong to the certificate in %s", path,
+                files->cert);
+    }
+out:
+    file_free(&certs);
+    file_free(&key);
+    if (result < 0)
+        tls_identity_fini(identity);
+    return result;
 }
 
 static X509 *duplicate(const X509 *certificate)

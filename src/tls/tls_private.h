@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 
+#include "tcpgreet/base/file.h"
 #include "tcpgreet/tls/stream_tls.h"
 #include "tcpgreet/tls/tls.h"
 
@@ -40,6 +41,11 @@ struct tls_trust {
 
 /* Whom to believe: a CA file or folder, NULL for the system's trust store. Errors: system-file. */
 int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
+
+/* Trusts the certificates of a file or of a directory of hashed links, and adds the subjects of a file's to
+ * names. Shape: what names the option; names NULL: not wanted. Errors: system-file, system-permission. */
+int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                  struct err *err);
 
 /* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
  * has by now, do not know. Borrows: file, as long as store lives. Returns: 0, -1 without memory. Shape: it
@@ -108,9 +114,11 @@ const char *tls_getenv(const char *name);
 /* "h2,http/1.1" in the wire's form. Returns: length, 0 on failure. */
 size_t tls_alpn_wire(const char *list, unsigned char *wire, size_t room, struct err *err);
 
-/* A secret is read by its owner, or by a group that was chosen for it. Shape: what begins the sentence: "the
- * key in". Errors: system-permission, system-file. */
-int tls_check_mode(const char *what, const char *path, struct err *err);
+/* Refuses a file that others than its owner can read, or its group write. Errors: system-permission. */
+int tls_check_mode(const char *what, const char *path, const struct file *file, struct err *err);
+
+/* Returns: a BIO that reads what was read of a file; NULL with err. Borrows: file. */
+BIO *tls_file_bio(const struct file *file, struct err *err);
 
 /* Session tickets: installs the callback, and the keys into the context's keeping. Shape: config NULL: not
  * from a file. */

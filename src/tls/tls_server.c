@@ -179,23 +179,14 @@ static SSL_TICKET_RETURN on_opened_ticket(SSL *ssl, SSL_SESSION *session, const 
 
 static int set_client_auth(struct tls_server *server, const struct tls_server_config *config, struct err *err)
 {
-    struct stat status;
     int mode = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
 
     if (config->client_auth == TLS_CLIENT_AUTH_NONE)
         return 0;
-    if (stat(config->client_ca, &status) < 0)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read --client-ca %s: %s", config->client_ca,
-                       strerror(errno));
-    bool folder = S_ISDIR(status.st_mode);
-    STACK_OF(X509_NAME) *names = folder ? NULL : SSL_load_client_CA_file(config->client_ca);
-    int loaded = folder ? SSL_CTX_load_verify_dir(server->context, config->client_ca)
-                        : SSL_CTX_load_verify_file(server->context, config->client_ca);
-    if (loaded != 1) {
+    STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    if (names == NULL || tls_store_add(server->context, "--client-ca", config->client_ca, names, err) < 0) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
-        ERR_clear_error();
-        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)",
-                       config->client_ca);
+        return tls_fail(err, ERR_INTERNAL, "reading the client CAs");
     }
     SSL_CTX_set_client_CA_list(server->context, names);
     if (config->client_auth == TLS_CLIENT_AUTH_REQUIRE)

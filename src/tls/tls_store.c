@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,18 +99,66 @@ static int trust_system(SSL_CTX *context)
                : -1;
 }
 
-int tls_store_load(SSL_CTX *context, const char *ca, struct err *err)
+/* Adds every certificate of a file to the store, and its subject to names, if there are any. Returns: how
+ * many; -1. */
+static int add_all(X509_STORE *store, BIO *bio, STACK_OF(X509_NAME) * names)
+{
+    for (int count = 0;; count++) {
+        X509 *certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+        if (certificate == NULL)
+            return count;
+        X509_NAME *name = names != NULL ? X509_NAME_dup(X509_get_subject_name(certificate)) : NULL;
+        bool added = X509_STORE_add_cert(store, certificate) == 1 && (names == NULL || name != NULL) &&
+                     (names == NULL || sk_X509_NAME_push(names, name) > 0);
+        X509_free(certificate);
+        if (!added) {
+            X509_NAME_free(name);
+            return -1;
+        }
+    }
+}
+
+static int add_file(X509_STORE *store, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                    struct err *err)
+{
+    struct file file;
+    if (file_read(what, path, &file, err) < 0)
+        return -1;
+    ERR_clear_error();
+    BIO *bio = tls_file_bio(&file, err);
+    int count = bio != NULL ? add_all(store, bio, names) : -1;
+    bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    BIO_free(bio);
+    file_free(&file);
+    if (count < 0)
+        return tls_fail(err, ERR_INTERNAL, "adding a CA certificate");
+    ERR_clear_error();
+    if (!whole)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "certificate %d in %s %s is damaged", count + 1, what, path);
+    if (count == 0)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)", path);
+    return 0;
+}
+
+int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                  struct err *err)
 {
     struct stat status;
-    if (ca == NULL)
-        return trust_system(context) == 0
-                   ? 0
-                   : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
-    if (stat(ca, &status) < 0)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read --ca %s: %s", ca, strerror(errno));
-    bool folder = S_ISDIR(status.st_mode);
-    if ((folder ? SSL_CTX_load_verify_dir(context, ca) : SSL_CTX_load_verify_file(context, ca)) == 1)
+    if (stat(path, &status) < 0)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return add_file(SSL_CTX_get_cert_store(context), what, path, names, err);
+    if (SSL_CTX_load_verify_dir(context, path) == 1)
         return 0;
     ERR_clear_error();
-    return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s (PEM is expected)", ca);
+    return err_set(err, ERR_SYSTEM_FILE, 0, "%s %s cannot be used as a directory of certificates", what,
+                   path);
+}
+
+int tls_store_load(SSL_CTX *context, const char *ca, struct err *err)
+{
+    if (ca != NULL)
+        return tls_store_add(context, "--ca", ca, NULL, err);
+    return trust_system(context) == 0 ? 0
+                                      : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
 }

@@ -156,32 +156,33 @@ static int on_ticket(SSL *ssl, unsigned char name[NAME_BYTES], unsigned char *iv
     return 0;
 }
 
-static int read_file(struct tickets *tickets, const char *path, struct err *err)
+static int read_file(struct tickets *tickets, const char *path, bool insecure, struct err *err)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot read the ticket keys in %s: %s", path,
-                       strerror(errno));
-    size_t bytes = fread(tickets->keys, 1, sizeof tickets->keys, file);
-    bool failed = ferror(file) != 0;
-    bool more = fgetc(file) != EOF;
-    (void)fclose(file);
-    if (failed || more || bytes == 0 || bytes % FILE_KEY_BYTES != 0)
-        return err_set(err, ERR_SYSTEM_FILE, 0,
-                       "the ticket keys in %s are not 1 to %d keys of %d bytes (openssl rand -out FILE %d)",
-                       path, KEYS, FILE_KEY_BYTES, FILE_KEY_BYTES);
-    tickets->count = bytes / FILE_KEY_BYTES;
-    tickets->from_file = true;
-    return 0;
+    struct file file;
+    int result = -1;
+    if (file_read("--ticket-keys", path, &file, err) < 0)
+        return -1;
+    if (!insecure && tls_check_mode("the ticket key file", path, &file, err) < 0) {
+        /* err says it */
+    } else if (file.length == 0 || file.length > sizeof tickets->keys || file.length % FILE_KEY_BYTES != 0) {
+        err_set(err, ERR_SYSTEM_FILE, 0,
+                "the ticket keys in %s are not 1 to %d keys of %d bytes (openssl rand -out FILE %d)", path,
+                KEYS, FILE_KEY_BYTES, FILE_KEY_BYTES);
+    } else {
+        memcpy(tickets->keys, file.data, file.length);
+        tickets->count = file.length / FILE_KEY_BYTES;
+        tickets->from_file = true;
+        result = 0;
+    }
+    file_free(&file);
+    return result;
 }
 
 static int fill(struct tickets *tickets, const struct tls_server_config *config, struct err *err)
 {
     const char *file = config != NULL ? config->ticket_keys : NULL;
-    if (file != NULL && !config->policy.insecure && tls_check_mode("the ticket key file", file, err) < 0)
-        return -1;
     if (file != NULL)
-        return read_file(tickets, file, err);
+        return read_file(tickets, file, config->policy.insecure, err);
     tickets->rotate_at = monotonic_seconds();
     if (RAND_priv_bytes(tickets->secret, SECRET_BYTES) != 1 || rotate(tickets) < 0)
         return tls_fail(err, ERR_INTERNAL, "making ticket keys");

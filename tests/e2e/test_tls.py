@@ -131,7 +131,7 @@ class Identity(TlsCase):
             key = self.copy(mode)
             with self.subTest(oct(mode)):
                 self.assertRefusesToListen(8, "system-permission",
-                                           rf"the key in {key} is open to others \(mode {mode:04o}\): chmod 600 .*",
+                                           rf"the key in {key} is accessible to others \(mode {mode:04o}\): chmod 600 .*",
                                            "--cert", self.made.server[0], "--key", key)
                 with Server("--tls", "--insecure", "--cert", self.made.server[0], "--key", key) as server:
                     self.assertDialogue(self.say(server), MICHAEL)
@@ -140,7 +140,7 @@ class Identity(TlsCase):
         tickets.chmod(0o644)
         own = (*self.made.serve(), "--ticket-keys", str(tickets))
         self.assertRefusesToListen(8, "system-permission",
-                                   rf"the ticket key file {tickets} is open to others \(mode 0644\): chmod 600 .*", *own)
+                                   rf"the ticket key file {tickets} is accessible to others \(mode 0644\): chmod 600 .*", *own)
         with Server("--tls", "--insecure", *own) as server:
             self.assertDialogue(self.say(server), MICHAEL)
         for mode in (0o600, 0o400, 0o640, 0o440):
@@ -218,11 +218,11 @@ class Identity(TlsCase):
                 self.assertDialogue(self.say(server), MICHAEL)
         self.assertRefusesToListen(8, "system-file", r"the pass phrase for the key in \S+ is wrong", *self.encrypted(),
                                    *self.passphrase("close sesame\n"))
-        self.assertRefusesToListen(8, "system-file", r"cannot read the pass phrase in \S+: it is empty",
+        self.assertRefusesToListen(8, "system-file", r"the first line of --key-passphrase-file \S+ is empty",
                                    *self.encrypted(), *self.passphrase(""))
 
     def test_without_a_terminal_a_pass_phrase_is_not_asked_for(self):
-        self.assertRefusesToListen(8, "system-file", "the key in .* is encrypted and nobody is at the terminal: "
+        self.assertRefusesToListen(8, "system-file", "the key in .* is encrypted and there is no terminal to ask for its pass phrase: "
                                    "give --key-passphrase-file", *self.encrypted(), stdin=b"open sesame\n")
 
     def type_unseen(self, terminal, text):

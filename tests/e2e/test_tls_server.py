@@ -305,9 +305,11 @@ class Reload(TlsCase):
         yield "only the certificate is new", lambda: shutil.copy(self.other.server[0], self.cert), \
             "the key in .* does not belong to the certificate in .*"
         yield "others can read the key", lambda: os.chmod(self.key, 0o644), \
-            r"the key in .* is open to others \(mode 0644\)"
+            r"the key in .* is accessible to others \(mode 0644\)"
         yield "it is empty", lambda: os.truncate(self.cert, 0), "there is no certificate in .*"
-        yield "it is a folder", lambda: (os.unlink(self.cert), os.mkdir(self.cert)), ".*"
+        yield "it is a folder", lambda: (os.unlink(self.cert), os.mkdir(self.cert)), ".* it is a directory"
+        for name, path in (("key", self.key), ("certificate", self.cert)):  # with no writer, an open would wait for ever
+            yield f"the {name} is a FIFO", lambda path=path: (os.unlink(path), os.mkfifo(path)), ".* it is a FIFO"
 
     def test_a_bad_file_keeps_the_old_and_the_log_says_why(self):
         with self.serve() as server:

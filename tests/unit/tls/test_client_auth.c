@@ -215,7 +215,7 @@ static void a_client_ca_that_cannot_be_used_is_refused(void **state)
     const struct tls_files files = {.cert = all->server_file};
     const struct {
         const char *path, *sentence;
-    } cases[] = {{"/nonexistent", "cannot read --client-ca /nonexistent: No such file"},
+    } cases[] = {{"/nonexistent", "--client-ca /nonexistent cannot be read: No such file"},
                  {empty, "there is no CA certificate in"}};
 
     certificates_put_bytes(certificates_path(all, "empty.crt", empty), (struct bytes){"x", 1});

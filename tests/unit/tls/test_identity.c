@@ -96,13 +96,13 @@ static const struct {
     {"server.crt", "client.key", NULL, "client.key does not belong to the certificate in "},
     {"server.crt", "weak.pem", NULL, "weak.pem does not belong to the certificate in "},
     {"server.crt", "locked.key", "phrase.wrong", "the pass phrase for the key in "},
-    {"server.crt", "locked.key", "phrase.blank", "the pass phrase for the key in "},
-    {"server.crt", "locked.key", "phrase.empty", "phrase.empty: it is empty"},
-    {"server.crt", "locked.key", "phrase.none", "phrase.none: No such file or directory"},
+    {"server.crt", "locked.key", "phrase.blank", "phrase.blank is empty"},
+    {"server.crt", "locked.key", "phrase.empty", "phrase.empty is empty"},
+    {"server.crt", "locked.key", "phrase.none", "phrase.none cannot be read: No such file or directory"},
     {"server.crt", "locked.key", NULL,
-     "is encrypted and nobody is at the terminal: give --key-passphrase-file"},
-    {"none.crt", "server.key", NULL, "none.crt: No such file or directory"},
-    {"server.crt", "none.key", NULL, "none.key: No such file or directory"},
+     "is encrypted and there is no terminal to ask for its pass phrase: give --key-passphrase-file"},
+    {"none.crt", "server.key", NULL, "none.crt cannot be read: No such file or directory"},
+    {"server.crt", "none.key", NULL, "none.key cannot be read: No such file or directory"},
     {"empty.pem", "server.key", NULL, "there is no certificate in "},
     {"prose.pem", "server.key", NULL, "there is no certificate in "},
     {"server.key", "server.key", NULL, "there is no certificate in "},
@@ -164,8 +164,8 @@ static void a_key_that_others_can_read_is_refused_unless_insecure(void **state)
         if (!taken) {
             char sentence[512];
             snprintf(sentence, sizeof sentence,
-                     "the key in %s is open to others (mode %04o): chmod 600 %s, or --insecure", files.key,
-                     (unsigned)modes[i / 2].mode, files.key);
+                     "the key in %s is accessible to others (mode %04o): chmod 600 %s, or --insecure",
+                     files.key, (unsigned)modes[i / 2].mode, files.key);
             assert_string_equal(err.text, sentence);
             assert_int_equal(err.reason, ERR_SYSTEM_PERMISSION);
         }
@@ -229,7 +229,7 @@ static void a_ca_that_cannot_be_read_is_refused(void **state)
     const struct certificates *all = *state;
     const struct {
         const char *path, *sentence;
-    } paths[] = {{"/nonexistent", "cannot read --ca /nonexistent: No such file or directory"},
+    } paths[] = {{"/nonexistent", "--ca /nonexistent cannot be read: No such file or directory"},
                  {path_of(all, "prose.pem"), "there is no CA certificate in "},
                  {path_of(all, "empty.pem"), "there is no CA certificate in "}};
     for (size_t i = 0; i < COUNT(paths); i++) {

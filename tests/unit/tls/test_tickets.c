@@ -291,8 +291,9 @@ static void files_that_are_no_keys_are_refused(void **state)
         assert_null(
             tls_server_new(&(struct tls_server_config){.identities = {files}, .ticket_keys = path}, &err));
         assert_int_equal(err.reason, ERR_SYSTEM_FILE);
-        assert_non_null(strstr(err.text, i < COUNT(lengths) ? "are not 1 to 49 keys of 80 bytes"
-                                                            : "none.keys: No such file or directory"));
+        assert_non_null(strstr(err.text, i < COUNT(lengths)
+                                             ? "are not 1 to 49 keys of 80 bytes"
+                                             : "none.keys cannot be read: No such file or directory"));
         assert_int_equal(ERR_peek_error(), 0);
     }
 }
@@ -318,9 +319,10 @@ static void a_file_that_others_can_read_is_refused(void **state)
         assert_int_equal(server != NULL, modes[i / 2].taken || insecure);
         if (server == NULL) {
             char sentence[512];
-            snprintf(sentence, sizeof sentence,
-                     "the ticket key file %s is open to others (mode %04o): chmod 600 %s, or --insecure",
-                     path, (unsigned)modes[i / 2].mode, path);
+            snprintf(
+                sentence, sizeof sentence,
+                "the ticket key file %s is accessible to others (mode %04o): chmod 600 %s, or --insecure",
+                path, (unsigned)modes[i / 2].mode, path);
             assert_string_equal(err.text, sentence);
             assert_int_equal(err.reason, ERR_SYSTEM_PERMISSION);
         }
