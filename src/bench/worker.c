@@ -290,7 +290,7 @@ static void end_idle(struct bench_worker *worker)
 
 static void abort_all(struct bench_worker *worker)
 {
-    for (uint64_t i = 0; i < worker->plan.connections; i++) {
+    for (size_t i = 0; i < worker->plan.connections; i++) {
         struct connection *connection = &worker->connections[i];
         struct err err = {0};
         if (!connection->open || connection->conn.stream == NULL) /* NULL: it is being closed */
@@ -309,9 +309,8 @@ static int make_connections(struct bench_worker *worker, struct err *err)
 
     worker->connections = calloc(plan->connections, sizeof *worker->connections);
     if (worker->connections == NULL)
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for %llu connections",
-                       (unsigned long long)plan->connections);
-    for (uint64_t i = plan->connections; i > 0; i--) {
+        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for %zu connections", plan->connections);
+    for (size_t i = plan->connections; i > 0; i--) {
         worker->connections[i - 1].worker = worker;
         push(&worker->waiting, &worker->connections[i - 1]);
     }
