@@ -22,7 +22,7 @@ struct option_kind {
     /* Reads the word into the field; where it has room for several values, into the next that is free.
      * Returns: 0, or -1; err is set only where there is more to say than `expected` does. */
     int (*read)(const struct option_value *value);
-    /* Writes what the word can be: "a whole number from 1 to 9". NULL: anything. */
+    /* Writes what the word can be: "a whole number from 1 to 9". NULL: there is no word. */
     void (*expected)(const struct option_row *row, char *text, size_t room);
 };
 

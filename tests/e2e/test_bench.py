@@ -509,6 +509,7 @@ class Merging(BenchCase):
 
     def test_a_file_that_is_no_result_is_refused_by_name(self):
         files, results = self.results()
+        self.merge(files[0])
         whole = files[0].read_bytes()
         broken = {"cut": whole[:len(whole) // 2], "empty": b"", "text": b"Bench of ::1\n", "two": whole + whole,
                   "more": {**results[0], "more": 1}, "another": {**results[0], "schema": "tcpgreet.bench.v2"},
