@@ -111,7 +111,7 @@ class Misbehaves(Case):
         with self.serve("no-close-notify", tls=True) as server:
             with self.meet(server, tls=True) as peer:
                 peer.expect(OPENING).send(b"Michael\nexit\n").expect(MICHAEL + GOODBYE)
-                with self.assertRaises(ssl.SSLEOFError):
+                with self.assertRaisesRegex(ssl.SSLError, "(?i)eof"):  # Python 3.11.2 raises no SSLEOFError
                     peer.receive()
             result = self.connect(server, "Michael", tls=True)
             self.assertFails(result, 7, "dialogue-truncated")

@@ -118,6 +118,7 @@ def _limit(context, version, weak):
     if version:
         context.minimum_version = context.maximum_version = version
     return context
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python 3.11.2 sets it
 
 
 def client_context(made=None, version=None, weak=False, pair=None):
