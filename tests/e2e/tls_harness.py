@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import functools
+import hashlib
 import os
 import pathlib
 import re
@@ -100,25 +101,29 @@ def issue(authority, name, purpose, start, end):
 def pin_of(certificate):
     """SHA-256 of the public key, as --pin takes it."""
     public = openssl("x509", "-in", certificate, "-noout", "-pubkey")
-    der = openssl("pkey", "-pubin", "-outform", "DER", text=public)
-    return "sha256:" + openssl("dgst", "-sha256", text=der).split()[-1].decode()
+    return "sha256:" + hashlib.sha256(openssl("pkey", "-pubin", "-outform", "DER", text=public)).hexdigest()
+
+
+def der(text):
+    """The first certificate in PEM form in a text, as DER."""
+    return ssl.PEM_cert_to_DER_cert(re.search("-----BEGIN CERT.*?END CERTIFICATE-----\n", text, re.S)[0])
 
 
 def fingerprint(certificate):
     """The certificate in a PEM file as DER, to compare with getpeercert(True)."""
     with open(certificate) as file:
-        return ssl.PEM_cert_to_DER_cert(re.search("-----BEGIN.*?END CERTIFICATE-----\n", file.read(), re.S)[0])
+        return der(file.read())
 
 
 # --- Python as a peer ------------------------------------------------------------------------------------------
 
 def _limit(context, version, weak):
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python 3.11.2 sets it
     if weak:
         context.set_ciphers("ALL:@SECLEVEL=0")
     if version:
         context.minimum_version = context.maximum_version = version
     return context
-    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # Python 3.11.2 sets it
 
 
 def client_context(made=None, version=None, weak=False, pair=None):
