@@ -133,7 +133,7 @@ static void hear_end(struct conn *conn, unsigned *interest)
     conn_follow(conn, &answers, (struct bytes){0}, interest);
 }
 
-/* One read. Returns: whether to go on: false where the stream waits, or will, or is over. */
+/* One read. Returns: false where the stream waits. */
 static bool read_once(struct conn *conn, unsigned *interest)
 {
     struct err err;
@@ -144,13 +144,13 @@ static bool read_once(struct conn *conn, unsigned *interest)
 
     if (result == STREAM_FAILED) {
         conn_fail(conn, conn->phase == CONN_LINGERING ? NULL : &err); /* after the farewell any end will do */
-        return false;
+        return true;
     }
     if (conn_waits(result, interest))
         return false;
     if (result == STREAM_EOF) {
         hear_end(conn, interest);
-        return false;
+        return true;
     }
     if (!conn->heard) {
         conn->heard = true;
@@ -162,7 +162,7 @@ static bool read_once(struct conn *conn, unsigned *interest)
         conn->events->received(conn->context, fresh);
     if (conn->phase == CONN_TALKING)
         feed(conn, fresh, interest);
-    return conn->phase == CONN_CLOSING || !stream_drained(conn->stream);
+    return true;
 }
 
 static void begin_talking(struct conn *conn, unsigned *interest)
@@ -234,14 +234,16 @@ void conn_step(struct conn *conn, bool readable)
                 break;
         } else if (conn->phase == CONN_LINGERING && conn->peer_ended) {
             conn_close(conn);
-        } else if (!readable) {
+        } else if (!readable && stream_drained(conn->stream)) {
             interest |= UV_READABLE;
             break;
         } else if (reads++ == READS_PER_STEP) {
             interest |= UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
             break;
+        } else if (!read_once(conn, &interest)) {
+            break;
         } else {
-            readable = read_once(conn, &interest);
+            readable = false;
         }
     }
     conn->in_step = false;
@@ -296,7 +298,7 @@ void conn_say(struct conn *conn, struct bytes name)
     session_say(&conn->session, name, &out, conn_now_ms(conn));
     send_answers(conn, &out, &interest);
     if (!conn->in_step && conn->phase != CONN_CLOSING)
-        conn_step(conn, true);
+        conn_step(conn, false);
 }
 
 void conn_farewell(struct conn *conn)
@@ -310,6 +312,6 @@ void conn_farewell(struct conn *conn)
     } else if (conn->phase == CONN_TALKING) {
         session_farewell(&conn->session, &out);
         conn_follow(conn, &out, (struct bytes){0}, &interest);
-        conn_step(conn, true);
+        conn_step(conn, false);
     }
 }

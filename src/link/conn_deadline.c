@@ -51,5 +51,5 @@ void conn_on_timer(uv_timer_t *timer)
         conn_notice(conn);
     if (now >= conn_deadline(conn))
         expire(conn, now);
-    conn_step(conn, true);
+    conn_step(conn, false);
 }

@@ -51,7 +51,8 @@ static inline int64_t conn_deadline(const struct conn *conn)
     return due;
 }
 
-/* Goes on as far as the stream lets it; it may be over then. */
+/* Goes on as far as the stream lets it; it may be over then. Shape: readable: the descriptor may be. What
+ * waits in user space is read whatever it is. */
 void conn_step(struct conn *conn, bool readable);
 
 /* After the session has changed: answers go out, a client learns of its turn, an end begins. */

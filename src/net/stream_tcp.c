@@ -23,7 +23,8 @@
 struct stream_tcp {
     struct stream base;
     int fd;
-    bool drained; /* the last recv left nothing in the kernel: the next read need not ask */
+    bool full;  /* the last recv filled its room: the kernel has more, or just had no more */
+    bool spent; /* it did not, and the caller has not waited since: the next read need not ask */
     bool corked;
 };
 
@@ -66,17 +67,18 @@ static enum stream_result tcp_read(struct stream *stream, void *data, size_t roo
     uint64_t begin = trace_begin();
     ssize_t n;
 
-    if (tcp->drained) {
-        tcp->drained = false;
+    if (tcp->spent) {
+        tcp->spent = false;
         return STREAM_WANT_READ;
     }
     do
         n = recv(fd, data, room, 0);
     while (n < 0 && errno == EINTR);
 
+    tcp->full = n > 0 && (size_t)n == room;
     if (n > 0) {
         *count = (size_t)n;
-        tcp->drained = *count < room;
+        tcp->spent = !tcp->full;
         trace(.step = TRACE_READ, .fd = fd, .begin_ns = begin, .result = n, .data = {data, (size_t)n});
         return STREAM_OK;
     }
@@ -90,11 +92,12 @@ static enum stream_result tcp_read(struct stream *stream, void *data, size_t roo
     return result;
 }
 
+/* Nothing is held here. To read on after a full recv is cheaper than to be woken for the rest. */
 static bool tcp_drained(struct stream *stream)
 {
-    bool drained = of(stream)->drained;
-    of(stream)->drained = false;
-    return drained;
+    struct stream_tcp *tcp = of(stream);
+    tcp->spent = false; /* the caller waits now */
+    return !tcp->full;
 }
 
 static void tcp_cork(struct stream *stream, bool corked)

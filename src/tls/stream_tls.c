@@ -116,16 +116,18 @@ static enum stream_result read_tls(struct stream *stream, void *data, size_t roo
     if (returned == 1) {
         tls->flood = 0;
         tls->asked_in_vain = false;
+        tls->ahead = SSL_has_pending(tls->ssl) != 0;
         return STREAM_OK;
     }
     return result_of(tls, returned, "reading", err);
 }
 
-/* Also what OpenSSL has read ahead, decrypted or not, wakes no poll. */
+/* What OpenSSL has read ahead, decrypted or not, wakes no poll. SSL_has_pending is asked after a read only:
+ * from 3.2 on it does not see what was read ahead of a change of keys. */
 static bool drained(struct stream *stream)
 {
     struct stream_tls *tls = of(stream);
-    return SSL_has_pending(tls->ssl) == 0 && stream_drained(tls->lower);
+    return !tls->ahead && stream_drained(tls->lower);
 }
 
 static enum stream_result write_tls(struct stream *stream, const void *data, size_t length, size_t *count,

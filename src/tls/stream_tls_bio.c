@@ -32,6 +32,7 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
         return bio_result(bio, tls, STREAM_FAILED);
     }
     enum stream_result result = stream_read(tls->lower, data, room, count, tls->err);
+    tls->ahead = result == STREAM_OK;
     if (result == STREAM_OK && tls->progress < STREAM_TLS_UP)
         keep_first(tls, data, *count);
     return bio_result(bio, tls, result);

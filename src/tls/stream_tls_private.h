@@ -25,6 +25,7 @@ struct stream_tls {
     struct tls_warm *warm;
     uint8_t slot;       /* in warm; TLS_WARM_MAX: it is cold */
     bool lower_ended;   /* the peer has sent its FIN */
+    bool ahead;         /* OpenSSL may hold bytes that wake no poll: some came, and it has not waited since */
     bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
     uint8_t progress;   /* enum stream_tls_progress */
     uint8_t first_count;

@@ -1,6 +1,7 @@
 """The client under TLS: whom it believes, whom it refuses with which words, and what it makes of strange peers."""
 
 import contextlib
+import os
 import pathlib
 import re
 import shutil
@@ -537,6 +538,29 @@ class Ends(TlsCase):
             result = say(server, "--ca", self.made.ca)
         self.assertDialogue(result, MICHAEL)
         self.assertLess(result.seconds, 5)
+
+    def test_a_welcome_that_comes_with_the_end_of_the_handshake_is_read(self):
+        def serve(peer):
+            tls = ByHand(peer, server_context(self.made.server, version), server_side=True)
+            while not tls.step(tls.tls.do_handshake):
+                peer.send(tls.records())
+                tls.hear()
+            tls.step(tls.tls.write, OPENING)
+            peer.send(tls.records())
+            self.assertEqual(tls.do(tls.tls.read, 100), b"Michael\n")
+            tls.do(tls.tls.write, MICHAEL)
+            self.assertEqual(tls.do(tls.tls.read, 100), b"exit\n")
+            tls.step(tls.tls.write, GOODBYE)
+            tls.step(tls.tls.unwrap)
+            peer.send(tls.records()).end()
+        if hasattr(os, "sched_setaffinity"):  # on one processor the server often answers within the client's send
+            processors = os.sched_getaffinity(0)
+            self.addCleanup(os.sched_setaffinity, 0, processors)
+            os.sched_setaffinity(0, {min(processors)})
+        for version in VERSIONS:
+            with self.subTest(version=version.name), Script(serve) as server:
+                for _ in range(20):
+                    self.assertDialogue(say(server, "--ca", self.made.ca), MICHAEL)
 
     def test_a_plain_client_recognises_a_tls_server(self):
         with Server("--tls", *self.made.serve()) as server:

@@ -51,6 +51,12 @@ static enum stream_result memory_read(struct stream *stream, void *data, size_t 
     return STREAM_OK;
 }
 
+/* All memory is user space. */
+static bool memory_drained(struct stream *stream)
+{
+    return of(stream)->in->length == 0;
+}
+
 static enum stream_result reset(struct err *err)
 {
     err_set(err, ERR_DIALOGUE_RESET, 0, "the peer is gone, or our side is ended");
@@ -110,6 +116,7 @@ static void memory_free(struct stream *stream)
 static const struct stream_ops memory_ops = {
     .handshake = memory_handshake,
     .read = memory_read,
+    .drained = memory_drained,
     .write = memory_write,
     .shutdown = memory_shutdown,
     .waiting = memory_waiting,

@@ -208,8 +208,7 @@ struct tls_server *tls_party_server_plain(const struct certificates *certificate
     return tls_party_server(&(struct tls_server_config){.identities = {files}});
 }
 
-/* Returns: the connection; its context lives as long. */
-static SSL *raw_ssl(const SSL_METHOD *method, int max_version, const struct certificate *const *chain)
+SSL_CTX *tls_raw_context(const SSL_METHOD *method, int max_version, const struct certificate *const *chain)
 {
     SSL_CTX *context = SSL_CTX_new(method);
     assert_non_null(context);
@@ -222,35 +221,43 @@ static SSL *raw_ssl(const SSL_METHOD *method, int max_version, const struct cert
         else
             assert_int_equal(SSL_CTX_add1_chain_cert(context, chain[i]->x509), 1);
     }
-    SSL *ssl = SSL_new(context);
-    assert_non_null(ssl);
-    SSL_CTX_free(context);
-    return ssl;
+    return context;
 }
 
-static struct stream *raw_stream(struct stream *lower, SSL *made, const char *whose, SSL **ssl)
+struct stream *tls_raw_stream(struct stream *lower, SSL_CTX *context, SSL **ssl)
 {
     static struct tls_warm warm;
     struct err err = {0};
-    struct stream *stream = stream_tls_new(lower, made, whose, &warm, &err);
+    SSL *made = SSL_new(context);
+    assert_non_null(made);
+    bool is_server = SSL_is_server(made) == 1;
+    if (is_server)
+        SSL_set_accept_state(made);
+    else
+        SSL_set_connect_state(made);
+    struct stream *stream = stream_tls_new(lower, made, is_server ? NULL : "localhost", &warm, &err);
     assert_non_null(stream);
     if (ssl != NULL)
         *ssl = made;
     return stream;
 }
 
+/* Over a context of its own, which the stream keeps. */
+static struct stream *raw_end(struct stream *lower, SSL_CTX *context, SSL **ssl)
+{
+    struct stream *stream = tls_raw_stream(lower, context, ssl);
+    SSL_CTX_free(context);
+    return stream;
+}
+
 struct stream *tls_raw_server(struct stream *lower, int max_version, const struct certificate *const *chain,
                               SSL **ssl)
 {
-    SSL *made = raw_ssl(TLS_server_method(), max_version, chain);
-    SSL_set_accept_state(made);
-    return raw_stream(lower, made, NULL, ssl);
+    return raw_end(lower, tls_raw_context(TLS_server_method(), max_version, chain), ssl);
 }
 
 struct stream *tls_raw_client(struct stream *lower, int max_version, const struct certificate *const *chain,
                               SSL **ssl)
 {
-    SSL *made = raw_ssl(TLS_client_method(), max_version, chain);
-    SSL_set_connect_state(made);
-    return raw_stream(lower, made, "localhost", ssl);
+    return raw_end(lower, tls_raw_context(TLS_client_method(), max_version, chain), ssl);
 }

@@ -88,4 +88,9 @@ struct stream *tls_raw_server(struct stream *lower, int max_version, const struc
 struct stream *tls_raw_client(struct stream *lower, int max_version, const struct certificate *const *chain,
                               SSL **ssl);
 
+/* The same in two steps, for streams that share a context, and so its tickets. Shape: method:
+ * TLS_server_method() or TLS_client_method(). */
+SSL_CTX *tls_raw_context(const SSL_METHOD *method, int max_version, const struct certificate *const *chain);
+struct stream *tls_raw_stream(struct stream *lower, SSL_CTX *context, SSL **ssl);
+
 #endif

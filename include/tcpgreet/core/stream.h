@@ -41,15 +41,16 @@ struct stream {
  * Errors: tls-…, cert-…, dialogue-reset. */
 enum stream_result stream_handshake(struct stream *stream, struct err *err);
 
-/* Like recv(2), but do not trust errno. Read until STREAM_WANT_READ: bytes that wait in user space wake no
- * poll. That last call is cheap: it asks the kernel only where the call before filled the room. Shape: room >
- * 0; 0 < *count <= room with STREAM_OK. Errors: dialogue-reset; dialogue-truncated: the peer's end is not a
- * clean one. */
+/* Like recv(2), but do not trust errno. Read until STREAM_WANT_READ or stream_drained: bytes that wait in
+ * user space wake no poll. That last call is cheap: it asks the kernel only where the call before filled the
+ * room. Shape: room > 0; 0 < *count <= room with STREAM_OK. Errors: dialogue-reset; dialogue-truncated: the
+ * peer's end is not a clean one. */
 enum stream_result stream_read(struct stream *stream, void *data, size_t room, size_t *count,
                                struct err *err);
 
-/* After a read: whether the next one is known to wait, so that it can be left out until the descriptor is
- * readable. Asking forgets it. */
+/* Returns: whether no byte waits in user space, so that whatever comes next makes the descriptor readable.
+ * Ask before waiting for that, whatever was called before: a handshake, too, takes more bytes from the kernel
+ * than it needs. Where it is false, read; only STREAM_WANT_READ from a read allows waiting then. */
 bool stream_drained(struct stream *stream);
 
 /* Like send(2). Shape: length > 0; 0 < *count <= length with STREAM_OK. After STREAM_WANT_… call again with
