@@ -15,7 +15,7 @@ static int bio_result(BIO *bio, struct stream_tls *tls, enum stream_result resul
     return result == STREAM_OK ? 1 : result == STREAM_EOF ? 0 : -1;
 }
 
-static void keep_first(struct stream_tls *tls, const char *data, size_t count)
+void stream_tls_keep_first(struct stream_tls *tls, const char *data, size_t count)
 {
     size_t room = sizeof tls->first - tls->first_count;
     size_t kept = count < room ? count : room;
@@ -34,7 +34,7 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
     enum stream_result result = stream_read(tls->lower, data, room, count, tls->err);
     tls->ahead = result == STREAM_OK;
     if (result == STREAM_OK && tls->progress < STREAM_TLS_UP)
-        keep_first(tls, data, *count);
+        stream_tls_keep_first(tls, data, *count);
     return bio_result(bio, tls, result);
 }
 

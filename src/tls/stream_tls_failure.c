@@ -4,6 +4,8 @@
 
 #include "tcpgreet/base/escape.h"
 
+enum { REST_BYTES = 16 * 1024, PIECE_BYTES = 4096 };
+
 static bool speaks_tls(const struct stream_tls *tls)
 {
     enum { CHANGE_CIPHER_SPEC = 20, APPLICATION_DATA = 23, MAJOR = 3 };
@@ -73,6 +75,27 @@ void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
                       "the peer closed the connection during the TLS handshake");
 }
 
+/* Takes what has come by now, within a limit: what is not read before the close makes the kernel send an RST,
+ * which can overtake the alert, and OpenSSL from 3.2 on reads the first bytes of a record alone. */
+static void take_rest(struct stream_tls *tls)
+{
+    char data[PIECE_BYTES];
+    struct err ignored = {0};
+    size_t count = 0, taken = 0;
+
+    for (int waits = 0; waits < 2 && taken < REST_BYTES;) { /* the first may only repeat a short count */
+        enum stream_result result = stream_read(tls->lower, data, sizeof data, &count, &ignored);
+        if (result == STREAM_WANT_READ) {
+            waits++;
+        } else if (result == STREAM_OK) {
+            stream_tls_keep_first(tls, data, count);
+            taken += count;
+        } else {
+            return;
+        }
+    }
+}
+
 enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err)
 {
     unsigned long code = ERR_peek_error();
@@ -81,6 +104,8 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
 
     tls->progress = shaking ? STREAM_TLS_REFUSED : STREAM_TLS_DOWN;
     bool cut = tls->lower_ended || err->reason == ERR_DIALOGUE_RESET;
+    if (!cut)
+        take_rest(tls);
     if (cut && shaking) {
         stream_tls_fail_cut(tls, err);
     } else if (err->reason != ERR_OK) {

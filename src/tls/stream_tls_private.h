@@ -38,6 +38,9 @@ struct stream_tls {
  * memory. */
 BIO *stream_tls_bio(struct stream_tls *tls);
 
+/* Adds to first what fits. */
+void stream_tls_keep_first(struct stream_tls *tls, const char *data, size_t count);
+
 /* A failed call in words. What the lower stream or the verification has said already stays. Returns:
  * STREAM_FAILED. */
 enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err);
