@@ -29,7 +29,3 @@ include(CheckSymbolExists)
 set(CMAKE_REQUIRED_DEFINITIONS -D_GNU_SOURCE)
 check_symbol_exists(secure_getenv stdlib.h TCPGREET_HAVE_SECURE_GETENV)
 unset(CMAKE_REQUIRED_DEFINITIONS)
-
-# Logarithms, where they are not in the C library.
-find_library(MATH_LIBRARY m)
-mark_as_advanced(MATH_LIBRARY)
