@@ -33,6 +33,9 @@ harden_linker(-Wl,-z,relro)
 harden_linker(-Wl,-z,now)
 harden_linker(-Wl,-z,noexecstack)
 
+# The same bytes from every folder: OpenSSL's error macros use __FILE__.
+harden_compiler("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
+
 # Level 3 needs a compiler that knows sizes at run time and a C library that asks for them.
 check_c_source_compiles("
 #include <stdlib.h>
