@@ -2,7 +2,13 @@
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.44) # uv_available_parallelism
+if(TCPGREET_STATIC) # archives, also those that the libraries themselves need
+    set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+    list(APPEND PKG_CONFIG_ARGN --static)
+    pkg_search_module(LIBUV REQUIRED IMPORTED_TARGET libuv-static>=1.44 libuv>=1.44)
+else()
+    pkg_check_modules(LIBUV REQUIRED IMPORTED_TARGET libuv>=1.44) # uv_available_parallelism
+endif()
 
 if(TCPGREET_IDN STREQUAL "AUTO")
     pkg_check_modules(IDN2 IMPORTED_TARGET libidn2)

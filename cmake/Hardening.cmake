@@ -36,6 +36,19 @@ harden_linker(-Wl,-z,noexecstack)
 # The same bytes from every folder: OpenSSL's error macros use __FILE__.
 harden_compiler("-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=")
 
+# Still position-independent, where the C library can: -static-pie stands for CMake's -pie then.
+function(link_statically target)
+    check_linker_flag(C -static-pie have_static_pie)
+    if(have_static_pie)
+        set_property(TARGET ${target} PROPERTY POSITION_INDEPENDENT_CODE)
+        target_compile_options(${target} PRIVATE -fPIE)
+        target_link_options(${target} PRIVATE -static-pie)
+    else()
+        set_property(TARGET ${target} PROPERTY POSITION_INDEPENDENT_CODE OFF)
+        target_link_options(${target} PRIVATE -static)
+    endif()
+endfunction()
+
 # Level 3 needs a compiler that knows sizes at run time and a C library that asks for them.
 check_c_source_compiles("
 #include <stdlib.h>
