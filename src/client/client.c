@@ -162,7 +162,8 @@ static void on_done(void *context, const struct conn_result *result)
     if (result->err != NULL && result->err->reason == ERR_DIALOGUE_EARLY_END && !client->heard &&
         client->tls == NULL)
         err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
-                "the server closed the connection without sending anything: it may expect TLS (try --tls), or reject this address");
+                "the server closed the connection without sending anything: it may expect TLS (try --tls), "
+                "or reject this address");
     if (result->err != NULL)
         err_set_from(client->err, result->err, "%s", result->err->text);
     if (client->config->verbose && result->err == NULL)

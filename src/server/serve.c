@@ -441,7 +441,7 @@ int serve(const struct server_config *config, struct err *err)
     struct log_config log = {.fd = STDERR_FILENO,
                              .level = config->verbose ? LOG_DEBUG
                                       : config->quiet ? LOG_WARNING
-                                                       : LOG_INFO,
+                                                      : LOG_INFO,
                              .format = config->log_format};
     struct server server = {.config = config,
                             .worker_count = count_workers(config),

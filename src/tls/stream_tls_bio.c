@@ -69,22 +69,23 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
 
 static BIO_METHOD *bio_method;
 
-static void make_bio_method(void)
+static bool make_bio_method(void)
 {
-    bio_method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+    int index = BIO_get_new_index();
+    bio_method = index >= 0 ? BIO_meth_new(index | BIO_TYPE_SOURCE_SINK, "stream") : NULL;
     if (bio_method != NULL &&
         (!BIO_meth_set_read_ex(bio_method, bio_read) || !BIO_meth_set_write_ex(bio_method, bio_write) ||
          !BIO_meth_set_ctrl(bio_method, bio_ctrl))) {
         BIO_meth_free(bio_method);
         bio_method = NULL;
     }
+    return bio_method != NULL;
 }
 
 BIO *stream_tls_bio(struct stream_tls *tls)
 {
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-    BIO *bio =
-        CRYPTO_THREAD_run_once(&once, make_bio_method) && bio_method != NULL ? BIO_new(bio_method) : NULL;
+    static struct tls_once once = TLS_ONCE_INIT;
+    BIO *bio = tls_once(&once, make_bio_method) ? BIO_new(bio_method) : NULL;
     if (bio != NULL) {
         BIO_set_data(bio, tls);
         BIO_set_init(bio, 1);

@@ -55,11 +55,12 @@ static int open_key_log(struct tls_client *client, struct err *err)
     return 0;
 }
 
-static int session_index = -1;
+static int session_index;
 
-static void make_index(void)
+static bool make_index(void)
 {
     session_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    return session_index >= 0;
 }
 
 /* Keeps a copy: OpenSSL takes the original for spoilt where its connection is cut off. */
@@ -123,9 +124,9 @@ static int configure(struct tls_client *client, const struct tls_client_config *
 
 struct tls_client *tls_client_new(const struct tls_client_config *config, struct err *err)
 {
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    static struct tls_once once = TLS_ONCE_INIT;
     struct tls_client *client = calloc(1, sizeof *client);
-    if (client == NULL || !CRYPTO_THREAD_run_once(&once, make_index) || session_index < 0) {
+    if (client == NULL || !tls_once(&once, make_index)) {
         free(client);
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
         return NULL;
@@ -229,12 +230,12 @@ struct stream *tls_session_stream(struct tls_session *session, struct stream *lo
 {
     char name[HOST_BYTES];
     const char *whose = session->client->servername != NULL ? session->client->servername : host;
-    SSL *ssl = SSL_new(session->client->context);
+    SSL *ssl = tls_connection_new(session->client->context, SSL_set_connect_state, err);
 
-    if (ssl == NULL || SSL_set_ex_data(ssl, session_index, session) != 1)
+    if (ssl != NULL && SSL_set_ex_data(ssl, session_index, session) != 1)
         tls_fail(err, ERR_INTERNAL, "making a TLS connection");
-    else if (canonical_host(whose, name, sizeof name, err) == 0 && expect_host(ssl, name, err) == 0) {
-        SSL_set_connect_state(ssl);
+    else if (ssl != NULL && canonical_host(whose, name, sizeof name, err) == 0 &&
+             expect_host(ssl, name, err) == 0) {
         if (strcmp(session->host, name) == 0)
             offer_ticket(session, ssl);
         return stream_tls_new(lower, ssl, name, &session->client->warm, err);

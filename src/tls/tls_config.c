@@ -32,6 +32,30 @@ int tls_fail(struct err *err, enum err_reason reason, const char *doing)
     return -1;
 }
 
+bool tls_once(struct tls_once *once, bool (*make)(void))
+{
+    pthread_mutex_lock(&once->lock);
+    once->made = once->made || make();
+    bool made = once->made;
+    pthread_mutex_unlock(&once->lock);
+    return made;
+}
+
+SSL *tls_connection_new(SSL_CTX *context, void (*set_role)(SSL *), struct err *err)
+{
+    ERR_clear_error();
+    SSL *ssl = SSL_new(context);
+    if (ssl != NULL)
+        set_role(ssl);
+    /* From OpenSSL 3.2 on setting the role can run out of memory. It returns nothing, and SSL_set_bio crashes
+     * then. */
+    if (ssl != NULL && ERR_peek_error() == 0)
+        return ssl;
+    tls_fail(err, ERR_INTERNAL, "making a TLS connection");
+    SSL_free(ssl);
+    return NULL;
+}
+
 int tls_available(struct err *err)
 {
     (void)err;

@@ -3,10 +3,29 @@
 #define TCPGREET_TLS_TLS_PRIVATE_H
 
 #include <openssl/ssl.h>
+#include <pthread.h>
 
 #include "tcpgreet/base/file.h"
 #include "tcpgreet/tls/stream_tls.h"
 #include "tcpgreet/tls/tls.h"
+
+/* What this process makes once and keeps. Where that fails, for want of memory, the next caller tries again.
+ */
+struct tls_once {
+    pthread_mutex_t lock;
+    bool made;
+};
+
+#define TLS_ONCE_INIT                                                                                        \
+    {                                                                                                        \
+        .lock = PTHREAD_MUTEX_INITIALIZER                                                                    \
+    }
+
+/* Returns: whether make has returned true, now or before. Thread: any. */
+bool tls_once(struct tls_once *once, bool (*make)(void));
+
+/* Shape: set_role is SSL_set_accept_state or SSL_set_connect_state. Errors: internal: no memory. */
+SSL *tls_connection_new(SSL_CTX *context, void (*set_role)(SSL *), struct err *err);
 
 /* A certificate of ours. Starts as {0}. */
 struct tls_identity {

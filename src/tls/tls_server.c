@@ -44,9 +44,10 @@ static void free_identities(void *parent, void *pointer, CRYPTO_EX_DATA *data, i
     free(identities);
 }
 
-static void make_index(void)
+static bool make_index(void)
 {
     identities_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_identities);
+    return identities_index >= 0;
 }
 
 static int load(struct identities *identities, const struct tls_server_config *config, struct err *err)
@@ -256,11 +257,11 @@ static int configure(struct tls_server *server, const struct tls_server_config *
 static struct tls_server *make(const struct tls_server_config *config, const struct tls_server *from,
                                struct err *err)
 {
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    static struct tls_once once = TLS_ONCE_INIT;
     struct tls_server *server = calloc(1, sizeof *server);
     struct identities *identities = calloc(1, sizeof *identities);
 
-    if (server == NULL || identities == NULL || !CRYPTO_THREAD_run_once(&once, make_index)) {
+    if (server == NULL || identities == NULL || !tls_once(&once, make_index)) {
         free(server);
         free(identities);
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for TLS");
@@ -293,13 +294,11 @@ void tls_server_inherit(struct tls_server *server, struct tls_server *previous)
 
 struct stream *tls_server_stream(struct tls_server *server, struct stream *lower, struct err *err)
 {
-    SSL *ssl = SSL_new(server->context);
+    SSL *ssl = tls_connection_new(server->context, SSL_set_accept_state, err);
     if (ssl == NULL) {
-        tls_fail(err, ERR_INTERNAL, "making a TLS connection");
         stream_free(lower);
         return NULL;
     }
-    SSL_set_accept_state(ssl);
     return stream_tls_new(lower, ssl, NULL, &server->identities->warm, err);
 }
 

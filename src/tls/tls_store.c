@@ -57,7 +57,7 @@ static void late_free(X509_LOOKUP *lookup)
     free(X509_LOOKUP_get_method_data(lookup));
 }
 
-static void make_late_method(void)
+static bool make_late_method(void)
 {
     late_method = X509_LOOKUP_meth_new("late file");
     if (late_method != NULL && (X509_LOOKUP_meth_set_get_by_subject(late_method, late_by_subject) != 1 ||
@@ -65,14 +65,14 @@ static void make_late_method(void)
         X509_LOOKUP_meth_free(late_method);
         late_method = NULL;
     }
+    return late_method != NULL;
 }
 
 int tls_store_add_late(X509_STORE *store, const char *file)
 {
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-    X509_LOOKUP *lookup = CRYPTO_THREAD_run_once(&once, make_late_method) && late_method != NULL
-                              ? X509_STORE_add_lookup(store, late_method)
-                              : NULL;
+    static struct tls_once once = TLS_ONCE_INIT;
+    X509_LOOKUP *lookup =
+        tls_once(&once, make_late_method) ? X509_STORE_add_lookup(store, late_method) : NULL;
     struct late *late = lookup != NULL ? calloc(1, sizeof *late) : NULL;
     if (late == NULL)
         return -1;

@@ -60,9 +60,10 @@ static void free_tickets(void *parent, void *pointer, CRYPTO_EX_DATA *data, int 
     OPENSSL_clear_free(tickets, sizeof *tickets);
 }
 
-static void make_index(void)
+static bool make_index(void)
 {
     tickets_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_tickets);
+    return tickets_index >= 0;
 }
 
 static time_t monotonic_seconds(void)
@@ -191,11 +192,11 @@ static int fill(struct tickets *tickets, const struct tls_server_config *config,
 
 int tls_tickets_install(SSL_CTX *context, const struct tls_server_config *config, struct err *err)
 {
-    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    static struct tls_once once = TLS_ONCE_INIT;
     struct tickets *tickets = OPENSSL_zalloc(sizeof *tickets);
 
     _Static_assert(sizeof(struct ticket_key) == FILE_KEY_BYTES, "a key is read from the file as it stands");
-    if (tickets == NULL || !CRYPTO_THREAD_run_once(&once, make_index))
+    if (tickets == NULL || !tls_once(&once, make_index))
         goto failed;
     tickets->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
     tickets->mac = EVP_MAC_fetch(NULL, "HMAC", NULL);

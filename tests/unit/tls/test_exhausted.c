@@ -49,32 +49,51 @@ static void expect_words(bool done, struct err *err)
     err_clear(err);
 }
 
-/* Contexts, streams and a dialogue, as far as they come. Returns: whether that many were asked for. */
-static bool shake_without(const struct certificates *all, unsigned long n)
+enum part { CLIENT, SERVER, STREAMS, DIALOGUE, PARTS };
+
+static void make_streams(struct tls_meeting *meeting, struct tls_client *client, struct tls_server *server,
+                         bool failed[PARTS])
+{
+    struct err err = {0};
+
+    tls_meeting_wire(meeting);
+    meeting->client.stream = tls_client_stream(client, meeting->lowers[0], "localhost", &err);
+    expect_words(meeting->client.stream != NULL, &err);
+    meeting->server.stream = tls_server_stream(server, meeting->lowers[1], &err);
+    expect_words(meeting->server.stream != NULL, &err);
+    failed[STREAMS] = meeting->client.stream == NULL || meeting->server.stream == NULL;
+}
+
+static void converse(struct tls_meeting *meeting, bool failed[PARTS])
+{
+    meeting->server.words = meeting->client.expected = BYTES_LITERAL("welcome");
+    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
+    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    tls_meeting_run(meeting);
+    failed[DIALOGUE] = meeting->client.failed || meeting->server.failed;
+}
+
+/* Contexts, streams and a dialogue, as far as they come without the n-th allocation from a part on.
+ * Shape: failed is set for each part that was tried. Returns: whether that many were asked for. */
+static bool run_without(const struct certificates *all, enum part from, unsigned long n, bool failed[PARTS])
 {
     const struct tls_files files = {.cert = all->server_file};
     struct tls_meeting meeting = {0};
     struct err err = {0};
 
     count = 0;
-    fail_at = n;
+    fail_at = from == CLIENT ? n : 0;
     struct tls_client *client = tls_client_new(&(struct tls_client_config){.ca = all->ca_file}, &err);
+    failed[CLIENT] = client == NULL;
     expect_words(client != NULL, &err);
     struct tls_server *server = tls_server_new(&(struct tls_server_config){.identities = {files}}, &err);
+    failed[SERVER] = server == NULL;
     expect_words(server != NULL, &err);
-    if (client != NULL && server != NULL) {
-        tls_meeting_wire(&meeting);
-        meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", &err);
-        expect_words(meeting.client.stream != NULL, &err);
-        meeting.server.stream = tls_server_stream(server, meeting.lowers[1], &err);
-        expect_words(meeting.server.stream != NULL, &err);
-    }
-    if (meeting.client.stream != NULL && meeting.server.stream != NULL) {
-        meeting.server.words = meeting.client.expected = BYTES_LITERAL("welcome");
-        TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-        TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
-        tls_meeting_run(&meeting);
-    }
+    fail_at = n;
+    if (client != NULL && server != NULL)
+        make_streams(&meeting, client, server, failed);
+    if (meeting.client.stream != NULL && meeting.server.stream != NULL)
+        converse(&meeting, failed);
     fail_at = 0;
     tls_meeting_part(&meeting);
     tls_client_free(client);
@@ -82,20 +101,41 @@ static bool shake_without(const struct certificates *all, unsigned long n)
     return count >= n;
 }
 
-/* Each of those in the contexts and streams, and some in what OpenSSL does with them. */
+/* Each of the first allocations, and some of the others, up to the last: OpenSSL's versions differ in how
+ * many there are. Where nothing fails any more all must succeed: no failure before it has left anything
+ * spoilt. */
+static void try_without_each(const struct certificates *all, enum part from, unsigned long each,
+                             unsigned long stride)
+{
+    bool ever[PARTS] = {false}, failed[PARTS] = {false};
+
+    for (unsigned long n = 1; run_without(all, from, n, failed); n += n < each ? 1 : stride)
+        for (size_t i = 0; i < PARTS; i++) {
+            ever[i] = ever[i] || failed[i];
+            failed[i] = false;
+        }
+    for (size_t i = from; i < PARTS; i++) {
+        assert_false(failed[i]);
+        assert_true(ever[i]);
+    }
+}
+
+/* Among them those that OpenSSL makes once in a process. */
 static void an_allocation_that_fails_fails_one_thing_in_words(void **state)
 {
-    enum { EACH = 700, STRIDE = 29 };
-    unsigned long n = 1;
-    while (shake_without(*state, n))
-        n += n < EACH ? 1 : STRIDE;
-    assert_true(n > 2 * EACH);
+    try_without_each(*state, CLIENT, 700, 29);
+}
+
+static void an_allocation_that_fails_fails_one_connection_in_words(void **state)
+{
+    try_without_each(*state, STREAMS, 200, 5);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_allocation_that_fails_fails_one_thing_in_words),
+        cmocka_unit_test(an_allocation_that_fails_fails_one_connection_in_words),
     };
     if (CRYPTO_set_mem_functions(take, retake, give) != 1)
         return 1;
