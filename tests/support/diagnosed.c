@@ -123,7 +123,7 @@ static void expect_printable(const struct probe_finding *finding)
     size_t length = strlen(finding->text);
     assert_in_range(length, 20, PROBE_SENTENCE_BYTES - 1);
     for (size_t i = 0; i < length; i++)
-        if (finding->text[i] >= 0 && finding->text[i] < ' ')
+        if ((unsigned char)finding->text[i] < ' ')
             fail_msg("%s: a control at %zu: %s", finding->word, i, finding->text);
     if (finding->text[length - 1] != '.' && finding->text[length - 1] != '?' &&
         finding->text[length - 1] != ')')
