@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import functools
 import os
 import pathlib
 import pty
@@ -376,8 +377,8 @@ class Script:
 
 
 _MACHINE = os.uname().machine if struct.calcsize("P") == 8 else None  # a 64-bit kernel may run 32-bit programs
-SOCKET_CALL = {"x86_64": 41, "aarch64": 198}.get(_MACHINE)
-ACCEPT4_CALL = {"x86_64": 288, "aarch64": 242}.get(_MACHINE)
+SOCKET_CALL = {"x86_64": 41, "aarch64": 198, "riscv64": 198, "loongarch64": 198, "ppc64le": 326}.get(_MACHINE)
+ACCEPT4_CALL = {"x86_64": 288, "aarch64": 242, "riscv64": 242, "loongarch64": 242, "ppc64le": 344}.get(_MACHINE)
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
 
@@ -401,6 +402,18 @@ def _filter_calls(steps):
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     if prctl(38, 1, 0, 0, 0) or prctl(22, 2, program, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
+
+
+def can_refuse_ipv6():
+    """Whether without_ipv6 works. Where socket is one of the calls of socketcall(2), as on i386, a filter cannot look
+    at its arguments."""
+    if not SOCKET_CALL:
+        return False
+    code = "import errno, socket\ntry: socket.socket(socket.AF_INET6)\n" \
+           "except OSError as why: exit(why.errno != errno.EAFNOSUPPORT)\nexit(1)"
+    with contextlib.suppress(subprocess.SubprocessError):
+        return subprocess.run([sys.executable, "-c", code], preexec_fn=without_ipv6).returncode == 0
+    return False
 
 
 def listening(host="::1", backlog=128, port=0):
@@ -650,9 +663,22 @@ class Names:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def can_unshare():
-    return IS_ROOT and shutil.which("unshare") is not None and \
-        subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode == 0
+@functools.lru_cache(maxsize=None)
+def why_no_names():
+    """What is missing for Names; None where nothing is."""
+    if not IS_ROOT:
+        return "needs root, to have a hosts file of its own"
+    if not shutil.which("unshare") or not os.path.exists("/etc/hosts"):
+        return "needs unshare (util-linux) and /etc/hosts, to have a hosts file of its own"
+    with Names("") as names:
+        tried = subprocess.run([*names.wrap, "true"], capture_output=True, text=True)
+    # In a chroot, unshare needs a root that is a mount point.
+    return f"needs a mount namespace, for a hosts file of its own: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def needs_names(test):
+    """A decorator for a test that uses Names: skipped where that cannot be."""
+    return unittest.skipIf(why_no_names(), why_no_names())(test)
 
 
 # --- test cases ------------------------------------------------------------------------------------------------

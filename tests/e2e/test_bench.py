@@ -16,8 +16,8 @@ import unittest
 import xml.etree.ElementTree as xml
 
 import tls_harness
-from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal,
-                     can_unshare, hello, listening, main, refusing_port, run, shell, spawn)
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal, hello,
+                     listening, main, needs_names, refusing_port, run, shell, spawn)
 
 DUAL = {"listen": [("0",)], "announcements": 2}
 SHORT = ("--duration", "300ms")
@@ -157,7 +157,7 @@ class CountsAgree(BenchCase):
             self.assertEqual(result["connections"], 2)
             self.assertAgrees(server, result)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_both_families_in_turn(self):
         with Names(HOSTS) as names, Server(**DUAL) as server:
             result = self.bench("both", server.port, "--connections", "10", *SHORT, wrap=names.wrap)
@@ -166,7 +166,7 @@ class CountsAgree(BenchCase):
             for address in (r"\[::1\]", r"127\.0\.0\.1"):
                 server.log.expect(rf"Accept new connection from {address}:", 5)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_one_family_only(self):
         with Names(HOSTS) as names, Server(**DUAL) as server:
             self.assertAgrees(server, self.bench("both", server.port, "-4", "--connections", "4", *SHORT,
@@ -340,7 +340,7 @@ class WhatStandsInTheWay(BenchCase):
                 self.assertLess(done.seconds, 5 * PATIENCE)
                 self.assertEqual(list(measured(done)["failures"]), ["connect-refused"])
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_one_connection_tries_every_address_before_it_gives_up(self):
         for host in "127.0.0.1", "::1":
             with Names(HOSTS) as names, Script(greet, host=host) as server:

@@ -9,11 +9,9 @@ import socket
 import subprocess
 import termios
 import time
-import unittest
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server,
-                     Terminal, await_that, can_unshare, connect, hello, listening, main, refusing_port, run, shell,
-                     spawn)
+                     Terminal, await_that, connect, hello, listening, main, needs_names, refusing_port, run, shell, spawn)
 
 HOSTS = "127.0.0.1 localhost here.example\n::1 localhost here.example\n127.0.0.1 four.example\nfd77::6 six.example\n"
 
@@ -317,7 +315,7 @@ class Connecting(Case):
         self.assertFails(result, 3, "resolve-(not-found|temporary)")
         self.assertIn(b"nobody.invalid", result.err)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_not_there_and_nobody_to_ask_are_told_apart(self):
         with Names(HOSTS) as names:
             self.assertFails(connect("nobody.invalid", 6000, wrap=names.wrap), 3, "resolve-not-found")
@@ -325,7 +323,7 @@ class Connecting(Case):
             result = connect("nobody.invalid", 6000, "--connect-timeout", "8s", wrap=names.wrap)
             self.assertFails(result, 3, "resolve-temporary")
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_one_family_alone_is_used_when_asked(self):
         with Names(HOSTS) as names, Server(listen=[("::1", "0")]) as six:
             self.assertDialogue(connect("localhost", six.port, "Michael", wrap=names.wrap), hello(b"Michael"))
@@ -338,7 +336,7 @@ class Connecting(Case):
             self.assertDialogue(connect("localhost", four.port, "-4", wrap=names.wrap))
             self.assertFails(connect("localhost", four.port, "-6", wrap=names.wrap), 4, "connect-refused")
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_a_family_that_a_name_does_not_have_is_not_found(self):
         with Names(HOSTS) as names:
             self.assertFails(connect("four.example", 6000, "-6", wrap=names.wrap), 3, "resolve-not-found")

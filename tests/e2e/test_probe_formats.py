@@ -4,10 +4,9 @@ import copy
 import json
 import math
 import re
-import unittest
 
 import tls_harness
-from harness import OPENING, ROOT, Case, Names, Script, Server, can_unshare, main, refusing_port, run, skip_file
+from harness import OPENING, ROOT, Case, Names, Script, Server, main, needs_names, refusing_port, run, skip_file
 
 try:
     from jsonschema import Draft202012Validator as Validator
@@ -203,14 +202,14 @@ class Json(FormatCase):
         self.assertEqual((address["local"]["address"], address["tls"], address["certificate"]), ("::1", None, None))
         self.assertEqual([heat["won"] for heat in result["race"]], [True])
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_both_families(self):
         with Names(HOSTS) as names, Server(**DUAL) as server:
             result = self.json("both", server.port, wrap=names.wrap)
         self.assertEqual([address["address"] for address in result["addresses"]], ["::1", "127.0.0.1"])
         self.assertEqual([answer["asked"] for answer in result["answers"]], [True, True])
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_one_family_that_is_dead(self):
         with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as server:
             result = self.json("both", server.port, code=9, wrap=names.wrap)
@@ -225,7 +224,7 @@ class Json(FormatCase):
             result = self.json("::1", port, code=4)
         self.assertEqual(result["addresses"][0]["reason"], "connect-refused")
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_a_name_that_nobody_has(self):
         with Names(HOSTS) as names:
             result = self.json("nobody", 6000, code=3, wrap=names.wrap)
@@ -291,7 +290,7 @@ class Prometheus(FormatCase):
         self.assertEqual(self.sample(found, "exit_code"), 4)
         self.assertEqual(self.sample(found, "reason_info", reason="connect-refused", failed_phase="connect"), 1)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_both_families(self):
         with Names(HOSTS) as names, Server(**DUAL) as server:
             found = self.prometheus("both", server.port, wrap=names.wrap)
@@ -313,7 +312,7 @@ class Monitoring(FormatCase):
         with refusing_port() as port:
             self.assertEqual(self.nagios("::1", port)[0], "CRITICAL")
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_one_family_that_is_dead(self):
         with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as server:
             self.assertEqual(self.nagios("both", server.port, wrap=names.wrap)[0], "WARNING")

@@ -13,11 +13,10 @@ import subprocess
 import tempfile
 import termios
 import threading
-import unittest
 import xml.etree.ElementTree as xml
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
-                     can_unshare, environment, hello, main, refusing_port, run, shell, spawn)
+                     environment, hello, main, needs_names, refusing_port, run, shell, spawn)
 
 BOTH = "::1 both\n127.0.0.1 both\n"
 NEVER_MET = "0.000001"  # seconds in which nothing is done
@@ -122,7 +121,7 @@ class ExitCodes(ProbeCase):
         with refusing_port() as port:
             self.assertEnds(probe("::1", port), 4, b"connect-refused")
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_degraded_unless_one_address_is_enough(self):
         with Names(BOTH) as names, only_on_ipv6() as server:
             self.assertEnds(probe("both", server.port, wrap=names.wrap), 9, b"degraded, 1 of 2 addresses well")
@@ -401,7 +400,7 @@ class Rounds(ProbeCase):
             self.assertEnds(done, 0, b": 4 rounds, 4 all well")
         self.assertEqual(most[0], 1)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_a_change_of_addresses_is_told(self):
         with Names("127.0.0.2 both\n") as names, Server(listen=[("0",)], announcements=2) as server:
             for options in [], ["--format", "json"]:

@@ -14,8 +14,8 @@ import subprocess
 import time
 import unittest
 
-from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IN_BACKGROUND, IS_ROOT, OPENING, PATIENCE, SOCKET_CALL, Case, Lines,
-                     Names, Peer, Server, await_that, can_unshare, connect, failing_accept, hello, listening, main,
+from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IN_BACKGROUND, IS_ROOT, OPENING, PATIENCE, Case, Lines, Names, Peer,
+                     Server, await_that, can_refuse_ipv6, connect, failing_accept, hello, listening, main, needs_names,
                      refusing_port, run, shell, without_ipv6)
 
 O_CLOEXEC = 0o2000000
@@ -77,7 +77,7 @@ class Announcements(Case):
             server.log.expect(r"^Accept new connection from 127\.0\.0\.1:\d+$")
             self.assertNotIn("::ffff:", "".join(server.log.lines()))
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_all_addresses_of_a_name_have_one_port(self):
         with Names(HOSTS) as names, Server(listen=[("localhost", "0")], announcements=2, wrap=names.wrap) as server:
             self.assertEqual(sorted(m[1] for m in server.announcements), ["127.0.0.1", "[::1]"])
@@ -85,7 +85,7 @@ class Announcements(Case):
             for host in ("::1", "127.0.0.1"):
                 greets(host, server.port)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_one_family_alone(self):
         for option, address in (("-4", "127.0.0.1"), ("-6", "[::1]")):
             with Names(HOSTS) as names, Server(option, listen=[("localhost", "0")], wrap=names.wrap) as server:
@@ -190,7 +190,7 @@ class Starts(Case):
         os.close(writer)
 
 
-@unittest.skipUnless(SOCKET_CALL, "knows the number of socket(2) on other machines only")
+@unittest.skipUnless(can_refuse_ipv6(), "needs a seccomp filter of the arguments of socket(2)")
 class WithoutIPv6(Case):
     """A kernel that knows no IPv6: "everything" is IPv4, and what asks for IPv6 is refused in words."""
 
@@ -199,7 +199,7 @@ class WithoutIPv6(Case):
             self.assertEqual(server.out.bytes().decode(), f"Waiting for connection on 0.0.0.0:{server.port}\n")
             greets("127.0.0.1", server.port)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_a_name_of_both_families_is_visited_over_ipv4(self):
         with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as server:
             result = connect("localhost", server.port, "Michael", wrap=names.wrap, preexec_fn=without_ipv6)

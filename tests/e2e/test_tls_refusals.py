@@ -6,11 +6,10 @@ import pathlib
 import re
 import shutil
 import ssl
-import unittest
 import warnings
 
 import harness
-from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, can_unshare, connect, environment, hello, main)
+from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, connect, environment, hello, main, needs_names)
 from tls_harness import (VERSIONS, ByHand, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
                          openssl, pin_of, server_context, skip_without_tls)
 
@@ -101,7 +100,7 @@ class BadCertificates(TlsCase):
             self.assertRefused(say(server, "--ca", self.made.ca, "--servername", "foo.greet.example"), "cert-name",
                                self.PARTIAL)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_a_partial_wildcard_does_not_match_the_host_that_is_connected_to(self):
         with harness.Names("::1 foo.greet.example\n") as names, self.serve("partial-wildcard") as server:
             base = ("foo.greet.example", server.port, "Michael", "--tls", "--ca", self.made.ca)

@@ -493,9 +493,15 @@ static int switch_ipv6_off(void)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
         return -1;
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+    /* Where socket is one of the calls of socketcall(2), as on i386, a filter cannot look at its arguments.
+     */
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 && errno == EAFNOSUPPORT ? 0 : -1;
 }
 
 enum { UNDONE = 77 };
@@ -532,7 +538,7 @@ static void everything_is_ipv4_where_the_kernel_has_no_ipv6(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == UNDONE)
-        skip_because("needs seccomp filters");
+        skip_because("needs a seccomp filter of the arguments of socket(2)");
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
