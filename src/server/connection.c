@@ -21,6 +21,8 @@ static int64_t now_ms(const struct worker *worker)
 static void announce(struct guest *guest)
 {
     char peer[ENDPOINT_TEXT_BYTES];
+    if (guest->announced)
+        return;
     guest->announced = true;
     if (log_enabled(LOG_INFO))
         log_write(LOG_INFO, "Accept new connection from %s", endpoint_format(&guest->peer, peer));
@@ -29,7 +31,7 @@ static void announce(struct guest *guest)
 static void on_noticed(void *context)
 {
     struct guest *guest = context;
-    if (!guest->announced && !guest->refused)
+    if (!guest->refused)
         announce(guest);
 }
 

@@ -92,8 +92,9 @@ struct conn {
 };
 
 /* Starts the dialogue.
- * Takes: stream, also on failure. Calls back: done once, from the loop and never from inside conn_start; it
- * may free the conn. Returns: 0, or -1 with err, and then nothing calls back. Thread: the loop's. */
+ * Takes: stream, also on failure. Calls back: done once, from the loop, and it may free the conn; the others
+ * perhaps from inside conn_start. Returns: 0, or -1 with err, and then nothing calls back. Thread: the
+ * loop's. */
 int conn_start(struct conn *conn, const struct conn_config *config, struct stream *stream, struct err *err);
 
 /* Client, when ready: says one name. Borrows: name, until ready or done. May be called from inside ready. */
