@@ -68,7 +68,7 @@ static void put_json_text(struct sink *line, const char *message)
 
 static void put_json_head(struct sink *line, enum log_level level)
 {
-    static const char *const words[] = {"error", "warning", "info", "debug"};
+    static const char *const words[] = {"error", "warning", "info", "info", "debug"};
     struct timespec now = {0};
     struct tm utc = {0};
     char text[96];

@@ -4,7 +4,9 @@
 
 #include <stdint.h>
 
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
+/* LOG_NOTICE: information that is written under --quiet too: what was asked for by an option or a signal, and
+ * the end of what a warning has reported. As JSON its level is "info". */
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
 struct log_config {

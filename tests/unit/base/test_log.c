@@ -67,7 +67,9 @@ static void lines_above_the_level_are_not_written(void **state)
     start(LOG_WARNING, LOG_TEXT);
     assert_true(log_enabled(LOG_ERROR));
     assert_true(log_enabled(LOG_WARNING));
+    assert_false(log_enabled(LOG_NOTICE));
     assert_false(log_enabled(LOG_INFO));
+    log_write(LOG_NOTICE, "notice");
     log_write(LOG_INFO, "info");
     log_write(LOG_DEBUG, "debug");
     log_write(LOG_WARNING, "warning");
@@ -98,8 +100,9 @@ static void json_lines_are_objects_with_time_level_and_message(void **state)
     static const char pattern[] =
         "^\\{\"time\":\"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
         "\\.[0-9]{3}Z\",\"level\":\"(error|warning|info|debug)\",\"message\":\"";
-    static const char *const tails[] = {"a \\\"b\\\" \\\\x1b\"}\n", "m\xc3\xbcller\"}\n", "\"}\n", "4\"}\n"};
-    static const char *const levels[] = {"error", "warning", "info", "debug"};
+    static const char *const tails[] = {"a \\\"b\\\" \\\\x1b\"}\n", "m\xc3\xbcller\"}\n", "n\"}\n", "\"}\n",
+                                        "4\"}\n"};
+    static const char *const levels[] = {"error", "warning", "info", "info", "debug"};
     regex_t regex;
     regmatch_t match[2];
     char *at = collector.text;
@@ -107,10 +110,11 @@ static void json_lines_are_objects_with_time_level_and_message(void **state)
     start(LOG_DEBUG, LOG_JSON);
     log_write(LOG_ERROR, "a \"b\" \\x1b");
     log_write(LOG_WARNING, "m\xc3\xbcller");
+    log_write(LOG_NOTICE, "n");
     log_write(LOG_INFO, "%s", "");
     log_write(LOG_DEBUG, "%d", 4);
     finish();
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         assert_int_equal(regexec(&regex, at, 2, match, 0), 0);
         assert_memory_equal(at + match[1].rm_so, levels[i], strlen(levels[i]));
         assert_memory_equal(at + match[0].rm_eo, tails[i], strlen(tails[i]));
