@@ -1,0 +1,17 @@
+/* Starting a loop of libuv, and its failures. */
+#ifndef TCPGREET_OS_LOOP_H
+#define TCPGREET_OS_LOOP_H
+
+#include <uv.h>
+
+#include "tcpgreet/base/err.h"
+
+/* As uv_loop_init, but where descriptors are exhausted this fails and does not abort the process. Returns: 0,
+ * or an error of libuv. */
+int loop_init(uv_loop_t *loop);
+
+/* Records that `what` failed with a result of libuv below 0: "WHAT: why (what to do)". Returns: -1, always.
+ * Errors: system-descriptors: UV_EMFILE, UV_ENFILE; internal: all others. */
+int loop_fail(struct err *err, int result, const char *what);
+
+#endif

@@ -1,0 +1,36 @@
+#include "tcpgreet/os/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+/* libuv's first loop takes a descriptor for the kernel's queue and two for a pipe, without which it aborts.
+ * Returns: 0, or an error of libuv. */
+static int find_descriptors(void)
+{
+    int fds[3], count = 0, result = 0;
+    while (result == 0 && count < 3) {
+        fds[count] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        if (fds[count] < 0)
+            result = uv_translate_sys_error(errno);
+        else
+            count++;
+    }
+    while (count > 0)
+        close(fds[--count]);
+    return result;
+}
+
+int loop_init(uv_loop_t *loop)
+{
+    int result = find_descriptors();
+    return result == 0 ? uv_loop_init(loop) : result;
+}
+
+int loop_fail(struct err *err, int result, const char *what)
+{
+    bool exhausted = result == UV_EMFILE || result == UV_ENFILE;
+    return err_set(err, exhausted ? ERR_SYSTEM_DESCRIPTORS : ERR_INTERNAL, -result, "%s: %s%s", what,
+                   uv_strerror(result), exhausted ? " (raise ulimit -n)" : "");
+}
