@@ -1,0 +1,40 @@
+/* Builds the finished stack of streams of a server's connection: the only place that does. */
+#ifndef TCPGREET_LINK_ACCEPTOR_H
+#define TCPGREET_LINK_ACCEPTOR_H
+
+#include <stddef.h>
+#include <uv.h>
+
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/stream.h"
+#include "tcpgreet/net/stream_misbehave.h"
+#include "tcpgreet/tls/tls.h"
+
+/* A connection that was accepted and has no stream yet. Shape: fd is non-blocking. */
+struct accepted_socket {
+    int fd;
+    struct endpoint peer;
+};
+
+/* The layers above TCP, from the lowest to the highest. */
+struct acceptor_policy {
+    struct tls_server *tls; /* borrowed during each call; NULL: plain */
+    struct stream_misbehaviour misbehaviour;
+};
+
+/* Takes: the descriptor of accepted, also on failure. Borrows: loop, until its next turn after stream_free.
+ * Returns: the stream; NULL with err. Errors: internal, system-descriptors. Thread: the loop's. */
+struct stream *acceptor_stream(const struct acceptor_policy *policy, uv_loop_t *loop,
+                               const struct accepted_socket *accepted, struct err *err);
+
+/* Closes the connection without a stack of streams and without waiting for the peer. The message is sent
+ * first, as far as the socket takes it at once, unless that needed a handshake. Takes: the descriptor. */
+void acceptor_reject(const struct acceptor_policy *policy, const struct accepted_socket *accepted,
+                     struct bytes message);
+
+/* Returns: how many descriptors one connection needs, its socket included. */
+size_t acceptor_descriptors(const struct acceptor_policy *policy);
+
+#endif
