@@ -1,8 +1,6 @@
 #include "accept_log.h"
 
-#include <inttypes.h>
-
-#include "tcpgreet/base/log.h"
+#include "log.h"
 
 static struct accept_log_cause *find_cause(struct accept_log *log, int native)
 {
@@ -22,11 +20,7 @@ void accept_log_failure(struct accept_log *log, const struct err *err, bool is_f
     if (now_ms < cause->next_ms) {
         cause->suppressed++;
     } else {
-        if (cause->suppressed > 0)
-            log_write(LOG_WARNING, "Accepting is paused: %s; failures since the last message: %" PRIu64,
-                      err->text, cause->suppressed + 1);
-        else
-            log_write(LOG_WARNING, "Accepting is paused: %s", err->text);
+        server_log_accept_paused(err, cause->suppressed);
         cause->next_ms = now_ms + ACCEPT_LOG_INTERVAL_MS;
         cause->suppressed = 0;
         log->reported = true;
@@ -40,7 +34,7 @@ void accept_log_recovery(struct accept_log *log)
     log->failing--;
     if (log->failing == 0) {
         if (log->reported)
-            log_write(LOG_WARNING, "Accepting connections again, failed attempts: %" PRIu64, log->failures);
+            server_log_accept_resumed(log->failures);
         log->reported = false;
         log->failures = 0;
     }

@@ -1,4 +1,4 @@
-/* What the log says about accepting that fails, for all listeners of a server together. */
+/* Which failures to accept are logged, for all listeners of a server together. */
 #ifndef TCPGREET_SERVER_ACCEPT_LOG_H
 #define TCPGREET_SERVER_ACCEPT_LOG_H
 
@@ -11,7 +11,7 @@
 
 enum {
     ACCEPT_LOG_INTERVAL_MS = 60 * 1000, /* between two lines about the same errno */
-    ACCEPT_LOG_CAUSES = 8               /* errnos that are told apart; further ones share the last place */
+    ACCEPT_LOG_CAUSES = 8 /* errnos that are limited separately; further ones share the last place */
 };
 
 /* Starts as ACCEPT_LOG_INIT. Invariant: reported implies that the last line was about a failure. */

@@ -1,51 +1,61 @@
-#include "worker_state.h"
+#include "connection.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 
+#include "log.h"
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/base/trace.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/tls/stream_tls.h"
 
-static struct worker *worker_of(const struct guest *guest)
+/* One connection that is being served, or rejected. */
+struct connection {
+    struct conn conn;
+    struct connection *next, *previous;
+    struct endpoint peer;
+    bool rejected;
+    bool logged; /* as accepted */
+    int64_t since_ms;
+};
+
+static struct connections *list_of(const struct connection *connection)
 {
-    return (struct worker *)((char *)guest->conn.shared - offsetof(struct worker, shared));
+    return (struct connections *)((char *)connection->conn.shared - offsetof(struct connections, shared));
 }
 
-static int64_t now_ms(const struct worker *worker)
+static int64_t now_ms(const struct connections *connections)
 {
-    return (int64_t)uv_now(&worker->loop);
+    return (int64_t)uv_now(connections->config.loop);
 }
 
-static void announce(struct guest *guest)
+static void log_accepted(struct connection *connection)
 {
-    char peer[ENDPOINT_TEXT_BYTES];
-    if (guest->announced)
+    if (connection->logged)
         return;
-    guest->announced = true;
-    if (log_enabled(LOG_INFO))
-        log_write(LOG_INFO, "Accept new connection from %s", endpoint_format(&guest->peer, peer));
+    connection->logged = true;
+    server_log_accepted(&connection->peer);
 }
 
 static void on_noticed(void *context)
 {
-    struct guest *guest = context;
-    if (!guest->refused)
-        announce(guest);
+    struct connection *connection = context;
+    if (!connection->rejected)
+        log_accepted(connection);
 }
 
 static void on_up(void *context)
 {
-    struct guest *guest = context;
-    if (worker_of(guest)->tls == NULL)
+    struct connection *connection = context;
+    struct connections *connections = list_of(connection);
+    if (connections->streams.tls == NULL)
         return;
-    worker_tally(&worker_of(guest)->counters.handshakes, 1);
-    worker_tally(&worker_of(guest)->counters.resumed,
-                 stream_tls_resumed(stream_misbehave_below(guest->conn.stream)));
+    counters_add(&connections->config.counters->handshakes, 1);
+    counters_add(&connections->config.counters->resumed,
+                 stream_tls_resumed(stream_misbehave_below(connection->conn.stream)));
 }
 
-/* A peer that went away without saying anything: a scanner, a balancer's check. */
+/* A peer that closed without sending anything: a scanner, a load balancer's check. */
 static bool was_silent(const struct conn_result *result)
 {
     bool gone = result->err == NULL || result->err->reason == ERR_DIALOGUE_RESET ||
@@ -53,196 +63,187 @@ static bool was_silent(const struct conn_result *result)
     return !result->heard && gone && result->end != SESSION_END_STOPPED;
 }
 
-static void format_duration(int64_t ms, char *text, size_t room)
+static void log_closed(const struct connection *connection, const struct conn_result *result)
 {
-    if (ms < 1000)
-        snprintf(text, room, "%d ms", (int)ms);
-    else
-        snprintf(text, room, "%.1f s", (double)ms / 1000);
+    server_log_closed(&(struct server_log_closed){
+        .peer = &connection->peer,
+        .reason = result->err != NULL ? result->err->text : session_end_text(result->end),
+        .names = result->names,
+        .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
+        .is_silent = was_silent(result) && !connection->logged && !connection->rejected,
+    });
 }
 
-static void tell_closed(const struct guest *guest, const struct conn_result *result)
+static bool has_timed_out(const struct conn_result *result, enum err_reason reason)
 {
-    char peer[ENDPOINT_TEXT_BYTES], time[32];
-    bool unseen = was_silent(result) && !guest->announced && !guest->refused;
-    enum log_level level = unseen ? LOG_DEBUG : LOG_INFO;
-    const char *reason = result->err != NULL ? result->err->text : session_end_text(result->end);
-
-    if (!log_enabled(level))
-        return;
-    format_duration(now_ms(worker_of(guest)) - guest->since_ms, time, sizeof time);
-    log_write(level, "Connection from %s is closed: %s, %u name%s, %s", endpoint_format(&guest->peer, peer),
-              reason, result->names, result->names == 1 ? "" : "s", time);
+    return result->end == SESSION_END_IDLE || result->end == SESSION_END_NAME_TIMEOUT ||
+           reason == ERR_DIALOGUE_TIMEOUT || reason == ERR_TLS_TIMEOUT || reason == ERR_TLS_SILENT_PEER;
 }
 
 static void count_end(struct counters *counters, const struct conn_result *result)
 {
     enum err_reason reason = result->err != NULL ? result->err->reason : ERR_OK;
-    bool timed_out = result->end == SESSION_END_IDLE || result->end == SESSION_END_NAME_TIMEOUT ||
-                     reason == ERR_DIALOGUE_TIMEOUT || reason == ERR_TLS_TIMEOUT ||
-                     reason == ERR_TLS_SILENT_PEER;
-    bool stranger = result->end == SESSION_END_TLS_CLIENT || result->end == SESSION_END_HTTP_CLIENT ||
-                    reason == ERR_TLS_PLAINTEXT_PEER;
 
-    worker_tally(&counters->open, -1);
-    if (timed_out)
-        worker_tally(&counters->timed_out, 1);
-    else if (stranger)
-        worker_tally(&counters->strangers, 1);
+    counters_add(&counters->open, -1);
+    if (has_timed_out(result, reason))
+        counters_add(&counters->timed_out, 1);
+    else if (result->end == SESSION_END_TLS_CLIENT || result->end == SESSION_END_HTTP_CLIENT ||
+             reason == ERR_TLS_PLAINTEXT_PEER)
+        counters_add(&counters->unknown_protocol, 1);
     else if (was_silent(result))
-        worker_tally(&counters->silent, 1);
+        counters_add(&counters->silent, 1);
     else if (result->err != NULL)
-        worker_tally(&counters->failed, 1);
+        counters_add(&counters->failed, 1);
 }
 
-/* Counted before the welcome is said, so that two workers never give the last place twice. */
-static bool reserve_place(struct worker *worker)
+static void link_connection(struct connections *connections, struct connection *connection)
 {
-    if (atomic_fetch_add(worker->config.guests, 1) < worker->config.max_connections)
-        return true;
-    atomic_fetch_sub(worker->config.guests, 1);
-    return false;
+    connection->next = connections->first;
+    if (connection->next != NULL)
+        connection->next->previous = connection;
+    connections->first = connection;
 }
 
-static void give_back_place(struct worker *worker)
+static void unlink_connection(struct connections *connections, struct connection *connection)
 {
-    atomic_fetch_sub(worker->config.guests, 1);
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        connections->first = connection->next;
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+}
+
+static void release_place(struct connections *connections)
+{
+    atomic_fetch_sub(connections->config.places, 1);
 }
 
 static void on_done(void *context, const struct conn_result *result)
 {
-    struct guest *guest = context;
-    struct worker *worker = worker_of(guest);
+    struct connection *connection = context;
+    struct connections *connections = list_of(connection);
 
-    tell_closed(guest, result);
-    if (guest->refused) {
-        worker->refusal_count--;
+    log_closed(connection, result);
+    if (connection->rejected) {
+        connections->rejection_count--;
     } else {
-        give_back_place(worker);
-        count_end(&worker->counters, result);
+        release_place(connections);
+        count_end(connections->config.counters, result);
     }
-    if (guest->previous != NULL)
-        guest->previous->next = guest->next;
-    else
-        worker->guests = guest->next;
-    if (guest->next != NULL)
-        guest->next->previous = guest->previous;
-    free(guest);
-    worker_retry_accepting(worker);
-    worker_finish_if_empty(worker);
+    unlink_connection(connections, connection);
+    free(connection);
+    connections->config.ended(connections->config.context);
 }
 
-/* Says sorry and closes, without waiting for the peer's end.
- * Takes: fd. */
-static void turn_away_unattended(int fd)
-{
-    static const char sorry[] = GREETING_TOO_MANY;
-    struct stream *stream = stream_tcp_new(fd, NULL);
-    size_t written;
-    struct err err = {0};
-    if (stream != NULL && stream_write(stream, sorry, sizeof sorry - 1, &written, &err) == STREAM_OK)
-        stream_shutdown(stream, &err);
-    stream_free(stream);
-}
-
-/* Takes: fd. Returns: what a guest is served through, or NULL with err. */
-static struct stream *open_stream(struct worker *worker, int fd, struct err *err)
-{
-    struct stream *stream = stream_tcp_new(fd, err);
-    if (stream != NULL && worker->tls != NULL)
-        stream = tls_server_stream(worker->tls, stream, err);
-    if (stream != NULL && worker->config.misbehaviour.kind != STREAM_MISBEHAVE_NOT)
-        stream = stream_misbehave_new(&worker->config.misbehaviour, &worker->loop, stream, err);
-    return stream;
-}
-
-static void enlist(struct worker *worker, struct guest *guest)
-{
-    guest->next = worker->guests;
-    if (guest->next != NULL)
-        guest->next->previous = guest;
-    worker->guests = guest;
-}
-
-/* Takes: the descriptor. Returns: whether the dialogue has begun. */
-static bool begin(struct worker *worker, const struct arrival *arrival, enum conn_role role)
+static int start_conn(struct connections *connections, struct connection *connection, struct stream *stream,
+                      struct err *err)
 {
     static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
-    struct err err = {0};
-    struct stream *stream = open_stream(worker, arrival->fd, &err);
-    struct guest *guest = stream != NULL ? calloc(1, sizeof *guest) : NULL;
-
-    if (guest == NULL) {
-        stream_free(stream);
-        log_write(LOG_ERROR, "A connection is dropped: no memory");
-        return false;
-    }
-    *guest =
-        (struct guest){.peer = arrival->peer, .since_ms = now_ms(worker), .refused = role == CONN_REFUSE};
-    struct conn_config config = {
-        .shared = &worker->shared,
-        .policy = worker->config.policy,
+    const struct conn_config config = {
+        .shared = &connections->shared,
+        .policy = connections->config.policy,
         .events = &events,
-        .context = guest,
-        .role = role,
+        .context = connection,
+        .role = connection->rejected ? CONN_REFUSE : CONN_SERVER,
     };
-    if (conn_start(&guest->conn, &config, stream, &err) < 0) {
-        log_write(LOG_ERROR, "A connection is dropped: %s", err.text);
-        free(guest);
+    return conn_start(&connection->conn, &config, stream, err);
+}
+
+/* Takes: the descriptor. Returns: a connection that has begun; NULL with err. */
+static struct connection *start(struct connections *connections, const struct accepted_socket *accepted,
+                                bool rejected, struct err *err)
+{
+    struct connection *connection = calloc(1, sizeof *connection);
+    if (connection == NULL) {
+        stream_tcp_close(accepted->fd);
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a connection");
+        return NULL;
+    }
+    connection->peer = accepted->peer;
+    connection->rejected = rejected;
+    connection->since_ms = now_ms(connections);
+    struct stream *stream = acceptor_stream(&connections->streams, connections->config.loop, accepted, err);
+    if (stream == NULL || start_conn(connections, connection, stream, err) < 0) {
+        free(connection);
+        return NULL;
+    }
+    return connection;
+}
+
+/* Takes: the descriptor. Returns: whether the connection has begun. */
+static bool begin(struct connections *connections, const struct accepted_socket *accepted, bool rejected)
+{
+    struct err err = {0};
+    struct connection *connection = start(connections, accepted, rejected, &err);
+    if (connection == NULL) {
+        server_log_dropped(&accepted->peer, &err);
         return false;
     }
-    enlist(worker, guest);
-    if (role == CONN_SERVER && (log_enabled(LOG_DEBUG) || trace_sink != NULL))
-        announce(guest);
+    link_connection(connections, connection);
+    if (!rejected && (log_enabled(LOG_DEBUG) || trace_sink != NULL))
+        log_accepted(connection);
     return true;
 }
 
-void worker_serve(struct worker *worker, const struct arrival *arrival)
+void connections_init(struct connections *connections, const struct connections_config *config,
+                      const struct acceptor_policy *streams)
 {
-    if (!begin(worker, arrival, CONN_SERVER)) {
-        give_back_place(worker);
+    connections->config = *config;
+    connections->streams = *streams;
+    connections->first = NULL;
+    connections->rejection_count = 0;
+    connections->shared.loop = config->loop;
+    connections->shared.handshake_ms = config->handshake_ms;
+}
+
+/* Before the welcome is sent, so that two workers never give the last place twice. */
+bool connections_reserve(struct connections *connections)
+{
+    if (atomic_fetch_add(connections->config.places, 1) < connections->config.max_connections)
+        return true;
+    release_place(connections);
+    return false;
+}
+
+void connections_serve(struct connections *connections, const struct accepted_socket *accepted)
+{
+    if (!begin(connections, accepted, false)) {
+        release_place(connections);
         return;
     }
-    worker_tally(&worker->counters.connections, 1);
-    worker_tally(&worker->counters.open, 1);
+    counters_add(&connections->config.counters->connections, 1);
+    counters_add(&connections->config.counters->open, 1);
 }
 
-void worker_drop(struct worker *worker, const struct arrival *arrival)
+void connections_drop(struct connections *connections, const struct accepted_socket *accepted)
 {
-    stream_tcp_close(arrival->fd);
-    give_back_place(worker);
+    stream_tcp_close(accepted->fd);
+    release_place(connections);
 }
 
-/* Takes: the descriptor. */
-static void turn_away(struct worker *worker, const struct arrival *arrival)
+/* Under TLS even the message that there are too many would cost a handshake. */
+void connections_reject(struct connections *connections, const struct accepted_socket *accepted)
 {
-    worker_tally(&worker->counters.refused, 1);
-    if (worker->tls != NULL) /* a word would cost a handshake */
-        stream_tcp_close(arrival->fd);
-    else if (worker->refusal_count >= worker->config.max_refusals)
-        turn_away_unattended(arrival->fd);
-    else if (begin(worker, arrival, CONN_REFUSE))
-        worker->refusal_count++;
+    const struct connections_config *config = &connections->config;
+
+    counters_add(&config->counters->rejected, 1);
+    if (connections->streams.tls != NULL || connections->rejection_count >= config->max_rejections)
+        acceptor_reject(&connections->streams, accepted, BYTES_LITERAL(GREETING_TOO_MANY));
+    else if (begin(connections, accepted, true))
+        connections->rejection_count++;
 }
 
-void worker_receive(struct worker *worker, const struct arrival *arrival)
+void connections_stop(struct connections *connections)
 {
-    if (!reserve_place(worker))
-        turn_away(worker, arrival);
-    else if (!worker_hand_on(worker, arrival))
-        worker_serve(worker, arrival);
+    for (struct connection *at = connections->first; at != NULL; at = at->next)
+        conn_farewell(&at->conn);
 }
 
-void worker_say_farewell(struct worker *worker)
-{
-    for (struct guest *guest = worker->guests; guest != NULL; guest = guest->next)
-        conn_farewell(&guest->conn);
-}
-
-void worker_abort_guests(struct worker *worker)
+void connections_abort(struct connections *connections)
 {
     struct err err = {0};
     err_set(&err, ERR_DIALOGUE_EARLY_END, 0, "%s", session_end_text(SESSION_END_STOPPED));
-    for (struct guest *guest = worker->guests; guest != NULL; guest = guest->next)
-        conn_abort(&guest->conn, &err);
+    for (struct connection *at = connections->first; at != NULL; at = at->next)
+        conn_abort(&at->conn, &err);
 }

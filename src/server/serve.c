@@ -6,13 +6,15 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "certificates.h"
+#include "log.h"
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/net/listener.h"
+#include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
 #include "worker.h"
@@ -20,11 +22,8 @@
 enum {
     RESERVED_DESCRIPTORS = 24, /* standard streams, the main loop, the log, a reload's files */
     DESCRIPTORS_A_WORKER = 6,  /* its loop */
-    REFUSALS = 64,             /* guests being turned away at once */
-    LOG_FLUSH_MS = 1000,
-    EXPIRY_WARNING_DAYS = 14,
-    SECONDS_A_DAY = 24 * 60 * 60,
-    MISBEHAVIOUR_BYTES = 96
+    REJECTIONS = 64,           /* connections being rejected at once */
+    LOG_FLUSH_MS = 1000
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -41,21 +40,15 @@ struct server {
     struct session_policy policy;
     struct tls_server *tls[SERVER_WORKERS_MAX]; /* until the workers have them; NULL: plain */
     struct worker *workers[SERVER_WORKERS_MAX];
-    size_t worker_count;    /* asked for */
+    size_t worker_count;    /* to be started */
     size_t workers_started; /* in workers */
     atomic_size_t workers_running;
-    atomic_size_t guests;
+    atomic_size_t places; /* taken by connections */
     struct accept_log accept_log;
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
     bool stopping;
 };
-
-static void log_explanation(void *context, const char *line)
-{
-    (void)context;
-    log_write(LOG_ERROR, "%s", line); /* asked for: not even -q leaves it out */
-}
 
 static void close_listeners(struct server *server)
 {
@@ -90,7 +83,7 @@ static int open_listeners(struct server *server, struct err *err)
     return 0;
 }
 
-/* Each address is told on standard output: scripts wait for it. */
+/* Each address is announced on standard output: scripts wait for it. */
 static int announce(const struct server *server, const struct endpoint *addresses, size_t count,
                     struct err *err)
 {
@@ -104,108 +97,30 @@ static int announce(const struct server *server, const struct endpoint *addresse
     return 0;
 }
 
-/* One context for each worker, with the same identities and ticket keys. Returns: 0 with all of them, -1 with
- * none. */
-static int make_tls(const struct tls_server_config *config, struct tls_server **tls, size_t n,
-                    struct err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        tls[i] = i == 0 ? tls_server_new(config, err) : tls_server_copy(tls[0], config, err);
-        if (tls[i] != NULL)
-            continue;
-        while (i > 0)
-            tls_server_free(tls[--i]);
-        return -1;
-    }
-    return 0;
-}
-
-static void warn_of_expiry(const struct tls_server *tls)
-{
-    struct tls_identity_facts facts;
-    for (size_t i = 0; tls_server_identity(tls, i, &facts); i++) {
-        double days = (double)(facts.not_after - (int64_t)time(NULL)) / (double)SECONDS_A_DAY;
-        if (days < 0)
-            log_write(LOG_WARNING, "The certificate for %s has expired: clients will refuse it", facts.names);
-        else if (days < (double)EXPIRY_WARNING_DAYS)
-            log_write(LOG_WARNING, "The certificate for %s expires in %.1f days", facts.names, days);
-    }
-}
-
-/* For a certificate that was made just now: the command that trusts it. */
-static void tell_pin(const struct server *server, const struct endpoint *address)
-{
-    struct tls_identity_facts facts;
-    struct endpoint at = *address;
-    char text[ENDPOINT_TEXT_BYTES];
-
-    if (!server->config->use_tls || server->config->tls.identities[0].cert != NULL ||
-        !tls_server_identity(server->tls[0], 0, &facts))
-        return;
-    if (endpoint_is_wildcard(&at))
-        at = endpoint_loopback(endpoint_family(&at), endpoint_port(&at));
-    log_write(LOG_WARNING,
-              "The certificate is made for this run; connect with: tcpgreet --connect %s --tls --pin %s",
-              endpoint_format(&at, text), facts.pin);
-}
-
-static void reload(struct server *server)
-{
-    struct err err = {0};
-    if (!server->config->use_tls) {
-        log_write(LOG_WARNING, "Nothing to load again: this server has no certificates");
-        return;
-    }
-    if (server->config->tls.identities[0].cert == NULL && server->config->tls.ticket_keys == NULL) {
-        log_write(LOG_WARNING, "Nothing to load again: the certificate was made for this run");
-        return;
-    }
-    struct tls_server *tls[SERVER_WORKERS_MAX];
-    struct tls_server_config config = server->config->tls;
-    config.policy.may_ask = false; /* it would stop the loop */
-    if (make_tls(&config, tls, server->workers_started, &err) < 0) {
-        log_write(LOG_ERROR, "The certificates stay as they are: %s", err.text);
-        return;
-    }
-    warn_of_expiry(tls[0]);
-    for (size_t i = 0; i < server->workers_started; i++)
-        worker_replace_tls(server->workers[i], tls[i]);
-    log_write(LOG_WARNING, "The certificates are loaded again");
-}
-
-/* How many guests fit: each needs a descriptor, and so does turning one away. */
+/* How many connections fit: each needs descriptors, and so does rejecting one. */
 static void set_limits(const struct server *server, struct worker_config *config)
 {
     size_t limit = process_raise_descriptors();
     size_t reserved =
         RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->listener_count);
-    size_t each = 1 + stream_misbehave_descriptors(config->misbehaviour.kind);
+    size_t each = acceptor_descriptors(&config->streams);
     size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
-    size_t asked = (size_t)server->config->max_connections;
+    size_t wanted = (size_t)server->config->max_connections;
 
-    config->max_refusals = rest / 8 < REFUSALS ? rest / 8 : REFUSALS;
-    config->max_connections = rest - config->max_refusals;
-    if (asked > config->max_connections)
-        log_write(LOG_WARNING,
-                  "--max-connections %zu is more than %zu descriptors carry: raise ulimit -Hn to %zu", asked,
-                  limit, (asked + REFUSALS) * each + reserved);
-    if (asked > 0)
-        config->max_connections = asked;
+    config->max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
+    config->max_connections = rest - config->max_rejections;
+    if (wanted > config->max_connections)
+        server_log_descriptors(wanted, limit, (wanted + REJECTIONS) * each + reserved);
+    if (wanted > 0)
+        config->max_connections = wanted;
 }
 
-static void tell_counters(struct server *server)
+static void log_counters(struct server *server)
 {
-    struct worker_counters sum = {0};
-    char line[512] = "Counters:";
+    struct counters_sum sum = {0};
     for (size_t i = 0; i < server->workers_started; i++)
         worker_count(server->workers[i], &sum);
-
-#define PUT_FIELD(name, words)                                                                               \
-    snprintf(line + strlen(line), sizeof line - strlen(line), " %llu %s,", (unsigned long long)sum.name,     \
-             words);
-    WORKER_COUNTERS(PUT_FIELD)
-#undef PUT_FIELD
-    log_write(LOG_WARNING, "%s %llu log lines dropped", line, (unsigned long long)log_dropped());
+    server_log_counters(&sum);
 }
 
 static void stop_workers(struct server *server, bool at_once)
@@ -214,9 +129,18 @@ static void stop_workers(struct server *server, bool at_once)
         worker_stop(server->workers[i], at_once);
 }
 
-static double drain_s(const struct server *server)
+/* err NULL: a signal asks for it. */
+static void shut_down(struct server *server, const struct err *err)
 {
-    return (double)server->config->drain_timeout_ms / 1000;
+    server_log_shutdown(err, server->config->drain_timeout_ms);
+    stop_workers(server, false);
+    server->stopping = true;
+}
+
+/* Returns: NULL for a plain server. */
+static const struct tls_server_config *tls_config(const struct server *server)
+{
+    return server->config->use_tls ? &server->config->tls : NULL;
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -225,17 +149,16 @@ static void on_signal(uv_signal_t *handle, int number)
 
     switch (number) {
     case SIGUSR1:
-        tell_counters(server);
+        log_counters(server);
         break;
     case SIGHUP:
-        reload(server);
+        certificates_reload(tls_config(server), server->workers, server->workers_started);
         break;
     default:
-        if (!server->stopping)
-            log_write(LOG_INFO, "Shutting down: draining for up to %.3g s; send the signal again to stop now",
-                      drain_s(server));
-        stop_workers(server, server->stopping);
-        server->stopping = true;
+        if (server->stopping)
+            stop_workers(server, true);
+        else
+            shut_down(server, NULL);
     }
 }
 
@@ -253,12 +176,8 @@ static void on_listener_failed(void *context, const struct err *err)
 static void on_failed(uv_async_t *async)
 {
     struct server *server = async->data;
-    if (server->stopping)
-        return;
-    log_write(LOG_ERROR, "Shutting down: %s; draining for up to %.3g s", server->failure.text,
-              drain_s(server));
-    stop_workers(server, false);
-    server->stopping = true;
+    if (!server->stopping)
+        shut_down(server, &server->failure);
 }
 
 static void on_worker_stopped(void *context)
@@ -271,17 +190,6 @@ static void on_worker_stopped(void *context)
 static void on_stopped(uv_async_t *async)
 {
     uv_stop(async->loop);
-}
-
-static int open_tls(struct server *server, struct err *err)
-{
-    if (!server->config->use_tls)
-        return 0;
-    if (make_tls(&server->config->tls, server->tls, server->worker_count, err) < 0)
-        return -1;
-    if (server->config->tls.identities[0].cert != NULL)
-        warn_of_expiry(server->tls[0]);
-    return 0;
 }
 
 /* SIGHUP reloads also under nohup(1), which ignores it. */
@@ -302,7 +210,7 @@ static int watch_signals(struct server *server, struct err *err)
     server->failed.data = server;
     for (size_t i = 0; result == 0 && i < SIGNALS; i++)
         result = watch_signal(server, &server->signals[i], handled_signals[i]);
-    return result == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot watch signals: %s", uv_strerror(result));
+    return result == 0 ? 0 : loop_fail(err, result, "cannot watch signals");
 }
 
 static void close_handle(uv_handle_t *handle, void *context)
@@ -312,8 +220,8 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-/* From here on a signal changes nothing: without its handler, one more would kill what is about to end well.
- */
+/* From here on a signal changes nothing: without its handler, one more would kill a process that is about to
+ * exit with 0. */
 static void close_loop(uv_loop_t *loop)
 {
     sigset_t handled;
@@ -347,19 +255,10 @@ static int open_workers_listeners(struct server *server, const struct endpoint *
     return 0;
 }
 
-static void warn_of_misbehaviour(const struct stream_misbehaviour *how)
-{
-    char text[MISBEHAVIOUR_BYTES];
-
-    if (how->kind != STREAM_MISBEHAVE_NOT)
-        log_write(LOG_WARNING, "THIS SERVER MISBEHAVES ON PURPOSE (--misbehave): %s",
-                  stream_misbehave_text(how, text, sizeof text));
-}
-
 static int start_worker(struct server *server, struct worker_config *config, struct err *err)
 {
     size_t i = server->workers_started;
-    config->tls = server->tls[i];
+    config->streams.tls = server->tls[i];
     server->tls[i] = NULL;
     atomic_fetch_add(&server->workers_running, 1);
     server->workers[i] = worker_start(config, err);
@@ -371,28 +270,34 @@ static int start_worker(struct server *server, struct worker_config *config, str
     return 0;
 }
 
+static struct worker_config worker_config(struct server *server)
+{
+    struct worker_config config = {
+        .peers = server->workers,
+        .policy = &server->policy,
+        .streams.misbehaviour = server->config->misbehaviour,
+        .places = &server->places,
+        .accept_log = &server->accept_log,
+        .handshake_ms = server->config->handshake_timeout_ms,
+        .drain_ms = server->config->drain_timeout_ms,
+        .failed = on_listener_failed,
+        .stopped = on_worker_stopped,
+        .context = server,
+    };
+    set_limits(server, &config);
+    return config;
+}
+
 /* Where the kernel deals connections out, every worker listens. Elsewhere the last one listens for all: those
- * that it hands connections on to are there then.
+ * that it hands connections off to are there then.
  * Shape: addresses are those of server->listeners. On failure those that were started go on. */
 static int start_workers(struct server *server, const struct endpoint *addresses, size_t count,
                          struct err *err)
 {
     struct listener listeners[LISTENER_MAX];
-    struct worker_config config = {
-        .listeners = listeners,
-        .peers = server->workers,
-        .policy = &server->policy,
-        .guests = &server->guests,
-        .accept_log = &server->accept_log,
-        .handshake_ms = server->config->handshake_timeout_ms,
-        .drain_ms = server->config->drain_timeout_ms,
-        .misbehaviour = server->config->misbehaviour,
-        .failed = on_listener_failed,
-        .stopped = on_worker_stopped,
-        .context = server,
-    };
-    warn_of_misbehaviour(&config.misbehaviour);
-    set_limits(server, &config);
+    struct worker_config config = worker_config(server);
+
+    config.listeners = listeners;
     for (size_t i = 0; i < server->worker_count; i++) {
         bool listens = listener_balances() || i + 1 == server->worker_count;
         if (listens && open_workers_listeners(server, addresses, count, listeners, err) < 0)
@@ -406,14 +311,16 @@ static int start_workers(struct server *server, const struct endpoint *addresses
 }
 
 /* From open listeners to the end. */
-static int serve_guests(struct server *server, struct err *err)
+static int run_workers(struct server *server, struct err *err)
 {
     struct endpoint addresses[LISTENER_MAX];
     size_t count = server->listener_count;
 
     for (size_t i = 0; i < count; i++)
         addresses[i] = server->listeners[i].at;
-    tell_pin(server, &addresses[0]);
+    if (server->config->use_tls)
+        certificates_log_pin(&server->config->tls, server->tls[0], &addresses[0]);
+    server_log_misbehaviour(&server->config->misbehaviour);
     int result = start_workers(server, addresses, count, err);
     if (result == 0)
         result = announce(server, addresses, count, err);
@@ -424,7 +331,7 @@ static int serve_guests(struct server *server, struct err *err)
     while (server->workers_started > 0) /* last to first: none is freed before the one that knows it */
         worker_free(server->workers[--server->workers_started]);
     if (result == 0 && atomic_load(&server->has_failed))
-        result = err_set(err, server->failure.reason, server->failure.native, "%s", server->failure.text);
+        result = err_set_from(err, &server->failure, "%s", server->failure.text);
     return result;
 }
 
@@ -436,36 +343,53 @@ static size_t count_workers(const struct server_config *config)
     return workers < SERVER_WORKERS_MAX ? workers : SERVER_WORKERS_MAX;
 }
 
+/* With a loop, to its end. */
+static int run_server(struct server *server, struct err *err)
+{
+    const struct server_config *config = server->config;
+    int result = -1;
+
+    if ((!config->use_tls || certificates_open(&config->tls, server->tls, server->worker_count, err) == 0) &&
+        watch_signals(server, err) == 0 && open_listeners(server, err) == 0)
+        result = run_workers(server, err);
+    close_listeners(server);
+    for (size_t i = 0; i < server->worker_count; i++)
+        tls_server_free(server->tls[i]);
+    close_loop(&server->loop);
+    return result;
+}
+
+static int open_log(const struct server_config *config, struct err *err)
+{
+    struct log_config log = {.fd = STDERR_FILENO, .level = LOG_INFO, .format = config->log_format};
+
+    if (config->verbose)
+        log.level = LOG_DEBUG;
+    else if (config->quiet)
+        log.level = LOG_NOTICE;
+    if (log_open(&log) < 0)
+        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    if (config->explain)
+        explain_start(server_log_step, NULL);
+    return 0;
+}
+
 int serve(const struct server_config *config, struct err *err)
 {
-    struct log_config log = {.fd = STDERR_FILENO,
-                             .level = config->verbose ? LOG_DEBUG
-                                      : config->quiet ? LOG_WARNING
-                                                      : LOG_INFO,
-                             .format = config->log_format};
     struct server server = {.config = config,
                             .worker_count = count_workers(config),
                             .accept_log = ACCEPT_LOG_INIT,
                             .policy = {.idle_ms = config->idle_timeout_ms,
                                        .name_ms = config->name_timeout_ms,
                                        .pause_ms = config->pause_ms}};
-    int result = -1;
 
-    if (log_open(&log) < 0)
-        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
-    if (config->explain)
-        explain_start(log_explanation, NULL);
-    if (uv_loop_init(&server.loop) != 0) {
-        err_set(err, ERR_INTERNAL, 0, "cannot start a loop");
-        goto out;
-    }
-    if (open_tls(&server, err) == 0 && watch_signals(&server, err) == 0 && open_listeners(&server, err) == 0)
-        result = serve_guests(&server, err);
-    close_listeners(&server);
-    for (size_t i = 0; i < server.worker_count; i++)
-        tls_server_free(server.tls[i]);
-    close_loop(&server.loop);
-out:
+    if (open_log(config, err) < 0)
+        return -1;
+    int result = loop_init(&server.loop);
+    if (result == 0)
+        result = run_server(&server, err);
+    else
+        result = loop_fail(err, result, "cannot start the server");
     trace_to(NULL, NULL);
     log_close(LOG_FLUSH_MS);
     return result;

@@ -1,32 +1,141 @@
-#include "worker_state.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <uv.h>
 
+#include "accept.h"
+#include "connection.h"
 #include "tcpgreet/base/trace.h"
+#include "tcpgreet/os/loop.h"
 
-enum { FAREWELL_MS = 2 * 1000 /* for the good byes after a drain to be read */ };
+enum { FINAL_MESSAGE_MS = 2 * 1000 /* after a drain, for the final messages to be read */ };
 
-void worker_finish_if_empty(struct worker *worker)
+enum command { RUN, DRAIN, STOP };
+
+/* What other workers have accepted for this one. Invariants: each has its place; once closed, it stays empty.
+ */
+struct queue {
+    uv_mutex_t mutex; /* of all that follows */
+    struct accepted_socket sockets[WORKER_QUEUE];
+    size_t count;
+    bool closed;
+};
+
+struct worker {
+    uv_loop_t loop;
+    uv_thread_t thread;
+    uv_async_t wake;
+    uv_timer_t timer; /* the drain's deadlines */
+    struct worker_config config;
+    struct accept *accept;
+    struct connections connections;
+    struct counters counters;
+    struct queue queue;
+    size_t turn; /* whose the next connection is: an index of peers, or peer_count: its own */
+    _Atomic(struct tls_server *) new_tls; /* to be taken up, from other threads; NULL */
+    atomic_int command;                   /* enum command, set from other threads */
+    enum command obeyed;
+    bool final_message_sent;
+};
+
+/* Returns: false where the worker is to end, or its queue is full. */
+static bool push(struct worker *to, const struct accepted_socket *accepted)
 {
-    if (worker->obeyed == RUN || worker->guests != NULL || uv_is_closing((uv_handle_t *)&worker->wake))
+    struct queue *queue = &to->queue;
+
+    uv_mutex_lock(&queue->mutex);
+    bool pushed = !queue->closed && queue->count < WORKER_QUEUE;
+    if (pushed) {
+        queue->sockets[queue->count++] = *accepted;
+        uv_async_send(&to->wake); /* within the lock: a worker that has closed its queue is not woken */
+    }
+    uv_mutex_unlock(&queue->mutex);
+    return pushed;
+}
+
+/* Hands a connection off to the peer whose turn it is. Returns: false where it is this worker's own. */
+static bool hand_off(struct worker *worker, const struct accepted_socket *accepted)
+{
+    size_t turn = worker->turn;
+    worker->turn = turn < worker->config.peer_count ? turn + 1 : 0;
+    return turn < worker->config.peer_count && push(worker->config.peers[turn], accepted);
+}
+
+/* Serves what other workers have handed off, or closes it under a stop at once. A worker that is to end
+ * closes its queue with this. */
+static void serve_queue(struct worker *worker)
+{
+    struct accepted_socket sockets[WORKER_QUEUE];
+    struct queue *queue = &worker->queue;
+
+    uv_mutex_lock(&queue->mutex);
+    size_t count = queue->count;
+    memcpy(sockets, queue->sockets, count * sizeof *sockets);
+    queue->count = 0;
+    queue->closed = worker->obeyed != RUN;
+    uv_mutex_unlock(&queue->mutex);
+
+    for (size_t i = 0; i < count; i++) {
+        if (worker->obeyed == STOP)
+            connections_drop(&worker->connections, &sockets[i]);
+        else
+            connections_serve(&worker->connections, &sockets[i]);
+    }
+}
+
+static void on_accepted(void *context, const struct accepted_socket *accepted)
+{
+    struct worker *worker = context;
+    if (!connections_reserve(&worker->connections))
+        connections_reject(&worker->connections, accepted);
+    else if (!hand_off(worker, accepted))
+        connections_serve(&worker->connections, accepted);
+}
+
+static void on_paused(void *context)
+{
+    struct worker *worker = context;
+    counters_add(&worker->counters.pauses, 1);
+}
+
+static void on_failed(void *context, const struct err *err)
+{
+    struct worker *worker = context;
+    if (worker->config.failed != NULL)
+        worker->config.failed(worker->config.context, err);
+}
+
+/* Closes what keeps the loop running, where it is to end and no connection is left. */
+static void finish_if_empty(struct worker *worker)
+{
+    if (worker->obeyed == RUN || worker->connections.first != NULL ||
+        uv_is_closing((uv_handle_t *)&worker->wake))
         return;
     uv_close((uv_handle_t *)&worker->wake, NULL);
     uv_close((uv_handle_t *)&worker->timer, NULL);
 }
 
-/* First the time for dialogues to finish is over, then the time for the good byes. */
+static void on_connection_ended(void *context)
+{
+    struct worker *worker = context;
+    accept_retry(worker->accept);
+    finish_if_empty(worker);
+}
+
+/* First the time for dialogues to finish is over, then the time for the final messages. */
 static void on_drain_over(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
 
-    if (worker->farewell_said) {
-        worker_abort_guests(worker);
+    if (worker->final_message_sent) {
+        connections_abort(&worker->connections);
         return;
     }
-    worker->farewell_said = true;
-    worker_say_farewell(worker);
-    uv_timer_start(timer, on_drain_over, FAREWELL_MS, 0);
+    worker->final_message_sent = true;
+    connections_stop(&worker->connections);
+    uv_timer_start(timer, on_drain_over, FINAL_MESSAGE_MS, 0);
 }
 
 static void take_up_tls(struct worker *worker)
@@ -34,31 +143,31 @@ static void take_up_tls(struct worker *worker)
     struct tls_server *tls = atomic_exchange(&worker->new_tls, NULL);
     if (tls == NULL)
         return;
-    tls_server_inherit(tls, worker->tls);
-    tls_server_free(worker->tls);
-    worker->tls = tls;
+    tls_server_inherit(tls, worker->connections.streams.tls);
+    tls_server_free(worker->connections.streams.tls);
+    worker->connections.streams.tls = tls;
 }
 
 static void begin_end(struct worker *worker)
 {
-    worker_close_listeners(worker);
+    accept_stop(worker->accept, worker->obeyed == DRAIN);
     if (worker->obeyed == STOP)
-        worker_abort_guests(worker);
+        connections_abort(&worker->connections);
     else
         uv_timer_start(&worker->timer, on_drain_over, (uint64_t)worker->config.drain_ms, 0);
-    worker_finish_if_empty(worker);
+    finish_if_empty(worker);
 }
 
 static void on_wake(uv_async_t *async)
 {
     struct worker *worker = async->data;
     enum command command = (enum command)atomic_load(&worker->command);
-    bool fresh = command > worker->obeyed;
+    bool is_new = command > worker->obeyed;
 
     worker->obeyed = command;
     take_up_tls(worker);
-    worker_take_arrivals(worker);
-    if (fresh)
+    serve_queue(worker);
+    if (is_new)
         begin_end(worker);
 }
 
@@ -71,6 +180,59 @@ static void run(void *context)
         worker->config.stopped(worker->config.context);
 }
 
+/* Takes: the listeners' descriptors, also on failure. */
+static struct accept *new_accept(struct worker *worker, const struct worker_config *config)
+{
+    static const struct accept_events events = {
+        .accepted = on_accepted, .paused = on_paused, .failed = on_failed};
+    return accept_new(&(struct accept_config){.listeners = config->listeners,
+                                              .listener_count = config->listener_count,
+                                              .log = config->accept_log,
+                                              .events = &events,
+                                              .context = worker});
+}
+
+static void init_connections(struct worker *worker, const struct worker_config *config)
+{
+    connections_init(&worker->connections,
+                     &(struct connections_config){.loop = &worker->loop,
+                                                  .policy = config->policy,
+                                                  .places = config->places,
+                                                  .max_connections = config->max_connections,
+                                                  .max_rejections = config->max_rejections,
+                                                  .handshake_ms = config->handshake_ms,
+                                                  .counters = &worker->counters,
+                                                  .ended = on_connection_ended,
+                                                  .context = worker},
+                     &config->streams);
+}
+
+static int fail(struct err *err, int result)
+{
+    return loop_fail(err, result, "cannot start a worker");
+}
+
+/* Returns: a worker with a loop and a lock, or NULL with err. Takes: what worker_start takes. */
+static struct worker *allocate(const struct worker_config *config, struct err *err)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    struct accept *accept = new_accept(worker, config);
+    int result = worker == NULL || accept == NULL ? UV_ENOMEM : uv_mutex_init(&worker->queue.mutex);
+    if (result == 0) {
+        result = loop_init(&worker->loop);
+        if (result == 0) {
+            worker->accept = accept;
+            return worker;
+        }
+        uv_mutex_destroy(&worker->queue.mutex);
+    }
+    fail(err, result);
+    accept_free(accept);
+    tls_server_free(config->streams.tls);
+    free(worker);
+    return NULL;
+}
+
 /* Puts the loop's handles in place and starts the thread. */
 static int prepare(struct worker *worker, struct err *err)
 {
@@ -79,10 +241,10 @@ static int prepare(struct worker *worker, struct err *err)
         result = uv_timer_init(&worker->loop, &worker->timer);
     worker->wake.data = worker->timer.data = worker;
     if (result == 0)
-        result = worker_open_listeners(worker);
+        result = accept_start(worker->accept, &worker->loop);
     if (result == 0)
         result = uv_thread_create(&worker->thread, run, worker);
-    return result == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot start a worker: %s", uv_strerror(result));
+    return result == 0 ? 0 : fail(err, result);
 }
 
 static void close_any(uv_handle_t *handle, void *context)
@@ -98,52 +260,21 @@ static void dismantle(struct worker *worker)
     uv_walk(&worker->loop, close_any, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     uv_loop_close(&worker->loop);
-    uv_mutex_destroy(&worker->inbox.mutex);
-    for (size_t i = 0; i < worker->config.listener_count; i++)
-        listener_close(&worker->listeners[i].listener);
-    tls_server_free(worker->tls);
+    uv_mutex_destroy(&worker->queue.mutex);
+    accept_free(worker->accept);
+    tls_server_free(worker->connections.streams.tls);
     tls_server_free(atomic_load(&worker->new_tls));
     free(worker);
 }
 
-/* Returns: a worker with a loop and a lock, or NULL. */
-static struct worker *allocate(size_t listeners, struct err *err)
-{
-    struct worker *worker = calloc(1, sizeof *worker + listeners * sizeof worker->listeners[0]);
-    if (worker == NULL || uv_mutex_init(&worker->inbox.mutex) != 0) {
-        free(worker);
-        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a worker");
-        return NULL;
-    }
-    int result = uv_loop_init(&worker->loop);
-    if (result == 0)
-        return worker;
-    if (result == UV_EMFILE || result == UV_ENFILE)
-        err_set(err, ERR_SYSTEM_DESCRIPTORS, -result, "no descriptors for a worker (raise ulimit -n)");
-    else
-        err_set(err, ERR_INTERNAL, -result, "cannot start a worker: %s", uv_strerror(result));
-    uv_mutex_destroy(&worker->inbox.mutex);
-    free(worker);
-    return NULL;
-}
-
 struct worker *worker_start(const struct worker_config *config, struct err *err)
 {
-    struct worker *worker = allocate(config->listener_count, err);
-
-    if (worker == NULL) {
-        for (size_t i = 0; i < config->listener_count; i++)
-            listener_close(&(struct listener){config->listeners[i].fd, config->listeners[i].at});
-        tls_server_free(config->tls);
+    struct worker *worker = allocate(config, err);
+    if (worker == NULL)
         return NULL;
-    }
     worker->config = *config;
     worker->config.listeners = NULL;
-    worker->tls = config->tls;
-    worker->shared.loop = &worker->loop;
-    worker->shared.handshake_ms = config->handshake_ms;
-    for (size_t i = 0; i < config->listener_count; i++)
-        worker->listeners[i].listener = config->listeners[i];
+    init_connections(worker, config);
     if (prepare(worker, err) < 0) {
         dismantle(worker);
         return NULL;
@@ -168,13 +299,10 @@ void worker_replace_tls(struct worker *worker, struct tls_server *tls)
     uv_async_send(&worker->wake);
 }
 
-void worker_count(struct worker *worker, struct worker_counters *sum)
+void worker_count(struct worker *worker, struct counters_sum *sum)
 {
-#define ADD_FIELD(name, words)                                                                               \
-    sum->name += atomic_load_explicit(&worker->counters.name, memory_order_relaxed);
-    WORKER_COUNTERS(ADD_FIELD)
-#undef ADD_FIELD
-    sum->names += atomic_load_explicit(&worker->shared.names, memory_order_relaxed);
+    counters_sum(&worker->counters, sum);
+    sum->names += atomic_load_explicit(&worker->connections.shared.names, memory_order_relaxed);
 }
 
 void worker_free(struct worker *worker)

@@ -121,8 +121,8 @@ class BenchCase(Case):
         connections, resumed, names = (sum(r[key] for r in results) for key in ("connections", "resumed", "names"))
         handshakes = sum(r["connections"] for r in results if r["tls"])
         server.expect_counters(rf"^Counters: {connections} connections, 0 open now, {handshakes} TLS handshakes, "
-                               rf"{resumed} of them resumed, {names} names greeted, 0 without a byte, 0 turned away, "
-                               "0 failed, 0 timed out, 0 speaking something else, ")
+                               rf"{resumed} of them resumed, {names} names greeted, 0 closed without data, 0 rejected, "
+                               "0 failed, 0 timed out, 0 unknown protocol, ")
         for result in results:
             self.assertEqual(result["failures"], {})
 

@@ -177,7 +177,7 @@ class Misbehaves(Case):
         with Server("--misbehave", f"delay:{LONG}", "--workers", "1", "--drain-timeout", "0", limit_fds=64) as server:
             peers = [Peer(server) for _ in range(40)]
             try:
-                server.expect_counters(r"\b40 connections|turned away")
+                server.expect_counters(r"\b40 connections|rejected")
                 self.assertLess(len(server.fds()), 64)
                 self.assertNotIn(b"is dropped", server.log.bytes())
                 self.assertNotIn(b"Accepting is paused", server.log.bytes())

@@ -123,12 +123,13 @@ class Starts(Case):
         self.assertFails(result, 8, word)
         self.assertEqual(result.out, b"")
 
-    def test_too_few_descriptors_for_a_worker(self):
-        def few():
-            resource.setrlimit(resource.RLIMIT_NOFILE, (12, 12))
-        result = run("--listen", "::1", "0", "--workers", "2", preexec_fn=few)
-        self.assertNoStart(result, "system-descriptors")
-        self.assertIn(b"ulimit -n", result.err)
+    def test_too_few_descriptors(self):
+        for limit in range(4, 13):
+            with self.subTest(limit):
+                result = run("--listen", "::1", "0", "--workers", "2",
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+                self.assertNoStart(result, "system-descriptors")
+                self.assertRegex(result.err, rb"(?i)too many open files \(raise ulimit -n\)")
 
     def test_an_address_in_use(self):
         with listening("::1") as other:
@@ -320,14 +321,14 @@ class Stops(Case):
     def test_a_hangup_that_is_ignored_is_still_a_reload(self):
         with Server(wrap=["nohup"]) as server:
             server.send_signal(signal.SIGHUP)
-            server.log.expect("^Nothing to load again")
+            server.log.expect("^Nothing to reload: ")
 
     def test_a_signal_right_after_the_announcement_counts(self):
         for _ in range(20):
             with Server() as server:
                 self.assertEqual(server.stop(), 0)
 
-    def test_the_log_tells_the_drained_why(self):
+    def test_the_log_says_why_a_drained_connection_ended(self):
         with Server("--drain-timeout", "100ms") as server, Peer(server) as peer:
             peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
             address = re.escape(peer.address)
@@ -481,6 +482,21 @@ class Logs(Case):
                 self.assertIsInstance(json.loads(line), dict, line)
             self.assertGreaterEqual(len(server.log.lines()), 2)
 
+    def test_quiet_logs_what_was_asked_for_as_information_and_nothing_else(self):
+        with Server("-q", "--explain", "--log-format", "json") as server:
+            self.talk(server, 1)
+            server.send_signal(signal.SIGUSR1)
+            server.log.expect("Counters: ")
+            server.send_signal(signal.SIGHUP)
+            server.log.expect("Nothing to reload: ")
+            self.assertEqual(server.stop(), 0)
+            server.log.join()
+            lines = [json.loads(line) for line in server.log.lines()]
+        self.assertEqual({line["level"] for line in lines}, {"info"})
+        messages = "\n".join(line["message"] for line in lines)
+        self.assertIn("recv", messages)
+        self.assertNotRegex(messages, "(?m)^(Accept new|Connection from|Shutting down)")
+
     def test_a_terminal_that_is_shared_is_left_blocking(self):
         reader, writer = os.pipe()
         with Server(stderr=writer) as server:
@@ -533,13 +549,13 @@ class Descriptors(Case):
 
 
 class Explanations(Case):
-    """--explain tells each step in plain words, beside an unchanged dialogue."""
+    """--explain prints each step, beside an unchanged dialogue."""
 
     def assertTells(self, text, words):
         missing = [word for word in words if not re.search(rf"\b{word}\b", text)]
         self.assertFalse(missing, f"no word of {missing} in:\n{text}")
 
-    def test_the_server_tells_its_steps(self):
+    def test_the_server_logs_its_steps(self):
         with Server("--explain") as server, Peer(server) as peer:
             peer.expect(OPENING).send(b"Michael\nexit\n").expect(hello(b"Michael") + GOODBYE).expect_eof()
             peer.close()

@@ -304,7 +304,7 @@ class StrangePeers(TlsCase):
         with Server() as server:
             self.assertRefused(say(server), "tls-plaintext-peer")
             server.log.expect("is closed: .*TLS")
-            server.expect_counters(" 1 speaking something else")
+            server.expect_counters(" 1 unknown protocol")
 
     def test_a_silent_peer_is_not_waited_for_longer_than_told(self):
         result = self.meet(wait_for_end, "--connect-timeout", "500ms")
@@ -567,7 +567,7 @@ class Ends(TlsCase):
             self.assertFails(result, 7, "dialogue-tls-peer")
             self.assertIn(b"--tls", result.err)
             server.log.expect('is closed: .*does not use TLS: it sent "exit')
-            server.expect_counters(" 1 speaking something else")
+            server.expect_counters(" 1 unknown protocol")
             dialogue(server, client_context(self.made), b"Michael")
 
 

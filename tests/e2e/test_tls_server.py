@@ -123,14 +123,14 @@ class ClientCertificates(TlsCase):
             for version in VERSIONS:
                 context = client_context(self.made, version, pair=self.made.client)
                 session, _ = self.visit(server, None, context=context)
-                loaded = server.log.bytes().count(b"loaded again")
+                loaded = server.log.bytes().count(b"are reloaded")
                 shutil.copy(certificates("--rsa").ca, ca)
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("loaded again", loaded + 1)
+                server.log.expect("are reloaded", loaded + 1)
                 self.assertTurnedAway(server, None, None, ".*, which is not trusted here .*", session, context)
                 shutil.copy(self.made.ca, ca)
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("loaded again", loaded + 2)
+                server.log.expect("are reloaded", loaded + 2)
 
 
     def test_a_certificate_that_expires_ends_its_tickets(self):
@@ -222,7 +222,7 @@ class Reload(TlsCase):
             shutil.copy(source, place + ".new")
             os.rename(place + ".new", place)
 
-    def hup(self, server, words="The certificates are loaded again"):
+    def hup(self, server, words="The certificates are reloaded"):
         before = len(re.findall(words, server.log.bytes().decode()))
         server.send_signal(signal.SIGHUP)
         server.log.expect(words, before + 1)
@@ -316,7 +316,7 @@ class Reload(TlsCase):
             for name, spoil, why in self.bad_files():
                 with self.subTest(name):
                     spoil()
-                    self.hup(server, f"The certificates stay as they are: {why}")
+                    self.hup(server, f"Cannot reload the certificates, keeping the current ones: {why}")
                     self.assertEqual(self.shown(server), fingerprint(self.made.server[0]))
                     if os.path.isdir(self.cert):
                         os.rmdir(self.cert)
@@ -328,7 +328,7 @@ class Reload(TlsCase):
     def test_a_server_with_nothing_to_load_says_so(self):
         for options in (("--tls",), ()):
             with Server(*options) as server:
-                self.hup(server, "Nothing to load again")
+                self.hup(server, "Nothing to reload: ")
                 self.assertDialogue(connect("::1", server.port, "Michael", *options, *["--insecure"] * len(options)),
                                     MICHAEL)
 
@@ -338,7 +338,7 @@ class Reload(TlsCase):
             server.send_signal(signal.SIGTERM)
             server.log.expect("^Shutting down: ")
             server.send_signal(signal.SIGHUP)
-            server.log.expect("loaded again")
+            server.log.expect("are reloaded")
             peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
             self.assertEqual(server.wait(), 0)
 
@@ -389,7 +389,7 @@ class Endings(TlsCase):
             peer.expect(OPENING)
             with self.assertRaises((OSError, ssl.SSLError)):
                 visit(server, client_context(self.made))
-            server.expect_counters(" 1 turned away")
+            server.expect_counters(" 1 rejected")
             peer.send(b"exit\n").expect(GOODBYE).expect_eof()
             peer.close()
             server.expect_counters(" 0 open now")
@@ -412,7 +412,7 @@ class Strangers(TlsCase):
             for shown in words.values():
                 server.log.expect(rf'is closed: the client does not use TLS: it sent "{shown}',
                                   limit_s=5 * PATIENCE)
-            server.expect_counters(f" {len(words)} speaking something else")
+            server.expect_counters(f" {len(words)} unknown protocol")
             self.assertServed(server)
 
     def hello(self, version=None):
@@ -503,7 +503,7 @@ class Strangers(TlsCase):
         with self.serve() as server:
             for _ in range(100):
                 Peer(server).close()
-            server.expect_counters(" 0 open now,.* 100 without a byte")
+            server.expect_counters(" 0 open now,.* 100 closed without data")
             self.assertNotIn(b"is closed", server.log.bytes())
             self.assertServed(server)
 

@@ -38,9 +38,9 @@ int host_set_up(void **state)
     host->policy = (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
     host->config = (struct worker_config){.policy = &host->policy,
                                           .max_connections = 100,
-                                          .guests = &host->guests,
+                                          .places = &host->places,
                                           .accept_log = &host->accept_log,
-                                          .max_refusals = 2,
+                                          .max_rejections = 2,
                                           .handshake_ms = HOST_LONG_MS,
                                           .drain_ms = HOST_LONG_MS,
                                           .stopped = on_stopped,
@@ -73,9 +73,9 @@ void host_start(struct host *host)
         fail_msg("%s", err.text);
 }
 
-struct worker_counters host_counters(const struct host *host)
+struct counters_sum host_counters(const struct host *host)
 {
-    struct worker_counters sum = {0};
+    struct counters_sum sum = {0};
     worker_count(host->worker, &sum);
     return sum;
 }
@@ -84,7 +84,7 @@ void host_expect_counter(const struct host *host, size_t offset, uint64_t due, c
 {
     uint64_t value = 0;
     for (int i = 0; i < CALLER_PATIENCE_S * 1000; i++) {
-        struct worker_counters now = host_counters(host);
+        struct counters_sum now = host_counters(host);
         memcpy(&value, (const char *)&now + offset, sizeof value);
         if (value == due)
             return;

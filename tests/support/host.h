@@ -1,4 +1,4 @@
-/* A host: one worker that serves in a thread of its own. Whatever fails fails the test. */
+/* A host: one worker that serves in a thread of its own. Any failure fails the test. */
 #ifndef TCPGREET_TEST_HOST_H
 #define TCPGREET_TEST_HOST_H
 
@@ -32,7 +32,7 @@ struct host {
     struct session_policy policy;
     struct worker_config config; /* may be changed before the start */
     struct endpoint at;
-    atomic_size_t guests;
+    atomic_size_t places;
     struct accept_log accept_log;
     struct worker *worker;
     atomic_uint stopped;
@@ -50,19 +50,19 @@ struct listener host_listen(void);
 
 void host_start(struct host *host);
 
-/* Returns: a guest that has been greeted as Ann. */
+/* Returns: a connection that has been greeted as Ann. */
 int host_greet(const struct host *host);
 
-/* The guest says exit, and hears good bye. */
+/* Sends exit, and expects the final message and the end. */
 void host_leave(int fd);
 
-struct worker_counters host_counters(const struct host *host);
+struct counters_sum host_counters(const struct host *host);
 
 /* Waits for a counter to reach a value that it does not go beyond. */
 void host_expect_counter(const struct host *host, size_t offset, uint64_t due, const char *name);
 
 #define HOST_EXPECT_COUNTER(host, name, due)                                                                 \
-    host_expect_counter(host, offsetof(struct worker_counters, name), due, #name)
+    host_expect_counter(host, offsetof(struct counters_sum, name), due, #name)
 
 /* The worker ends by itself, for it was asked to. */
 void host_expect_stopped(struct host *host);

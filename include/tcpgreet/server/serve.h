@@ -1,4 +1,4 @@
-/* The mode --listen: serves the greeting dialogue until it is told to stop. */
+/* The mode --listen: serves the greeting dialogue until a signal stops it. */
 #ifndef TCPGREET_SERVER_SERVE_H
 #define TCPGREET_SERVER_SERVE_H
 

@@ -68,9 +68,9 @@ static unsigned serve(const struct fixture *fixture, struct prober_server *serve
     return endpoint_port(&listener.at);
 }
 
-static struct worker_counters close_and_count(struct prober_server *server)
+static struct counters_sum close_and_count(struct prober_server *server)
 {
-    struct worker_counters counters = {0};
+    struct counters_sum counters = {0};
     worker_stop(server->worker, false); /* dialogues may end by themselves */
     worker_stop(server->worker, true);
     worker_count(server->worker, &counters);
@@ -107,7 +107,7 @@ static void until_tls_no_dialogue_is_held(void **state)
 
     fixture->prober->plan.until = PROBE_UNTIL_TLS;
     prober_run(fixture->prober, "127.0.0.1", port);
-    struct worker_counters counters = close_and_count(&server);
+    struct counters_sum counters = close_and_count(&server);
     prober_expect_well(&fixture->prober->result, 0, PROBE_TLS);
     assert_string_equal(fixture->prober->result.addresses[0].tls.version, "TLSv1.3");
     assert_int_equal(fixture->prober->result.addresses[0].resumption, PROBE_RESUMPTION_UNTRIED);

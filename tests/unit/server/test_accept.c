@@ -19,7 +19,7 @@
 #include "support/caller.h"
 #include "support/host.h"
 
-/* Of worker_accept.c. */
+/* Of accept.c. */
 enum { MIN_MS = 10, MAX_MS = 1000, EXHAUSTED_MAX_MS = 100, LOST_IN_A_ROW = 256 };
 
 static const int exhaustion[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
@@ -268,7 +268,7 @@ static void expect_end(struct host *host, int fd)
     host_leave(fd);
     host_expect_stopped(host);
     assert_int_equal(atomic_load(&failure.count), 1);
-    assert_int_equal(atomic_load(&host->guests), 0);
+    assert_int_equal(atomic_load(&host->places), 0);
 }
 
 static void a_listener_that_can_never_work_is_reported_once(void **state)

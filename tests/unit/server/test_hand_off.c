@@ -25,7 +25,7 @@ struct fixture {
     struct session_policy policy;
     struct worker_config config;
     struct endpoint at;
-    atomic_size_t guests;
+    atomic_size_t places;
     struct accept_log accept_log;
     atomic_uint stopped;
     struct worker *workers[WORKERS];
@@ -52,9 +52,9 @@ static int set_up(void **state)
         (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
     fixture->config = (struct worker_config){.policy = &fixture->policy,
                                              .max_connections = 1000,
-                                             .guests = &fixture->guests,
+                                             .places = &fixture->places,
                                              .accept_log = &fixture->accept_log,
-                                             .max_refusals = 10,
+                                             .max_rejections = 10,
                                              .handshake_ms = HOST_LONG_MS,
                                              .drain_ms = HOST_LONG_MS,
                                              .stopped = on_stopped,
@@ -85,7 +85,7 @@ static void start(struct fixture *fixture)
 
 static uint64_t connections(const struct fixture *fixture, size_t worker)
 {
-    struct worker_counters sum = {0};
+    struct counters_sum sum = {0};
     worker_count(fixture->workers[worker], &sum);
     return sum.connections;
 }
@@ -101,12 +101,12 @@ static void expect_connections(const struct fixture *fixture, uint64_t first, ui
     }
 }
 
-/* Waits for as many to have a place, served or handed on. */
-static void expect_guests(const struct fixture *fixture, size_t due)
+/* Waits for as many to have a place, served or handed off. */
+static void expect_places(const struct fixture *fixture, size_t due)
 {
-    for (int i = 0; i < CALLER_PATIENCE_S * 1000 && atomic_load(&fixture->guests) != due; i++)
+    for (int i = 0; i < CALLER_PATIENCE_S * 1000 && atomic_load(&fixture->places) != due; i++)
         poll(NULL, 0, 1);
-    assert_int_equal(atomic_load(&fixture->guests), due);
+    assert_int_equal(atomic_load(&fixture->places), due);
 }
 
 static void expect_stopped(const struct fixture *fixture, unsigned due)
@@ -148,7 +148,7 @@ static int enter(const struct fixture *fixture)
     return fd;
 }
 
-/* The worker that has this guest does nothing more until the gate is opened, and then says hello to Ann. */
+/* The worker that has this connection does nothing more until the gate is opened, and then greets Ann. */
 static void hold(struct fixture *fixture, int fd)
 {
     unsigned before = atomic_load(&fixture->gate.reached);
@@ -164,107 +164,107 @@ static void open_gate(struct fixture *fixture)
     atomic_store(&fixture->gate.closed, false);
 }
 
-/* Each worker has a guest, in the order of workers; those of the peers hold them. */
-static void start_with_held_peers(struct fixture *fixture, int guests[WORKERS])
+/* Each worker has a connection, in the order of workers; those of the peers hold them. */
+static void start_with_held_peers(struct fixture *fixture, int fds[WORKERS])
 {
     start(fixture);
     for (size_t i = 0; i < WORKERS; i++)
-        guests[i] = enter(fixture);
+        fds[i] = enter(fixture);
     for (size_t i = 0; i < PEERS; i++)
-        hold(fixture, guests[i]);
+        hold(fixture, fds[i]);
 }
 
-static void leave_as_ann(const int *guests)
+static void leave_as_ann(const int *fds)
 {
     for (size_t i = 0; i < WORKERS; i++) {
         if (i != ACCEPTING)
-            caller_expect(guests[i], HOST_HELLO("Ann"));
-        host_leave(guests[i]);
+            caller_expect(fds[i], HOST_HELLO("Ann"));
+        host_leave(fds[i]);
     }
 }
 
-static void connections_are_handed_on_in_turn_and_served_to_the_end(void **state)
+static void connections_are_handed_off_in_turn_and_served_to_the_end(void **state)
 {
-    enum { GUESTS = 10 * WORKERS };
+    enum { CONNECTIONS = 10 * WORKERS };
     struct fixture *fixture = *state;
-    int fds[GUESTS];
+    int fds[CONNECTIONS];
 
     start(fixture);
-    for (uint64_t i = 0; i < GUESTS; i++) {
+    for (uint64_t i = 0; i < CONNECTIONS; i++) {
         fds[i] = enter(fixture);
         expect_connections(fixture, (i + 3) / 3, (i + 2) / 3, (i + 1) / 3);
     }
-    for (size_t i = 0; i < GUESTS; i++) {
+    for (size_t i = 0; i < CONNECTIONS; i++) {
         caller_say(fds[i], "Ann\nBo");
         caller_expect(fds[i], HOST_HELLO("Ann"));
         caller_say(fds[i], "b\n");
         caller_expect(fds[i], HOST_HELLO("Bob"));
     }
-    expect_guests(fixture, GUESTS);
-    for (size_t i = 0; i < GUESTS; i++)
+    expect_places(fixture, CONNECTIONS);
+    for (size_t i = 0; i < CONNECTIONS; i++)
         host_leave(fds[i]);
-    expect_guests(fixture, 0);
+    expect_places(fixture, 0);
 }
 
-static void a_full_inbox_is_left_alone(void **state)
+static void nothing_is_pushed_to_a_full_queue(void **state)
 {
-    enum { MORE = 2, GUESTS = (WORKER_INBOX + MORE) * WORKERS };
+    enum { MORE = 2, CONNECTIONS = (WORKER_QUEUE + MORE) * WORKERS };
     struct fixture *fixture = *state;
-    int holders[WORKERS], fds[GUESTS];
+    int holders[WORKERS], fds[CONNECTIONS];
 
     start_with_held_peers(fixture, holders);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         fds[i] = caller_connect(&fixture->at);
-    expect_connections(fixture, 1, 1, 1 + WORKER_INBOX + MORE + MORE * PEERS);
+    expect_connections(fixture, 1, 1, 1 + WORKER_QUEUE + MORE + MORE * PEERS);
     open_gate(fixture);
-    for (size_t i = 0; i < GUESTS; i++) {
+    for (size_t i = 0; i < CONNECTIONS; i++) {
         caller_expect(fds[i], HOST_WELCOME);
         host_leave(fds[i]);
     }
-    expect_connections(fixture, 1 + WORKER_INBOX, 1 + WORKER_INBOX, 1 + WORKER_INBOX + MORE + MORE * PEERS);
+    expect_connections(fixture, 1 + WORKER_QUEUE, 1 + WORKER_QUEUE, 1 + WORKER_QUEUE + MORE + MORE * PEERS);
     leave_as_ann(holders);
-    expect_guests(fixture, 0);
+    expect_places(fixture, 0);
 }
 
-static void what_was_handed_on_is_served_under_a_drain(void **state)
+static void what_was_handed_off_is_served_under_a_drain(void **state)
 {
-    enum { GUESTS = 10 * WORKERS };
+    enum { CONNECTIONS = 10 * WORKERS };
     struct fixture *fixture = *state;
-    int holders[WORKERS], fds[GUESTS];
+    int holders[WORKERS], fds[CONNECTIONS];
 
     start_with_held_peers(fixture, holders);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         fds[i] = caller_connect(&fixture->at);
-    expect_guests(fixture, GUESTS + WORKERS);
+    expect_places(fixture, CONNECTIONS + WORKERS);
     expect_connections(fixture, 1, 1, 11);
     stop_all(fixture, false);
     open_gate(fixture);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         caller_expect(fds[i], HOST_WELCOME);
     expect_connections(fixture, 11, 11, 11);
     assert_int_equal(atomic_load(&fixture->stopped), 0);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         host_leave(fds[i]);
     leave_as_ann(holders);
     expect_stopped(fixture, WORKERS);
-    expect_guests(fixture, 0);
+    expect_places(fixture, 0);
 }
 
-static void what_was_handed_on_is_closed_by_a_stop_at_once(void **state)
+static void what_was_handed_off_is_closed_by_a_stop_at_once(void **state)
 {
-    enum { GUESTS = 10 * WORKERS };
+    enum { CONNECTIONS = 10 * WORKERS };
     struct fixture *fixture = *state;
-    int holders[WORKERS], fds[GUESTS];
+    int holders[WORKERS], fds[CONNECTIONS];
 
     start_with_held_peers(fixture, holders);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         fds[i] = caller_connect(&fixture->at);
-    expect_guests(fixture, GUESTS + WORKERS);
+    expect_places(fixture, CONNECTIONS + WORKERS);
     expect_connections(fixture, 1, 1, 11);
     stop_all(fixture, false);
     stop_all(fixture, true);
     open_gate(fixture);
-    for (size_t i = 0; i < GUESTS; i++) {
+    for (size_t i = 0; i < CONNECTIONS; i++) {
         if (i % WORKERS == ACCEPTING)
             caller_expect(fds[i], HOST_WELCOME);
         caller_expect_end(fds[i]);
@@ -278,15 +278,15 @@ static void what_was_handed_on_is_closed_by_a_stop_at_once(void **state)
     }
     expect_stopped(fixture, WORKERS);
     expect_connections(fixture, 1, 1, 11);
-    assert_int_equal(atomic_load(&fixture->guests), 0);
+    assert_int_equal(atomic_load(&fixture->places), 0);
 }
 
-static void guests_waiting_in_inboxes_have_their_places(void **state)
+static void connections_waiting_in_queues_have_their_places(void **state)
 {
     enum { LIMIT = 6, TOO_MANY = 5 };
     struct fixture *fixture = *state;
     int holders[WORKERS], fds[LIMIT - WORKERS];
-    struct worker_counters sum = {0};
+    struct counters_sum sum = {0};
 
     fixture->config.max_connections = LIMIT;
     start_with_held_peers(fixture, holders);
@@ -298,80 +298,80 @@ static void guests_waiting_in_inboxes_have_their_places(void **state)
         caller_expect_end(fd);
         close(fd);
     }
-    expect_guests(fixture, LIMIT);
+    expect_places(fixture, LIMIT);
     open_gate(fixture);
     for (size_t i = 0; i < LIMIT - WORKERS; i++)
         caller_expect(fds[i], HOST_WELCOME);
     expect_connections(fixture, 2, 2, 2);
     for (size_t i = 0; i < WORKERS; i++)
         worker_count(fixture->workers[i], &sum);
-    assert_int_equal(sum.refused, TOO_MANY);
+    assert_int_equal(sum.rejected, TOO_MANY);
 
     host_leave(fds[0]);
-    expect_guests(fixture, LIMIT - 1);
+    expect_places(fixture, LIMIT - 1);
     fds[0] = enter(fixture);
     for (size_t i = 0; i < LIMIT - WORKERS; i++)
         host_leave(fds[i]);
     leave_as_ann(holders);
-    expect_guests(fixture, 0);
+    expect_places(fixture, 0);
 }
 
-static void a_worker_that_has_ended_is_handed_nothing(void **state)
+static void nothing_is_handed_off_to_a_worker_that_has_ended(void **state)
 {
-    enum { GUESTS = 9 };
+    enum { CONNECTIONS = 9 };
     struct fixture *fixture = *state;
-    int fds[GUESTS];
+    int fds[CONNECTIONS];
 
     start(fixture);
     worker_stop(fixture->workers[0], false);
     expect_stopped(fixture, 1);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         fds[i] = enter(fixture);
     expect_connections(fixture, 0, 3, 6);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         host_leave(fds[i]);
-    expect_guests(fixture, 0);
+    expect_places(fixture, 0);
 }
 
 static void the_kernels_queue_is_served_after_the_peers_have_ended(void **state)
 {
-    enum { GUESTS = 200 };
+    enum { CONNECTIONS = 200 };
     struct fixture *fixture = *state;
-    int holders[WORKERS], fds[GUESTS];
+    int holders[WORKERS], fds[CONNECTIONS];
 
     start(fixture);
     for (size_t i = 0; i < WORKERS; i++)
         holders[i] = enter(fixture);
     for (size_t i = 0; i < PEERS; i++)
         host_leave(holders[i]);
-    expect_guests(fixture, 1);
+    expect_places(fixture, 1);
     hold(fixture, holders[ACCEPTING]);
-    for (size_t i = 0; i < GUESTS; i++)
+    for (size_t i = 0; i < CONNECTIONS; i++)
         fds[i] = caller_connect(&fixture->at);
     stop_all(fixture, false);
     expect_stopped(fixture, PEERS);
     open_gate(fixture);
-    for (size_t i = 0; i < GUESTS; i++) {
+    for (size_t i = 0; i < CONNECTIONS; i++) {
         caller_expect(fds[i], HOST_WELCOME);
         host_leave(fds[i]);
     }
     caller_expect(holders[ACCEPTING], HOST_HELLO("Ann"));
     host_leave(holders[ACCEPTING]);
     expect_stopped(fixture, WORKERS);
-    expect_connections(fixture, 1, 1, 1 + GUESTS);
+    expect_connections(fixture, 1, 1, 1 + CONNECTIONS);
 }
 
 int main(void)
 {
-#define HAND_ON_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define HAND_OFF_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        HAND_ON_TEST(connections_are_handed_on_in_turn_and_served_to_the_end),
-        HAND_ON_TEST(a_full_inbox_is_left_alone),
-        HAND_ON_TEST(what_was_handed_on_is_served_under_a_drain),
-        HAND_ON_TEST(what_was_handed_on_is_closed_by_a_stop_at_once),
-        HAND_ON_TEST(guests_waiting_in_inboxes_have_their_places),
-        HAND_ON_TEST(a_worker_that_has_ended_is_handed_nothing),
-        HAND_ON_TEST(the_kernels_queue_is_served_after_the_peers_have_ended),
+        HAND_OFF_TEST(connections_are_handed_off_in_turn_and_served_to_the_end),
+        HAND_OFF_TEST(nothing_is_pushed_to_a_full_queue),
+        HAND_OFF_TEST(what_was_handed_off_is_served_under_a_drain),
+        HAND_OFF_TEST(what_was_handed_off_is_closed_by_a_stop_at_once),
+        HAND_OFF_TEST(connections_waiting_in_queues_have_their_places),
+        HAND_OFF_TEST(nothing_is_handed_off_to_a_worker_that_has_ended),
+        HAND_OFF_TEST(the_kernels_queue_is_served_after_the_peers_have_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

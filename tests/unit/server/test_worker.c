@@ -16,35 +16,37 @@
 
 #include "server/worker.h"
 #include "support/caller.h"
+#include "support/collector.h"
 #include "support/host.h"
 #include "support/launcher.h"
 #include "support/skip.h"
-#include "tcpgreet/base/trace.h"
+#include "tcpgreet/base/log.h"
 
-static void guests_are_served_at_once_and_counted(void **state)
+static void connections_are_served_at_once_and_counted(void **state)
 {
-    enum { GUESTS = 20 };
+    enum { CONNECTIONS = 20 };
     struct host *host = *state;
-    int fds[GUESTS];
+    int fds[CONNECTIONS];
 
     host_start(host);
-    for (int i = 0; i < GUESTS; i++)
+    for (int i = 0; i < CONNECTIONS; i++)
         fds[i] = host_greet(host);
-    HOST_EXPECT_COUNTER(host, connections, GUESTS);
-    HOST_EXPECT_COUNTER(host, open, GUESTS);
-    HOST_EXPECT_COUNTER(host, names, GUESTS);
-    for (int i = 0; i < GUESTS; i++)
+    HOST_EXPECT_COUNTER(host, connections, CONNECTIONS);
+    HOST_EXPECT_COUNTER(host, open, CONNECTIONS);
+    HOST_EXPECT_COUNTER(host, names, CONNECTIONS);
+    for (int i = 0; i < CONNECTIONS; i++)
         host_leave(fds[i]);
     HOST_EXPECT_COUNTER(host, open, 0);
-    struct worker_counters end = host_counters(host);
-    assert_int_equal(end.connections, GUESTS);
-    assert_int_equal(end.failed + end.silent + end.timed_out + end.strangers + end.refused + end.pauses, 0);
+    struct counters_sum end = host_counters(host);
+    assert_int_equal(end.connections, CONNECTIONS);
+    assert_int_equal(
+        end.failed + end.silent + end.timed_out + end.unknown_protocol + end.rejected + end.pauses, 0);
 }
 
 static void counters_add_up(void **state)
 {
     struct host *host = *state;
-    struct worker_counters sum = {.connections = 5, .names = 7};
+    struct counters_sum sum = {.connections = 5, .names = 7};
     host_start(host);
     host_leave(host_greet(host));
     HOST_EXPECT_COUNTER(host, open, 0);
@@ -53,7 +55,7 @@ static void counters_add_up(void **state)
     assert_int_equal(sum.names, 8);
 }
 
-static void a_guest_too_many_hears_so_and_the_next_finds_a_place(void **state)
+static void a_connection_too_many_is_rejected_and_the_next_is_served(void **state)
 {
     struct host *host = *state;
     int waiting[5];
@@ -66,7 +68,7 @@ static void a_guest_too_many_hears_so_and_the_next_finds_a_place(void **state)
         caller_expect(waiting[i], HOST_SORRY);
         caller_expect_end(waiting[i]);
     }
-    HOST_EXPECT_COUNTER(host, refused, 5);
+    HOST_EXPECT_COUNTER(host, rejected, 5);
     for (int i = 0; i < 5; i++)
         close(waiting[i]);
     host_leave(fd);
@@ -91,26 +93,26 @@ static void each_way_to_end_has_its_counter(void **state)
     caller_reset(host_greet(host));
     HOST_EXPECT_COUNTER(host, failed, 1);
 
-    int stranger = caller_connect(&host->at);
-    caller_say(stranger, "GET / HTTP/1.1\r\n");
-    caller_expect(stranger, HOST_WELCOME);
-    caller_expect_end(stranger);
-    close(stranger);
-    HOST_EXPECT_COUNTER(host, strangers, 1);
+    int http = caller_connect(&host->at);
+    caller_say(http, "GET / HTTP/1.1\r\n");
+    caller_expect(http, HOST_WELCOME);
+    caller_expect_end(http);
+    close(http);
+    HOST_EXPECT_COUNTER(host, unknown_protocol, 1);
 
     int half = host_greet(host);
     shutdown(half, SHUT_WR);
     caller_expect_end(half);
     close(half);
     HOST_EXPECT_COUNTER(host, open, 0);
-    struct worker_counters end = host_counters(host);
+    struct counters_sum end = host_counters(host);
     assert_int_equal(end.connections, SILENT + 4);
     assert_int_equal(end.silent, SILENT + 1);
     assert_int_equal(end.failed, 1);
     assert_int_equal(end.timed_out, 0);
 }
 
-static void silence_is_counted_as_such(void **state)
+static void an_idle_connection_is_counted_as_timed_out(void **state)
 {
     struct host *host = *state;
     host->policy.idle_ms = 10;
@@ -124,7 +126,7 @@ static void silence_is_counted_as_such(void **state)
     assert_int_equal(host_counters(host).silent, 0);
 }
 
-static void exhausted_descriptors_pause_the_accepting_for_a_while(void **state)
+static void exhausted_descriptors_pause_accepting(void **state)
 {
     struct host *host = *state;
     struct rlimit before, now;
@@ -149,6 +151,38 @@ static void exhausted_descriptors_pause_the_accepting_for_a_while(void **state)
     host_leave(fd);
     HOST_EXPECT_COUNTER(host, open, 0);
     HOST_EXPECT_COUNTER(host, pauses, 1);
+}
+
+/* Accepting takes the last descriptor, so none is left for the pair that a delay needs. */
+static void a_connection_without_descriptors_is_logged_with_its_address_and_the_reason(void **state)
+{
+    static struct collector collector;
+    struct host *host = *state;
+    struct rlimit before, now;
+
+    if (!launcher_has_real_limits())
+        skip_because("needs setrlimit(2), which valgrind does not pass on");
+    assert_int_equal(collector_open(&collector), 0);
+    assert_int_equal(log_open(&(struct log_config){collector.writer, LOG_ERROR, LOG_TEXT}), 0);
+    host->config.streams.misbehaviour = (struct stream_misbehaviour){STREAM_MISBEHAVE_DELAY, 1};
+    host_start(host);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), last = dup(0);
+    close(last);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    now = (struct rlimit){(rlim_t)last + 1, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+    int connected = connect(fd, &host->at.address.any, endpoint_length(&host->at));
+    if (connected == 0)
+        caller_expect_end(fd);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(connected, 0);
+    close(fd);
+    log_close(CALLER_PATIENCE_S * 1000);
+    collector_finish(&collector);
+    assert_non_null(strstr(collector.text, "Connection from 127.0.0.1:"));
+    assert_non_null(strstr(collector.text, " is dropped: cannot make a connection misbehave: too many open"));
+    collector_close(&collector);
+    assert_int_equal(atomic_load(&host->places), 0);
 }
 
 static void a_worker_that_cannot_start_closes_its_listeners(void **state)
@@ -177,12 +211,13 @@ int main(void)
 {
 #define WORKER_TEST(test) cmocka_unit_test_setup_teardown(test, host_set_up, host_tear_down)
     const struct CMUnitTest tests[] = {
-        WORKER_TEST(guests_are_served_at_once_and_counted),
+        WORKER_TEST(connections_are_served_at_once_and_counted),
         WORKER_TEST(counters_add_up),
-        WORKER_TEST(a_guest_too_many_hears_so_and_the_next_finds_a_place),
+        WORKER_TEST(a_connection_too_many_is_rejected_and_the_next_is_served),
         WORKER_TEST(each_way_to_end_has_its_counter),
-        WORKER_TEST(silence_is_counted_as_such),
-        WORKER_TEST(exhausted_descriptors_pause_the_accepting_for_a_while),
+        WORKER_TEST(an_idle_connection_is_counted_as_timed_out),
+        WORKER_TEST(exhausted_descriptors_pause_accepting),
+        WORKER_TEST(a_connection_without_descriptors_is_logged_with_its_address_and_the_reason),
         WORKER_TEST(a_worker_that_cannot_start_closes_its_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 #include "tcpgreet/base/trace.h"
 
 /* Returns: 0, or what connect failed with. */
-static int knock(const struct endpoint *at)
+static int try_connect(const struct endpoint *at)
 {
     int fd, why = caller_try(at, &fd);
     if (fd >= 0)
@@ -24,30 +24,30 @@ static int knock(const struct endpoint *at)
     return why;
 }
 
-/* Callers come one after another until they are refused. Who is connected by the kernel after the last accept
- * is reset when the door closes, before or after connect has told of the connection: that can be one at most,
- * for the next one comes later. */
-static void expect_closing_door(const struct endpoint *at)
+/* Connects until it is refused. A connection that the kernel completes after the last accept is reset when
+ * the listener is closed, before or after connect has returned: that can be one at most, for the next one
+ * comes later. */
+static void expect_closing_listener(const struct endpoint *at)
 {
     int why = 0;
     for (int i = 0; i < CALLER_PATIENCE_S * 1000 && why == 0; i++) {
-        why = knock(at);
+        why = try_connect(at);
         if (why == 0)
-            poll(NULL, 0, 1); /* the worker has not heard yet */
+            poll(NULL, 0, 1); /* the worker has not seen the command yet */
     }
     if (why == ECONNRESET)
-        why = knock(at);
+        why = try_connect(at);
     assert_int_equal(why, ECONNREFUSED);
 }
 
-static void a_drain_lets_dialogues_finish_and_nobody_in(void **state)
+static void a_drain_lets_dialogues_finish_and_accepts_no_connection(void **state)
 {
     struct host *host = *state;
     host_start(host);
     int fd = host_greet(host);
     worker_stop(host->worker, false);
     worker_stop(host->worker, false);
-    expect_closing_door(&host->at);
+    expect_closing_listener(&host->at);
 
     caller_say(fd, "Bob\n");
     caller_expect(fd, HOST_HELLO("Bob"));
@@ -62,13 +62,13 @@ static void hold_at_accept(void *context, const struct trace_event *event)
         gate_pass(context);
 }
 
-/* All guests but the first are still in the kernel's queue when the worker hears that it is to drain. */
-static void drain_with_a_queue(struct host *host, int *fds, int guests)
+/* All connections but the first are still in the kernel's queue when the worker gets the command to drain. */
+static void drain_with_a_queue(struct host *host, int *fds, int count)
 {
     atomic_store(&host->gate.closed, true);
     trace_to(hold_at_accept, &host->gate);
     host_start(host);
-    for (int i = 0; i < guests; i++) {
+    for (int i = 0; i < count; i++) {
         fds[i] = caller_connect(&host->at);
         while (atomic_load(&host->gate.reached) == 0)
             poll(NULL, 0, 1);
@@ -77,31 +77,31 @@ static void drain_with_a_queue(struct host *host, int *fds, int guests)
     atomic_store(&host->gate.closed, false);
 }
 
-static void guests_in_the_kernels_queue_are_served_before_a_drain(void **state)
+static void connections_in_the_kernels_queue_are_served_before_a_drain(void **state)
 {
-    enum { GUESTS = 200 }; /* more than are accepted at a time */
+    enum { CONNECTIONS = 200 }; /* more than are accepted at a time */
     struct host *host = *state;
-    int fds[GUESTS];
+    int fds[CONNECTIONS];
 
-    host->config.max_connections = GUESTS;
-    drain_with_a_queue(host, fds, GUESTS);
-    for (int i = 0; i < GUESTS; i++) {
+    host->config.max_connections = CONNECTIONS;
+    drain_with_a_queue(host, fds, CONNECTIONS);
+    for (int i = 0; i < CONNECTIONS; i++) {
         caller_expect(fds[i], HOST_WELCOME);
         host_leave(fds[i]);
     }
     host_expect_stopped(host);
 }
 
-static void those_too_many_in_the_kernels_queue_hear_so_before_a_drain(void **state)
+static void connections_too_many_in_the_kernels_queue_are_rejected_before_a_drain(void **state)
 {
-    enum { GUESTS = 200 };
+    enum { CONNECTIONS = 200 };
     struct host *host = *state;
-    int fds[GUESTS];
+    int fds[CONNECTIONS];
 
     host->config.max_connections = 1;
-    drain_with_a_queue(host, fds, GUESTS);
+    drain_with_a_queue(host, fds, CONNECTIONS);
     caller_expect(fds[0], HOST_WELCOME);
-    for (int i = 1; i < GUESTS; i++) {
+    for (int i = 1; i < CONNECTIONS; i++) {
         caller_expect(fds[i], HOST_SORRY);
         caller_expect_end(fds[i]);
         close(fds[i]);
@@ -110,7 +110,7 @@ static void those_too_many_in_the_kernels_queue_hear_so_before_a_drain(void **st
     host_expect_stopped(host);
 }
 
-static void after_the_drain_everybody_hears_a_farewell(void **state)
+static void after_the_drain_every_peer_receives_the_final_message(void **state)
 {
     struct host *host = *state;
     int fds[3];
@@ -129,7 +129,7 @@ static void after_the_drain_everybody_hears_a_farewell(void **state)
     host_expect_stopped(host);
 }
 
-static void a_guest_that_stays_after_the_farewell_holds_nobody_up(void **state)
+static void a_peer_that_stays_after_the_final_message_does_not_delay_the_end(void **state)
 {
     struct host *host = *state;
     host->config.drain_ms = 0;
@@ -141,7 +141,7 @@ static void a_guest_that_stays_after_the_farewell_holds_nobody_up(void **state)
     close(fd);
 }
 
-static void a_stop_at_once_says_nothing(void **state)
+static void a_stop_at_once_sends_nothing(void **state)
 {
     struct host *host = *state;
     host_start(host);
@@ -192,7 +192,8 @@ static void stop_both_ways(struct worker *worker)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
-/* The worker is held until both have asked. Were the drain to undo the stop at once, the guest would stay. */
+/* The worker is held until both have asked. Were the drain to undo the stop at once, the connection would
+ * stay. */
 static void of_two_stops_at_the_same_time_the_stricter_holds(void **state)
 {
     enum { TIMES = 200 };
@@ -213,7 +214,7 @@ static void of_two_stops_at_the_same_time_the_stricter_holds(void **state)
     }
 }
 
-static void a_worker_without_guests_stops_by_itself(void **state)
+static void a_worker_without_connections_stops_at_once(void **state)
 {
     struct host *host = *state;
     host_start(host);
@@ -226,15 +227,15 @@ int main(void)
 {
 #define STOP_TEST(test) cmocka_unit_test_setup_teardown(test, host_set_up, host_tear_down)
     const struct CMUnitTest tests[] = {
-        STOP_TEST(a_drain_lets_dialogues_finish_and_nobody_in),
-        STOP_TEST(guests_in_the_kernels_queue_are_served_before_a_drain),
-        STOP_TEST(those_too_many_in_the_kernels_queue_hear_so_before_a_drain),
-        STOP_TEST(after_the_drain_everybody_hears_a_farewell),
-        STOP_TEST(a_guest_that_stays_after_the_farewell_holds_nobody_up),
-        STOP_TEST(a_stop_at_once_says_nothing),
+        STOP_TEST(a_drain_lets_dialogues_finish_and_accepts_no_connection),
+        STOP_TEST(connections_in_the_kernels_queue_are_served_before_a_drain),
+        STOP_TEST(connections_too_many_in_the_kernels_queue_are_rejected_before_a_drain),
+        STOP_TEST(after_the_drain_every_peer_receives_the_final_message),
+        STOP_TEST(a_peer_that_stays_after_the_final_message_does_not_delay_the_end),
+        STOP_TEST(a_stop_at_once_sends_nothing),
         STOP_TEST(a_second_stop_ends_a_drain),
         STOP_TEST(of_two_stops_at_the_same_time_the_stricter_holds),
-        STOP_TEST(a_worker_without_guests_stops_by_itself),
+        STOP_TEST(a_worker_without_connections_stops_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

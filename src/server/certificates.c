@@ -1,0 +1,72 @@
+#include "certificates.h"
+
+#include <time.h>
+
+#include "log.h"
+#include "tcpgreet/server/serve.h"
+
+enum { SECONDS_A_DAY = 24 * 60 * 60 };
+
+static bool is_made_for_this_run(const struct tls_server_config *config)
+{
+    return config->identities[0].cert == NULL;
+}
+
+static void log_expiry(const struct tls_server *tls)
+{
+    struct tls_identity_facts facts;
+    for (size_t i = 0; tls_server_identity(tls, i, &facts); i++)
+        server_log_expiry(facts.names,
+                          (double)(facts.not_after - (int64_t)time(NULL)) / (double)SECONDS_A_DAY);
+}
+
+int certificates_open(const struct tls_server_config *config, struct tls_server **tls, size_t count,
+                      struct err *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        tls[i] = i == 0 ? tls_server_new(config, err) : tls_server_copy(tls[0], config, err);
+        if (tls[i] != NULL)
+            continue;
+        while (i > 0) {
+            tls_server_free(tls[--i]);
+            tls[i] = NULL;
+        }
+        return -1;
+    }
+    if (!is_made_for_this_run(config))
+        log_expiry(tls[0]);
+    return 0;
+}
+
+void certificates_log_pin(const struct tls_server_config *config, const struct tls_server *tls,
+                          const struct endpoint *address)
+{
+    struct tls_identity_facts facts;
+    struct endpoint at = *address;
+
+    if (!is_made_for_this_run(config) || !tls_server_identity(tls, 0, &facts))
+        return;
+    if (endpoint_is_wildcard(&at))
+        at = endpoint_loopback(endpoint_family(&at), endpoint_port(&at));
+    server_log_pin(&at, facts.pin);
+}
+
+void certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count)
+{
+    struct tls_server *tls[SERVER_WORKERS_MAX];
+    struct err err = {0};
+
+    if (config == NULL || (is_made_for_this_run(config) && config->ticket_keys == NULL)) {
+        server_log_reload_nothing(config != NULL);
+        return;
+    }
+    struct tls_server_config unattended = *config;
+    unattended.policy.may_ask = false; /* it would stop the loop */
+    if (certificates_open(&unattended, tls, count, &err) < 0) {
+        server_log_reload_failed(&err);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        worker_replace_tls(workers[i], tls[i]);
+    server_log_reloaded();
+}

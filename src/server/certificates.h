@@ -1,0 +1,25 @@
+/* The TLS contexts of a server's workers: made at the start, and again on a reload. */
+#ifndef TCPGREET_SERVER_CERTIFICATES_H
+#define TCPGREET_SERVER_CERTIFICATES_H
+
+#include <stddef.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/tls/tls.h"
+#include "worker.h"
+
+/* Makes one context for each worker, with the same identities and ticket keys, and logs certificates that
+ * expire soon. Returns: 0 with all of them, -1 with none. Errors: as tls_server_new. */
+int certificates_open(const struct tls_server_config *config, struct tls_server **tls, size_t count,
+                      struct err *err);
+
+/* For a certificate that was made for this run: logs the command that trusts it. */
+void certificates_log_pin(const struct tls_server_config *config, const struct tls_server *tls,
+                          const struct endpoint *address);
+
+/* Reads the files again and replaces the contexts of all workers, or of none; logs which. Shape: config NULL:
+ * the server is plain. */
+void certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count);
+
+#endif

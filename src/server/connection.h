@@ -1,0 +1,60 @@
+/* The connections of one worker: served with the greeting dialogue, or rejected. */
+#ifndef TCPGREET_SERVER_CONNECTION_H
+#define TCPGREET_SERVER_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "counters.h"
+#include "tcpgreet/core/session.h"
+#include "tcpgreet/link/acceptor.h"
+#include "tcpgreet/link/conn.h"
+
+struct connections_config {
+    uv_loop_t *loop;                     /* borrowed */
+    const struct session_policy *policy; /* borrowed */
+    atomic_size_t *places;               /* borrowed: taken, of all workers together */
+    size_t max_connections;              /* what places is held to */
+    size_t max_rejections; /* connections being rejected at once; more are closed without lingering */
+    int64_t handshake_ms;
+    struct counters *counters;    /* borrowed */
+    void (*ended)(void *context); /* from the loop, after each end: its descriptors are closed */
+    void *context;
+};
+
+/* Invariant: a connection is in the list, and holds a place unless it is rejected, until it has ended. */
+struct connections {
+    struct connections_config config;
+    struct acceptor_policy streams; /* of the next connection; may be changed at any time */
+    struct connection *first;       /* NULL: none */
+    size_t rejection_count;
+    struct conn_shared shared;
+};
+
+/* Begins without connections. Thread: the loop's, or before it runs, as of all that follow. */
+void connections_init(struct connections *connections, const struct connections_config *config,
+                      const struct acceptor_policy *streams);
+
+/* Takes a place for one more connection, for connections_serve or connections_drop, here or at another
+ * worker. Returns: whether there was one. */
+bool connections_reserve(struct connections *connections);
+
+/* Serves a connection that has its place. Takes: the descriptor. */
+void connections_serve(struct connections *connections, const struct accepted_socket *accepted);
+
+/* Closes a connection that has its place. Takes: the descriptor. */
+void connections_drop(struct connections *connections, const struct accepted_socket *accepted);
+
+/* Reports to a connection without a place that there are too many, and closes it. Takes: the descriptor. */
+void connections_reject(struct connections *connections, const struct accepted_socket *accepted);
+
+/* Ends every dialogue with its final message. */
+void connections_stop(struct connections *connections);
+
+/* Closes every connection at once. */
+void connections_abort(struct connections *connections);
+
+#endif

@@ -1,0 +1,132 @@
+#include "log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tcpgreet/base/log.h"
+
+enum { EXPIRY_WARNING_DAYS = 14, MISBEHAVIOUR_BYTES = 96, COUNTERS_BYTES = 512 };
+
+void server_log_step(void *context, const char *line)
+{
+    (void)context;
+    log_write(LOG_NOTICE, "%s", line);
+}
+
+void server_log_misbehaviour(const struct stream_misbehaviour *how)
+{
+    char text[MISBEHAVIOUR_BYTES];
+    if (how->kind != STREAM_MISBEHAVE_NOT)
+        log_write(LOG_WARNING, "THIS SERVER MISBEHAVES ON PURPOSE (--misbehave): %s",
+                  stream_misbehave_text(how, text, sizeof text));
+}
+
+void server_log_descriptors(size_t max_connections, size_t limit, size_t needed)
+{
+    log_write(
+        LOG_WARNING,
+        "--max-connections %zu needs more than the %zu file descriptors allowed: raise ulimit -Hn to %zu",
+        max_connections, limit, needed);
+}
+
+void server_log_expiry(const char *names, double days)
+{
+    if (days < 0)
+        log_write(LOG_WARNING, "The certificate for %s has expired, clients reject it: renew it", names);
+    else if (days < (double)EXPIRY_WARNING_DAYS)
+        log_write(LOG_WARNING, "The certificate for %s expires in %.1f days: renew it", names, days);
+}
+
+void server_log_pin(const struct endpoint *at, const char *pin)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    log_write(
+        LOG_NOTICE,
+        "The certificate is self-signed and made for this run; connect with: tcpgreet --connect %s --tls --pin %s",
+        endpoint_format(at, text), pin);
+}
+
+void server_log_reloaded(void)
+{
+    log_write(LOG_NOTICE, "The certificates are reloaded");
+}
+
+void server_log_reload_failed(const struct err *err)
+{
+    log_write(LOG_ERROR, "Cannot reload the certificates, keeping the current ones: %s", err->text);
+}
+
+void server_log_reload_nothing(bool use_tls)
+{
+    log_write(LOG_NOTICE, "Nothing to reload: %s",
+              use_tls ? "the certificate was made for this run" : "this server has no certificates");
+}
+
+void server_log_accepted(const struct endpoint *peer)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    if (log_enabled(LOG_INFO))
+        log_write(LOG_INFO, "Accept new connection from %s", endpoint_format(peer, text));
+}
+
+static const char *format_duration(int64_t ms, char *text, size_t room)
+{
+    if (ms < 1000)
+        snprintf(text, room, "%d ms", (int)ms);
+    else
+        snprintf(text, room, "%.1f s", (double)ms / 1000);
+    return text;
+}
+
+void server_log_closed(const struct server_log_closed *closed)
+{
+    char peer[ENDPOINT_TEXT_BYTES], duration[32];
+    enum log_level level = closed->is_silent ? LOG_DEBUG : LOG_INFO;
+
+    if (log_enabled(level))
+        log_write(level, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s",
+                  endpoint_format(closed->peer, peer), closed->reason, closed->names,
+                  closed->names == 1 ? "" : "s",
+                  format_duration(closed->duration_ms, duration, sizeof duration));
+}
+
+void server_log_dropped(const struct endpoint *peer, const struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    log_write(LOG_ERROR, "Connection from %s is dropped: %s", endpoint_format(peer, text), err->text);
+}
+
+void server_log_accept_paused(const struct err *err, uint64_t suppressed)
+{
+    if (suppressed > 0)
+        log_write(LOG_WARNING, "Accepting is paused: %s; failures since the last message: %" PRIu64,
+                  err->text, suppressed + 1);
+    else
+        log_write(LOG_WARNING, "Accepting is paused: %s", err->text);
+}
+
+void server_log_accept_resumed(uint64_t failures)
+{
+    log_write(LOG_NOTICE, "Accepting connections again, failed attempts: %" PRIu64, failures);
+}
+
+void server_log_counters(const struct counters_sum *sum)
+{
+    char line[COUNTERS_BYTES] = "";
+#define PUT_FIELD(name, words)                                                                               \
+    snprintf(line + strlen(line), sizeof line - strlen(line), " %" PRIu64 " %s,", sum->name, words);
+    COUNTERS(PUT_FIELD)
+#undef PUT_FIELD
+    log_write(LOG_NOTICE, "Counters:%s %" PRIu64 " log lines dropped", line, log_dropped());
+}
+
+void server_log_shutdown(const struct err *err, int64_t drain_ms)
+{
+    double drain_s = (double)drain_ms / 1000;
+    if (err != NULL)
+        log_write(LOG_ERROR, "Shutting down: %s; draining for up to %.3g s", err->text, drain_s);
+    else
+        log_write(LOG_INFO, "Shutting down: draining for up to %.3g s; send the signal again to stop now",
+                  drain_s);
+}

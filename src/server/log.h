@@ -1,0 +1,56 @@
+/* Every line that a server logs. Thread: any. */
+#ifndef TCPGREET_SERVER_LOG_H
+#define TCPGREET_SERVER_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "counters.h"
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/net/stream_misbehave.h"
+
+/* One step of --explain. */
+void server_log_step(void *context, const char *line);
+
+void server_log_misbehaviour(const struct stream_misbehaviour *how);
+
+/* --max-connections asks for more descriptors than the limit. */
+void server_log_descriptors(size_t max_connections, size_t limit, size_t needed);
+
+/* Before the certificate expires, or after: days < 0. */
+void server_log_expiry(const char *names, double days);
+
+/* For a certificate that was made for this run: how to connect. */
+void server_log_pin(const struct endpoint *at, const char *pin);
+
+/* What came of a reload. */
+void server_log_reloaded(void);
+void server_log_reload_failed(const struct err *err);
+void server_log_reload_nothing(bool use_tls);
+
+void server_log_accepted(const struct endpoint *peer);
+
+struct server_log_closed {
+    const struct endpoint *peer;
+    const char *reason;
+    uint32_t names;
+    int64_t duration_ms;
+    bool is_silent; /* closed without sending data: for -v only */
+};
+void server_log_closed(const struct server_log_closed *closed);
+
+/* A connection that could not be served. */
+void server_log_dropped(const struct endpoint *peer, const struct err *err);
+
+/* Shape: suppressed: failures since the last of these lines, without this one. */
+void server_log_accept_paused(const struct err *err, uint64_t suppressed);
+void server_log_accept_resumed(uint64_t failures);
+
+void server_log_counters(const struct counters_sum *sum);
+
+/* Shape: err NULL: a signal asked for it. */
+void server_log_shutdown(const struct err *err, int64_t drain_ms);
+
+#endif
