@@ -234,6 +234,8 @@ void conn_step(struct conn *conn, bool readable)
                 break;
         } else if (conn->phase == CONN_LINGERING && conn->peer_ended) {
             conn_close(conn);
+        } else if (conn_is_paused(conn)) {
+            break;
         } else if (!readable && stream_drained(conn->stream)) {
             interest |= UV_READABLE;
             break;
@@ -272,6 +274,7 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
         .armed_ms = SESSION_NEVER,
         .stall_deadline_ms = SESSION_NEVER,
         .notice_ms = SESSION_NEVER,
+        .paused_ms = SESSION_NEVER,
     };
     int result = uv_poll_init(config->shared->loop, &conn->poll, stream_fd(stream));
     if (result != 0) {
@@ -299,6 +302,17 @@ void conn_say(struct conn *conn, struct bytes name)
     send_answers(conn, &out, &interest);
     if (!conn->in_step && conn->phase != CONN_CLOSING)
         conn_step(conn, false);
+}
+
+void conn_pause(struct conn *conn, bool paused)
+{
+    if (paused == conn_is_paused(conn))
+        return;
+    if (!paused && conn->session.deadline_ms != SESSION_NEVER)
+        conn->session.deadline_ms += conn_now_ms(conn) - conn->paused_ms;
+    conn->paused_ms = paused ? conn_now_ms(conn) : SESSION_NEVER;
+    if (!conn->in_step && conn->phase != CONN_CLOSING)
+        conn_step(conn, true);
 }
 
 void conn_farewell(struct conn *conn)

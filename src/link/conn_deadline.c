@@ -30,8 +30,8 @@ static void expire(struct conn *conn, int64_t now)
         trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
         err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the peer does not read");
         conn_fail(conn, &err);
-    } else if (conn->phase == CONN_TALKING && now >= session_deadline(&conn->session) &&
-               (!queued || conn->role == CONN_CLIENT)) {
+    } else if (conn->phase == CONN_TALKING && !conn_is_paused(conn) &&
+               now >= session_deadline(&conn->session) && (!queued || conn->role == CONN_CLIENT)) {
         size_t taken = session_expire(&conn->session, buf_bytes(&conn->in), &answers, now);
         trace(.step = taken > 0 ? TRACE_NAME_PAUSE : TRACE_DEADLINE, .fd = stream_fd(conn->stream),
               .data = {buf_length(&conn->in) > 0 ? buf_bytes(&conn->in).data : "", taken});

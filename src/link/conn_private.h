@@ -39,6 +39,11 @@ static inline int64_t conn_earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static inline bool conn_is_paused(const struct conn *conn)
+{
+    return conn->paused_ms != SESSION_NEVER;
+}
+
 /* Returns: when the timer is needed next; every step asks. */
 static inline int64_t conn_deadline(const struct conn *conn)
 {
@@ -46,7 +51,7 @@ static inline int64_t conn_deadline(const struct conn *conn)
     bool queued = buf_length(&conn->out) > 0;
     if (queued)
         due = conn_earlier(due, conn->stall_deadline_ms);
-    if (conn->phase == CONN_TALKING && (!queued || conn->role == CONN_CLIENT))
+    if (conn->phase == CONN_TALKING && !conn_is_paused(conn) && (!queued || conn->role == CONN_CLIENT))
         due = conn_earlier(due, session_deadline(&conn->session));
     return due;
 }

@@ -137,13 +137,23 @@ static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct 
         *err = *why;
 }
 
+static bool is_literal(const struct dialer *dialer)
+{
+    return dialer->target.kind == TARGET_IPV4 || dialer->target.kind == TARGET_IPV6;
+}
+
+enum err_reason dialer_phase(const struct dialer *dialer)
+{
+    return dialer->facts.attempts == 0 && !is_literal(dialer) ? ERR_RESOLVE_TEMPORARY : ERR_CONNECT_TIMEOUT;
+}
+
 static void give_up(struct dialer *dialer, bool timed_out)
 {
     char target[300];
     struct err err = {0};
     const struct err *failed = &dialer->connect_failure;
     double seconds = (double)dialer->timeout_ms / 1000;
-    bool literal = dialer->target.kind == TARGET_IPV4 || dialer->target.kind == TARGET_IPV6;
+    bool literal = is_literal(dialer);
 
     target_format(&dialer->target, target, sizeof target);
     if (dialer->facts.attempts == 0)

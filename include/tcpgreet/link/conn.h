@@ -80,6 +80,7 @@ struct conn {
     int64_t phase_deadline_ms;
     int64_t stall_deadline_ms;
     int64_t notice_ms; /* SESSION_NEVER once noticed */
+    int64_t paused_ms; /* when conn_pause began; SESSION_NEVER: it is not paused */
     uint32_t counted;  /* names that shared->names knows of */
     uint8_t role;      /* enum conn_role */
     uint8_t phase;     /* enum conn_phase in conn_private.h */
@@ -99,6 +100,10 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
 
 /* Client, when ready: says one name. Borrows: name, until ready or done. May be called from inside ready. */
 void conn_say(struct conn *conn, struct bytes name);
+
+/* Client: reads nothing more until it is called with false; meanwhile the deadline of the dialogue stands
+ * still. May be called from inside received. */
+void conn_pause(struct conn *conn, bool paused);
 
 /* Server: says good bye and ends; a stream that is still in its handshake is closed. */
 void conn_farewell(struct conn *conn);

@@ -45,6 +45,9 @@ struct dialer;
 struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config, dialer_done_fn *done,
                             void *context, struct err *err);
 
+/* Returns: what a time limit that expires now interrupts: resolve-temporary or connect-timeout. */
+enum err_reason dialer_phase(const struct dialer *dialer);
+
 /* Gives up; closes what was begun. Shape: NULL is allowed. */
 void dialer_cancel(struct dialer *dialer);
 
