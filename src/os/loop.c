@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <unistd.h>
 
+#include "tcpgreet/os/process.h"
+
 /* libuv's first loop takes a descriptor for the kernel's queue and two for a pipe, without which it aborts.
  * Returns: 0, or an error of libuv. */
 static int find_descriptors(void)
@@ -33,4 +35,14 @@ int loop_fail(struct err *err, int result, const char *what)
     bool exhausted = result == UV_EMFILE || result == UV_ENFILE;
     return err_set(err, exhausted ? ERR_SYSTEM_DESCRIPTORS : ERR_INTERNAL, -result, "%s: %s%s", what,
                    uv_strerror(result), exhausted ? " (raise ulimit -n)" : "");
+}
+
+int loop_open(uv_loop_t *loop, struct err *err)
+{
+    enum { DESCRIPTORS = 16 }; /* 6 for the loop and its signals; two sockets; what two lookups open */
+
+    if (process_check_descriptors(DESCRIPTORS, err) < 0)
+        return -1;
+    int result = loop_init(loop);
+    return result == 0 ? 0 : loop_fail(err, result, "cannot start an event loop");
 }

@@ -40,6 +40,26 @@ int process_guard_standard(struct err *err)
     return 0;
 }
 
+int process_check_descriptors(size_t count, struct err *err)
+{
+    int fds[PROCESS_DESCRIPTORS_MAX];
+    size_t opened = 0;
+    int native = 0;
+
+    while (opened < count && opened < PROCESS_DESCRIPTORS_MAX && native == 0) {
+        fds[opened] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        native = fds[opened] < 0 ? errno : 0;
+        opened += native == 0;
+    }
+    for (size_t i = 0; i < opened; i++)
+        (void)close(fds[i]);
+    if (native == 0 || (native != EMFILE && native != ENFILE && native != EINVAL))
+        return 0;
+    return err_set(err, ERR_SYSTEM_DESCRIPTORS, native,
+                   "%zu more descriptors are needed, and only %zu can be opened: raise ulimit -n", count,
+                   opened);
+}
+
 size_t process_raise_descriptors(void)
 {
     enum { UNKNOWN = 1024 };

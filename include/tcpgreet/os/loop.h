@@ -14,4 +14,8 @@ int loop_init(uv_loop_t *loop);
  * Errors: system-descriptors: UV_EMFILE, UV_ENFILE; internal: all others. */
 int loop_fail(struct err *err, int result, const char *what);
 
+/* A client's loop: only where its sockets and the C library's resolver, which calls a name unknown where it
+ * can open nothing, will have descriptors, too. Errors: system-descriptors, internal. Returns: 0, -1. */
+int loop_open(uv_loop_t *loop, struct err *err);
+
 #endif

@@ -12,7 +12,7 @@
 
 enum {
     OUTPUT_QUEUE_BYTES = 256 * 1024, /* queued beside what is being written: then the producer should pause */
-    OUTPUT_GRACE_MS = 500            /* for output_close where the run was cut short: a reader needs less */
+    OUTPUT_GRACE_MS = 200            /* for output_close where the run was cut short: a reader needs less */
 };
 
 struct output;

@@ -8,6 +8,8 @@
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/err.h"
 
+enum { PROCESS_DESCRIPTORS_MAX = 32 };
+
 /* Writes all of it, waiting where the reader is slow.
  * Errors: system-output: closed, full, or nobody reads any more. Source: write(2). */
 int process_write(int fd, struct bytes bytes, struct err *err);
@@ -16,6 +18,10 @@ int process_write(int fd, struct bytes bytes, struct err *err);
  * stays an error to write to, an end of file to read. Call first of all. Source: POSIX, "Standard I/O
  * Streams". */
 int process_guard_standard(struct err *err);
+
+/* Makes sure that `count` more descriptors can be opened. Shape: at most
+ * PROCESS_DESCRIPTORS_MAX. Errors: system-descriptors. Returns: 0, -1. */
+int process_check_descriptors(size_t count, struct err *err);
 
 /* Raises the limit of descriptors to what the system allows. Returns: the limit now in force. */
 size_t process_raise_descriptors(void);
