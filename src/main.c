@@ -41,7 +41,7 @@ static int run(const struct options *options, struct err *err)
     case MODE_LISTEN:
         return serve(&options->server, err);
     case MODE_CONNECT:
-        return converse(&options->client, err);
+        return client_run(&options->client, err);
     case MODE_PROBE:
         return probe(&options->probe, err);
     case MODE_BENCH:

@@ -1,6 +1,6 @@
 #include "tcpgreet/client/client.h"
 
-#include <langinfo.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,175 +8,249 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "display.h"
 #include "name_input.h"
-#include "tcpgreet/base/escape.h"
 #include "tcpgreet/explain/explain.h"
+#include "tcpgreet/format/message.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/link/dialer.h"
 #include "tcpgreet/net/resolver.h"
-#include "tcpgreet/os/process.h"
+#include "tcpgreet/os/loop.h"
+#include "tcpgreet/os/output.h"
 #include "tcpgreet/os/signals.h"
 #include "tcpgreet/tls/stream_tls.h"
+#include "tls_check.h"
 
-enum { UTF8_CUT_MAX = 3 };
+enum {
+    TLS_CHECK_AFTER_MS = 1000,  /* of silence: a server of ours sends its welcome at once */
+    TLS_CHECK_TIMEOUT_MS = 1500 /* so that the result is there within 3 s of the connect */
+};
 
 struct client {
     const struct client_config *config;
     uv_loop_t loop;
     uv_signal_t interrupt;
-    uv_timer_t limit; /* --timeout */
-    struct names names;
+    uv_timer_t limit;   /* --timeout */
+    uv_timer_t silence; /* to the TLS check */
+    struct name_input names;
+    struct output *output;
+    struct display display;
     struct dialer *dialer;
+    struct endpoint peer;
     struct tls_client *tls; /* NULL: plain */
+    struct tls_check *check;
+    bool is_checked;
+    enum tls_check_result check_result;
     struct session_policy policy;
     struct conn_shared *shared;
     struct conn conn;
-    struct err *err;    /* the caller's; what the run ends with */
-    unsigned refused;   /* names that could not be said */
-    bool talking;       /* conn is started and not done */
-    bool heard;         /* the server has said something */
-    bool terminal;      /* standard output is one */
-    bool typing;        /* standard input is one, and names come from it */
-    bool at_line_start; /* of the terminal */
-    bool utf8;
-    char cut[UTF8_CUT_MAX]; /* a character whose rest is still to come */
-    size_t cut_length;
+    struct err *err;     /* the caller's; what the run ends with */
+    struct err failure;  /* of the dialogue */
+    unsigned refused;    /* names that do not fit */
+    bool is_talking;     /* conn is started and not done */
+    bool is_up;          /* the stream's handshake is done */
+    bool is_paused;      /* until the output has room */
+    bool has_received;   /* at least one byte of the dialogue */
+    bool is_interactive; /* names come from a terminal */
+    bool is_cut;         /* by SIGINT or --timeout: the output is not waited for */
 };
 
-static void stop(struct client *client)
+/* Ends the run, once nothing is under way and all output is written. */
+static void stop_if_done(struct client *client)
 {
-    uv_stop(&client->loop);
+    if (client->is_talking || client->check != NULL)
+        return;
+    if (client->is_cut || !output_is_pending(client->output))
+        uv_stop(&client->loop);
 }
 
 /* Ends the run with what err holds, once whatever is under way is closed. */
 static void end_run(struct client *client)
 {
-    if (client->talking) {
-        conn_abort(&client->conn, client->err);
-        return;
-    }
+    tls_check_cancel(client->check);
+    client->check = NULL;
     dialer_cancel(client->dialer);
     client->dialer = NULL;
-    stop(client);
-}
-
-static int put(struct client *client, struct bytes bytes)
-{
-    if (bytes.length == 0)
-        return 0;
-    client->at_line_start = bytes.data[bytes.length - 1] == '\n';
-    return process_write(STDOUT_FILENO, bytes, client->err);
-}
-
-/* To a terminal: bytes that could drive it are shown escaped; a character may be cut in two by the network.
- */
-static int put_escaped(struct client *client, struct bytes bytes)
-{
-    char in[512 + UTF8_CUT_MAX], out[4 * sizeof in];
-    struct escape_style style = {.ascii = !client->utf8, .keep_newline = true, .partial = true};
-
-    while (bytes.length > 0) {
-        struct sink whole = {in, 0, sizeof in};
-        struct sink shown = {out, 0, sizeof out};
-        size_t n = bytes.length < 512 ? bytes.length : 512;
-
-        sink_put(&whole, (struct bytes){client->cut, client->cut_length});
-        sink_put(&whole, (struct bytes){bytes.data, n});
-        bytes = bytes_skip(bytes, n);
-        size_t taken = escape((struct bytes){in, whole.length}, style, &shown);
-        client->cut_length = whole.length - taken;
-        memcpy(client->cut, in + taken, client->cut_length);
-        if (put(client, (struct bytes){out, shown.length}) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-/* On a terminal a sentence of ours begins on a line of its own. */
-static void finish_line(struct client *client)
-{
-    if (client->terminal && !client->at_line_start)
-        put(client, BYTES_LITERAL("\n"));
+    if (client->is_talking)
+        conn_abort(&client->conn, client->err);
+    else
+        stop_if_done(client);
 }
 
 static void on_received(void *context, struct bytes bytes)
 {
     struct client *client = context;
-    client->heard = true;
-    int result = client->terminal ? put_escaped(client, bytes) : put(client, bytes);
-    if (result < 0)
-        conn_abort(&client->conn, client->err);
+    struct err why = {0};
+
+    if (!client->has_received)
+        uv_timer_stop(&client->silence);
+    client->has_received = true;
+    if (display_put(&client->display, bytes, &why) < 0) {
+        conn_abort(&client->conn, &why);
+    } else if (output_is_full(client->output)) {
+        client->is_paused = true;
+        conn_pause(&client->conn, true);
+    }
 }
 
-/* A person at a terminal sees what is said for her, too. */
+static void on_output_changed(void *context)
+{
+    struct client *client = context;
+
+    if (output_failed(client->output, client->err) < 0) {
+        end_run(client);
+    } else if (client->is_paused && !output_is_full(client->output)) {
+        client->is_paused = false;
+        conn_pause(&client->conn, false);
+    }
+    if (client->dialer == NULL)
+        stop_if_done(client);
+}
+
+/* On a terminal, a name that was not typed there is shown as it is sent. */
 static void echo(struct client *client, struct bytes name)
 {
-    if (client->terminal && !client->typing && put_escaped(client, name) == 0)
-        put(client, BYTES_LITERAL("\n"));
-    client->at_line_start = client->at_line_start || client->typing; /* she has pressed Enter */
+    struct display *display = &client->display;
+
+    if (client->is_interactive)
+        display->at_line_start = true; /* after Enter */
+    else if (display->is_terminal && display_put(display, name, NULL) == 0)
+        display_put(display, BYTES_LITERAL("\n"), NULL);
 }
 
-static void note_refused(struct client *client, struct err *why)
+static void send_exit(struct client *client)
 {
-    finish_line(client);
-    fprintf(stderr, "tcpgreet: %s\n", why->text);
+    if (client->is_interactive)
+        display_end_line(&client->display);
+    else
+        echo(client, BYTES_LITERAL(GREETING_EXIT));
+    conn_say(&client->conn, BYTES_LITERAL(GREETING_EXIT));
+}
+
+static void report_refused(struct client *client, struct err *why)
+{
+    display_end_line(&client->display);
+    message_print("tcpgreet: %s", why->text);
     client->refused++;
     err_clear(why);
 }
 
-static void say_next(void *context)
+static void send_next(void *context)
 {
     struct client *client = context;
     struct bytes name;
     struct err why = {0};
 
-    while (client->talking && client->conn.session.state == SESSION_READY) {
-        switch (names_next(&client->names, &name, &why)) {
-        case NAMES_NEXT:
+    while (client->is_talking && client->conn.session.state == SESSION_READY) {
+        switch (name_input_next(&client->names, &name, &why)) {
+        case NAME_INPUT_NEXT:
             echo(client, name);
             conn_say(&client->conn, name);
             break;
-        case NAMES_END:
-            if (client->typing)
-                finish_line(client);
-            else
-                echo(client, BYTES_LITERAL(GREETING_EXIT));
-            conn_say(&client->conn, BYTES_LITERAL(GREETING_EXIT));
+        case NAME_INPUT_END:
+            send_exit(client);
             return;
-        case NAMES_WAIT:
+        case NAME_INPUT_WAIT:
             return;
-        case NAMES_REFUSED:
-            note_refused(client, &why);
+        case NAME_INPUT_REFUSED:
+            report_refused(client, &why);
             break;
-        case NAMES_FAILED:
+        case NAME_INPUT_FAILED:
             conn_abort(&client->conn, &why);
             return;
         }
     }
 }
 
-static void on_done(void *context, const struct conn_result *result)
+/* The server has sent nothing and the check is over: what the failure is, and whether TLS is the cause. */
+static void judge_silence(struct client *client)
 {
-    struct client *client = context;
-    client->talking = false;
-    if (result->err != NULL && result->err->reason == ERR_DIALOGUE_EARLY_END && !client->heard &&
-        client->tls == NULL)
+    struct err *failure = &client->failure;
+    bool is_assumed = failure->reason == ERR_DIALOGUE_TLS_PEER && failure->detail == ERR_DETAIL_TLS_ASSUMED;
+    bool is_end = failure->reason == ERR_DIALOGUE_EARLY_END || is_assumed;
+
+    if (client->check_result == TLS_CHECK_TLS)
+        err_set(client->err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
+    else if (is_end && client->check_result == TLS_CHECK_NOT_TLS)
+        err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
+                "the server closed the connection without sending anything: it may reject this address");
+    else if (failure->reason == ERR_DIALOGUE_EARLY_END)
         err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
                 "the server closed the connection without sending anything: it may expect TLS (try --tls), "
                 "or reject this address");
-    if (result->err != NULL)
-        err_set_from(client->err, result->err, "%s", result->err->text);
-    if (client->config->verbose && result->err == NULL)
-        fprintf(stderr, "Greeted %u name%s\n", result->names, result->names == 1 ? "" : "s");
-    stop(client);
+    else
+        err_set_from(client->err, failure, "%s", failure->text);
 }
 
-static void tell_connected(const struct dialer_facts *facts)
+static void on_checked(void *context, enum tls_check_result result)
+{
+    struct client *client = context;
+
+    client->check = NULL;
+    client->check_result = result;
+    if (client->is_talking && result == TLS_CHECK_TLS) {
+        err_set(client->err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
+        conn_abort(&client->conn, client->err);
+    } else if (!client->is_talking) {
+        judge_silence(client);
+    }
+    stop_if_done(client);
+}
+
+/* Returns: whether a check is under way. */
+static bool check_tls(struct client *client)
+{
+    struct tls_check_config config = {.peer = &client->peer,
+                                      .host = client->config->target.host,
+                                      .source = client->config->source,
+                                      .timeout_ms = TLS_CHECK_TIMEOUT_MS};
+
+    if (!client->is_checked)
+        client->check = tls_check_start(&client->loop, &config, on_checked, client);
+    client->is_checked = true;
+    return client->check != NULL;
+}
+
+static void on_silence(uv_timer_t *timer)
+{
+    check_tls(timer->data);
+}
+
+/* A server that stays silent whatever it receives is none that uses TLS: only an end is checked. */
+static void fail(struct client *client, const struct err *why)
+{
+    bool is_plain_end = client->tls == NULL && !client->has_received && why->reason != ERR_DIALOGUE_TIMEOUT;
+
+    client->failure = *why;
+    if (is_plain_end && client->err->reason == ERR_OK) {
+        if (!check_tls(client))
+            judge_silence(client);
+        return;
+    }
+    tls_check_cancel(client->check);
+    client->check = NULL;
+    err_set_from(client->err, why, "%s", why->text);
+}
+
+static void on_done(void *context, const struct conn_result *result)
+{
+    struct client *client = context;
+
+    client->is_talking = false;
+    uv_timer_stop(&client->silence);
+    if (result->err != NULL)
+        fail(client, result->err);
+    else if (client->config->verbose)
+        message_print("Greeted %u name%s", result->names, result->names == 1 ? "" : "s");
+    stop_if_done(client);
+}
+
+static void report_connected(const struct dialer_facts *facts)
 {
     char peer[ENDPOINT_TEXT_BYTES], local[ENDPOINT_TEXT_BYTES];
-    fprintf(
-        stderr,
-        "Connected to %s from %s in %.3f ms: address known after %.3f ms, attempt %u answered in %.3f ms\n",
+
+    message_print(
+        "Connected to %s from %s in %.3f ms: name resolution took %.3f ms, attempt %u connected in %.3f ms",
         endpoint_format(&facts->peer, peer), endpoint_format(&facts->local, local),
         (double)facts->total_ns / 1e6, (double)facts->resolve_ns / 1e6, facts->attempts,
         (double)facts->connect_ns / 1e6);
@@ -184,63 +258,143 @@ static void tell_connected(const struct dialer_facts *facts)
 
 static void on_up(void *context)
 {
-    const struct client *client = context;
+    struct client *client = context;
     struct stream_tls_facts facts;
+
+    client->is_up = true;
     if (!client->config->verbose || !stream_tls_facts(client->conn.stream, &facts))
         return;
-    fprintf(stderr, "Speaking %s, %s%s%s%s%s with %s (issued by %s, pin sha256:%s)\n", facts.version,
-            facts.cipher, facts.group[0] != '\0' ? ", " : "", facts.group,
-            facts.alpn[0] != '\0' ? ", ALPN " : "", facts.alpn, facts.subject, facts.issuer, facts.pin);
+    message_print("Using %s, %s%s%s%s%s with %s (issued by %s, pin sha256:%s)", facts.version, facts.cipher,
+                  facts.group[0] != '\0' ? ", " : "", facts.group, facts.alpn[0] != '\0' ? ", ALPN " : "",
+                  facts.alpn, facts.subject, facts.issuer, facts.pin);
 }
 
-static void on_dialed(void *context, struct stream *stream, const struct dialer_facts *facts,
-                      const struct err *err)
+/* Takes: stream. Returns: 0, or -1 with the client's err. */
+static int start_dialogue(struct client *client, struct stream *stream)
 {
     static const struct conn_events events = {
-        .up = on_up, .received = on_received, .ready = say_next, .done = on_done};
-    struct client *client = context;
+        .up = on_up, .received = on_received, .ready = send_next, .done = on_done};
     struct conn_config config = {.shared = client->shared,
                                  .policy = &client->policy,
                                  .events = &events,
                                  .context = client,
                                  .role = CONN_CLIENT};
 
+    if (client->tls != NULL)
+        stream = tls_client_stream(client->tls, stream, client->config->target.host, client->err);
+    if (stream == NULL)
+        return -1;
+    client->is_talking = true;
+    if (conn_start(&client->conn, &config, stream, client->err) == 0)
+        return 0;
+    client->is_talking = false;
+    return -1;
+}
+
+static void on_dialed(void *context, struct stream *stream, const struct dialer_facts *facts,
+                      const struct err *err)
+{
+    struct client *client = context;
+
     client->dialer = NULL;
     if (stream == NULL) {
         *client->err = *err;
-        stop(client);
+        stop_if_done(client);
         return;
     }
     if (client->config->verbose)
-        tell_connected(facts);
+        report_connected(facts);
+    client->peer = facts->peer;
     client->shared->handshake_ms = client->config->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
-    if (client->tls != NULL)
-        stream = tls_client_stream(client->tls, stream, client->config->target.host, client->err);
-    if (stream == NULL) {
-        stop(client);
-        return;
-    }
-    client->talking = true;
-    if (conn_start(&client->conn, &config, stream, client->err) < 0) {
-        client->talking = false;
-        stop(client);
-    }
+    if (start_dialogue(client, stream) < 0)
+        stop_if_done(client);
+    else if (client->tls == NULL)
+        uv_timer_start(&client->silence, on_silence, TLS_CHECK_AFTER_MS, 0);
 }
 
 static void on_interrupt(uv_signal_t *signal, int number)
 {
     struct client *client = signal->data;
     (void)number;
+    client->is_cut = true;
+    err_clear(client->err); /* a failure whose output is still to be written */
     err_set(client->err, ERR_INTERRUPTED, 0, "interrupted");
     end_run(client);
+}
+
+/* Records that --timeout expired, by what it interrupted. */
+static int set_expired(struct client *client, enum err_reason reason, const char *activity)
+{
+    return err_set(client->err, reason, 0, "--timeout (%g s) expired while %s",
+                   (double)client->config->timeout_ms / 1000, activity);
+}
+
+static void expire_dialing(struct client *client)
+{
+    enum err_reason reason = dialer_phase(client->dialer);
+    char target[TARGET_HOST_BYTES + TARGET_SERVICE_BYTES + 4];
+    char activity[sizeof target + 16];
+
+    target_format(&client->config->target, target, sizeof target);
+    snprintf(activity, sizeof activity, "%s %s",
+             reason == ERR_RESOLVE_TEMPORARY ? "resolving" : "connecting to", target);
+    set_expired(client, reason, activity);
+}
+
+static void expire_handshake(struct client *client)
+{
+    struct err why = {0};
+
+    stream_waiting(client->conn.stream, &why);
+    if (why.reason == ERR_TLS_SILENT_PEER)
+        set_expired(client, why.reason, "waiting for a reply to the ClientHello");
+    else if (why.reason == ERR_OK || why.reason == ERR_TLS_TIMEOUT)
+        set_expired(client, ERR_TLS_TIMEOUT, "the TLS handshake was in progress");
+    else
+        err_set_from(client->err, &why, "%s", why.text);
 }
 
 static void on_limit(uv_timer_t *timer)
 {
     struct client *client = timer->data;
-    err_set(client->err, client->talking ? ERR_DIALOGUE_TIMEOUT : ERR_CONNECT_TIMEOUT, 0,
-            "the whole run took longer than --timeout %g s", (double)client->config->timeout_ms / 1000);
+
+    client->is_cut = true;
+    if (client->dialer != NULL)
+        expire_dialing(client);
+    else if (client->is_paused || (!client->is_talking && client->check == NULL))
+        set_expired(client, ERR_SYSTEM_OUTPUT, "writing to standard output, which is not being read");
+    else if (!client->is_talking)
+        judge_silence(client);
+    else if (!client->is_up)
+        expire_handshake(client);
+    else if (client->conn.session.state == SESSION_READY)
+        set_expired(client, ERR_DIALOGUE_TIMEOUT, "waiting for a name on standard input");
+    else
+        set_expired(client, ERR_DIALOGUE_TIMEOUT, "waiting for the server's answer");
     end_run(client);
+}
+
+static int watch(struct client *client, struct err *err)
+{
+    client->interrupt.data = client->limit.data = client->silence.data = client;
+    if (signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT) != 0 ||
+        uv_timer_init(&client->loop, &client->limit) != 0 ||
+        uv_timer_init(&client->loop, &client->silence) != 0)
+        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
+    if (client->config->timeout_ms > 0)
+        uv_timer_start(&client->limit, on_limit, (uint64_t)client->config->timeout_ms, 0);
+    return 0;
+}
+
+static int use_tls(struct client *client, struct err *err)
+{
+    client->tls = tls_client_new(&client->config->tls, err);
+    if (client->tls == NULL)
+        return -1;
+    if (client->config->tls.policy.insecure)
+        message_print(
+            "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted");
+    return 0;
 }
 
 static int start(struct client *client, struct err *err)
@@ -253,22 +407,11 @@ static int start(struct client *client, struct err *err)
                                  .attempt_delay_ms = config->attempt_delay_ms,
                                  .timeout_ms = config->connect_timeout_ms};
 
-    client->interrupt.data = client->limit.data = client;
-    if (signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT) != 0 ||
-        uv_timer_init(&client->loop, &client->limit) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
-    if (config->timeout_ms > 0)
-        uv_timer_start(&client->limit, on_limit, (uint64_t)config->timeout_ms, 0);
-
-    if (config->use_tls) {
-        client->tls = tls_client_new(&config->tls, err);
-        if (client->tls == NULL)
-            return -1;
-        if (config->tls.policy.insecure)
-            fprintf(stderr,
-                    "tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n");
-    }
-    if (names_open(&client->names, &client->loop, STDIN_FILENO, err) < 0)
+    if (watch(client, err) < 0 || (config->use_tls && use_tls(client, err) < 0))
+        return -1;
+    client->output = output_open(&client->loop, STDOUT_FILENO, on_output_changed, client, err);
+    client->display.output = client->output;
+    if (client->output == NULL || name_input_open(&client->names, &client->loop, STDIN_FILENO, err) < 0)
         return -1;
     client->dialer = dialer_start(&client->loop, &dial, on_dialed, client, err);
     return client->dialer != NULL ? 0 : -1;
@@ -294,8 +437,9 @@ static void close_loop(uv_loop_t *loop)
 
 static void explain_line(void *context, const char *line)
 {
-    (void)context;
-    fprintf(stderr, "%s\n", line);
+    struct client *client = context;
+    display_settle(&client->display);
+    message_print("%s", line);
 }
 
 static void prepare(struct client *client)
@@ -304,48 +448,61 @@ static void prepare(struct client *client)
 
     client->policy = (struct session_policy){
         .answer_ms = config->answer_timeout_ms, .framing = config->framing, .over_tls = config->use_tls};
-    client->names = (struct names){.operands = config->names,
-                                   .operand_count = config->name_count,
-                                   .framing = config->framing,
-                                   .more = say_next,
-                                   .context = client};
+    client->names = (struct name_input){.operands = config->names,
+                                        .operand_count = config->name_count,
+                                        .framing = config->framing,
+                                        .more = send_next,
+                                        .context = client};
     client->shared->loop = &client->loop;
-    client->terminal = isatty(STDOUT_FILENO) == 1;
-    client->typing = config->name_count == 0 && isatty(STDIN_FILENO) == 1;
-    client->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    client->at_line_start = true;
+    client->is_interactive = config->name_count == 0 && isatty(STDIN_FILENO) == 1;
+    display_init(&client->display, NULL);
     if (config->explain)
-        explain_start(explain_line, NULL);
+        explain_start(explain_line, client);
 }
 
-int converse(const struct client_config *config, struct err *err)
+/* What was received comes first: an output that failed is what the run ends with, unless it was cut short. */
+static void close_output(struct client *client)
+{
+    struct err why = {0};
+
+    display_end_line(&client->display);
+    client->display.output = NULL;
+    if (output_close(client->output, OUTPUT_GRACE_MS, &why) < 0 && !client->is_cut)
+        *client->err = why;
+}
+
+static void run(struct client *client)
+{
+    prepare(client);
+    if (start(client, client->err) == 0)
+        uv_run(&client->loop, UV_RUN_DEFAULT);
+    close_output(client);
+    if (client->err->reason == ERR_OK && client->refused > 0)
+        err_set(client->err, ERR_USAGE, 0, "%u name%s not sent", client->refused,
+                client->refused == 1 ? " was" : "s were");
+    name_input_close(&client->names);
+    close_loop(&client->loop);
+    tls_client_free(client->tls);
+    trace_to(NULL, NULL);
+}
+
+int client_run(const struct client_config *config, struct err *err)
 {
     struct client *client = calloc(1, sizeof *client);
     struct conn_shared *shared = calloc(1, sizeof *shared);
+    int result = client != NULL && shared != NULL
+                     ? loop_open(&client->loop, err)
+                     : err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a client");
 
-    if (client == NULL || shared == NULL || uv_loop_init(&client->loop) != 0) {
-        free(client);
-        free(shared);
-        return err_set(err, ERR_INTERNAL, 0, "no memory for a client");
+    if (result == 0) {
+        client->config = config;
+        client->shared = shared;
+        client->err = err;
+        run(client);
     }
-    client->config = config;
-    client->shared = shared;
-    client->err = err;
-    prepare(client);
-    if (start(client, err) == 0)
-        uv_run(&client->loop, UV_RUN_DEFAULT);
-
-    finish_line(client);
-    if (err->reason == ERR_OK && client->refused > 0)
-        err_set(err, ERR_USAGE, 0, "%u name%s could not be said", client->refused,
-                client->refused == 1 ? "" : "s");
-    names_close(&client->names);
-    close_loop(&client->loop);
-    tls_client_free(client->tls);
     if (resolver_pending() == 0) {
         free(client);
         free(shared);
     }
-    trace_to(NULL, NULL);
     return err->reason == ERR_OK ? 0 : -1;
 }

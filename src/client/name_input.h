@@ -10,17 +10,17 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/session.h"
 
-enum names_result {
-    NAMES_NEXT,    /* *name is the next one */
-    NAMES_END,     /* there are no more */
-    NAMES_WAIT,    /* none yet; `more` is called when it is worth asking again */
-    NAMES_REFUSED, /* the next one cannot be said; err says why; ask for the one after */
-    NAMES_FAILED   /* standard input cannot be read; err */
+enum name_input_result {
+    NAME_INPUT_NEXT,    /* *name is the next one */
+    NAME_INPUT_END,     /* there are no more */
+    NAME_INPUT_WAIT,    /* none yet; `more` is called when it is worth asking again */
+    NAME_INPUT_REFUSED, /* the next one cannot be said; err says why; ask for the one after */
+    NAME_INPUT_FAILED   /* standard input cannot be read; err */
 };
 
 /* Invariants: line holds what was read and not given out, at most one read beyond the longest name;
  * while skipping, the rest of a line that is too long is thrown away. */
-struct names {
+struct name_input {
     const char *const *operands; /* borrowed */
     size_t operand_count;
     size_t given; /* operands, or lines read */
@@ -40,15 +40,15 @@ struct names {
 };
 
 /* Names from operands, or from the lines of fd where there are none. The flags of fd are left as they are: it
- * may be shared with a shell. Calls back: more, from the loop, after NAMES_WAIT. Borrows: operands. Thread:
- * the loop's. */
-int names_open(struct names *names, uv_loop_t *loop, int fd, struct err *err);
+ * may be shared with a shell. Calls back: more, from the loop, after NAME_INPUT_WAIT. Borrows: operands.
+ * Thread: the loop's. */
+int name_input_open(struct name_input *input, uv_loop_t *loop, int fd, struct err *err);
 
 /* The next name: a line without its newline and one CR before it, the last one also without a newline.
  * *name is valid until the next call. Errors: usage, system-file. Source: read(2). */
-enum names_result names_next(struct names *names, struct bytes *name, struct err *err);
+enum name_input_result name_input_next(struct name_input *input, struct bytes *name, struct err *err);
 
-/* Frees it, after the loop has run its closing callbacks for what names_close closes. */
-void names_close(struct names *names);
+/* Frees it, after the loop has run its closing callbacks for what name_input_close closes. */
+void name_input_close(struct name_input *input);
 
 #endif

@@ -239,8 +239,9 @@ static int prepare(struct run *run, struct err *err)
         if (run->tls == NULL)
             return -1;
         if (config->tls.policy.insecure)
-            fprintf(stderr,
-                    "tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n");
+            fprintf(
+                stderr,
+                "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted\n");
     }
     run->plan = (struct probe_plan){.target = &config->target,
                                     .want_v6 = !config->ipv4_only,

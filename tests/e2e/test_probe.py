@@ -363,7 +363,7 @@ def measure(row):
 
 def warnings_of(result):
     """What is said whatever is found."""
-    return b"tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n" * \
+    return b"tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted\n" * \
         ("--insecure" in result.args)
 
 

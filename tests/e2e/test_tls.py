@@ -82,7 +82,7 @@ class Greeting(TlsCase):
             result = self.say(server, "-v")
         self.assertDialogue(result, MICHAEL)
         self.assertRegex(result.err.decode(),
-                         rf"(?m)^Speaking TLSv1\.3, TLS_AES_128_GCM_SHA256, {group} "
+                         rf"(?m)^Using TLSv1\.3, TLS_AES_128_GCM_SHA256, {group} "
                          r"with localhost, 127\.0\.0\.1, ::1 "
                          rf"\(issued by tcpgreet CA \w+, pin {pin_of(self.made.server[0])}\)$")
 
@@ -328,7 +328,7 @@ class Agreement(TlsCase):
         with self.serve(env=env) as server:  # it is not even read
             result = self.say(server, "-v", env=env)
             self.assertDialogue(result, MICHAEL)
-            self.assertIn(b"Speaking TLSv1.3", result.err)
+            self.assertIn(b"Using TLSv1.3", result.err)
 
 
 class KeyLog(TlsCase):

@@ -103,7 +103,7 @@ class Openssl(Pair):
                 server.send(b"q\n")  # ends its connection without close_notify: it knows no other way
                 self.assertEqual(client.wait(), 7, client.out.bytes())
                 said = client.out.bytes()
-                self.assertIn(f"Speaking {name_of(version)}, ".encode(), said)
+                self.assertIn(f"Using {name_of(version)}, ".encode(), said)
                 self.assertIn(WHOLE, said)
                 self.assertRegex(said, rb"tcpgreet: .*without close_notify \(dialogue-truncated\)\n$")
 
@@ -180,7 +180,7 @@ class Gnutls(Pair):
                         # An echo says nothing first, and sends "exit" back where a good bye is due.
                         result = connect(host, ports[host], "Michael", "--tls", "--ca", self.made.ca, "-v",
                                          "--answer-timeout", "200ms")
-                        self.assertIn(f"Speaking {name_of(version)}, ".encode(), result.err)
+                        self.assertIn(f"Using {name_of(version)}, ".encode(), result.err)
                         self.assertFails(result, 7, "dialogue-(timeout|wrong-answer)")
 
     @needs("gnutls-serv")
@@ -266,7 +266,7 @@ class Python(Pair):
     def test_our_client_holds_a_dialogue_with_python(self, version, host):
         with TlsScript(greet, server_context(self.made.server, version), host) as server:
             err = self.assertOurDialogue(host, server.port)
-        self.assertIn(f"Speaking {name_of(version)}, ", err)
+        self.assertIn(f"Using {name_of(version)}, ", err)
         self.assertIn(f"pin {pin_of(self.made.server[0])})", err)
         self.assertEqual([name_of(version)], [facts[0] for facts in server.facts])
 
@@ -325,7 +325,7 @@ class Node(Pair):
     def test_our_client_holds_a_dialogue_with_node(self, version, host):
         with Program("node", "-e", NODE_SERVER, host, *self.made.server, name_of(version)) as node:
             port = int(node.out.expect(r"^port (\d+)$")[0][1])
-            self.assertIn(f"Speaking {name_of(version)}, ", self.assertOurDialogue(host, port))
+            self.assertIn(f"Using {name_of(version)}, ", self.assertOurDialogue(host, port))
             self.assertNotIn(b"error", node.out.bytes())
 
 

@@ -13,7 +13,7 @@ from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, connect, en
 from tls_harness import (VERSIONS, ByHand, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
                          openssl, pin_of, server_context, skip_without_tls)
 
-WARNING = b"tcpgreet: --insecure: the certificate is not checked, anybody may be answering\n"
+WARNING = b"tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted\n"
 MICHAEL = hello(b"Michael")
 
 
@@ -561,7 +561,48 @@ class Ends(TlsCase):
                 for _ in range(20):
                     self.assertDialogue(say(server, "--ca", self.made.ca), MICHAEL)
 
-    def test_a_plain_client_recognises_a_tls_server(self):
+    def test_a_plain_client_recognises_a_tls_server_within_3_s(self):
+        for handshake_timeout in ("10s", "400ms"):
+            with Server("--tls", *self.made.serve(), "--handshake-timeout", handshake_timeout) as server:
+                result = connect("::1", server.port, "Michael")
+                self.assertFails(result, 7, "dialogue-tls-peer")
+                self.assertIn(b"the server uses TLS: add --tls", result.err)
+                self.assertLess(result.seconds, 3)
+
+    def test_a_plain_client_recognises_a_tls_server_that_refuses_the_handshake(self):
+        def serve(peer):
+            if peer.receive().startswith(b"\x16\x03"):
+                peer.send(b"\x15\x03\x01\0\x02\x02\x28")
+            while peer.receive():
+                pass
+        with Script(serve) as server:
+            self.assertFails(connect("::1", server.port, "Michael"), 7, "dialogue-tls-peer")
+
+    def test_a_silent_server_is_not_called_a_tls_server(self):
+        received = []
+
+        def serve(peer):
+            with contextlib.suppress(ConnectionError):
+                received.append(peer.receive())
+                while peer.receive():
+                    pass
+        with Script(serve) as server:
+            result = connect("::1", server.port, "Michael", "--timeout", "3s")
+        self.assertFails(result, 7, "dialogue-timeout")
+        self.assertIn(b"--timeout (3 s) expired", result.err)
+        self.assertEqual(sorted(data[:2] for data in received), [b"", b"\x16\x03"])
+
+    def test_the_limit_of_the_whole_run_reports_a_silent_handshake(self):
+        def serve(peer):
+            with contextlib.suppress(ConnectionError):
+                while peer.receive():
+                    pass
+        with Script(serve) as server:
+            result = connect("::1", server.port, "Michael", "--tls", "--timeout", "400ms")
+        self.assertFails(result, 5, "tls-silent-peer")
+        self.assertIn(b"--timeout (0.4 s) expired while waiting for a reply to the ClientHello", result.err)
+
+    def test_a_plain_client_recognises_a_tls_server_by_its_alert(self):
         with Server("--tls", *self.made.serve()) as server:
             result = connect("::1", server.port, "Michael", "--answer-timeout", "300ms")
             self.assertFails(result, 7, "dialogue-tls-peer")

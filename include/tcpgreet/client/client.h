@@ -1,4 +1,4 @@
-/* The mode --connect: holds a dialogue with names from arguments, from a pipe or from a person. */
+/* The mode --connect: a dialogue with names from arguments, from a pipe or file, or from a terminal. */
 #ifndef TCPGREET_CLIENT_CLIENT_H
 #define TCPGREET_CLIENT_CLIENT_H
 
@@ -29,10 +29,11 @@ struct client_config {
     bool verbose;
 };
 
-/* Connects, says each name and exit, copies the server's words to standard output.
- * Returns: 0 after a whole dialogue, -1. Errors: resolve-…, connect-…, dialogue-…, system-…, interrupted,
- * usage (a name on standard input that cannot be said; the dialogue is held without it). Thread: the main
- * one; takes over SIGINT. */
-int converse(const struct client_config *config, struct err *err);
+/* Connects, sends each name and exit, copies what the server sends to standard output. A reader of it that
+ * does not read delays neither --timeout nor SIGINT.
+ * Returns: 0 after a whole dialogue, -1. Errors: resolve-…, connect-…, tls-…, cert-…, dialogue-…, system-…,
+ * interrupted, usage (a name on standard input is too long; the others were sent). Thread: the main one;
+ * handles SIGINT. */
+int client_run(const struct client_config *config, struct err *err);
 
 #endif

@@ -27,12 +27,12 @@ enum { NEVER_OPEN = 1 << 20 };
 /* Names that are read while somebody writes them piece by piece. */
 struct source {
     struct watched watched;
-    struct names names;
+    struct name_input names;
     bool more;
     int writer; /* -1: all is there */
     struct bytes unsaid;
     size_t piece;
-    struct buf told; /* what names_next said: [name] for each, !sentence! for a refusal, . for the end */
+    struct buf told; /* what name_input_next said: [name] for each, !sentence! for a refusal, . for the end */
 };
 
 static void on_more(void *context)
@@ -48,13 +48,13 @@ static void source_open(struct source *source, int fd, enum session_framing fram
     source->names.framing = framing;
     source->names.more = on_more;
     source->names.context = source;
-    if (names_open(&source->names, &source->watched.loop, fd, &err) < 0)
+    if (name_input_open(&source->names, &source->watched.loop, fd, &err) < 0)
         fail_msg("%s", err.text);
 }
 
 static void source_close(struct source *source)
 {
-    names_close(&source->names);
+    name_input_close(&source->names);
     watched_close(&source->watched);
     buf_fini(&source->told);
 }
@@ -89,22 +89,22 @@ static void tell_all(struct source *source)
     for (;;) {
         struct bytes name = {0};
         struct err err = {0};
-        switch (names_next(&source->names, &name, &err)) {
-        case NAMES_NEXT:
+        switch (name_input_next(&source->names, &name, &err)) {
+        case NAME_INPUT_NEXT:
             assert_int_equal(err.reason, ERR_OK);
             tell(source, "[", name, "]");
             break;
-        case NAMES_REFUSED:
+        case NAME_INPUT_REFUSED:
             assert_int_equal(err.reason, ERR_USAGE);
             tell(source, "!", (struct bytes){err.text, strlen(err.text)}, "!");
             break;
-        case NAMES_WAIT:
+        case NAME_INPUT_WAIT:
             wait_for_more(source);
             break;
-        case NAMES_FAILED:
+        case NAME_INPUT_FAILED:
             tell(source, "?", (struct bytes){err.text, strlen(err.text)}, "?");
             return;
-        case NAMES_END:
+        case NAME_INPUT_END:
             tell(source, ".", (struct bytes){0}, "");
             return;
         }
@@ -300,10 +300,10 @@ static void a_long_file_lets_the_loop_have_its_turn(void **state)
     for (bool end = false; !end;) {
         struct bytes name;
         struct err err = {0};
-        enum names_result result = names_next(&source.names, &name, &err);
-        end = result == NAMES_END;
-        count += result == NAMES_NEXT;
-        if (result == NAMES_WAIT) {
+        enum name_input_result result = name_input_next(&source.names, &name, &err);
+        end = result == NAME_INPUT_END;
+        count += result == NAME_INPUT_NEXT;
+        if (result == NAME_INPUT_WAIT) {
             waits++;
             wait_for_more(&source);
         }
@@ -327,11 +327,11 @@ static void a_false_alarm_is_waited_out(void **state)
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     source_open(&source, fds[0], SESSION_FRAMING_AUTO);
-    assert_int_equal(names_next(&source.names, &name, &err), NAMES_WAIT);
+    assert_int_equal(name_input_next(&source.names, &name, &err), NAME_INPUT_WAIT);
     assert_int_equal(write(fds[1], "x", 1), 1);
     watched_run(&source.watched, &source.more);
     assert_int_equal(read(fds[0], &(char){0}, 1), 1);
-    assert_int_equal(names_next(&source.names, &name, &err), NAMES_WAIT);
+    assert_int_equal(name_input_next(&source.names, &name, &err), NAME_INPUT_WAIT);
     assert_int_equal(write(fds[1], "Ann\n", 4), 4);
     close(fds[1]);
     tell_all(&source);
@@ -347,7 +347,7 @@ static void what_cannot_be_read_is_an_error(void **state)
     (void)state;
 
     watched_open(&closed.watched);
-    assert_int_equal(names_open(&closed.names, &closed.watched.loop, NEVER_OPEN, &err), -1);
+    assert_int_equal(name_input_open(&closed.names, &closed.watched.loop, NEVER_OPEN, &err), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_FILE);
     assert_int_equal(err.native, EBADF);
     source_close(&closed);
@@ -370,9 +370,9 @@ static void names_can_be_closed_while_they_are_waited_for(void **state)
     assert_int_equal(pipe(fds), 0);
     assert_int_equal(write(fds[1], "unfinished", 10), 10);
     source_open(&source, fds[0], SESSION_FRAMING_AUTO);
-    assert_int_equal(names_next(&source.names, &name, &err), NAMES_WAIT);
+    assert_int_equal(name_input_next(&source.names, &name, &err), NAME_INPUT_WAIT);
     watched_run(&source.watched, &source.more);
-    assert_int_equal(names_next(&source.names, &name, &err), NAMES_WAIT);
+    assert_int_equal(name_input_next(&source.names, &name, &err), NAME_INPUT_WAIT);
     source_close(&source);
     close(fds[0]);
     close(fds[1]);
