@@ -1,4 +1,5 @@
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #include "tcpgreet/bench/bench.h"
 #include "tcpgreet/cli/options.h"
 #include "tcpgreet/client/client.h"
+#include "tcpgreet/format/message.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/version.h"
@@ -65,9 +67,12 @@ static int tell_plugin(struct err *err)
 
     for (char *bar = err->text; (bar = strchr(bar, '|')) != NULL;)
         *bar = '/';
-    printf("TCPGREET UNKNOWN - %s (%s)\n", err->text, err_word(err->reason));
+    if (poll(&(struct pollfd){.fd = STDOUT_FILENO, .events = POLLOUT}, 1, 0) == 1) /* else it would block */
+        printf("TCPGREET UNKNOWN - %s (%s)\n", err->text, err_word(err->reason));
+    else
+        message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
     if (fflush(stdout) != 0)
-        fprintf(stderr, "tcpgreet: %s (%s)\n", err->text, err_word(err->reason));
+        message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
     return PLUGIN_UNKNOWN;
 }
 
@@ -75,8 +80,9 @@ static int tell(struct err *err, enum format format)
 {
     if (format == FORMAT_NAGIOS)
         return tell_plugin(err);
-    fprintf(stderr, "tcpgreet: %s (%s)\n%s", err->text, err_word(err->reason),
-            err->reason == ERR_USAGE ? "Try: tcpgreet --help\n" : "");
+    message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
+    if (err->reason == ERR_USAGE)
+        message_print("Try: tcpgreet --help");
     return err_exit_code(err->reason);
 }
 

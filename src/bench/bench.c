@@ -10,6 +10,8 @@
 #include "tcpgreet/format/atomic_file.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
+#include "tcpgreet/os/loop.h"
+#include "tcpgreet/os/output.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
 #include "worker.h"
@@ -37,6 +39,7 @@ struct run {
     size_t worker_count;
     uint64_t start_ns;
     uint64_t told_names;
+    struct output *output; /* NULL: the result is not there yet */
     bool interrupted;
     bool on_terminal;
 };
@@ -174,6 +177,10 @@ static void on_interrupt(uv_signal_t *signal, int number)
     struct run *run = signal->data;
     (void)number;
     run->interrupted = true;
+    if (run->output != NULL) { /* the workers have ended */
+        uv_stop(&run->loop);
+        return;
+    }
     for (size_t i = 0; i < run->worker_count; i++)
         bench_worker_stop(run->workers[i]);
 }
@@ -285,19 +292,49 @@ static int write_plot(const struct bench_result *result, const char *path, struc
     return whole_file_close(&file, "--plot", err);
 }
 
-static int write_result(enum format format, const char *plot, const struct bench_result *result,
-                        struct err *err)
+static void print_result(enum format format, const struct bench_result *result, FILE *out)
 {
-    if (format == FORMAT_JSON) {
-        bench_result_json(result, stdout);
-    } else if (format == FORMAT_PROMETHEUS) {
-        bench_result_prometheus(result, stdout);
-    } else {
-        bench_result_text(result, stdout);
-    }
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
-    return plot != NULL ? write_plot(result, plot, err) : 0;
+    if (format == FORMAT_JSON)
+        bench_result_json(result, out);
+    else if (format == FORMAT_PROMETHEUS)
+        bench_result_prometheus(result, out);
+    else
+        bench_result_text(result, out);
+}
+
+static void on_output_changed(void *context)
+{
+    struct run *run = context;
+    if (!output_is_pending(run->output))
+        uv_stop(&run->loop);
+}
+
+static int queue_result(struct run *run, const struct bench_result *result, struct err *err)
+{
+    struct output_text text;
+
+    if (output_text_open(&text, err) < 0)
+        return -1;
+    print_result(run->config->format, result, text.file);
+    return output_text_close(&text, run->output, err);
+}
+
+/* Waits until the result is written, or SIGINT comes. */
+static int write_result(struct run *run, const struct bench_result *result, struct err *err)
+{
+    run->output = output_open(&run->loop, STDOUT_FILENO, on_output_changed, run, err);
+    if (run->output == NULL)
+        return -1;
+    int status = queue_result(run, result, err);
+    if (!run->interrupted && output_is_pending(run->output))
+        uv_run(&run->loop, UV_RUN_DEFAULT);
+    struct err why = {0};
+    if (output_close(run->output, OUTPUT_GRACE_MS, &why) < 0 && status == 0)
+        status = run->interrupted ? err_set(err, ERR_INTERRUPTED, 0, "interrupted")
+                                  : err_set_from(err, &why, "%s", why.text);
+    if (status == 0 && run->config->plot != NULL)
+        status = write_plot(result, run->config->plot, err);
+    return status;
 }
 
 /* The most frequent failure is what the run ends with. */
@@ -332,7 +369,7 @@ static int conduct(struct run *run, struct err *err)
     if (result == NULL)
         return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a result");
     if (watch_interrupt(run, err) == 0 && start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
-        write_result(run->config->format, run->config->plot, result, err) == 0)
+        write_result(run, result, err) == 0)
         status = judge(result, err);
     if (run->interrupted)
         status = err_set(err, ERR_INTERRUPTED, 0, "interrupted");
@@ -347,9 +384,11 @@ int bench(const struct bench_config *config, struct err *err)
     struct run *run = calloc(1, sizeof *run);
     int status = -1;
 
-    if (run == NULL || uv_loop_init(&run->loop) != 0) {
+    if (run == NULL)
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a bench");
+    if (loop_open(&run->loop, err) < 0) {
         free(run);
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a bench");
+        return -1;
     }
     run->config = config;
     run->policy = (struct session_policy){
@@ -378,6 +417,15 @@ static int read_result(const char *path, struct bench_result *result, struct err
     return status;
 }
 
+/* There is nothing to wait for beside it: a signal ends the process. */
+static int write_sum(const struct bench_merge_config *config, const struct bench_result *sum, struct err *err)
+{
+    print_result(config->format, sum, stdout);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
+    return config->plot != NULL ? write_plot(sum, config->plot, err) : 0;
+}
+
 int bench_merge(const struct bench_merge_config *config, struct err *err)
 {
     struct bench_result *sum = calloc(2, sizeof *sum);
@@ -391,7 +439,7 @@ int bench_merge(const struct bench_merge_config *config, struct err *err)
             bench_result_add(&sum[0], &sum[1]);
     }
     if (status == 0)
-        status = write_result(config->format, config->plot, &sum[0], err);
+        status = write_sum(config, &sum[0], err);
     free(sum);
     return status;
 }

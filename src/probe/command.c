@@ -5,6 +5,7 @@
 
 #include "output.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/format/message.h"
 
 /* As env(1) and sh(1) exit. */
 enum { CODE_CANNOT_RUN = 126, CODE_NOT_FOUND = 127, WORD_BYTES = 128 };
@@ -19,6 +20,6 @@ int probe_command_run(const char *const *words)
     int why = errno;
     (void)signal(SIGPIPE, SIG_IGN);
     escape_text((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));
-    (void)fprintf(stderr, "tcpgreet: all is well, but \"%s\" cannot be run: %s\n", shown, strerror(why));
+    message_print("tcpgreet: all is well, but \"%s\" cannot be run: %s", shown, strerror(why));
     return why == ENOENT ? CODE_NOT_FOUND : CODE_CANNOT_RUN;
 }

@@ -7,6 +7,7 @@
 
 #include "output.h"
 #include "tcpgreet/format/atomic_file.h"
+#include "tcpgreet/format/message.h"
 
 enum { COLUMNS_UNKNOWN = 80, COLUMNS_MAX = 10000 };
 
@@ -46,7 +47,7 @@ void probe_output_init(struct probe_output *output, const struct probe_config *c
 
     *output = (struct probe_output){
         .config = config,
-        .out = aside ? stderr : stdout,
+        .fd = fd,
         .style = {.columns = columns_of(fd),
                   .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
                   .color = wants_color(config->color, fd),
@@ -72,11 +73,9 @@ bool probe_output_judge(const struct probe_output *output, struct probe_result *
     return false;
 }
 
-static int flush(const struct probe_output *output, struct err *err)
+static int queue_report(struct probe_output *output, struct err *err)
 {
-    if (fflush(output->out) == 0 && !ferror(output->out))
-        return 0;
-    return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
+    return output_text_close(&output->at, output->queue, err);
 }
 
 static int write_plot(const struct probe_config *config, const struct probe_result *result, struct err *err)
@@ -91,58 +90,67 @@ static int write_plot(const struct probe_config *config, const struct probe_resu
     return whole_file_close(&file, "--plot", err);
 }
 
-static void write_text(const struct probe_output *output, const struct probe_result *result)
+static void write_text(struct probe_output *output, const struct probe_result *result)
 {
     bool well = result->verdict.reason == ERR_OK;
 
     if (!output->config->quiet && !(well && has_command(output->config)))
-        probe_report_text(result, &output->style, output->out);
+        probe_report_text(result, &output->style, output->at.file);
 }
 
 int probe_output_result(struct probe_output *output, const struct probe_result *result, struct err *err)
 {
     const struct probe_config *config = output->config;
+    bool is_plugin = config->format == FORMAT_NAGIOS;
 
+    if (is_plugin && write_plot(config, result, err) < 0)
+        return -1; /* a plugin has one line, and now it is about this */
+    if (output_text_open(&output->at, err) < 0)
+        return -1;
     switch (config->format) {
     case FORMAT_TEXT:
         write_text(output, result);
         break;
     case FORMAT_JSON:
-        probe_report_json(result, output->out);
+        probe_report_json(result, output->at.file);
         break;
     case FORMAT_PROMETHEUS:
-        probe_report_prometheus(result, output->out);
+        probe_report_prometheus(result, output->at.file);
         break;
     case FORMAT_NAGIOS:
-        if (write_plot(config, result, err) < 0)
-            return -1; /* a plugin has one line, and now it is about this */
-        output->plugin_code = probe_report_nagios(result, &config->limits, output->out);
-        return flush(output, err);
+        output->plugin_code = probe_report_nagios(result, &config->limits, output->at.file);
+        break;
     }
-    return flush(output, err) < 0 ? -1 : write_plot(config, result, err);
+    if (queue_report(output, err) < 0)
+        return -1;
+    return is_plugin ? 0 : write_plot(config, result, err);
 }
 
 int probe_output_round(struct probe_output *output, const struct probe_result *result, const char *changes,
                        struct err *err)
 {
+    if (output_text_open(&output->at, err) < 0)
+        return -1;
     if (output->config->format == FORMAT_JSON) {
         if (changes[0] != '\0' && !output->config->quiet)
-            fprintf(stderr, "tcpgreet: %s: %s\n", result->target, changes);
-        probe_report_json(result, output->out);
+            message_print("tcpgreet: %s: %s", result->target, changes);
+        probe_report_json(result, output->at.file);
     } else if (!output->config->quiet) {
-        probe_summary_round(result, changes, &output->style, output->out);
+        probe_summary_round(result, changes, &output->style, output->at.file);
     }
-    return flush(output, err);
+    return queue_report(output, err);
 }
 
 int probe_output_summary(struct probe_output *output, const struct probe_summary *summary,
                          const struct probe_result *last, struct err *err)
 {
+    if (output_text_open(&output->at, err) < 0)
+        return -1;
     if (output->config->format == FORMAT_JSON)
-        probe_summary_json(summary, output->out);
+        probe_summary_json(summary, output->at.file);
     else if (!output->config->quiet)
-        probe_summary_text(summary, &output->style, output->out);
-    return flush(output, err) < 0 ? -1 : write_plot(output->config, last, err);
+        probe_summary_text(summary, &output->style, output->at.file);
+    return queue_report(output, err) < 0 ? -1 : write_plot(output->config, last, err);
 }
 
 void probe_output_attempt(const struct probe_output *output, const struct probe_result *result)

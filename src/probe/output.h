@@ -8,23 +8,27 @@
 #include "report.h"
 #include "result.h"
 #include "summary.h"
+#include "tcpgreet/os/output.h"
 #include "tcpgreet/probe/probe.h"
 
 /* Where results go. Borrows config. */
 struct probe_output {
     const struct probe_config *config;
-    FILE *out; /* of the report */
+    int fd;                /* of the reports */
+    struct output *queue;  /* to fd; borrowed */
+    struct output_text at; /* the report that is being printed */
     struct probe_style style;
     int plugin_code; /* of the line that was written last */
 };
 
+/* Looks at the descriptor and the environment; queue is still to be set. */
 void probe_output_init(struct probe_output *output, const struct probe_config *config);
 
-/* Writes the report of one result in the face asked for, and the plot. Nothing where -q or COMMAND says so.
+/* Queues the report of one result in the face asked for, and the plot. Nothing where -q or COMMAND says so.
  * Errors: system-output, system-file. */
 int probe_output_result(struct probe_output *output, const struct probe_result *result, struct err *err);
 
-/* Writes one round of a series; its summary, with the plot of the last round. Errors: as above. */
+/* Queues one round of a series; its summary, with the plot of the last round. Errors: as above. */
 int probe_output_round(struct probe_output *output, const struct probe_result *result, const char *changes,
                        struct err *err);
 int probe_output_summary(struct probe_output *output, const struct probe_summary *summary,

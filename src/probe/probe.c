@@ -7,7 +7,10 @@
 #include "output.h"
 #include "round.h"
 #include "tcpgreet/explain/explain.h"
+#include "tcpgreet/format/message.h"
 #include "tcpgreet/net/resolver.h"
+#include "tcpgreet/os/loop.h"
+#include "tcpgreet/os/output.h"
 #include "tcpgreet/os/signals.h"
 
 enum {
@@ -33,6 +36,8 @@ struct run {
     struct probe_result last;    /* of the last round that is over */
     bool well;                   /* last is, limits and all */
     bool interrupted;
+    bool is_waiting;          /* a round is over, and its line is not written yet */
+    bool is_delivering;       /* all is over, and the output is not written yet */
     uint64_t start_ns;        /* of the run, uv_hrtime */
     int64_t pause_ms;         /* of a retry, the next */
     struct probe_summary sum; /* of a series */
@@ -108,6 +113,21 @@ static int64_t next_on_grid(const struct run *run)
     return (int64_t)((interval_ns - into_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
+static void go_on(struct run *run);
+
+static void on_output_changed(void *context)
+{
+    struct run *run = context;
+    bool is_idle = output_failed(run->output.queue, run->err) < 0 || !output_is_pending(run->output.queue);
+
+    if (run->err->reason == ERR_SYSTEM_OUTPUT || (is_idle && run->is_delivering)) {
+        stop(run);
+    } else if (is_idle && run->is_waiting) {
+        run->is_waiting = false;
+        go_on(run);
+    }
+}
+
 /* Returns: ms to the next round; -1: that was the last. */
 static int64_t next_round(struct run *run)
 {
@@ -131,10 +151,17 @@ static void on_round(void *context, struct probe_result *result)
     (void)result;
     run->round = NULL;
     keep_result(run);
-    if (is_series(run) && add_to_series(run) < 0) {
+    if (is_series(run) && add_to_series(run) < 0)
         stop(run);
-        return;
-    }
+    else if (is_series(run) && output_is_pending(run->output.queue))
+        run->is_waiting = true;
+    else
+        go_on(run);
+}
+
+/* A round is over, and its line is written. */
+static void go_on(struct run *run)
+{
     int64_t pause_ms = next_round(run);
     if (pause_ms < 0) {
         stop(run);
@@ -176,6 +203,14 @@ static void on_limit(uv_timer_t *timer)
     struct run *run = timer->data;
     bool cut = run->round != NULL;
 
+    if (run->is_delivering) {
+        err_clear(run->err);
+        err_set(run->err, ERR_SYSTEM_OUTPUT, 0,
+                "--timeout (%g s) expired while writing to standard output, which is not being read",
+                (double)run->config->timeout_ms / 1000);
+        stop(run);
+        return;
+    }
     give_up(run);
     if (!cut || run->sum.rounds > 0)
         return; /* what a series has not finished does not count, unless it is all there is */
@@ -224,7 +259,7 @@ static void close_run(struct run *run)
 static void explain_line(void *context, const char *line)
 {
     (void)context;
-    fprintf(stderr, "%s\n", line);
+    message_print("%s", line);
 }
 
 static int prepare(struct run *run, struct err *err)
@@ -239,9 +274,8 @@ static int prepare(struct run *run, struct err *err)
         if (run->tls == NULL)
             return -1;
         if (config->tls.policy.insecure)
-            fprintf(
-                stderr,
-                "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted\n");
+            message_print(
+                "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted");
     }
     run->plan = (struct probe_plan){.target = &config->target,
                                     .want_v6 = !config->ipv4_only,
@@ -257,7 +291,8 @@ static int prepare(struct run *run, struct err *err)
                                     .volume_bytes = (uint64_t)config->volume_bytes};
     run->pause_ms = PAUSE_MIN_MS;
     run->start_ns = uv_hrtime();
-    return watch(run, err);
+    run->output.queue = output_open(&run->loop, run->output.fd, on_output_changed, run, err);
+    return run->output.queue != NULL ? watch(run, err) : -1;
 }
 
 /* Returns: the exit code where verdict is told, else -1 with err. */
@@ -287,6 +322,34 @@ static int report(struct run *run, struct err *err)
                                                 : conclude(run, &run->last.verdict, err);
 }
 
+/* Waits until what was queued is written, for as long as --timeout and SIGINT let it.
+ * Returns: code, or -1 with err. */
+static int deliver(struct run *run, int code, struct err *err)
+{
+    struct output *queue = run->output.queue;
+    int64_t left_ms = run->config->timeout_ms - elapsed_ms(run);
+    bool is_cut = run->interrupted || (run->config->timeout_ms > 0 && left_ms <= 0);
+    struct err why = {0};
+
+    uv_timer_stop(&run->limit);
+    run->is_delivering = true;
+    run->err = &why;
+    if (queue != NULL && !is_cut && output_is_pending(queue)) {
+        uv_update_time(&run->loop);
+        if (run->config->timeout_ms > 0)
+            uv_timer_start(&run->limit, on_limit, (uint64_t)left_ms, 0);
+        uv_run(&run->loop, UV_RUN_DEFAULT);
+    }
+    if (output_close(queue, OUTPUT_GRACE_MS, &why) < 0 && run->interrupted) {
+        err_clear(&why);
+        err_set(&why, ERR_INTERRUPTED, 0, "interrupted");
+    }
+    if (why.reason == ERR_OK || err->reason == ERR_INTERRUPTED)
+        return code;
+    *err = why;
+    return -1;
+}
+
 int probe(const struct probe_config *config, struct err *err)
 {
     struct run *run = calloc(1, sizeof(*run));
@@ -294,11 +357,9 @@ int probe(const struct probe_config *config, struct err *err)
 
     if (run == NULL)
         return err_set(err, ERR_INTERNAL, 0, "no memory for a probe");
-    int made = uv_loop_init(&run->loop);
-    if (made != 0) {
+    if (loop_open(&run->loop, err) < 0) {
         free(run);
-        return err_set(err, err_reason_of_system(-made), -made, "cannot make an event loop: %s",
-                       uv_strerror(made));
+        return -1;
     }
     run->config = config;
     run->err = err;
@@ -308,6 +369,7 @@ int probe(const struct probe_config *config, struct err *err)
             uv_run(&run->loop, UV_RUN_DEFAULT);
         code = report(run, err);
     }
+    code = deliver(run, code, err);
     bool becomes = code == 0 && config->command != NULL;
     close_run(run);
     trace_to(NULL, NULL);

@@ -154,6 +154,17 @@ IN_BACKGROUND = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def unread_pipe():
+    """A pipe that is full and that no process reads: its reader and its writer."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
 class Lines:
     """What comes out of a descriptor, line by line, as it comes."""
 

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import os
 import pathlib
 import re
 import resource
@@ -17,7 +18,7 @@ import xml.etree.ElementTree as xml
 
 import tls_harness
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal, hello,
-                     listening, main, needs_names, refusing_port, run, shell, spawn)
+                     listening, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
 
 DUAL = {"listen": [("0",)], "announcements": 2}
 SHORT = ("--duration", "300ms")
@@ -420,6 +421,18 @@ class WhatStandsInTheWay(BenchCase):
             out, err = child.communicate(timeout=LIMIT_S)
             self.assertEqual(child.returncode, 0, err)
             self.assertGreaterEqual(json.loads(out)["duration_seconds"], 0.45)
+
+    def test_a_reader_that_does_not_read_does_not_delay_an_interrupt(self):
+        reader, writer = unread_pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        with Server() as server:
+            child = spawn(["--bench", "::1", str(server.port), "--connections", "2", *SHORT], stdout=writer,
+                          stderr=subprocess.PIPE)
+            server.log.expect("is closed: ", 2)
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=LIMIT_S)
+            self.assertEqual((child.returncode, err), (130, b"tcpgreet: interrupted (interrupted)\n"))
 
     def test_a_closed_standard_output_is_a_failure(self):
         with Server() as server:

@@ -12,7 +12,7 @@ import termios
 import time
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server,
-                     Terminal, await_that, connect, hello, listening, main, needs_names, refusing_port, run, shell, spawn)
+                     Terminal, await_that, connect, hello, listening, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
 
 HOSTS = "127.0.0.1 localhost here.example\n::1 localhost here.example\n127.0.0.1 four.example\nfd77::6 six.example\n"
 
@@ -531,13 +531,8 @@ class Outputs(Case):
 
     def blocked(self, *args, **options):
         """The client with a standard output that is full and that no process reads."""
-        reader, writer = os.pipe()
+        reader, writer = unread_pipe()
         self.addCleanup(os.close, reader)
-        os.set_blocking(writer, False)
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                os.write(writer, b"x" * 4096)
-        os.set_blocking(writer, True)
         child = spawn(["--connect", *args], stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE, **options)
         os.close(writer)
         return child

@@ -16,7 +16,7 @@ import threading
 import xml.etree.ElementTree as xml
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
-                     environment, hello, main, needs_names, refusing_port, run, shell, spawn)
+                     environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
 
 BOTH = "::1 both\n127.0.0.1 both\n"
 NEVER_MET = "0.000001"  # seconds in which nothing is done
@@ -212,6 +212,20 @@ class Output(ProbeCase):
             for options in [], ["--format", "json"], ["--format", "prometheus"], ["--count", "2"]:
                 with self.subTest(options=options):
                     self.assertFails(probe("::1", server.port, *options, stdout=full), 8, "system-output")
+
+    def test_a_reader_that_does_not_read_delays_neither_an_interrupt_nor_the_time_limit(self):
+        reader, writer = unread_pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        for options in [], ["--format", "json"], ["--format", "prometheus"], ["--count", "9", "--interval", "100ms"]:
+            with self.subTest(options=options), Server() as server:
+                args = ["--probe", "::1", str(server.port), *options]
+                child = spawn(args, stdout=writer, stderr=subprocess.PIPE)
+                server.log.expect("is closed: ")
+                child.send_signal(signal.SIGINT)
+                _, err = child.communicate(timeout=LIMIT_S)
+                self.assertEqual((child.returncode, err), (130, b"tcpgreet: interrupted (interrupted)\n"))
+                self.assertFails(run(*args, "--timeout", "500ms", stdout=writer), 8, "system-output")
 
     def test_a_closed_standard_output_is_told(self):
         with Server() as server:
