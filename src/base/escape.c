@@ -80,6 +80,8 @@ static bool is_safe(uint32_t code_point)
 static int plain_length(struct bytes bytes, struct escape_style style)
 {
     uint8_t byte = byte_at(bytes, 0);
+    if (byte == '"' && style.quoted)
+        return 0;
     if (byte < 0x80)
         return (byte >= 0x20 && byte <= 0x7e && byte != '\\') || (byte == '\n' && style.keep_newline);
     if (style.ascii)
@@ -101,6 +103,8 @@ static bool put_escaped(struct sink *sink, uint8_t byte)
         return sink_put(sink, BYTES_LITERAL("\\t"));
     case '\\':
         return sink_put(sink, BYTES_LITERAL("\\\\"));
+    case '"':
+        return sink_put(sink, BYTES_LITERAL("\\\""));
     default:
         break;
     }
@@ -129,18 +133,28 @@ size_t escape(struct bytes bytes, struct escape_style style, struct sink *sink)
     return taken;
 }
 
-char *escape_text(struct bytes bytes, char *text, size_t room)
+static char *put_text(struct bytes bytes, struct escape_style style, char *text, size_t room)
 {
     static const char ellipsis[] = "...";
     struct sink sink = {text, 0, room - 1};
-    if (escape(bytes, (struct escape_style){0}, &sink) < bytes.length) {
+    if (escape(bytes, style, &sink) < bytes.length) {
         sink = (struct sink){text, 0, room - sizeof(ellipsis)};
-        (void)escape(bytes, (struct escape_style){0}, &sink);
+        (void)escape(bytes, style, &sink);
         sink.capacity = room - 1;
         (void)sink_put(&sink, BYTES_LITERAL(ellipsis));
     }
     text[sink.length] = '\0';
     return text;
+}
+
+char *escape_text(struct bytes bytes, char *text, size_t room)
+{
+    return put_text(bytes, (struct escape_style){0}, text, room);
+}
+
+char *escape_quoted(struct bytes bytes, char *text, size_t room)
+{
+    return put_text(bytes, (struct escape_style){.quoted = true}, text, room);
 }
 
 /* Returns: the length of the escape, character or stray byte at the front, as if it were whole. */

@@ -48,7 +48,7 @@ static int refuse(struct members *members, const char *key, const char *why)
 {
     char shown[KEY_BYTES]; /* a stranger's name is the file's own */
     return err_set(members->err, ERR_SYSTEM_FILE, 0, "\"%s%s\" %s", members->within,
-                   escape_text((struct bytes){key, strlen(key)}, shown, sizeof(shown)), why);
+                   escape_quoted((struct bytes){key, strlen(key)}, shown, sizeof(shown)), why);
 }
 
 static const json_t *take(struct members *members, const char *key)

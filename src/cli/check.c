@@ -186,8 +186,10 @@ static int check_operands(const struct check *check)
                    : err_set(check->err, ERR_USAGE, 0, "--bench-merge needs at least one FILE");
     if (surplus == 0)
         return 0;
-    return err_set(check->err, ERR_USAGE, 0, "unexpected argument: \"%s\" (--%s takes %s)",
-                   shown(options->operands[0], room), check->mode->name, argument);
+    return err_set(
+        check->err, ERR_USAGE, 0, "unexpected argument: \"%s\" (--%s takes %s)",
+        escape_quoted((struct bytes){options->operands[0], strlen(options->operands[0])}, room, sizeof(room)),
+        check->mode->name, argument);
 }
 
 static size_t count_files(const struct options *options, bool keys)

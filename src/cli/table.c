@@ -251,7 +251,7 @@ static int refuse(const struct option_row *row, const char *word, struct err *er
 
     row->kind->expected(row, expected, sizeof(expected));
     return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title), expected,
-                   escape_text((struct bytes){word, strlen(word)}, shown, sizeof(shown)));
+                   escape_quoted((struct bytes){word, strlen(word)}, shown, sizeof(shown)));
 }
 
 int option_store(const struct option_row *row, const char *word, struct options *options, struct err *err)

@@ -282,20 +282,20 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     if (session->candidates == 0)
         return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &(struct err_facts){.received = wrong},
                              "the server sent more after its final message: \"%s\"",
-                             escape_text(wrong, said, sizeof said));
+                             escape_quoted(wrong, said, sizeof said));
 
     put_prefix(session, candidate, SIZE_MAX, &whole);
     size_t from = session->scanned > SHOWN / 2 ? session->scanned - SHOWN / 2 : 0;
     struct bytes tail = {room + from, whole.length - from};
     tail.length = tail.length < SHOWN ? tail.length : SHOWN;
-    escape_text(tail, expected, sizeof expected);
+    escape_quoted(tail, expected, sizeof expected);
 
     char got_room[2 * SHOWN];
     struct sink got = {got_room, 0, sizeof got_room};
     sink_put(&got, (struct bytes){room + from, session->scanned - from});
     wrong.length = wrong.length < SHOWN ? wrong.length : SHOWN;
     sink_put(&got, wrong);
-    escape_text((struct bytes){got.data, got.length}, said, sizeof said);
+    escape_quoted((struct bytes){got.data, got.length}, said, sizeof said);
 
     bool bare = candidate == HELLO && wrong.length > 0 && wrong.data[0] == '\n';
     struct err_facts facts = {.received = {got.data, got.length}};

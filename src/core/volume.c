@@ -149,8 +149,8 @@ static int fail_wrong(const struct volume *volume, char expected, char said, str
     else if (place->size > 0)
         snprintf(where, sizeof where, "in the answer to name %llu, which has %zu bytes",
                  (unsigned long long)place->number + 1, place->size);
-    escape_text((struct bytes){&expected, 1}, want, sizeof want);
-    escape_text((struct bytes){&said, 1}, got, sizeof got);
+    escape_quoted((struct bytes){&expected, 1}, want, sizeof want);
+    escape_quoted((struct bytes){&said, 1}, got, sizeof got);
     struct err_facts facts = {.detail = ERR_DETAIL_VOLUME_CHANGED, .received = {&said, 1}};
     return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &facts,
                          "byte %llu from the server is wrong, %s: expected \"%s\", received \"%s\"",

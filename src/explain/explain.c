@@ -233,7 +233,7 @@ const char *explain_format(const struct trace_event *event, uint64_t start_ns, u
     put_head(event, words, text, room);
     put_result(event, words, text, room);
     if (event->data.length > 0)
-        put(text, room, ": \"%s\"", escape_text(event->data, data, sizeof data));
+        put(text, room, ": \"%s\"", escape_quoted(event->data, data, sizeof data));
     if (event->begin_ns != 0 && now_ns >= event->begin_ns)
         put(text, room, "  [%.3f ms]", (double)(now_ns - event->begin_ns) / 1e6);
     return text;

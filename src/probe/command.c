@@ -19,7 +19,7 @@ int probe_command_run(const char *const *words)
     execvp(words[0], (char *const *)words);
     int why = errno;
     (void)signal(SIGPIPE, SIG_IGN);
-    escape_text((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));
+    escape_quoted((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));
     message_print("tcpgreet: all is well, but \"%s\" cannot be run: %s", shown, strerror(why));
     return why == ENOENT ? CODE_NOT_FOUND : CODE_CANNOT_RUN;
 }

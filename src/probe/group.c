@@ -73,5 +73,5 @@ struct words_line probe_group_place(const struct probe_group *group)
 
 const char *probe_said(const struct probe_address *address, char *text, size_t room)
 {
-    return escape_text(err_received(&address->err), text, room);
+    return escape_quoted(err_received(&address->err), text, room);
 }

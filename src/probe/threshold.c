@@ -24,7 +24,7 @@ struct spec {
 
 static const char *shown(struct bytes word, char room[WORD_BYTES])
 {
-    return escape_text(word, room, WORD_BYTES);
+    return escape_quoted(word, room, WORD_BYTES);
 }
 
 static bool equals(struct bytes word, const char *text)

@@ -18,7 +18,7 @@ static int fail_plaintext(const struct stream_tls *tls, struct err *err)
 {
     char said[4 * STREAM_TLS_FIRST_BYTES + 4];
     struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
-    escape_text(facts.received, said, sizeof said);
+    escape_quoted(facts.received, said, sizeof said);
     if (tls->whose != NULL)
         return err_set_facts(
             err, ERR_TLS_PLAINTEXT_PEER, &facts,

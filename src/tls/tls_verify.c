@@ -31,7 +31,7 @@ static void put_string(char *text, size_t room, const ASN1_STRING *string)
 {
     char shown[128];
     struct bytes bytes = {(const char *)ASN1_STRING_get0_data(string), (size_t)ASN1_STRING_length(string)};
-    put_name(text, room, escape_text(bytes, shown, sizeof shown));
+    put_name(text, room, escape_quoted(bytes, shown, sizeof shown));
 }
 
 static void put_address(char *text, size_t room, const ASN1_OCTET_STRING *address)
@@ -53,7 +53,7 @@ const char *tls_name_text(const X509_NAME *name, char *text, size_t room)
     }
     char *line = X509_NAME_oneline(name, NULL, 0);
     if (line != NULL)
-        escape_text((struct bytes){line, strlen(line)}, text, room);
+        escape_quoted((struct bytes){line, strlen(line)}, text, room);
     OPENSSL_free(line);
     return text;
 }

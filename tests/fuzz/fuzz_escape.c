@@ -4,7 +4,7 @@
 
 #include "tcpgreet/base/escape.h"
 
-enum { INPUT_MAX = 4096, OUTPUT_MAX = 4 * INPUT_MAX, STYLE_ASCII = 1, STYLE_KEEP_NEWLINE = 2 };
+enum { INPUT_MAX = 4096, OUTPUT_MAX = 4 * INPUT_MAX, STYLE_ASCII = 1, STYLE_KEEP_NEWLINE = 2, STYLE_QUOTED = 4 };
 
 static char whole_text[OUTPUT_MAX];
 static char other_text[2 * OUTPUT_MAX];
@@ -15,19 +15,19 @@ static void require(bool truth)
         abort();
 }
 
-/* What escape promises of its output, byte by byte; and once escaped, only backslashes are escaped again. */
+/* What escape promises of its output, byte by byte; and once escaped, only backslashes, and quotes, are escaped again. */
 static void check_printable(struct bytes text, struct escape_style style)
 {
-    size_t backslashes = 0;
+    size_t escaped = 0;
     for (size_t i = 0; i < text.length; i++) {
         unsigned char byte = (unsigned char)text.data[i];
         require(byte >= 0x20 || (byte == '\n' && style.keep_newline));
         require(byte < 0x7f || (byte > 0x7f && !style.ascii));
-        backslashes += byte == '\\';
+        escaped += byte == '\\' || (byte == '"' && style.quoted);
     }
     struct sink sink = {other_text, 0, sizeof(other_text)};
     require(escape(text, style, &sink) == text.length);
-    require(sink.length == text.length + backslashes);
+    require(sink.length == text.length + escaped);
 }
 
 static unsigned hex_digit(char digit)
@@ -40,8 +40,8 @@ static unsigned hex_digit(char digit)
 /* Reads one escape or byte back. Returns: how long it is. */
 static size_t unescape(struct bytes text, char *byte)
 {
-    static const char names[] = "nrt\\";
-    static const char values[] = "\n\r\t\\";
+    static const char names[] = "nrt\\\"";
+    static const char values[] = "\n\r\t\\\"";
     *byte = text.data[0];
     if (*byte != '\\')
         return 1;
@@ -105,7 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 3 || size > INPUT_MAX)
         return 0;
     struct escape_style style = {.ascii = data[0] & STYLE_ASCII,
-                                 .keep_newline = data[0] & STYLE_KEEP_NEWLINE};
+                                 .keep_newline = data[0] & STYLE_KEEP_NEWLINE,
+                                 .quoted = data[0] & STYLE_QUOTED};
     struct bytes input = {(const char *)data + 3, size - 3};
     struct sink sink = {whole_text, 0, sizeof(whole_text)};
     require(escape(input, style, &sink) == input.length);
@@ -114,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_reversible(text, input);
     check_pieces(input, style, text, 1 + (size_t)data[1], 4 + (size_t)data[2]);
     require(escape_trim(text) == text.length);
-    if (!style.ascii && !style.keep_newline)
+    if (!style.ascii && !style.keep_newline && !style.quoted)
         check_cut(input, text, 4 + (size_t)data[2]);
     return 0;
 }

@@ -9,6 +9,7 @@
 struct escape_style {
     bool ascii;        /* escape every byte over 0x7e too: the terminal is not UTF-8 */
     bool keep_newline; /* LF passes as it is; a log line must not set this, a terminal may */
+    bool quoted;       /* the text will stand between double quotes: those in it become \" */
     bool partial;      /* more may follow: a UTF-8 character cut at the end stays unconsumed */
 };
 
@@ -23,6 +24,9 @@ size_t escape(struct bytes bytes, struct escape_style style, struct sink *sink);
 /* The same into a NUL-terminated text, for messages; "..." at the end where it had to be cut.
  * Shape: room >= 4. Returns: text. */
 char *escape_text(struct bytes bytes, char *text, size_t room);
+
+/* The same for a text that will stand between double quotes. */
+char *escape_quoted(struct bytes bytes, char *text, size_t room);
 
 /* For cutting escaped text.
  * Returns: the length of the longest prefix that ends neither inside an escape nor inside a UTF-8 character.

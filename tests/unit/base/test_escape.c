@@ -58,6 +58,17 @@ static void controls_and_backslashes_are_escaped(void **state)
     assert_escaped(VIEW("\0\x01\x1b[31m\x1f\x7f"), plain, "\\x00\\x01\\x1b[31m\\x1f\\x7f");
 }
 
+static void quotes_are_escaped_in_text_that_is_quoted(void **state)
+{
+    struct escape_style quoted = {.quoted = true};
+    char text[16];
+    (void)state;
+    assert_escaped(VIEW("say \"hi\" \\"), quoted, "say \\\"hi\\\" \\\\");
+    assert_string_equal(escape_quoted(VIEW("\"a\""), text, sizeof(text)), "\\\"a\\\"");
+    assert_string_equal(escape_quoted(VIEW("\"\"\"\"\"\"\"\"\"\""), text, 9), "\\\"\\\"...");
+    assert_string_equal(escape_text(VIEW("\"a\""), text, sizeof(text)), "\"a\"");
+}
+
 static void malformed_utf8_is_escaped_byte_for_byte(void **state)
 {
     (void)state;
@@ -297,6 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(printable_text_passes_as_it_is),
         cmocka_unit_test(controls_and_backslashes_are_escaped),
+        cmocka_unit_test(quotes_are_escaped_in_text_that_is_quoted),
         cmocka_unit_test(malformed_utf8_is_escaped_byte_for_byte),
         cmocka_unit_test(characters_that_control_reorder_or_hide_text_are_escaped),
         cmocka_unit_test(their_neighbours_pass),
