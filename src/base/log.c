@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <langinfo.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +21,7 @@ enum {
     RING_BYTES = 256 * 1024,
     MESSAGE_BYTES =
         6 * 1024, /* room for the longest name, escaped byte for byte, and what is said about it */
-    LINE_BYTES = 2 * MESSAGE_BYTES + 128,
+    LINE_BYTES = 4 * MESSAGE_BYTES + 128, /* each byte escaped */
     LEVEL_CLOSED = -1
 };
 
@@ -43,6 +44,7 @@ static struct {
     pthread_cond_t stopped; /* running has become false */
     atomic_int level;       /* enum log_level, LEVEL_CLOSED */
     atomic_int format;      /* enum log_format */
+    atomic_bool is_ascii;   /* the locale's character set is not UTF-8 */
     pthread_t writer;
     int fd;
     bool running;
@@ -63,6 +65,21 @@ static void put_json_text(struct sink *line, const char *message)
         if (*at == '"' || *at == '\\')
             (void)sink_put(line, BYTES_LITERAL("\\"));
         (void)sink_put(line, (struct bytes){at, 1});
+    }
+}
+
+/* Above 0x7e there are bytes that drive a terminal whose character set is not UTF-8. */
+static void put_text(struct sink *line, const char *message)
+{
+    bool is_ascii = atomic_load_explicit(&journal.is_ascii, memory_order_relaxed);
+
+    if (!is_ascii)
+        (void)sink_put(line, (struct bytes){message, strlen(message)});
+    for (const char *at = message; is_ascii && *at != '\0'; at++) {
+        if ((unsigned char)*at > 0x7e)
+            (void)escape((struct bytes){at, 1}, (struct escape_style){.ascii = true}, line);
+        else
+            (void)sink_put(line, (struct bytes){at, 1});
     }
 }
 
@@ -89,7 +106,7 @@ static void put_line(struct sink *line, enum log_level level, const char *messag
         put_json_text(line, message);
         (void)sink_put(line, BYTES_LITERAL("\"}\n"));
     } else {
-        (void)sink_put(line, (struct bytes){message, strlen(message)});
+        put_text(line, message);
         (void)sink_put(line, BYTES_LITERAL("\n"));
     }
 }
@@ -232,6 +249,7 @@ int log_open(const struct log_config *config)
     }
     if (failure == 0) {
         atomic_store(&journal.format, (int)config->format);
+        atomic_store(&journal.is_ascii, strcmp(nl_langinfo(CODESET), "UTF-8") != 0);
         atomic_store(&journal.level, (int)config->level);
     }
     pthread_mutex_unlock(&journal.lock);

@@ -1,25 +1,34 @@
 #include "format.h"
 
+#include <langinfo.h>
 #include <string.h>
 
 enum { COLUMNS = 80, LABEL = 16, CELL = 10 };
 
+static bool is_ascii(void)
+{
+    return strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+}
+
 /* A column of so many characters, flush right; printf would count bytes. */
 static void put_cell(FILE *out, const char *text, size_t width)
 {
-    size_t columns = words_columns(text);
-    (void)fprintf(out, "%*s%s", columns < width ? (int)(width - columns) : 0, "", text);
+    char room[BENCH_TARGET_ROOM];
+    const char *shown = words_shown(text, is_ascii(), room, sizeof(room));
+    size_t columns = words_columns(shown);
+    (void)fprintf(out, "%*s%s", columns < width ? (int)(width - columns) : 0, "", shown);
 }
 
 static void put_head(const struct bench_result *result, FILE *out)
 {
     char room[BENCH_TARGET_ROOM];
     char target[BENCH_TARGET_ROOM];
+    char shown[BENCH_TARGET_ROOM];
     const char *over = result->tls ? " over TLS" : "";
 
     (void)snprintf(target, sizeof(target), "%s", bench_target(result, room));
     words_cut(target, COLUMNS - strlen("Bench of  over TLS"));
-    (void)fprintf(out, "Bench of %s%s\n", target, over);
+    (void)fprintf(out, "Bench of %s%s\n", words_shown(target, is_ascii(), shown, sizeof(shown)), over);
     if (result->runs > 1)
         (void)fprintf(out, "%u results added up, as if they had run at the same time\n", result->runs);
     (void)fputs(bench_plural(result->connections_asked, "connection", "connections").text, out);

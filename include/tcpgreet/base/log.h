@@ -20,7 +20,8 @@ struct log_config {
  * Returns: 0, or -1 with errno; EBUSY while a write that an earlier log_close gave up is still under way. */
 int log_open(const struct log_config *config);
 
-/* Queues one line. The text must hold no unescaped bytes of a peer (escape.h).
+/* Queues one line. The text must hold no unescaped bytes of a peer (escape.h). In text form, bytes above 0x7e
+ * are escaped where the locale's character set, at log_open, is not UTF-8.
  * Where nobody reads and the queue (256 KiB) is full the line is dropped and counted; a line that tells the
  * count follows as soon as there is room. Thread: any. Never blocks, never allocates. */
 __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *format, ...);

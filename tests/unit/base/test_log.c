@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <pthread.h>
 #include <regex.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "support/collector.h"
+#include "support/skip.h"
 #include "tcpgreet/base/log.h"
 
 enum { PLENTY_MS = 20000 };
@@ -59,6 +61,31 @@ static void lines_come_out_as_they_are_and_in_order(void **state)
     assert_string_equal(collector.text,
                         "Accept new connection from [::1]:53503\ncannot \"accept\" \\x1b: 7\n\n");
     assert_true(log_dropped() == 0);
+}
+
+static void text_is_escaped_where_the_locale_is_not_utf_8(void **state)
+{
+    static char longest[6000];
+    (void)state;
+    start(LOG_INFO, LOG_TEXT);
+    log_write(LOG_INFO, "\xc3\x80 \\x1b");
+    memset(longest, '\xff', sizeof longest - 1);
+    log_write(LOG_INFO, "%s", longest);
+    finish();
+    assert_memory_equal(collector.text, "\\xc3\\x80 \\x1b\n\\xff", 18);
+    assert_int_equal(strlen(collector.text), 14 + 4 * (sizeof longest - 1) + 1);
+}
+
+static void text_is_not_escaped_where_the_locale_is_utf_8(void **state)
+{
+    (void)state;
+    if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        skip_because("needs the locale C.UTF-8");
+    start(LOG_INFO, LOG_TEXT);
+    log_write(LOG_INFO, "\xc3\x80");
+    finish();
+    (void)setlocale(LC_CTYPE, "C");
+    assert_string_equal(collector.text, "\xc3\x80\n");
 }
 
 static void lines_above_the_level_are_not_written(void **state)
@@ -213,6 +240,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(lines_come_out_as_they_are_and_in_order),
+        TEST(text_is_escaped_where_the_locale_is_not_utf_8),
+        TEST(text_is_not_escaped_where_the_locale_is_utf_8),
         TEST(lines_above_the_level_are_not_written),
         TEST(lines_outside_of_open_and_close_are_lost_silently),
         TEST(json_lines_are_objects_with_time_level_and_message),
