@@ -251,10 +251,9 @@ static int start_workers(struct run *run, struct err *err)
 static int watch_interrupt(struct run *run, struct err *err)
 {
     run->interrupt.data = run->progress.data = run;
-    if (uv_timer_init(&run->loop, &run->progress) != 0 ||
-        signals_watch(&run->loop, &run->interrupt, on_interrupt, SIGINT) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
-    return 0;
+    uv_timer_init(&run->loop, &run->progress); /* which cannot fail */
+    int result = signals_watch(&run->loop, &run->interrupt, on_interrupt, SIGINT);
+    return result == 0 ? 0 : loop_fail(err, result, "cannot watch SIGINT");
 }
 
 /* Waits for the workers, with signals and the progress line alive. */

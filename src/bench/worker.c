@@ -10,6 +10,7 @@
 #include "pace.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/net/stream_tcp.h"
+#include "tcpgreet/os/loop.h"
 #include "tcpgreet/tls/stream_tls.h"
 
 enum {
@@ -381,10 +382,11 @@ static int prepare(struct bench_worker *worker, struct err *err)
     if (plan->tls != NULL && (worker->tls = tls_client_new(plan->tls, err)) == NULL)
         return -1;
     worker->wake.data = worker->limit.data = worker->opening.data = worker;
-    if (uv_async_init(&worker->loop, &worker->wake, on_wake) != 0 ||
-        uv_timer_init(&worker->loop, &worker->limit) != 0 ||
-        uv_timer_init(&worker->loop, &worker->opening) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot prepare a loop");
+    uv_timer_init(&worker->loop, &worker->limit); /* which cannot fail */
+    uv_timer_init(&worker->loop, &worker->opening);
+    int result = uv_async_init(&worker->loop, &worker->wake, on_wake);
+    if (result != 0)
+        return loop_fail(err, result, "cannot start a worker");
     if (plan->rate > 0) {
         worker->pace = pace_begin(plan->start_ns, plan->rate, plan->index, plan->count);
         if (bench_alarm_open(&worker->alarm, &worker->loop, send_due, worker) != 0)
@@ -398,9 +400,14 @@ static int prepare(struct bench_worker *worker, struct err *err)
 struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct err *err)
 {
     struct bench_worker *worker = calloc(1, sizeof *worker);
-    if (worker == NULL || uv_loop_init(&worker->loop) != 0) {
+    if (worker == NULL) {
+        err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a worker");
+        return NULL;
+    }
+    int result = loop_init(&worker->loop);
+    if (result != 0) {
         free(worker);
-        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a worker");
+        loop_fail(err, result, "cannot start a worker");
         return NULL;
     }
     worker->plan = *plan;

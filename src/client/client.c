@@ -377,10 +377,11 @@ static void on_limit(uv_timer_t *timer)
 static int watch(struct client *client, struct err *err)
 {
     client->interrupt.data = client->limit.data = client->silence.data = client;
-    if (signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT) != 0 ||
-        uv_timer_init(&client->loop, &client->limit) != 0 ||
-        uv_timer_init(&client->loop, &client->silence) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals");
+    uv_timer_init(&client->loop, &client->limit); /* which cannot fail */
+    uv_timer_init(&client->loop, &client->silence);
+    int result = signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT);
+    if (result != 0)
+        return loop_fail(err, result, "cannot watch SIGINT");
     if (client->config->timeout_ms > 0)
         uv_timer_start(&client->limit, on_limit, (uint64_t)client->config->timeout_ms, 0);
     return 0;

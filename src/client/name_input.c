@@ -36,8 +36,7 @@ int name_input_open(struct name_input *input, uv_loop_t *loop, int fd, struct er
                        strerror(errno));
     input->polled = uv_poll_init(loop, &input->poll, fd) == 0;
     input->poll.data = input->turn.data = input;
-    if (uv_timer_init(loop, &input->turn) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
+    uv_timer_init(loop, &input->turn); /* which cannot fail */
     if (fcntl(fd, F_SETFL, flags) < 0) /* libuv has made it non-blocking for everybody who shares it */
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot restore standard input: %s", strerror(errno));
     return 0;
@@ -79,7 +78,7 @@ static enum name_input_result fill(struct name_input *input, struct err *err)
         return NAME_INPUT_FAILED;
     }
     if (n > 0 && buf_append(&input->line, (struct bytes){data, (size_t)n}) < 0) {
-        err_set(err, ERR_INTERNAL, 0, "no memory for a name");
+        err_set(err, ERR_INTERNAL, 0, "not enough memory for a name");
         return NAME_INPUT_FAILED;
     }
     return NAME_INPUT_NEXT;

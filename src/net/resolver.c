@@ -1,11 +1,13 @@
 #include "tcpgreet/net/resolver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifdef TCPGREET_HAVE_IDN2
 #include <idn2.h>
@@ -88,11 +90,30 @@ static struct addrinfo hints_for(int family, const struct target *target)
                                          (target->kind == TARGET_EVERY_ADDRESS ? AI_PASSIVE : 0)};
 }
 
+/* Whether the C library can have failed because it could open neither its files nor a socket: it reports that
+ * as a name that is unknown. */
+static bool is_out_of_descriptors(void)
+{
+    enum { NEEDED = 4 };
+    int fds[NEEDED];
+    int opened = 0;
+
+    while (opened < NEEDED && (fds[opened] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+        opened++;
+    bool is_out = opened < NEEDED && (errno == EMFILE || errno == ENFILE);
+    while (opened > 0)
+        (void)close(fds[--opened]);
+    return is_out;
+}
+
 /* Both getaddrinfo's codes and libuv's names for them. */
 static int fail(struct err *err, const char *host, const char *service, int code, int native)
 {
     char shown[256];
     escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown);
+    if (is_out_of_descriptors())
+        return err_set(err, ERR_SYSTEM_DESCRIPTORS, EMFILE, "cannot resolve %s: %s (raise ulimit -n)", shown,
+                       strerror(EMFILE));
 
     switch (code) {
     case EAI_NONAME:

@@ -228,10 +228,13 @@ static int watch(struct run *run, struct err *err)
     int64_t limit = limit_ms(run->config);
 
     run->signals[0].data = run->signals[1].data = run->limit.data = run->pause.data = run;
-    if (signals_watch(&run->loop, &run->signals[0], on_signal, SIGINT) != 0 ||
-        signals_watch(&run->loop, &run->signals[1], on_signal, SIGTERM) != 0 ||
-        uv_timer_init(&run->loop, &run->limit) != 0 || uv_timer_init(&run->loop, &run->pause) != 0)
-        return err_set(err, ERR_INTERNAL, 0, "cannot watch signals and time");
+    uv_timer_init(&run->loop, &run->limit); /* which cannot fail */
+    uv_timer_init(&run->loop, &run->pause);
+    int result = signals_watch(&run->loop, &run->signals[0], on_signal, SIGINT);
+    if (result == 0)
+        result = signals_watch(&run->loop, &run->signals[1], on_signal, SIGTERM);
+    if (result != 0)
+        return loop_fail(err, result, "cannot watch signals");
     if (limit > 0)
         uv_timer_start(&run->limit, on_limit, (uint64_t)limit, 0);
     return 0;

@@ -12,7 +12,8 @@ import termios
 import time
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server,
-                     Terminal, await_that, connect, hello, listening, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
+                     Terminal, await_that, connect, environment, hello, listening, main, needs_names, refusing_port,
+                     run, shell, spawn, unread_pipe)
 
 HOSTS = "127.0.0.1 localhost here.example\n::1 localhost here.example\n127.0.0.1 four.example\nfd77::6 six.example\n"
 
@@ -356,7 +357,7 @@ class Connecting(Case):
         self.assertFails(result, 7, "dialogue-timeout")
         self.assertIn(b"expired while waiting for a name on standard input", result.err)
 
-    @unittest.skipUnless(can_unshare(), "needs root, to have a hosts file of its own")
+    @needs_names
     def test_a_limit_that_expires_during_name_resolution_is_a_temporary_failure(self):
         with Names(HOSTS, dns=True) as names, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
             name_server.bind(("127.99.99.99", 53))
@@ -599,6 +600,61 @@ class Outputs(Case):
             result = connect(server.host, server.port, "Michael", "-v", wrap=shell("<&- >&- 2>&-"))
         self.assertEqual(result.code, 8)
         self.assertIn(b"".join(heard), (b"", b"Michael\n"))
+
+
+class Terminals(Case):
+    """What the program prints to standard error can drive no terminal, whatever its character set."""
+
+    def refused(self, *words, **options):
+        with scripted(*words, ends=False) as server:
+            result = connect("::1", server.port, "Michael", **options)
+        self.assertFails(result, 7, "dialogue-wrong-answer")
+        return result.err
+
+    def test_bytes_that_drive_an_8_bit_terminal_are_escaped_outside_utf_8(self):
+        said = "Server: \u00c0 \u015b\n".encode()  # in UTF-8: c3 80, c5 9b
+        self.assertIn("\u00c0 \u015b".encode(), self.refused(said))
+        self.assertIn(rb"\xc3\x80 \xc5\x9b", self.refused(said, env=environment(LC_ALL="C")))
+
+    def test_c1_controls_are_escaped_in_every_locale(self):
+        for locale in ("C", "C.UTF-8"):
+            err = self.refused(b"\x9b31m \xc2\x9b31m\n", env=environment(LC_ALL=locale))
+            self.assertIn(rb"\x9b31m \xc2\x9b31m", err)
+
+    def test_a_quote_inside_quoted_text_is_escaped(self):
+        self.assertIn(rb'the server sent "say \"hi\" (', self.refused(b'say "hi" ('))
+        with Script(lambda peer: peer.send(b'220 "x" ESMTP\r\n').receive()) as server:
+            result = run("--probe", "::1", str(server.port))
+        self.assertIn(rb'"220 \"x\" ESMTP', result.out)
+
+    def test_an_argument_is_escaped_outside_utf_8(self):
+        result = run("--connect", "::1", "6000", "--\u00c0", env=environment(LC_ALL="C"))
+        self.assertFails(result, 2, "usage")
+        self.assertIn(rb"--\xc3\x80", result.err)
+
+    def test_microseconds_are_us_outside_utf_8(self):
+        with Server() as server:
+            for args in (["--probe"], ["--probe", "--count", "2", "--interval", "10ms"], ["--probe", "--format", "nagios"],
+                         ["--bench", "--duration", "50ms"], ["--connect", "-v"]):
+                result = run(args[0], "::1", str(server.port), *args[1:], env=environment(LC_ALL="C"))
+                self.assertEqual(result.code, 0, result)
+                self.assertTrue((result.out + result.err).isascii(), result)
+
+
+class Descriptors(Case):
+    """Where descriptors run out, that is what is reported."""
+
+    def test_few_descriptors_are_reported_as_that_in_every_mode(self):
+        with Server() as server:
+            port = str(server.port)
+            modes = (["--connect", "::1", port, "Michael"], ["--connect", "name.invalid", port],
+                     ["--connect", "::1", port, "--tls"], ["--probe", "::1", port], ["--probe", "name.invalid", port],
+                     ["--bench", "::1", port, "--connections", "1"])
+            for limit in range(4, 13):
+                for args in modes:
+                    with self.subTest(limit=limit, args=args):
+                        result = run(*args, wrap=["sh", "-c", f'ulimit -n {limit} && exec "$@"', "sh"])
+                        self.assertFails(result, 8, "system-descriptors")
 
 
 class Usage(Case):

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
+#include "support/launcher.h"
 #include "support/skip.h"
 #include "support/watched.h"
 #include "tcpgreet/base/trace.h"
@@ -413,6 +415,29 @@ static void a_lookup_that_finds_nothing_says_why(void **state)
     }
 }
 
+/* What the C library reports then is that the name is unknown. */
+static void exhausted_descriptors_are_not_called_an_unknown_name(void **state)
+{
+    struct target target;
+    struct resolver_query query = {&target, true, true};
+    struct endpoint endpoints[4];
+    struct rlimit before, few = {0};
+    struct err err = {0};
+    (void)state;
+
+    if (!launcher_has_real_limits())
+        skip_because("needs setrlimit(2), which valgrind does not pass on");
+    assert_int_equal(target_parse(&target, "missing.invalid", "80", &err), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few.rlim_cur = 3;
+    few.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    size_t count = resolver_lookup(&query, endpoints, COUNT(endpoints), &err);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(err.reason, ERR_SYSTEM_DESCRIPTORS);
+}
+
 int main(void)
 {
 #define RESOLVER_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -432,6 +457,7 @@ int main(void)
         RESOLVER_TEST(what_cannot_become_a_labels_is_refused),
 #endif
         cmocka_unit_test(a_lookup_finds_every_address_ipv6_first),
+        cmocka_unit_test(exhausted_descriptors_are_not_called_an_unknown_name),
         cmocka_unit_test(a_lookup_that_finds_nothing_says_why),
     };
     setenv("UV_THREADPOOL_SIZE", "1", 1); /* so that one plug fills it */
