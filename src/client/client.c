@@ -162,38 +162,16 @@ static void send_next(void *context)
     }
 }
 
-/* The server has sent nothing and the check is over: what the failure is, and whether TLS is the cause. */
-static void judge_silence(struct client *client)
-{
-    struct err *failure = &client->failure;
-    bool is_assumed = failure->reason == ERR_DIALOGUE_TLS_PEER && failure->detail == ERR_DETAIL_TLS_ASSUMED;
-    bool is_end = failure->reason == ERR_DIALOGUE_EARLY_END || is_assumed;
-
-    if (client->check_result == TLS_CHECK_TLS)
-        err_set(client->err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
-    else if (is_end && client->check_result == TLS_CHECK_NOT_TLS)
-        err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
-                "the server closed the connection without sending anything: it may reject this address");
-    else if (failure->reason == ERR_DIALOGUE_EARLY_END)
-        err_set(client->err, ERR_DIALOGUE_EARLY_END, 0,
-                "the server closed the connection without sending anything: it may expect TLS (try --tls), "
-                "or reject this address");
-    else
-        err_set_from(client->err, failure, "%s", failure->text);
-}
-
 static void on_checked(void *context, enum tls_check_result result)
 {
     struct client *client = context;
 
     client->check = NULL;
     client->check_result = result;
-    if (client->is_talking && result == TLS_CHECK_TLS) {
-        err_set(client->err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
+    if (!client->is_talking || result == TLS_CHECK_TLS)
+        tls_check_judge(result, &client->failure, client->err);
+    if (client->is_talking && result == TLS_CHECK_TLS)
         conn_abort(&client->conn, client->err);
-    } else if (!client->is_talking) {
-        judge_silence(client);
-    }
     stop_if_done(client);
 }
 
@@ -224,7 +202,7 @@ static void fail(struct client *client, const struct err *why)
     client->failure = *why;
     if (is_plain_end && client->err->reason == ERR_OK) {
         if (!check_tls(client))
-            judge_silence(client);
+            tls_check_judge(client->check_result, &client->failure, client->err);
         return;
     }
     tls_check_cancel(client->check);
@@ -364,7 +342,7 @@ static void on_limit(uv_timer_t *timer)
     else if (client->is_paused || (!client->is_talking && client->check == NULL))
         set_expired(client, ERR_SYSTEM_OUTPUT, "writing to standard output, which is not being read");
     else if (!client->is_talking)
-        judge_silence(client);
+        tls_check_judge(client->check_result, &client->failure, client->err);
     else if (!client->is_up)
         expire_handshake(client);
     else if (client->conn.session.state == SESSION_READY)

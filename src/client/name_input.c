@@ -10,7 +10,7 @@ enum { READ_BYTES = 4096, READS_IN_A_ROW = 64 };
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct name_input *input = poll->data;
-    (void)status; /* the read tells */
+    (void)status; /* the read reports it */
     (void)events;
     uv_poll_stop(poll);
     input->readable = true;
@@ -37,7 +37,7 @@ int name_input_open(struct name_input *input, uv_loop_t *loop, int fd, struct er
     input->polled = uv_poll_init(loop, &input->poll, fd) == 0;
     input->poll.data = input->turn.data = input;
     uv_timer_init(loop, &input->turn); /* which cannot fail */
-    if (fcntl(fd, F_SETFL, flags) < 0) /* libuv has made it non-blocking for everybody who shares it */
+    if (fcntl(fd, F_SETFL, flags) < 0) /* libuv has made it non-blocking for all processes that share it */
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot restore standard input: %s", strerror(errno));
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Where a client's names come from: the command line, a pipe or file, a person at a terminal. */
+/* Where a client's names come from: the command line, a pipe or file, a terminal. */
 #ifndef TCPGREET_CLIENT_NAME_INPUT_H
 #define TCPGREET_CLIENT_NAME_INPUT_H
 
@@ -14,7 +14,7 @@ enum name_input_result {
     NAME_INPUT_NEXT,    /* *name is the next one */
     NAME_INPUT_END,     /* there are no more */
     NAME_INPUT_WAIT,    /* none yet; `more` is called when it is worth asking again */
-    NAME_INPUT_REFUSED, /* the next one cannot be said; err says why; ask for the one after */
+    NAME_INPUT_REFUSED, /* the next one does not fit; err; ask for the one after */
     NAME_INPUT_FAILED   /* standard input cannot be read; err */
 };
 

@@ -43,7 +43,7 @@ static void on_up(void *context)
 }
 
 /* A failed handshake proves TLS, too, where an alert or a handshake record was received. */
-static enum tls_check_result judge(const struct err *err)
+static enum tls_check_result result_of(const struct err *err)
 {
     switch (err->reason) {
     case ERR_TLS_ALERT:
@@ -61,7 +61,7 @@ static void on_done(void *context, const struct conn_result *result)
 {
     struct tls_check *check = context;
     if (check->result != TLS_CHECK_TLS && result->err != NULL)
-        check->result = judge(result->err);
+        check->result = result_of(result->err);
     finish(check);
 }
 
@@ -136,4 +136,22 @@ void tls_check_cancel(struct tls_check *check)
     }
     dialer_cancel(check->dialer);
     finish(check);
+}
+
+void tls_check_judge(enum tls_check_result result, const struct err *failure, struct err *err)
+{
+    bool is_assumed = failure->reason == ERR_DIALOGUE_TLS_PEER && failure->detail == ERR_DETAIL_TLS_ASSUMED;
+    bool is_end = failure->reason == ERR_DIALOGUE_EARLY_END;
+
+    if (result == TLS_CHECK_TLS)
+        err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
+    else if (result == TLS_CHECK_NOT_TLS && (is_end || is_assumed))
+        err_set(err, ERR_DIALOGUE_EARLY_END, 0,
+                "the server closed the connection without sending anything: it may reject this address");
+    else if (is_end)
+        err_set(err, ERR_DIALOGUE_EARLY_END, 0,
+                "the server closed the connection without sending anything: it may expect TLS (try --tls), "
+                "or reject this address");
+    else
+        err_set_from(err, failure, "%s", failure->text);
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 
 enum tls_check_result {
@@ -29,6 +30,11 @@ typedef void tls_check_done_fn(void *context, enum tls_check_result result);
  * Returns: NULL where it cannot begin. Thread: the loop's. */
 struct tls_check *tls_check_start(uv_loop_t *loop, const struct tls_check_config *config,
                                   tls_check_done_fn *done, void *context);
+
+/* Records why the dialogue of a server that sent nothing has failed. Shape: failure: of the dialogue; it has
+ * none yet where result is TLS_CHECK_TLS. Errors: dialogue-tls-peer; else the failure's reason, and
+ * dialogue-early-end where TLS was assumed and is refuted. */
+void tls_check_judge(enum tls_check_result result, const struct err *failure, struct err *err);
 
 /* Shape: NULL is allowed. The loop has to run once more. */
 void tls_check_cancel(struct tls_check *check);

@@ -254,7 +254,7 @@ class Identity(TlsCase):
                                    server.log.bytes())
                 self.assertEqual(len(found), 2 if warned else 0, server.log.bytes())
         with Server("--tls", *identity(certificates("--bad").bad("expired"))) as server:
-            server.log.expect("The certificate for .* has expired: clients will refuse it")
+            server.log.expect("The certificate for .* has expired, clients reject it")
 
 
 class Agreement(TlsCase):

@@ -199,11 +199,11 @@ static void latencies_have_three_digits_and_the_unit_that_fits(void **state)
         int64_t ns;
         const char *text;
     } cases[] = {{0, "  0 s\n"},
-                 {850, "  0.85 \u00b5s\n"},
-                 {9994, "  9.99 \u00b5s\n"},
-                 {9996, "  10.0 \u00b5s\n"},
-                 {99960, "  100 \u00b5s\n"},
-                 {999400, "  999 \u00b5s\n"},
+                 {850, "  0.85 us\n"},
+                 {9994, "  9.99 us\n"},
+                 {9996, "  10.0 us\n"},
+                 {99960, "  100 us\n"},
+                 {999400, "  999 us\n"},
                  {999600, "  1.00 ms\n"},
                  {999600000, "  1.00 s\n"},
                  {100000000000, "  100 s\n"}};

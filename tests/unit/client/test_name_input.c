@@ -24,15 +24,15 @@ enum { NEVER_OPEN = 1 << 20 };
         (text), sizeof(text) - 1                                                                             \
     }
 
-/* Names that are read while somebody writes them piece by piece. */
+/* Names that are read while they are written piece by piece. */
 struct source {
     struct watched watched;
     struct name_input names;
     bool more;
     int writer; /* -1: all is there */
-    struct bytes unsaid;
+    struct bytes unwritten;
     size_t piece;
-    struct buf told; /* what name_input_next said: [name] for each, !sentence! for a refusal, . for the end */
+    struct buf results; /* of name_input_next: [name], !message! where one is refused, . at the end */
 };
 
 static void on_more(void *context)
@@ -56,27 +56,27 @@ static void source_close(struct source *source)
 {
     name_input_close(&source->names);
     watched_close(&source->watched);
-    buf_fini(&source->told);
+    buf_fini(&source->results);
 }
 
-static void tell(struct source *source, const char *before, struct bytes bytes, const char *after)
+static void record(struct source *source, const char *before, struct bytes bytes, const char *after)
 {
-    if (buf_append(&source->told, (struct bytes){before, strlen(before)}) < 0 ||
-        buf_append(&source->told, bytes) < 0 ||
-        buf_append(&source->told, (struct bytes){after, strlen(after)}) < 0)
+    if (buf_append(&source->results, (struct bytes){before, strlen(before)}) < 0 ||
+        buf_append(&source->results, bytes) < 0 ||
+        buf_append(&source->results, (struct bytes){after, strlen(after)}) < 0)
         abort();
 }
 
 /* The next piece is written only when it is waited for. */
 static void wait_for_more(struct source *source)
 {
-    struct bytes piece = source->unsaid;
+    struct bytes piece = source->unwritten;
     source->more = false;
     if (source->writer >= 0) {
         piece.length = piece.length < source->piece ? piece.length : source->piece;
         assert_int_equal(write(source->writer, piece.data, piece.length), piece.length);
-        source->unsaid = bytes_skip(source->unsaid, piece.length);
-        if (source->unsaid.length == 0) {
+        source->unwritten = bytes_skip(source->unwritten, piece.length);
+        if (source->unwritten.length == 0) {
             close(source->writer);
             source->writer = -1;
         }
@@ -84,7 +84,7 @@ static void wait_for_more(struct source *source)
     watched_run(&source->watched, &source->more);
 }
 
-static void tell_all(struct source *source)
+static void record_all(struct source *source)
 {
     for (;;) {
         struct bytes name = {0};
@@ -92,30 +92,30 @@ static void tell_all(struct source *source)
         switch (name_input_next(&source->names, &name, &err)) {
         case NAME_INPUT_NEXT:
             assert_int_equal(err.reason, ERR_OK);
-            tell(source, "[", name, "]");
+            record(source, "[", name, "]");
             break;
         case NAME_INPUT_REFUSED:
             assert_int_equal(err.reason, ERR_USAGE);
-            tell(source, "!", (struct bytes){err.text, strlen(err.text)}, "!");
+            record(source, "!", (struct bytes){err.text, strlen(err.text)}, "!");
             break;
         case NAME_INPUT_WAIT:
             wait_for_more(source);
             break;
         case NAME_INPUT_FAILED:
-            tell(source, "?", (struct bytes){err.text, strlen(err.text)}, "?");
+            record(source, "?", (struct bytes){err.text, strlen(err.text)}, "?");
             return;
         case NAME_INPUT_END:
-            tell(source, ".", (struct bytes){0}, "");
+            record(source, ".", (struct bytes){0}, "");
             return;
         }
     }
 }
 
-static void expect_told(struct source *source, const char *about, const char *due, size_t length)
+static void expect_recorded(struct source *source, const char *about, const char *due, size_t length)
 {
-    struct bytes told = buf_bytes(&source->told);
-    if (!bytes_equal(told, (struct bytes){due, length}))
-        fail_msg("%s: told \"%.*s\", not \"%s\"", about, (int)told.length, told.data, due);
+    struct bytes results = buf_bytes(&source->results);
+    if (!bytes_equal(results, (struct bytes){due, length}))
+        fail_msg("%s: recorded \"%.*s\", not \"%s\"", about, (int)results.length, results.data, due);
 }
 
 static int temporary_file(struct bytes content)
@@ -136,7 +136,7 @@ static void read_through(enum kind kind, struct bytes in, size_t piece, enum ses
                          struct bytes due)
 {
     static const char *const kinds[KINDS] = {"pipe", "socket", "file"};
-    struct source source = {.writer = -1, .unsaid = in, .piece = piece};
+    struct source source = {.writer = -1, .unwritten = in, .piece = piece};
     int fds[2];
 
     if (kind == FILE_ON_DISK) {
@@ -148,9 +148,9 @@ static void read_through(enum kind kind, struct bytes in, size_t piece, enum ses
     int flags = fcntl(fds[0], F_GETFL);
     source_open(&source, fds[0], framing);
     assert_int_equal(fcntl(fds[0], F_GETFL), flags);
-    tell_all(&source);
+    record_all(&source);
     assert_int_equal(fcntl(fds[0], F_GETFL), flags);
-    expect_told(&source, kinds[kind], due.data, due.length);
+    expect_recorded(&source, kinds[kind], due.data, due.length);
     source_close(&source);
     assert_int_equal(fcntl(fds[0], F_GETFL), flags);
     close(fds[0]);
@@ -207,7 +207,7 @@ static void read_long_line(size_t length, const char *end, bool fits)
     for (int kind = 0; kind < KINDS; kind++) {
         static const size_t pieces[] = {100, 1032, 5000}; /* 1032: between CR and LF */
         for (size_t i = 0; i < COUNT(pieces); i++) {
-            struct source source = {.writer = -1, .unsaid = buf_bytes(&in), .piece = pieces[i]};
+            struct source source = {.writer = -1, .unwritten = buf_bytes(&in), .piece = pieces[i]};
             int fds[2] = {-1, -1};
             if (kind == FILE_ON_DISK)
                 fds[0] = temporary_file(buf_bytes(&in));
@@ -215,21 +215,21 @@ static void read_long_line(size_t length, const char *end, bool fits)
                 assert_int_equal(pipe(fds), 0);
             source.writer = fds[1];
             source_open(&source, fds[0], SESSION_FRAMING_AUTO);
-            tell_all(&source);
-            struct bytes told = buf_bytes(&source.told);
+            record_all(&source);
+            struct bytes results = buf_bytes(&source.results);
             const char *refusal = "!line 2 of standard input: the name ";
             size_t common = fits ? buf_length(&due) : strlen("[before]") + strlen(refusal);
-            assert_true(told.length >= common);
-            assert_memory_equal(told.data, buf_bytes(&due).data, common);
-            assert_memory_equal(told.data + told.length - 9,
+            assert_true(results.length >= common);
+            assert_memory_equal(results.data, buf_bytes(&due).data, common);
+            assert_memory_equal(results.data + results.length - 9,
                                 fits ? "]"
                                        "[after]."
                                      : "!"
                                        "[after].",
                                 9);
             unsigned refusals = 0;
-            for (size_t j = 0; j < told.length; j++)
-                refusals += told.data[j] == '!';
+            for (size_t j = 0; j < results.length; j++)
+                refusals += results.data[j] == '!';
             assert_int_equal(refusals, fits ? 0 : 2); /* around one sentence */
             source_close(&source);
             close(fds[0]);
@@ -261,10 +261,11 @@ static void a_last_line_that_is_too_long_is_refused_once(void **state)
         append(&in, "x", length);
         int fd = temporary_file(buf_bytes(&in));
         source_open(&source, fd, SESSION_FRAMING_AUTO);
-        tell_all(&source);
-        struct bytes told = buf_bytes(&source.told);
-        assert_memory_equal(told.data, "!line 1 of standard input: the name ", 36);
-        assert_ptr_equal(memchr(told.data + 1, '!', told.length - 1), told.data + told.length - 2);
+        record_all(&source);
+        struct bytes results = buf_bytes(&source.results);
+        assert_memory_equal(results.data, "!line 1 of standard input: the name ", 36);
+        assert_ptr_equal(memchr(results.data + 1, '!', results.length - 1),
+                         results.data + results.length - 2);
         source_close(&source);
         buf_fini(&in);
         close(fd);
@@ -278,14 +279,14 @@ static void operands_come_first_and_only(void **state)
     int fd = temporary_file(BYTES_LITERAL("not these\n"));
     (void)state;
     source_open(&source, fd, SESSION_FRAMING_AUTO);
-    tell_all(&source);
-    expect_told(&source, "operands", "[Ann][][B b].", 13);
+    record_all(&source);
+    expect_recorded(&source, "operands", "[Ann][][B b].", 13);
     assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
     source_close(&source);
     close(fd);
 }
 
-/* One file's worth of names must not keep the loop from its other work. */
+/* A long file of names must leave the loop time for its other work. */
 static void a_long_file_lets_the_loop_have_its_turn(void **state)
 {
     struct buf in = {0};
@@ -294,7 +295,7 @@ static void a_long_file_lets_the_loop_have_its_turn(void **state)
     size_t count = 0;
     (void)state;
 
-    append(&in, "somebody's name\n", 1 << 16);
+    append(&in, "a name of some\n", 1 << 16);
     int fd = temporary_file(buf_bytes(&in));
     source_open(&source, fd, SESSION_FRAMING_AUTO);
     for (bool end = false; !end;) {
@@ -315,7 +316,7 @@ static void a_long_file_lets_the_loop_have_its_turn(void **state)
     close(fd);
 }
 
-/* Somebody else may take what made the descriptor readable. */
+/* Another process may read what made the descriptor readable. */
 static void a_false_alarm_is_waited_out(void **state)
 {
     struct source source = {.writer = -1};
@@ -334,8 +335,8 @@ static void a_false_alarm_is_waited_out(void **state)
     assert_int_equal(name_input_next(&source.names, &name, &err), NAME_INPUT_WAIT);
     assert_int_equal(write(fds[1], "Ann\n", 4), 4);
     close(fds[1]);
-    tell_all(&source);
-    expect_told(&source, "pipe", "[Ann].", 6);
+    record_all(&source);
+    expect_recorded(&source, "pipe", "[Ann].", 6);
     source_close(&source);
     close(fds[0]);
 }
@@ -354,8 +355,8 @@ static void what_cannot_be_read_is_an_error(void **state)
 
     int fd = open("/", O_RDONLY);
     source_open(&folder, fd, SESSION_FRAMING_AUTO);
-    tell_all(&folder);
-    assert_memory_equal(buf_bytes(&folder.told).data, "?cannot read names from standard input: ", 40);
+    record_all(&folder);
+    assert_memory_equal(buf_bytes(&folder.results).data, "?cannot read names from standard input: ", 40);
     source_close(&folder);
     close(fd);
 }
