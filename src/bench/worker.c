@@ -213,7 +213,7 @@ static struct stream *begin_stream(struct bench_worker *worker, struct connectio
         plan->source_count > 0 ? &plan->sources[worker->source_turn++ % plan->source_count] : NULL;
 
     connection->endpoint = &plan->endpoints[worker->endpoint_turn++ % plan->endpoint_count];
-    int fd = stream_tcp_connect(connection->endpoint, source, err);
+    int fd = stream_tcp_connect(connection->endpoint, source, NULL, err);
     struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, connection->endpoint, err) : NULL;
     if (stream != NULL && worker->tls != NULL) {
         if (!plan->resume)

@@ -227,7 +227,7 @@ static int start_attempt(struct dialer *dialer, int number, struct err *err)
     attempt->begin_ns = uv_hrtime();
     attempt->number = number;
     const struct endpoint *to = race_endpoint(&dialer->race, number);
-    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, err);
+    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, NULL, err);
     if (attempt->fd < 0) {
         free(attempt);
         return err_context(err, "%s", endpoint_format(to, text));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tcpgreet/base/trace.h"
+#include "tcpgreet/net/reach.h"
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* where it is missing, SO_NOSIGPIPE or an ignored SIGPIPE stands in */
@@ -236,7 +237,8 @@ void stream_tcp_close(int fd)
           .native = result < 0 ? errno : 0);
 }
 
-int stream_tcp_socket(int family, struct err *err)
+/* Returns: the descriptor, or -1 with errno. */
+static int make_socket(int family)
 {
     const char *name = family == AF_INET6 ? "AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC"
                                           : "AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC";
@@ -254,15 +256,29 @@ int stream_tcp_socket(int family, struct err *err)
 #endif
     trace(.step = TRACE_SOCKET, .fd = -1, .begin_ns = begin, .arguments = name, .result = fd,
           .native = fd < 0 ? errno : 0);
-    if (fd >= 0)
-        return fd;
+    if (fd < 0 && errno == EPROTONOSUPPORT) /* FreeBSD, in a jail without the family */
+        errno = EAFNOSUPPORT;
+    return fd;
+}
 
-    enum err_reason reason = err_reason_of_system(errno);
-    if (errno == EAFNOSUPPORT)
-        return err_set(err, ERR_CONNECT_UNREACHABLE, errno, "this machine has no %s",
-                       family == AF_INET6 ? "IPv6" : "IPv4");
-    return err_set(err, reason, errno, "cannot create a socket: %s%s", strerror(errno),
+static int fail_socket(int family, int native, enum reach *reach, struct err *err)
+{
+    char why[REACH_TEXT_BYTES];
+    enum err_reason reason = err_reason_of_system(native);
+
+    *reach = native == EAFNOSUPPORT ? reach_family(family) : REACH_OPEN;
+    if (native == EAFNOSUPPORT)
+        return err_set(err, ERR_CONNECT_UNREACHABLE, native, "%s",
+                       *reach != REACH_OPEN ? reach_text(*reach, family, why) : strerror(native));
+    return err_set(err, reason, native, "cannot create a socket: %s%s", strerror(native),
                    reason == ERR_SYSTEM_DESCRIPTORS ? " (raise ulimit -n)" : "");
+}
+
+int stream_tcp_socket(int family, struct err *err)
+{
+    enum reach ignored;
+    int fd = make_socket(family);
+    return fd >= 0 ? fd : fail_socket(family, errno, &ignored, err);
 }
 
 /* Where it is not known, or fails, all destinations share the source's ports. Source: ip(7). */
@@ -281,7 +297,7 @@ static void choose_port_late(int fd)
 
 static int bind_source(int fd, const struct endpoint *from, struct err *err)
 {
-    char text[ENDPOINT_TEXT_BYTES];
+    char text[ENDPOINT_TEXT_BYTES], why[REACH_TEXT_BYTES];
     if (endpoint_port(from) == 0)
         choose_port_late(fd);
     uint64_t begin = trace_begin();
@@ -291,9 +307,14 @@ static int bind_source(int fd, const struct endpoint *from, struct err *err)
           .result = result, .native = result < 0 ? errno : 0);
     if (result == 0)
         return 0;
-    return err_set(err, err_reason_of_system(errno), errno, "cannot use source %s: %s%s",
-                   endpoint_format(from, text), strerror(errno),
-                   errno == EADDRNOTAVAIL ? " (--source takes an address of this machine)" : "");
+    int native = errno;
+    enum reach reach = native == EADDRNOTAVAIL ? reach_family(endpoint_family(from)) : REACH_OPEN;
+    if (reach != REACH_OPEN)
+        return err_set(err, err_reason_of_system(native), native, "cannot use source %s: %s",
+                       endpoint_format(from, text), reach_text(reach, endpoint_family(from), why));
+    return err_set(err, err_reason_of_system(native), native, "cannot use source %s: %s%s",
+                   endpoint_format(from, text), strerror(native),
+                   native == EADDRNOTAVAIL ? " (--source takes an address of this machine)" : "");
 }
 
 static bool lacks_zone(const struct endpoint *to)
@@ -302,34 +323,56 @@ static bool lacks_zone(const struct endpoint *to)
            to->address.v6.sin6_scope_id == 0;
 }
 
-int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, struct err *err)
+/* connect(2) has failed at once. The system's sentence is used only where it names the cause. */
+static int fail_at_once(const struct endpoint *to, int native, enum reach *reach, struct err *err)
+{
+    char why[REACH_TEXT_BYTES];
+
+    if (lacks_zone(to))
+        return err_set(err, err_reason_of_connect(native), native,
+                       "%s (a link-local address needs its zone, as fe80::1%%eth0)", strerror(native));
+    *reach = reach_explain(to, native);
+    if (*reach == REACH_OPEN)
+        return err_set(err, err_reason_of_connect(native), native, "%s", strerror(native));
+    bool is_clear = *reach == REACH_NO_ROUTE || *reach == REACH_REJECTED || *reach == REACH_PROHIBITED;
+    return err_set(err, ERR_CONNECT_UNREACHABLE, native, "%s",
+                   is_clear ? strerror(native) : reach_text(*reach, endpoint_family(to), why));
+}
+
+/* Returns: 0 once the SYN is on its way, or there already; -1. */
+static int begin_connect(int fd, const struct endpoint *to, enum reach *reach, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    uint64_t begin = trace_begin();
+    int result;
+
+    do
+        result = connect(fd, &to->address.any, endpoint_length(to));
+    while (result < 0 && errno == EINTR);
+    int native = result == 0 ? 0 : errno;
+    bool begun = native == 0 || native == EINPROGRESS || native == EALREADY || native == EISCONN;
+    trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text),
+          .result = begun ? 0 : -1, .native = begun ? 0 : native);
+    return begun ? 0 : fail_at_once(to, native, reach, err);
+}
+
+int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, enum reach *reach,
+                       struct err *err)
 {
     const int one = 1;
-    char text[ENDPOINT_TEXT_BYTES];
-    int fd = stream_tcp_socket(endpoint_family(to), err);
-    if (fd < 0)
-        return -1;
+    enum reach ignored;
+    int fd = make_socket(endpoint_family(to));
 
+    reach = reach != NULL ? reach : &ignored;
+    *reach = REACH_OPEN;
+    if (fd < 0)
+        return fail_socket(endpoint_family(to), errno, reach, err);
     uint64_t begin = trace_begin();
     int result = setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     trace(.step = TRACE_NODELAY, .fd = fd, .begin_ns = begin, .result = result,
           .native = result < 0 ? errno : 0);
-    if (from != NULL && bind_source(fd, from, err) < 0)
-        goto failed;
-
-    begin = trace_begin();
-    do
-        result = connect(fd, &to->address.any, endpoint_length(to));
-    while (result < 0 && errno == EINTR);
-    if (result == 0 || errno == EINPROGRESS || errno == EALREADY || errno == EISCONN) {
-        trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text));
+    if ((from == NULL || bind_source(fd, from, err) == 0) && begin_connect(fd, to, reach, err) == 0)
         return fd;
-    }
-    trace(.step = TRACE_CONNECT, .fd = fd, .begin_ns = begin, .arguments = endpoint_format(to, text),
-          .result = -1, .native = errno);
-    err_set(err, err_reason_of_connect(errno), errno, "%s%s", strerror(errno),
-            lacks_zone(to) ? " (a link-local address needs its zone, as fe80::1%eth0)" : "");
-failed:
     stream_tcp_close(fd);
     return -1;
 }

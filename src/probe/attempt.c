@@ -241,7 +241,7 @@ void probe_trial_start(struct probe_trial *trial)
 
     probe_trial_begin(trial, PROBE_CONNECT);
     trial->peer = record->peer;
-    trial->fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), &err);
+    trial->fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), NULL, &err);
     if (trial->fd >= 0)
         note_local(record, trial->fd);
     if (trial->fd < 0 || watch(trial, &err) < 0)

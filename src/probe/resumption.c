@@ -40,7 +40,7 @@ static int connect_again(struct probe_trial *trial)
                                  .role = CONN_CLIENT};
     struct err err = {0};
 
-    int fd = stream_tcp_connect(&trial->peer, probe_round_source(round), &err);
+    int fd = stream_tcp_connect(&trial->peer, probe_round_source(round), NULL, &err);
     struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, &trial->peer, &err) : NULL;
     if (stream != NULL)
         stream = tls_session_stream(trial->session, stream, round->plan.target->host, &err);

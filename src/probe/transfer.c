@@ -240,7 +240,7 @@ static void on_timer(uv_timer_t *timer)
 static struct stream *make_stream(struct probe_trial *trial, struct err *err)
 {
     const struct probe_plan *plan = &trial->round->plan;
-    int fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), err);
+    int fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), NULL, err);
     struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, &trial->peer, err) : NULL;
 
     if (stream != NULL && trial->session != NULL)

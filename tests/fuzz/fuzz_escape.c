@@ -4,7 +4,13 @@
 
 #include "tcpgreet/base/escape.h"
 
-enum { INPUT_MAX = 4096, OUTPUT_MAX = 4 * INPUT_MAX, STYLE_ASCII = 1, STYLE_KEEP_NEWLINE = 2, STYLE_QUOTED = 4 };
+enum {
+    INPUT_MAX = 4096,
+    OUTPUT_MAX = 4 * INPUT_MAX,
+    STYLE_ASCII = 1,
+    STYLE_KEEP_NEWLINE = 2,
+    STYLE_QUOTED = 4
+};
 
 static char whole_text[OUTPUT_MAX];
 static char other_text[2 * OUTPUT_MAX];
@@ -15,7 +21,8 @@ static void require(bool truth)
         abort();
 }
 
-/* What escape promises of its output, byte by byte; and once escaped, only backslashes, and quotes, are escaped again. */
+/* What escape promises of its output, byte by byte; and once escaped, only backslashes, and quotes, are
+ * escaped again. */
 static void check_printable(struct bytes text, struct escape_style style)
 {
     size_t escaped = 0;

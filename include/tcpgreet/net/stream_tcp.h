@@ -4,6 +4,7 @@
 
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/stream.h"
+#include "tcpgreet/net/reach.h"
 
 /* Takes: fd, also on failure. Shape: connected and non-blocking; TCP, or a socketpair in tests.
  * Returns: the stream, or NULL where memory is exhausted.
@@ -22,10 +23,11 @@ int stream_tcp_socket(int family, struct err *err);
 void stream_tcp_close(int fd);
 
 /* Begins to connect, with TCP_NODELAY: what is said in one write must not wait for an ACK.
- * Shape: from NULL or an address of the same family to connect from.
- * Returns: a descriptor that becomes writable when the outcome is known, or -1. Errors: connect-…, system-…:
- * the text begins with the endpoint. */
-int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, struct err *err);
+ * Shape: from NULL or an address of the same family to connect from. Writes: reach, what this machine has
+ * against the address; NULL is allowed. Returns: a descriptor that becomes writable when the outcome is
+ * known, or -1. Errors: connect-…, system-…: the text begins with the endpoint. */
+int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, enum reach *reach,
+                       struct err *err);
 
 /* Asks for that outcome. begin_ns is for the trace.
  * Returns: 0 connected, -1. Errors: connect-…. */

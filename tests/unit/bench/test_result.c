@@ -198,15 +198,9 @@ static void latencies_have_three_digits_and_the_unit_that_fits(void **state)
     static const struct {
         int64_t ns;
         const char *text;
-    } cases[] = {{0, "  0 s\n"},
-                 {850, "  0.85 us\n"},
-                 {9994, "  9.99 us\n"},
-                 {9996, "  10.0 us\n"},
-                 {99960, "  100 us\n"},
-                 {999400, "  999 us\n"},
-                 {999600, "  1.00 ms\n"},
-                 {999600000, "  1.00 s\n"},
-                 {100000000000, "  100 s\n"}};
+    } cases[] = {{0, "  0 s\n"},          {850, "  0.85 us\n"},      {9994, "  9.99 us\n"},
+                 {9996, "  10.0 us\n"},   {99960, "  100 us\n"},     {999400, "  999 us\n"},
+                 {999600, "  1.00 ms\n"}, {999600000, "  1.00 s\n"}, {100000000000, "  100 s\n"}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         memset(&one.answers, 0, sizeof(one.answers));
         memset(&one.connects, 0, sizeof(one.connects));

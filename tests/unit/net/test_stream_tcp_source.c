@@ -66,7 +66,7 @@ static struct endpoint source_of(int fd)
 static int connect_from(const struct endpoint *from, const struct endpoint *to)
 {
     struct err err = {0};
-    int fd = stream_tcp_connect(to, from, &err);
+    int fd = stream_tcp_connect(to, from, NULL, &err);
     if (fd < 0)
         fail_msg("%s", err.text);
     assert_true(sockets_wait(fd, POLLOUT, 5000));
@@ -135,6 +135,26 @@ static void a_port_that_is_given_is_bound_at_once(void **state)
     close(listener);
 }
 
+static void a_machine_without_a_free_port_is_the_cause(void **state)
+{
+    const struct endpoint to = endpoint_loopback(AF_INET, LISTENER_PORT);
+    enum reach reach = REACH_OPEN;
+    struct err err = {0};
+    int fds[PORTS];
+    (void)state;
+
+    enter_small_network();
+    int listener = listen_at(&to);
+    for (int i = 0; i < PORTS; i++)
+        fds[i] = connect_from(NULL, &to);
+    assert_int_equal(stream_tcp_connect(&to, NULL, &reach, &err), -1);
+    assert_int_equal(reach, REACH_NO_PORT);
+    assert_string_equal(err.text, "127.0.0.1:6000: this machine has no free local port for a connection");
+    for (int i = 0; i < PORTS; i++)
+        close(fds[i]);
+    close(listener);
+}
+
 static void a_link_local_address_without_its_zone_is_told_as_that(void **state)
 {
     struct endpoint to = endpoint_loopback(AF_INET6, LISTENER_PORT);
@@ -142,7 +162,7 @@ static void a_link_local_address_without_its_zone_is_told_as_that(void **state)
     (void)state;
 
     to.address.v6.sin6_addr = (struct in6_addr){.s6_addr = {0xfe, 0x80, [15] = 1}};
-    assert_int_equal(stream_tcp_connect(&to, NULL, &err), -1);
+    assert_int_equal(stream_tcp_connect(&to, NULL, NULL, &err), -1);
     if (strstr(err.text, "no IPv6") != NULL)
         skip_because("needs IPv6");
     assert_non_null(strstr(err.text, "needs its zone, as fe80::1%eth0)"));
@@ -151,6 +171,7 @@ static void a_link_local_address_without_its_zone_is_told_as_that(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_machine_without_a_free_port_is_the_cause),
         cmocka_unit_test(a_link_local_address_without_its_zone_is_told_as_that),
         cmocka_unit_test(a_port_that_is_given_is_bound_at_once),
         cmocka_unit_test(every_destination_has_all_ports_of_a_source),

@@ -11,8 +11,8 @@ static const struct diagnosed_row rows[] = {
     {"plain peer",
      {{.peer = V4, PROBE_TLS, ERR_TLS_PLAINTEXT_PEER, "not TLS", .received = "220 \"mail\" ESMTP\r\n"}},
      .tls = true,
-     .findings = {{"plaintext-peer",
-                   AT_V4 "no TLS is spoken, the answer is \"220 \\\"mail\\\" ESMTP\\r\\n\": leave --tls out"}}},
+     .findings = {{"plaintext-peer", AT_V4
+                   "no TLS is spoken, the answer is \"220 \\\"mail\\\" ESMTP\\r\\n\": leave --tls out"}}},
     {"TLS met in plain",
      {{.peer = V4, PROBE_WELCOME, ERR_DIALOGUE_TLS_PEER, "the server uses TLS: add --tls"}},
      .findings = {{"tls-peer", AT_V4 "TLS is spoken, and this probe came in plain: try --tls."}}},
