@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "tcpgreet/base/trace.h"
+#include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
 
@@ -27,18 +28,15 @@ enum { REUSE_PORT = SO_REUSEPORT, BALANCES = 1, BALANCES_FROM_BIND_ON = 0 };
 enum { REUSE_PORT = SO_REUSEPORT, BALANCES = 0, BALANCES_FROM_BIND_ON = 0 };
 #endif
 
-static const char *remedy(int native, int family)
+static const char *remedy(int native)
 {
     switch (native) {
     case EADDRINUSE:
-        return " (another program has this port: ss -ltnp tells which)";
+        return " (another program has this port: ss -ltnp shows which)";
     case EACCES:
         return " (ports below 1024 need CAP_NET_BIND_SERVICE)";
     case EADDRNOTAVAIL:
-        return " (not an address of this machine: ip address tells which are)";
-    case EAFNOSUPPORT:
-        return family == AF_INET6 ? " (the kernel has IPv6 switched off)"
-                                  : " (the kernel has IPv4 switched off)";
+        return " (not an address of this machine: ip address lists them)";
     case EMFILE:
     case ENFILE:
         return " (raise ulimit -n)";
@@ -47,13 +45,28 @@ static const char *remedy(int native, int family)
     }
 }
 
+/* The machine lacks what the address needs: its family, or a loopback address. */
+static int fail_missing(const struct endpoint *at, enum reach reach, int native, struct err *err)
+{
+    char text[ENDPOINT_TEXT_BYTES], why[REACH_TEXT_BYTES], what[REACH_TEXT_BYTES];
+    int family = endpoint_family(at);
+    return err_set(err, ERR_SYSTEM_ADDRESS_NOT_AVAILABLE, native, "cannot listen on %s: %s (%s)",
+                   endpoint_format(at, text), reach_text(reach, family, why),
+                   reach_remedy(reach, family, what));
+}
+
 static int fail(const struct endpoint *at, int native, struct err *err)
 {
     char text[ENDPOINT_TEXT_BYTES];
+    enum reach reach =
+        native == EAFNOSUPPORT || native == EADDRNOTAVAIL ? reach_explain(at, native) : REACH_OPEN;
+
+    if (reach_is_impossible(reach) && reach != REACH_LOCAL_ONLY)
+        return fail_missing(at, reach, native, err);
     enum err_reason reason =
         native == EAFNOSUPPORT ? ERR_SYSTEM_ADDRESS_NOT_AVAILABLE : err_reason_of_system(native);
     return err_set(err, reason, native, "cannot listen on %s: %s%s", endpoint_format(at, text),
-                   strerror(native), remedy(native, endpoint_family(at)));
+                   strerror(native), remedy(native));
 }
 
 static int set_option(int fd, int level, int option, enum trace_step step)
@@ -151,14 +164,20 @@ static int open_first(const struct endpoint *at, const struct listener_options *
     return open_one(&place, WITH_ALL, options->backlog, listener, err);
 }
 
-/* A family that this kernel lacks is no failure where there is another. Switched off by sysctl, IPv6 still
- * gives sockets, but neither :: nor ::1 to bind them to. */
-static bool family_is_absent(const struct endpoint *at, const struct err *err)
+/* Linux binds :: also where IPv6 is switched off, and no connection would ever come. */
+static bool is_switched_off(const struct endpoint *at, struct err *err)
 {
-    bool v6_of_every_machine =
-        endpoint_family(at) == AF_INET6 && (IN6_IS_ADDR_UNSPECIFIED(&at->address.v6.sin6_addr) ||
-                                            IN6_IS_ADDR_LOOPBACK(&at->address.v6.sin6_addr));
-    return err->native == EAFNOSUPPORT || (err->native == EADDRNOTAVAIL && v6_of_every_machine);
+    if (!endpoint_is_wildcard(at) || reach_family(endpoint_family(at)) != REACH_SWITCHED_OFF)
+        return false;
+    fail_missing(at, REACH_SWITCHED_OFF, EADDRNOTAVAIL, err);
+    return true;
+}
+
+/* A name such as localhost may have a loopback address of a family that the loopback interface does not have.
+ */
+static bool is_missing_loopback(const struct endpoint *at, const struct err *err)
+{
+    return err->native == EADDRNOTAVAIL && reach_explain(at, EADDRNOTAVAIL) == REACH_NO_LOOPBACK;
 }
 
 /* Source: ip(7), bind: a listener on every address of a family conflicts with each on one of them. */
@@ -203,10 +222,10 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, const str
         struct endpoint at = endpoints[i];
         struct err why = {0};
         endpoint_set_port(&at, port);
-        if (open_first(&at, options, &listeners[opened], &why) == 0) {
+        if (!is_switched_off(&at, &why) && open_first(&at, options, &listeners[opened], &why) == 0) {
             port = endpoint_port(&listeners[opened].at);
             opened++;
-        } else if (!family_is_absent(&at, &why) || (opened == 0 && i + 1 == count)) {
+        } else if (!is_missing_loopback(&at, &why) || (opened == 0 && i + 1 == count)) {
             close_all(listeners, opened);
             name_conflict(&at, options, &why);
             *err = why;
@@ -214,6 +233,20 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, const str
         }
     }
     return opened;
+}
+
+/* Of several, those of a family that this machine lacks are left out. Returns: how many remain; where none
+ * would, all of them, and opening tells why they fail. */
+static size_t leave_out_missing(struct endpoint *endpoints, size_t count)
+{
+    bool has_v6 = reach_family(AF_INET6) == REACH_OPEN;
+    bool has_v4 = reach_family(AF_INET) == REACH_OPEN;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (endpoint_family(&endpoints[i]) == AF_INET6 ? has_v6 : has_v4)
+            endpoints[kept++] = endpoints[i];
+    return kept > 0 ? kept : count;
 }
 
 static size_t find_endpoints(const struct target *target, const struct listener_options *options,
@@ -230,7 +263,7 @@ static size_t find_endpoints(const struct target *target, const struct listener_
         if (!seen)
             endpoints[kept++] = endpoints[i];
     }
-    return kept;
+    return leave_out_missing(endpoints, kept);
 }
 
 size_t listener_open(const struct target *target, const struct listener_options *options,

@@ -14,6 +14,7 @@
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/net/listener.h"
+#include "tcpgreet/net/reach.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
@@ -66,6 +67,20 @@ static struct listener_options listener_options(const struct server *server)
                                      .want_v4 = !config->ipv6_only};
 }
 
+/* Every address was asked for, and this machine has those of one family only. */
+static void log_missing_family(const struct target *target, const struct listener_options *how,
+                               const struct listener *opened, size_t count)
+{
+    char why[REACH_TEXT_BYTES];
+    if (target->kind != TARGET_EVERY_ADDRESS || !how->want_v6 || !how->want_v4 || count != 1)
+        return;
+    int missing = endpoint_family(&opened->at) == AF_INET6 ? AF_INET : AF_INET6;
+    enum reach reach = reach_family(missing);
+    if (reach != REACH_OPEN)
+        log_write(LOG_INFO, "Listening on IPv%c only: %s", missing == AF_INET6 ? '4' : '6',
+                  reach_text(reach, missing, why));
+}
+
 static int open_listeners(struct server *server, struct err *err)
 {
     const struct server_config *config = server->config;
@@ -74,8 +89,10 @@ static int open_listeners(struct server *server, struct err *err)
     for (size_t i = 0; i < SERVER_LISTEN_MAX && config->listen[i].service[0] != '\0'; i++) {
         how.others = server->listeners;
         how.other_count = server->listener_count;
-        size_t opened = listener_open(&config->listen[i], &how, server->listeners + server->listener_count,
-                                      LISTENER_MAX - server->listener_count, err);
+        struct listener *first = server->listeners + server->listener_count;
+        size_t opened =
+            listener_open(&config->listen[i], &how, first, LISTENER_MAX - server->listener_count, err);
+        log_missing_family(&config->listen[i], &how, first, opened);
         if (opened == 0)
             return err_set(err, ERR_USAGE, 0, "more than %d addresses to listen on", LISTENER_MAX);
         server->listener_count += opened;

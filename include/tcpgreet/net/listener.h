@@ -27,8 +27,8 @@ struct listener {
 };
 
 /* Opens every address of target, one socket each: a v6-only and a v4 one for "every address"; port 0 becomes
- * one port, the same for all. Where there are several, those of a family that the kernel has switched off are
- * left out. Shape: writes at most room listeners. Returns: how many, 0 with err on failure (then none stays
+ * one port, the same for all. Where there are several, those of a family that this machine lacks are left
+ * out. Shape: writes at most room listeners. Returns: how many, 0 with err on failure (then none stays
  * open). Errors: system-address-in-use: the text names the one of others that has the port;
  * system-permission, system-address-not-available, system-descriptors, resolve-…; the text says on what and
  * what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */

@@ -13,19 +13,12 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#ifdef __linux__
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#endif
 
 #include "support/accept_fault.h"
 #include "support/caller.h"
 #include "support/launcher.h"
+#include "support/sandbox.h"
 #include "support/skip.h"
 #include "support/sockets.h"
 #include "tcpgreet/net/listener.h"
@@ -135,7 +128,7 @@ static void a_port_in_use_is_told_in_words(void **state)
 
     snprintf(sentence, sizeof sentence,
              "cannot listen on 127.0.0.1:%u: Address already in use (another program has this port: ss "
-             "-ltnp tells which)",
+             "-ltnp shows which)",
              port);
     assert_int_equal(open_at("127.0.0.1", port, &both, listeners, &err), 0);
     assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE);
@@ -199,7 +192,7 @@ static void an_address_that_is_not_ours_is_told_in_words(void **state)
     assert_int_equal(open_at("192.0.2.1", 6000, &both, listeners, &err), 0); /* RFC 5737 */
     assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_NOT_AVAILABLE);
     assert_non_null(strstr(err.text, "cannot listen on 192.0.2.1:6000: "));
-    assert_non_null(strstr(err.text, "(not an address of this machine: ip address tells which are)"));
+    assert_non_null(strstr(err.text, "(not an address of this machine: ip address lists them)"));
 }
 
 static void a_port_that_needs_a_privilege_is_told_in_words(void **state)
@@ -479,70 +472,87 @@ static void what_is_no_listener_fails_for_good(void **state)
     listener_close(&listener);
 }
 
-#if defined(__linux__) && defined(__NR_socket)
-
-/* Lets socket(2) answer for IPv6 as a kernel without it. For good: in a child only. */
-static int switch_ipv6_off(void)
-{
-    struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAFNOSUPPORT),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-        return -1;
-    /* Where socket is one of the calls of socketcall(2), as on i386, a filter cannot look at its arguments.
-     */
-    int fd = socket(AF_INET6, SOCK_STREAM, 0);
-    if (fd >= 0)
-        close(fd);
-    return fd < 0 && errno == EAFNOSUPPORT ? 0 : -1;
-}
-
-enum { UNDONE = 77 };
-
-/* Returns: 0 where all is as it should be, else the number of what is not. */
-static int listen_without_ipv6(void)
+/* Returns: 0 where every address is the one of `family`, and `host`, of the other, is refused with this text;
+ * else the number of what is not. */
+static int listen_with(int family, const char *host, const char *text)
 {
     struct listener listeners[2];
-    struct target every, v6;
+    struct target every, missing;
     struct err err = {0};
 
-    if (switch_ipv6_off() < 0)
-        return UNDONE;
-    if (target_parse(&every, "", "0", &err) < 0 || target_parse(&v6, "::1", "0", &err) < 0)
+    if (target_parse(&every, "", "0", &err) < 0 || target_parse(&missing, host, "0", &err) < 0)
         return 1;
     if (listener_open(&every, &both, listeners, 2, &err) != 1)
         return 2;
-    if (endpoint_family(&listeners[0].at) != AF_INET || err.reason != ERR_OK)
+    if (endpoint_family(&listeners[0].at) != family || err.reason != ERR_OK)
         return 3;
-    if (listener_open(&v6, &both, listeners, 2, &err) != 0)
+    if (listener_open(&missing, &both, listeners, 2, &err) != 0)
         return 4;
-    if (err.reason != ERR_SYSTEM_ADDRESS_NOT_AVAILABLE || strstr(err.text, "[::1]:0") == NULL)
-        return 5;
+    if (err.reason != ERR_SYSTEM_ADDRESS_NOT_AVAILABLE || strcmp(err.text, text) != 0)
+        goto wrong;
     return 0;
+wrong:
+    (void)fprintf(stderr, "%s\n", err.text);
+    return 5;
 }
 
-static void everything_is_ipv4_where_the_kernel_has_no_ipv6(void **state)
+static int listen_where_ipv6_is_denied(void)
 {
-    int status = 0;
-    (void)state;
-    pid_t child = fork();
-    if (child == 0)
-        _exit(listen_without_ipv6());
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == UNDONE)
-        skip_because("needs a seccomp filter of the arguments of socket(2)");
-    assert_int_equal(WEXITSTATUS(status), 0);
+    return sandbox_forbid_family(AF_INET6)
+               ? listen_with(
+                     AF_INET, "::1",
+                     "cannot listen on [::1]:0: this process is not allowed to use IPv6 (check its sandbox: "
+                     "seccomp, or RestrictAddressFamilies= of its service)")
+               : SANDBOX_UNDONE;
 }
 
-#endif
+#define OFF_TEXT(host)                                                                                       \
+    "cannot listen on [" host "]:0: IPv6 is switched off on this machine (switch it on with sysctl -w "      \
+    "net.ipv6.conf.all.disable_ipv6=0)"
+
+static int listen_where_ipv6_is_off(void)
+{
+    if (!sandbox_enter(&(struct sandbox_network){.up = true, .no_ipv6 = true}))
+        return SANDBOX_UNDONE;
+    int result = listen_with(AF_INET, "::1", OFF_TEXT("::1"));
+    return result != 0 ? result : listen_with(AF_INET, "::", OFF_TEXT("::")); /* which Linux would bind */
+}
+
+static int listen_where_ipv4_is_missing(void)
+{
+    return sandbox_enter(&(struct sandbox_network){.up = true, .no_ipv4 = true})
+               ? listen_with(
+                     AF_INET6, "127.0.0.1",
+                     "cannot listen on 127.0.0.1:0: no interface of this machine has an IPv4 address (add "
+                     "one, see ip address)")
+               : SANDBOX_UNDONE;
+}
+
+/* Nothing is up yet: addresses may come. */
+static int listen_where_nothing_is_up(void)
+{
+    struct listener listeners[2];
+    struct target every;
+    struct err err = {0};
+
+    if (!sandbox_enter(&(struct sandbox_network){0}))
+        return SANDBOX_UNDONE;
+    return target_parse(&every, "", "0", &err) < 0 || listener_open(&every, &both, listeners, 2, &err) != 2;
+}
+
+static void every_address_is_one_of_a_family_that_is_there(void **state)
+{
+    (void)state;
+    sandbox_run(listen_where_ipv6_is_off);
+    sandbox_run(listen_where_ipv4_is_missing);
+    sandbox_run(listen_where_nothing_is_up);
+}
+
+static void a_family_that_is_denied_is_left_out(void **state)
+{
+    (void)state;
+    sandbox_run(listen_where_ipv6_is_denied);
+}
 
 int main(void)
 {
@@ -562,9 +572,8 @@ int main(void)
         cmocka_unit_test(exhausted_descriptors_are_told_and_recovered_from),
         cmocka_unit_test(each_errno_of_accept_has_its_result_and_its_remedy),
         cmocka_unit_test(what_is_no_listener_fails_for_good),
-#if defined(__linux__) && defined(__NR_socket)
-        cmocka_unit_test(everything_is_ipv4_where_the_kernel_has_no_ipv6),
-#endif
+        cmocka_unit_test(every_address_is_one_of_a_family_that_is_there),
+        cmocka_unit_test(a_family_that_is_denied_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

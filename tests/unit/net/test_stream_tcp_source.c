@@ -149,7 +149,7 @@ static void a_machine_without_a_free_port_is_the_cause(void **state)
         fds[i] = connect_from(NULL, &to);
     assert_int_equal(stream_tcp_connect(&to, NULL, &reach, &err), -1);
     assert_int_equal(reach, REACH_NO_PORT);
-    assert_string_equal(err.text, "127.0.0.1:6000: this machine has no free local port for a connection");
+    assert_string_equal(err.text, "this machine has no free local port for a connection");
     for (int i = 0; i < PORTS; i++)
         close(fds[i]);
     close(listener);
