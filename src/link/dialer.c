@@ -1,12 +1,16 @@
 #include "tcpgreet/link/dialer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tcpgreet/base/trace.h"
 #include "tcpgreet/core/race.h"
+#include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
+
+enum { CLAUSES_BYTES = 2 * REACH_TEXT_BYTES + 8 };
 
 /* One connect(2) under way. Lives until its poll handle is closed. */
 struct attempt {
@@ -32,7 +36,10 @@ struct dialer {
     uint64_t begin_ns;
     struct dialer_facts facts;
     struct err resolve_failure;
-    struct err connect_failure; /* every failed attempt, one after another */
+    struct err connect_failure; /* of every attempt, one after another, but for those of `missing` */
+    enum reach reach;           /* what all of these have in common, with reach_family; REACH_OPEN */
+    int reach_family;
+    enum reach missing[RACE_FAMILIES]; /* why no address of a family can be reached from here; REACH_OPEN */
 };
 
 static void advance(struct dialer *dialer);
@@ -87,17 +94,37 @@ static void finish(struct dialer *dialer, struct stream *stream, const struct er
     done(context, stream, &facts, err != NULL ? &copy : NULL);
 }
 
+static int af_of(enum race_family family)
+{
+    return family == RACE_V6 ? AF_INET6 : AF_INET;
+}
+
+/* What the machine lacks is reported once a family, not with each address. */
+static void note_missing(struct dialer *dialer, int family, enum reach reach)
+{
+    dialer->missing[family == AF_INET6 ? RACE_V6 : RACE_V4] = reach;
+}
+
 /* Several attempts, one sentence: the reason that says most stands for all. */
-static void note_failure(struct dialer *dialer, const struct err *why)
+static void note_failure(struct dialer *dialer, int number, enum reach reach, const struct err *why)
 {
     static const enum err_reason telling[] = {ERR_CONNECT_REFUSED, ERR_CONNECT_RESET, ERR_CONNECT_UNREACHABLE,
                                               ERR_CONNECT_TIMEOUT};
+    int family = endpoint_family(race_endpoint(&dialer->race, number));
     struct err *all = &dialer->connect_failure;
 
-    if (all->reason == ERR_OK) {
-        *all = *why;
+    if (reach_is_impossible(reach)) {
+        note_missing(dialer, family, reach);
         return;
     }
+    if (all->reason == ERR_OK) {
+        *all = *why;
+        dialer->reach = reach;
+        dialer->reach_family = family;
+        return;
+    }
+    if (reach != dialer->reach || family != dialer->reach_family)
+        dialer->reach = REACH_OPEN;
     enum err_reason reason = all->reason;
     for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++) {
         if (all->reason == telling[i] || why->reason == telling[i]) {
@@ -110,16 +137,32 @@ static void note_failure(struct dialer *dialer, const struct err *why)
     *all = joined;
 }
 
-static const char *remedy(enum err_reason reason)
+/* Writes what to do, or nothing. Returns: text. */
+static const char *remedy(enum err_reason reason, enum reach reach, int family, char text[CLAUSES_BYTES])
 {
-    switch (reason) {
-    case ERR_CONNECT_REFUSED:
-        return " (nothing listens there, or a firewall refuses)";
-    case ERR_CONNECT_UNREACHABLE:
-        return " (no route: ip route tells what is reachable)";
-    default:
-        return "";
+    char what[REACH_TEXT_BYTES];
+
+    text[0] = '\0';
+    if (reason == ERR_CONNECT_REFUSED)
+        snprintf(text, CLAUSES_BYTES, " (nothing listens there, or a firewall refuses)");
+    else if (reason == ERR_CONNECT_UNREACHABLE && reach != REACH_OPEN)
+        snprintf(text, CLAUSES_BYTES, " (%s)", reach_remedy(reach, family, what));
+    return text;
+}
+
+/* Writes what the machine lacks for the families that were tried, each clause behind a semicolon. Returns:
+ * text. */
+static const char *put_missing(const struct dialer *dialer, char text[CLAUSES_BYTES])
+{
+    text[0] = '\0';
+    for (unsigned family = 0; family < RACE_FAMILIES; family++) {
+        char why[REACH_TEXT_BYTES];
+        size_t length = strlen(text);
+        if (dialer->missing[family] != REACH_OPEN)
+            snprintf(text + length, CLAUSES_BYTES - length, "; %s",
+                     reach_text(dialer->missing[family], af_of((enum race_family)family), why));
     }
+    return text;
 }
 
 static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct err *err)
@@ -147,23 +190,40 @@ enum err_reason dialer_phase(const struct dialer *dialer)
     return dialer->facts.attempts == 0 && !is_literal(dialer) ? ERR_RESOLVE_TEMPORARY : ERR_CONNECT_TIMEOUT;
 }
 
+/* No attempt had a chance: this machine lacks the family, or both. */
+static void tell_missing(const struct dialer *dialer, const char *target, struct err *err)
+{
+    char missing[CLAUSES_BYTES], what[CLAUSES_BYTES] = "";
+    enum reach v6 = dialer->missing[RACE_V6], v4 = dialer->missing[RACE_V4];
+
+    if (v6 == REACH_OPEN || v4 == REACH_OPEN)
+        remedy(ERR_CONNECT_UNREACHABLE, v6 != REACH_OPEN ? v6 : v4, v6 != REACH_OPEN ? AF_INET6 : AF_INET,
+               what);
+    err_set(err, ERR_CONNECT_UNREACHABLE, 0, "cannot connect to %s: %s%s", target,
+            put_missing(dialer, missing) + strlen("; "), what);
+}
+
 static void give_up(struct dialer *dialer, bool timed_out)
 {
-    char target[300];
+    char target[300], missing[CLAUSES_BYTES], what[CLAUSES_BYTES];
     struct err err = {0};
     const struct err *failed = &dialer->connect_failure;
     double seconds = (double)dialer->timeout_ms / 1000;
     bool literal = is_literal(dialer);
 
     target_format(&dialer->target, target, sizeof target);
+    put_missing(dialer, missing);
     if (dialer->facts.attempts == 0)
         tell_unresolved(dialer, timed_out, &err);
     else if (timed_out)
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %g s%s%s", target,
-                seconds, failed->reason == ERR_OK ? "" : "; ", failed->text);
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %g s%s%s%s", target,
+                seconds, failed->reason == ERR_OK ? "" : "; ", failed->text, missing);
+    else if (failed->reason == ERR_OK)
+        tell_missing(dialer, target, &err);
     else
-        err_set_from(&err, failed, "cannot connect to %s%s%s%s", literal ? "" : target, literal ? "" : ": ",
-                     failed->text, remedy(failed->reason));
+        err_set_from(&err, failed, "cannot connect to %s%s%s%s%s", literal ? "" : target, literal ? "" : ": ",
+                     failed->text, remedy(failed->reason, dialer->reach, dialer->reach_family, what),
+                     missing);
     finish(dialer, NULL, &err);
 }
 
@@ -207,7 +267,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
         race_connected(&dialer->race, attempt->number);
     } else {
         err_context(&err, "%s", endpoint_format(to, text));
-        note_failure(dialer, &err);
+        note_failure(dialer, attempt->number, REACH_OPEN, &err);
         race_failed(&dialer->race, attempt->number);
         drop_attempt(attempt, false);
     }
@@ -215,7 +275,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
 }
 
 /* Returns: 0, or -1 with err where this attempt has failed already. */
-static int start_attempt(struct dialer *dialer, int number, struct err *err)
+static int start_attempt(struct dialer *dialer, int number, enum reach *reach, struct err *err)
 {
     bool from = endpoint_family(&dialer->source) != AF_UNSPEC;
     char text[ENDPOINT_TEXT_BYTES];
@@ -227,7 +287,7 @@ static int start_attempt(struct dialer *dialer, int number, struct err *err)
     attempt->begin_ns = uv_hrtime();
     attempt->number = number;
     const struct endpoint *to = race_endpoint(&dialer->race, number);
-    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, NULL, err);
+    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, reach, err);
     if (attempt->fd < 0) {
         free(attempt);
         return err_context(err, "%s", endpoint_format(to, text));
@@ -262,12 +322,13 @@ static void advance(struct dialer *dialer)
 {
     for (;;) {
         struct race_step step = race_next(&dialer->race, now_ms(dialer));
+        enum reach reach = REACH_OPEN;
         struct err err = {0};
 
         switch (step.verdict) {
         case RACE_START:
-            if (start_attempt(dialer, step.attempt, &err) < 0) {
-                note_failure(dialer, &err);
+            if (start_attempt(dialer, step.attempt, &reach, &err) < 0) {
+                note_failure(dialer, step.attempt, reach, &err);
                 race_failed(&dialer->race, step.attempt);
             }
             break;
