@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/escape.h"
@@ -235,6 +236,19 @@ int target_parse_word(struct target *target, const char *word, struct err *err)
         return refuse(err, view(word), "is neither a port nor HOST:PORT nor [IPV6]:PORT");
     }
     return parse(target, view(""), view(word), err);
+}
+
+bool target_is_localhost(const char *host)
+{
+    static const char name[] = "localhost";
+    size_t length = strlen(host);
+
+    if (length > 0 && host[length - 1] == '.')
+        length--;
+    if (length < sizeof(name) - 1 ||
+        strncasecmp(host + length - (sizeof(name) - 1), name, sizeof(name) - 1) != 0)
+        return false;
+    return length == sizeof(name) - 1 || host[length - sizeof(name)] == '.';
 }
 
 const char *target_format(const struct target *target, char *text, size_t room)

@@ -24,7 +24,8 @@ static const struct words {
     [TRACE_RESOLVE] =
         {"getaddrinfo", CALL, NULL,
          "A name has to become addresses. IPv6 (AAAA) and IPv4 (A) are asked for side by side, so "
-         "that a slow answer of one does not hold up the other."},
+         "that a slow answer of one does not hold up the other; a name of /etc/hosts once for both "
+         "(AF_UNSPEC)."},
     [TRACE_RESOLVED] =
         {"getaddrinfo answers for", NOTE, "address",
          "The resolver has looked in /etc/hosts or asked a name server. No address of one kind "

@@ -36,6 +36,7 @@ struct dialer {
     uint64_t begin_ns;
     struct dialer_facts facts;
     struct err resolve_failure;
+    bool only_in_hosts;         /* resolve_failure names its family */
     struct err connect_failure; /* of every attempt, one after another, but for those of `missing` */
     enum reach reach;           /* what all of these have in common, with reach_family; REACH_OPEN */
     int reach_family;
@@ -169,12 +170,18 @@ static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct 
 {
     const struct race_config *config = &dialer->race.config;
     const struct err *why = &dialer->resolve_failure;
+    int family = config->want_v6 ? AF_INET6 : AF_INET;
+    bool one = config->want_v6 != config->want_v4;
 
-    if (timed_out)
+    if (timed_out && one && resolver_is_only_in_hosts(dialer->resolver, family))
+        err_set(err, ERR_RESOLVE_NOT_FOUND, 0,
+                "/etc/hosts has no IPv%c address for %s, and no name server answered within %g s",
+                family == AF_INET6 ? '6' : '4', dialer->target.host, (double)dialer->timeout_ms / 1000);
+    else if (timed_out)
         err_set(err, ERR_RESOLVE_TEMPORARY, 0, "no name server answered for %s within %g s",
                 dialer->target.host, (double)dialer->timeout_ms / 1000);
-    else if (why->reason == ERR_RESOLVE_NOT_FOUND && config->want_v6 != config->want_v4)
-        err_set_from(err, why, "there is no IPv%c address for %s", config->want_v6 ? '6' : '4',
+    else if (why->reason == ERR_RESOLVE_NOT_FOUND && one && !dialer->only_in_hosts)
+        err_set_from(err, why, "there is no IPv%c address for %s", family == AF_INET6 ? '6' : '4',
                      dialer->target.host);
     else
         *err = *why;
@@ -348,17 +355,19 @@ static void advance(struct dialer *dialer)
     }
 }
 
-static void on_answer(void *context, int family, const struct endpoint *endpoints, size_t count,
-                      const struct err *err)
+static void on_answer(void *context, const struct resolver_answer *answer)
 {
     struct dialer *dialer = context;
 
     uv_update_time(dialer->loop);
-    if (count > 0 && dialer->facts.resolve_ns == 0)
+    if (answer->count > 0 && dialer->facts.resolve_ns == 0)
         dialer->facts.resolve_ns = uv_hrtime() - dialer->begin_ns;
-    if (count == 0 && err != NULL && dialer->resolve_failure.reason != ERR_RESOLVE_TEMPORARY)
-        dialer->resolve_failure = *err; /* one that may pass says more than one that will not */
-    race_answer(&dialer->race, family == AF_INET6 ? RACE_V6 : RACE_V4, endpoints, count, now_ms(dialer));
+    if (answer->count == 0 && dialer->resolve_failure.reason != ERR_RESOLVE_TEMPORARY) {
+        dialer->resolve_failure = *answer->err; /* one that may pass says more than one that will not */
+        dialer->only_in_hosts = answer->only_in_hosts;
+    }
+    race_answer(&dialer->race, answer->family == AF_INET6 ? RACE_V6 : RACE_V4, answer->endpoints,
+                answer->count, now_ms(dialer));
     advance(dialer);
 }
 

@@ -16,27 +16,35 @@
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/base/trace.h"
 
-enum { ANSWER_MAX = 128 };
+#define HOSTS_FILE "/etc/hosts"
+#define HOSTS_REMEDY ": add it to " HOSTS_FILE ", with 127.0.0.1 and ::1"
+
+enum { ANSWER_MAX = 128, FAMILIES = 2 };
+
+static const int families[FAMILIES] = {AF_INET6, AF_INET};
 
 struct question {
     uv_getaddrinfo_t request;
-    struct resolver *resolver;
-    int family;
+    struct resolver *resolver; /* NULL: not under way */
+    int family;                /* AF_UNSPEC: both */
     uint64_t begin_ns;
 };
 
-/* Invariant: references == 1 for the owner, until resolver_cancel, + 1 for each question asked + 1 for a live
- * timer. */
+/* Invariant: references == 1 for the owner, until resolver_cancel, + 1 for each question asked + 1 for an
+ * open timer + 1 while the hosts file is read. */
 struct resolver {
-    struct question questions[2];
-    uv_timer_t soon; /* delivers what is known at once from the loop, not from inside resolver_start */
+    uv_loop_t *loop;
+    struct question questions[FAMILIES];
+    uv_work_t reading; /* of the hosts file, before anything is asked; data NULL: not under way */
+    uv_timer_t soon;   /* delivers what is known at once from the loop, not from inside resolver_start */
     struct endpoint literal;
     resolver_answer_fn *answer;
     void *context;
     unsigned references;
     bool cancelled;
-    char host[TARGET_HOST_BYTES];
-    char service[TARGET_SERVICE_BYTES];
+    bool wanted[FAMILIES];
+    struct resolver_hosts hosts;
+    struct target target; /* its host in A-labels */
 };
 
 static atomic_uint pending;
@@ -131,7 +139,8 @@ static int fail(struct err *err, const char *host, const char *service, int code
                 err, ERR_RESOLVE_NOT_FOUND, &(struct err_facts){.detail = ERR_DETAIL_LITERAL, .native = code},
                 "there is no address %s: this machine has no interface %s (ip link lists them)", shown,
                 strchr(shown, '%') + 1);
-        return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "there is no address for %s", shown);
+        return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "there is no address for %s%s", shown,
+                       target_is_localhost(host) ? HOSTS_REMEDY : "");
     case EAI_SERVICE:
     case UV_EAI_SERVICE:
         return err_set_facts(err, ERR_RESOLVE_NOT_FOUND,
@@ -139,6 +148,9 @@ static int fail(struct err *err, const char *host, const char *service, int code
                              "there is no TCP service named %s: use a port number", service);
     case EAI_AGAIN:
     case UV_EAI_AGAIN:
+        if (target_is_localhost(host))
+            return err_set(err, ERR_RESOLVE_TEMPORARY, code, "there is no address for %s" HOSTS_REMEDY,
+                           shown);
         return err_set(err, ERR_RESOLVE_TEMPORARY, code,
                        "no name server had an answer for %s: try again, or check /etc/resolv.conf", shown);
     case EAI_MEMORY:
@@ -149,20 +161,46 @@ static int fail(struct err *err, const char *host, const char *service, int code
         return err_set(err, ERR_RESOLVE_TEMPORARY, native, "cannot resolve %s: %s", shown, strerror(native));
     case EAI_FAIL:
     case UV_EAI_FAIL:
-        return err_set(err, ERR_RESOLVE_TEMPORARY, code, "the name servers failed on %s", shown);
+        return err_set(err, ERR_RESOLVE_TEMPORARY, code, "the name servers failed on %s%s", shown,
+                       target_is_localhost(host) ? HOSTS_REMEDY : "");
     default:
         return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "cannot resolve %s: %s", shown,
                        code > UV_EAI_ADDRFAMILY && code < 0 ? gai_strerror(code) : uv_strerror(code));
     }
 }
 
-static size_t collect(const struct addrinfo *list, struct endpoint *endpoints, size_t room)
+/* Returns: how many are of the family. */
+static size_t collect(const struct addrinfo *list, int family, struct endpoint *endpoints, size_t room)
 {
     size_t count = 0;
     for (; list != NULL && count < room; list = list->ai_next)
-        if (endpoint_from_sockaddr(&endpoints[count], list->ai_addr, list->ai_addrlen) == 0)
+        if (list->ai_family == family &&
+            endpoint_from_sockaddr(&endpoints[count], list->ai_addr, list->ai_addrlen) == 0)
             count++;
     return count;
+}
+
+/* Returns: whether the hosts file has the name, for the other family only. */
+static bool is_only_in_hosts(const struct resolver_hosts *hosts, int family)
+{
+    return family == AF_INET6 ? hosts->v4 && !hosts->v6 : hosts->v6 && !hosts->v4;
+}
+
+/* Why a family has no address. asked: AF_UNSPEC where the question was for both at once; where that has
+ * failed, the hosts file says nothing. code: 0 where it had an answer. Returns: whether it is that the hosts
+ * file has the name for the other family only. Shape: err is empty. */
+static bool explain_lack(const struct target *target, const struct resolver_hosts *hosts, int family,
+                         int asked, int code, struct err *err)
+{
+    fail(err, target->host, target->service, code != 0 ? code : UV_EAI_NODATA, errno);
+    bool is_service = err->native == EAI_SERVICE || err->native == UV_EAI_SERVICE;
+    if (!is_only_in_hosts(hosts, family) || (asked == AF_UNSPEC && code != 0) || is_service ||
+        err->reason == ERR_INTERNAL)
+        return false;
+    err_clear(err);
+    err_set(err, ERR_RESOLVE_NOT_FOUND, UV_EAI_NODATA, HOSTS_FILE " has no IPv%c address for %s",
+            family == AF_INET6 ? '6' : '4', target->host);
+    return true;
 }
 
 /* The literal, synchronously: getaddrinfo with AI_NUMERICHOST asks nobody, and knows zones. */
@@ -172,7 +210,7 @@ static int lookup_literal(const struct target *target, int family, struct endpoi
     struct addrinfo *list = NULL;
     int code = getaddrinfo(target->host, target->service, &hints, &list);
     int native = errno;
-    size_t count = code == 0 ? collect(list, endpoint, 1) : 0;
+    size_t count = code == 0 ? collect(list, family, endpoint, 1) : 0;
 
     if (list != NULL)
         freeaddrinfo(list);
@@ -193,51 +231,105 @@ static void on_soon_closed(uv_handle_t *handle)
 static void on_soon(uv_timer_t *timer)
 {
     struct resolver *resolver = timer->data;
+    const struct resolver_answer answer = {
+        .family = endpoint_family(&resolver->literal), .endpoints = &resolver->literal, .count = 1};
     uv_close((uv_handle_t *)timer, on_soon_closed);
     if (!resolver->cancelled)
-        resolver->answer(resolver->context, endpoint_family(&resolver->literal), &resolver->literal, 1, NULL);
+        resolver->answer(resolver->context, &answer);
+}
+
+static bool is_asked(const struct question *question, size_t family)
+{
+    return question->family == families[family] ||
+           (question->family == AF_UNSPEC && question->resolver->wanted[family]);
+}
+
+static void deliver(const struct question *question, const struct resolver_answer *answer)
+{
+    const struct resolver *resolver = question->resolver;
+    const char *text = answer->err != NULL ? answer->err->text : "";
+
+    atomic_fetch_sub(&pending, 1);
+    trace(.step = TRACE_RESOLVED, .fd = -1, .begin_ns = question->begin_ns,
+          .arguments = answer->family == AF_INET6 ? "AAAA" : "A",
+          .result = answer->count > 0 ? (int64_t)answer->count : -1, .data = {text, strlen(text)});
+    if (!resolver->cancelled)
+        resolver->answer(resolver->context, answer);
 }
 
 static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
     struct question *question = request->data;
     struct resolver *resolver = question->resolver;
-    struct endpoint endpoints[ANSWER_MAX];
-    struct err err = {0};
-    size_t count = status == 0 ? collect(list, endpoints, ANSWER_MAX) : 0;
 
-    atomic_fetch_sub(&pending, 1);
+    for (size_t i = 0; i < FAMILIES; i++) {
+        struct endpoint endpoints[ANSWER_MAX];
+        struct err err = {0};
+        struct resolver_answer answer = {.family = families[i], .endpoints = endpoints};
+        if (!is_asked(question, i))
+            continue;
+        answer.count = status == 0 ? collect(list, families[i], endpoints, ANSWER_MAX) : 0;
+        if (answer.count == 0) {
+            answer.only_in_hosts = explain_lack(&resolver->target, &resolver->hosts, families[i],
+                                                question->family, status, &err);
+            answer.err = &err;
+        }
+        deliver(question, &answer);
+    }
     if (list != NULL)
         uv_freeaddrinfo(list);
-    if (count == 0)
-        fail(&err, resolver->host, resolver->service, status == 0 ? UV_EAI_NODATA : status, 0);
-    trace(.step = TRACE_RESOLVED, .fd = -1, .begin_ns = question->begin_ns,
-          .arguments = question->family == AF_INET6 ? "AAAA" : "A", .result = count > 0 ? (int64_t)count : -1,
-          .data = {err.text, strlen(err.text)});
-    if (!resolver->cancelled)
-        resolver->answer(resolver->context, question->family, endpoints, count, count == 0 ? &err : NULL);
+    question->resolver = NULL;
     release(resolver);
 }
 
-static int ask(struct resolver *resolver, uv_loop_t *loop, struct question *question,
-               const struct target *target, struct err *err)
+static const char *family_name(int family)
 {
-    struct addrinfo hints = hints_for(question->family, target);
+    return family == AF_INET6 ? "AF_INET6" : family == AF_INET ? "AF_INET" : "AF_UNSPEC";
+}
+
+/* What cannot even be asked is an answer, too. */
+static void ask(struct resolver *resolver, struct question *question, int family)
+{
+    const struct target *target = &resolver->target;
+    struct addrinfo hints = hints_for(family, target);
     char arguments[TARGET_HOST_BYTES + TARGET_SERVICE_BYTES + 16];
 
     question->resolver = resolver;
+    question->family = family;
     question->request.data = question;
     question->begin_ns = trace_begin();
-    snprintf(arguments, sizeof arguments, "%s, %s, %s", resolver->host, target->service,
-             question->family == AF_INET6 ? "AF_INET6" : "AF_INET");
+    snprintf(arguments, sizeof arguments, "%s, %s, %s", target->host, target->service, family_name(family));
     trace(.step = TRACE_RESOLVE, .fd = -1, .arguments = arguments);
-
-    int result = uv_getaddrinfo(loop, &question->request, on_answer, resolver->host, target->service, &hints);
-    if (result != 0)
-        return fail(err, resolver->host, target->service, result, 0);
     resolver->references++;
-    atomic_fetch_add(&pending, 1);
-    return 0;
+    int result =
+        uv_getaddrinfo(resolver->loop, &question->request, on_answer, target->host, target->service, &hints);
+    if (result != 0)
+        on_answer(&question->request, result, NULL);
+}
+
+static void read_hosts(uv_work_t *work)
+{
+    struct resolver *resolver = work->data;
+    resolver->hosts = resolver_read_hosts(HOSTS_FILE, resolver->target.host);
+}
+
+static void on_read(uv_work_t *work, int status)
+{
+    struct resolver *resolver = work->data;
+    bool both = resolver->wanted[0] && resolver->wanted[1];
+    (void)status;
+
+    work->data = NULL;
+    if (resolver->cancelled) {
+        atomic_fetch_sub(&pending, (unsigned)resolver->wanted[0] + (unsigned)resolver->wanted[1]);
+    } else if (both && (resolver->hosts.v6 || resolver->hosts.v4)) {
+        ask(resolver, &resolver->questions[0], AF_UNSPEC);
+    } else {
+        for (size_t i = 0; i < FAMILIES; i++)
+            if (resolver->wanted[i])
+                ask(resolver, &resolver->questions[i], families[i]);
+    }
+    release(resolver);
 }
 
 static int start_literal(struct resolver *resolver, uv_loop_t *loop, const struct target *target,
@@ -254,20 +346,24 @@ static int start_literal(struct resolver *resolver, uv_loop_t *loop, const struc
     return 0;
 }
 
-static int start_questions(struct resolver *resolver, uv_loop_t *loop, const struct resolver_query *query,
-                           struct err *err)
+static int start_name(struct resolver *resolver, uv_loop_t *loop, const struct resolver_query *query,
+                      struct err *err)
 {
-    const int families[2] = {AF_INET6, AF_INET};
-    const bool wanted[2] = {query->want_v6, query->want_v4};
-
-    if (to_a_labels(query->target->host, resolver->host, err) < 0)
+    resolver->loop = loop;
+    resolver->wanted[0] = query->want_v6;
+    resolver->wanted[1] = query->want_v4;
+    resolver->target = *query->target;
+    if (to_a_labels(query->target->host, resolver->target.host, err) < 0)
         return -1;
-    snprintf(resolver->service, sizeof resolver->service, "%s", query->target->service);
-    for (size_t i = 0; i < 2; i++) {
-        resolver->questions[i].family = families[i];
-        if (wanted[i] && ask(resolver, loop, &resolver->questions[i], query->target, err) < 0)
-            return -1;
+    resolver->reading.data = resolver;
+    int result = uv_queue_work(loop, &resolver->reading, read_hosts, on_read);
+    if (result != 0) {
+        resolver->reading.data = NULL;
+        return err_set(err, ERR_INTERNAL, 0, "cannot resolve %s: %s", resolver->target.host,
+                       uv_strerror(result));
     }
+    resolver->references++;
+    atomic_fetch_add(&pending, (unsigned)query->want_v6 + (unsigned)query->want_v4);
     return 0;
 }
 
@@ -285,13 +381,18 @@ struct resolver *resolver_start(uv_loop_t *loop, const struct resolver_query *qu
 
     enum target_kind kind = query->target->kind;
     bool literal = kind == TARGET_IPV4 || kind == TARGET_IPV6;
-    int result = literal ? start_literal(resolver, loop, query->target, err)
-                         : start_questions(resolver, loop, query, err);
+    int result =
+        literal ? start_literal(resolver, loop, query->target, err) : start_name(resolver, loop, query, err);
     if (result < 0) {
         resolver_cancel(resolver);
         return NULL; /* NOLINT(clang-analyzer-unix.Malloc): the last reference frees it */
     }
     return resolver;
+}
+
+bool resolver_is_only_in_hosts(const struct resolver *resolver, int family)
+{
+    return resolver->reading.data == NULL && is_only_in_hosts(&resolver->hosts, family);
 }
 
 void resolver_cancel(struct resolver *resolver)
@@ -302,35 +403,53 @@ void resolver_cancel(struct resolver *resolver)
     uv_handle_t *soon = (uv_handle_t *)&resolver->soon;
     if (soon->data != NULL && !uv_is_closing(soon))
         uv_close(soon, on_soon_closed);
-    for (size_t i = 0; i < 2; i++)
+    if (resolver->reading.data != NULL)
+        uv_cancel((uv_req_t *)&resolver->reading);
+    for (size_t i = 0; i < FAMILIES; i++)
         if (resolver->questions[i].resolver != NULL)
             uv_cancel((uv_req_t *)&resolver->questions[i].request);
     release(resolver);
 }
 
+/* Returns: how many addresses of the family there are; 0 with err. */
+static size_t ask_and_wait(const struct target *target, const struct resolver_hosts *hosts, int family,
+                           int asked, struct endpoint *endpoints, size_t room, struct err *err)
+{
+    struct addrinfo hints = hints_for(asked, target);
+    struct addrinfo *list = NULL;
+    bool every = target->kind == TARGET_EVERY_ADDRESS;
+    int code = getaddrinfo(every ? NULL : target->host, target->service, &hints, &list);
+    size_t count = code == 0 ? collect(list, family, endpoints, room) : 0;
+
+    if (count == 0)
+        explain_lack(target, hosts, family, asked, code, err);
+    if (list != NULL)
+        freeaddrinfo(list);
+    return count;
+}
+
 size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endpoints, size_t room,
                        struct err *err)
 {
-    const int families[2] = {AF_INET6, AF_INET};
-    const bool wanted[2] = {query->want_v6, query->want_v4};
-    char host[TARGET_HOST_BYTES];
-    size_t count = 0;
+    const bool wanted[FAMILIES] = {query->want_v6, query->want_v4};
+    struct target target = *query->target;
+    struct resolver_hosts hosts = {0};
     struct err worst = {0};
+    size_t count = 0;
 
-    if (to_a_labels(query->target->host, host, err) < 0)
+    if (to_a_labels(query->target->host, target.host, err) < 0)
         return 0;
-    for (size_t i = 0; i < 2; i++) {
+    if (target.kind == TARGET_NAME)
+        hosts = resolver_read_hosts(HOSTS_FILE, target.host);
+    bool at_once = query->want_v6 && query->want_v4 && (hosts.v6 || hosts.v4);
+    for (size_t i = 0; i < FAMILIES && count < room; i++) {
+        struct err why = {0};
         if (!wanted[i])
             continue;
-        struct addrinfo hints = hints_for(families[i], query->target);
-        struct addrinfo *list = NULL;
-        bool every = query->target->kind == TARGET_EVERY_ADDRESS;
-        int code = getaddrinfo(every ? NULL : host, query->target->service, &hints, &list);
-        if (code != 0)
-            fail(&worst, host, query->target->service, code, errno);
-        count += collect(list, endpoints + count, room - count);
-        if (list != NULL)
-            freeaddrinfo(list);
+        count += ask_and_wait(&target, &hosts, families[i], at_once ? AF_UNSPEC : families[i],
+                              endpoints + count, room - count, &why);
+        if (worst.reason == ERR_OK)
+            worst = why;
     }
     if (count == 0)
         (void)(worst.reason == ERR_OK

@@ -193,19 +193,18 @@ static void start_trials(struct probe_round *round, enum race_family family)
         probe_trial_start(&round->trials[family][i]);
 }
 
-static void on_answer(void *context, int af, const struct endpoint *endpoints, size_t count,
-                      const struct err *err)
+static void on_answer(void *context, const struct resolver_answer *told)
 {
     struct probe_round *round = context;
-    enum race_family family = af == AF_INET6 ? RACE_V6 : RACE_V4;
+    enum race_family family = told->family == AF_INET6 ? RACE_V6 : RACE_V4;
     struct probe_answer *answers = round->result->answers;
 
     uv_update_time(round->loop);
     probe_round_hold(round);
     answers[family].span.end_ns = probe_round_now_ns(round);
-    if (count == 0)
-        answers[family].err = *err;
-    else if (add_trials(round, family, endpoints, count) == 0)
+    if (told->count == 0)
+        answers[family].err = *told->err;
+    else if (add_trials(round, family, told->endpoints, told->count) == 0)
         start_trials(round, family);
     if (!is_unanswered(&answers[RACE_V6]) && !is_unanswered(&answers[RACE_V4]))
         forget_resolver(round);

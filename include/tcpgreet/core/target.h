@@ -33,6 +33,10 @@ int target_parse(struct target *target, const char *host, const char *port, stru
  * Errors: as target_parse. */
 int target_parse_word(struct target *target, const char *word, struct err *err);
 
+/* Returns: whether a name belongs to this machine by definition: localhost, or one below it. No name server
+ * is responsible for it. Source: RFC 6761 section 6.3. */
+bool target_is_localhost(const char *host);
+
 /* Writes "host:6000" or "[::1]:6000", escaped for a terminal. Returns: text. Shape: room >= 16. */
 const char *target_format(const struct target *target, char *text, size_t room);
 

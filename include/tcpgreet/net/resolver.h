@@ -22,21 +22,41 @@ struct resolver_query {
  * usage: source is no address, or no family is left; resolve-not-found: no such zone. */
 int resolver_narrow(struct resolver_query *query, const char *source, struct endpoint *from, struct err *err);
 
-/* One family's answer. count == 0: err says why (resolve-not-found, also for no such service;
- * resolve-temporary). Borrows everything.
- */
-typedef void resolver_answer_fn(void *context, int family, const struct endpoint *endpoints, size_t count,
-                                const struct err *err);
+/* One family's answer. Invariant: err == NULL if and only if count > 0. */
+struct resolver_answer {
+    int family;
+    const struct endpoint *endpoints;
+    size_t count;
+    const struct err *err; /* resolve-not-found, also for no such service; resolve-temporary */
+    bool only_in_hosts;    /* the hosts file has the name, for the other family only; count == 0 */
+};
+
+/* Borrows everything. */
+typedef void resolver_answer_fn(void *context, const struct resolver_answer *answer);
+
+/* The families that a hosts file gives a name addresses of. */
+struct resolver_hosts {
+    bool v6;
+    bool v4;
+};
+
+/* Reads a hosts file, which may take its time. Shape: name in A-labels, without a dot at its end. Returns:
+ * neither where the file cannot be read. Source: hosts(5). */
+struct resolver_hosts resolver_read_hosts(const char *path, const char *name);
 
 struct resolver;
 
-/* Asks for each wanted family; a literal is answered without asking anybody.
- * Calls back: from the loop, once a wanted family, never from inside resolver_start; not after
- * resolver_cancel. Returns: the resolver, to resolver_cancel once it is not needed; NULL on failure. Errors:
- * resolve-not-found: the name cannot be a domain name, or no such zone or service; internal. Source:
- * getaddrinfo(3), RFC 5891 (IDN), RFC 4007 (zones). */
+/* Asks for each wanted family, side by side; a literal is answered without asking. A name of the hosts file
+ * is asked for once, for both families together, as other programs do: the C library then does not ask name
+ * servers for the family that the file leaves out. Calls back: from the loop, once a wanted family, never
+ * from inside resolver_start; not after resolver_cancel. Returns: the resolver, to resolver_cancel once it is
+ * not needed; NULL on failure. Errors: resolve-not-found: the name cannot be a domain name, or no such zone
+ * or service; internal. Source: getaddrinfo(3), RFC 5891 (IDN), RFC 4007 (zones). */
 struct resolver *resolver_start(uv_loop_t *loop, const struct resolver_query *query,
                                 resolver_answer_fn *answer, void *context, struct err *err);
+
+/* Returns: whether the hosts file has the name, for the other family only; as far as it has been read. */
+bool resolver_is_only_in_hosts(const struct resolver *resolver, int family);
 
 /* Ends interest, also after all answers. A question that is already with the C library cannot be called back:
  * it is forgotten, and freed when its answer comes. Shape: NULL is allowed. */
@@ -47,8 +67,7 @@ void resolver_cancel(struct resolver *resolver);
 size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endpoints, size_t room,
                        struct err *err);
 
-/* Returns: how many questions are still with the C library; while there are any, exit(3) would wait for them.
- */
+/* Returns: how many answers are outstanding; while there are any, exit(3) could wait for the C library. */
 unsigned resolver_pending(void);
 
 #endif

@@ -259,6 +259,18 @@ static void long_target_is_cut_to_its_room(void **state)
     assert_string_equal(target_format(&target, text, 16), "a-rather-lon...");
 }
 
+static void localhost_is_a_name_of_this_machine(void **state)
+{
+    static const char *const names[] = {"localhost", "LOCALHOST", "localhost.", "a.localhost",
+                                        "a.b.localhost."};
+    static const char *const others[] = {"", ".", "localhos", "notlocalhost", "localhost.example", "::1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        assert_true(target_is_localhost(names[i]));
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_false(target_is_localhost(others[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +283,7 @@ int main(void)
         cmocka_unit_test(address_without_a_port_is_told_how_to_have_one),
         cmocka_unit_test(target_is_written_as_it_could_be_typed),
         cmocka_unit_test(long_target_is_cut_to_its_room),
+        cmocka_unit_test(localhost_is_a_name_of_this_machine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

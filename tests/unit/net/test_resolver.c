@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "support/launcher.h"
+#include "support/names_known.h"
 #include "support/skip.h"
 #include "support/watched.h"
 #include "tcpgreet/base/trace.h"
@@ -33,21 +35,20 @@ struct fixture {
     bool two;
 };
 
-static void on_answer(void *context, int family, const struct endpoint *endpoints, size_t count,
-                      const struct err *err)
+static void on_answer(void *context, const struct resolver_answer *answer)
 {
     struct fixture *fixture = context;
 
     assert_false(fixture->starting);
     assert_true(fixture->answers < 2);
-    assert_int_equal(count == 0, err != NULL);
-    fixture->families[fixture->answers++] = family;
+    assert_int_equal(answer->count == 0, answer->err != NULL);
+    fixture->families[fixture->answers++] = answer->family;
     fixture->two = fixture->answers == 2;
-    if (count > 0 && fixture->count == 0)
-        fixture->first = endpoints[0];
-    fixture->count += count;
-    if (err != NULL)
-        fixture->err = *err;
+    if (answer->count > 0 && fixture->count == 0)
+        fixture->first = answer->endpoints[0];
+    fixture->count += answer->count;
+    if (answer->err != NULL)
+        fixture->err = *answer->err;
     if (fixture->cancel_at_once) {
         resolver_cancel(fixture->resolver);
         fixture->resolver = NULL;
@@ -323,24 +324,23 @@ static void names_are_asked_for_as_a_labels(void **state)
         {"\xe4\xbe\x8b\xe3\x81\x88.example.", "xn--r8jz45g.example."},
         {"plain_name.example", "plain_name.example"},
     };
+    static const struct known_name none[] = {{0}};
     struct fixture *fixture = *state;
-    struct plug plug;
 
-    plug_in(&plug, &fixture->watched.loop);
-    wait_for_plug(&plug);
+    names_know(none); /* nobody is asked */
     for (size_t i = 0; i < COUNT(labels); i++) {
         char asked[300] = "", due[300];
         struct target target = parse(labels[i][0], "6000");
         struct err err = {0};
         snprintf(due, sizeof due, "%s, 6000, AF_INET", labels[i][1]);
+        fixture->answers = 0;
         trace_to(note_question, asked);
-        start(fixture, &target, false, true, &err);
+        assert_non_null(start(fixture, &target, false, true, &err));
+        watched_run(&fixture->watched, NULL);
         trace_to(NULL, NULL);
+        assert_int_equal(fixture->answers, 1);
         assert_string_equal(asked, due);
     }
-    resolver_cancel(fixture->resolver);
-    fixture->resolver = NULL;
-    plug_out(&plug, &fixture->watched);
 }
 
 static void what_cannot_become_a_labels_is_refused(void **state)
@@ -438,6 +438,39 @@ static void exhausted_descriptors_are_not_called_an_unknown_name(void **state)
     assert_int_equal(err.reason, ERR_SYSTEM_DESCRIPTORS);
 }
 
+static void a_hosts_file_is_read_as_the_c_library_does(void **state)
+{
+    static const char text[] = "# 127.0.0.1 commented\n"
+                               "127.0.0.1\tlocalhost Four # ::1 behind\n"
+                               "::1 localhost six\r\n"
+                               "  fe80::1%lo zoned\n"
+                               "nothing word\n"
+                               "192.0.2.1\n"
+                               "192.0.2.1 last";
+    static const struct {
+        const char *name;
+        bool v6, v4;
+    } cases[] = {{"localhost", true, true}, {"four", false, true},       {"SIX", true, false},
+                 {"zoned", true, false},    {"last", false, true},       {"word", false, false},
+                 {"behind", false, false},  {"commented", false, false}, {"localhos", false, false},
+                 {"", false, false},        {"six.", false, false}};
+    char path[] = "/tmp/tcpgreet-hosts-XXXXXX";
+    int fd = mkstemp(path);
+    (void)state;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct resolver_hosts hosts = resolver_read_hosts(path, cases[i].name);
+        if (hosts.v6 != cases[i].v6 || hosts.v4 != cases[i].v4)
+            fail_msg("%s: %d %d", cases[i].name, hosts.v6, hosts.v4);
+    }
+    assert_int_equal(unlink(path), 0);
+    struct resolver_hosts none = resolver_read_hosts(path, "localhost");
+    assert_false(none.v6 || none.v4);
+}
+
 int main(void)
 {
 #define RESOLVER_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -459,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_lookup_finds_every_address_ipv6_first),
         cmocka_unit_test(exhausted_descriptors_are_not_called_an_unknown_name),
         cmocka_unit_test(a_lookup_that_finds_nothing_says_why),
+        cmocka_unit_test(a_hosts_file_is_read_as_the_c_library_does),
     };
     setenv("UV_THREADPOOL_SIZE", "1", 1); /* so that one plug fills it */
     return cmocka_run_group_tests(tests, NULL, NULL);
