@@ -241,9 +241,12 @@ void probe_trial_start(struct probe_trial *trial)
 
     probe_trial_begin(trial, PROBE_CONNECT);
     trial->peer = record->peer;
-    trial->fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), NULL, &err);
-    if (trial->fd >= 0)
+    trial->fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), &record->reach, &err);
+    if (trial->fd >= 0) {
         note_local(record, trial->fd);
+        if (probe_round_source(trial->round) == NULL)
+            record->reach = reach_of_source(&record->peer, &record->local);
+    }
     if (trial->fd < 0 || watch(trial, &err) < 0)
         probe_trial_fail(trial, &err);
 }

@@ -25,6 +25,7 @@ static void fill_family(const struct probe_result *result, enum race_family fami
     row->spans[PROBE_RESOLVE] = answer->span;
     row->last = PROBE_RESOLVE;
     row->reason = answer->err.reason;
+    row->counts = true;
 }
 
 /* Of an address that was given as such nobody was asked. */
@@ -39,6 +40,7 @@ static void fill_address(const struct probe_result *result, size_t index, struct
         row->spans[PROBE_RESOLVE] = (struct probe_span){-1, -1};
     row->last = address->last;
     row->reason = address->err.reason;
+    row->counts = probe_result_counts(result, address);
 }
 
 /* The rows of a family without addresses stand where these would be: IPv6 before the others, IPv4 behind. */

@@ -12,6 +12,7 @@ struct probe_row {
     struct probe_span spans[PROBE_PHASES];
     enum probe_phase last;
     enum err_reason reason;
+    bool counts;    /* towards the verdict */
     int64_t end_ns; /* of the last phase, from the start of the round */
 };
 

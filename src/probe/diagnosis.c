@@ -26,6 +26,8 @@ static const struct rule {
 } rules[] = {
     {"not-found", probe_finds_no_name, NULL, probe_tells_no_name, CAUSE},
     {"dns-temporary", probe_finds_dns_failure, NULL, probe_tells_dns_failure, CAUSE},
+    {"ipv6-unavailable", probe_finds_no_v6, NULL, probe_tells_no_family, CAUSE},
+    {"ipv4-unavailable", probe_finds_no_v4, NULL, probe_tells_no_family, CAUSE},
     {"ipv6-dead", probe_finds_dead_v6, NULL, probe_tells_dead_family, CAUSE},
     {"ipv4-dead", probe_finds_dead_v4, NULL, probe_tells_dead_family, CAUSE},
     {"unreachable-all", probe_finds_unreachable, NULL, probe_tells_unreachable, CAUSE},
@@ -82,12 +84,15 @@ static void put_sentence(const struct words_line *line, char text[PROBE_SENTENCE
                    kept.length < line->length ? "..." : "");
 }
 
-/* All that a rule may choose from: the addresses, or only those whose failure is not explained. */
+/* All that a rule may choose from: the addresses, or only those that count and whose failure is not
+ * explained. */
 static void gather(struct probe_group *group, const bool *explained)
 {
+    const struct probe_result *result = group->result;
     group->count = 0;
-    for (size_t i = 0; i < group->result->address_count && i < PROBE_ADDRESSES_MAX; i++)
-        if (explained == NULL || (!explained[i] && probe_address_fails(&group->result->addresses[i])))
+    for (size_t i = 0; i < result->address_count && i < PROBE_ADDRESSES_MAX; i++)
+        if (explained == NULL || (!explained[i] && probe_result_counts(result, &result->addresses[i]) &&
+                                  probe_address_fails(&result->addresses[i])))
             group->index[group->count++] = i;
 }
 

@@ -55,7 +55,7 @@ void probe_tells_outlier(const struct probe_group *group, struct words_line *lin
     size_t well = live(result, AF_INET6, false) + live(result, AF_INET, false);
     bool many = group->count > 1;
 
-    words_add(line, "Of %zu addresses %s %s from the others", result->address_count,
+    words_add(line, "Of %zu addresses %s %s from the others", probe_result_counted(result),
               probe_group_place(group).text, many ? "differ" : "differs");
     if (well > 0)
         words_add(line, ", of which %zu %s well", well, well == 1 ? "is" : "are");

@@ -1,10 +1,10 @@
 #include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "diagnosis.h"
 #include "phrases.h"
+#include "tcpgreet/core/target.h"
 
 #define SECOND_NS INT64_C(1000000000)
 
@@ -50,6 +50,31 @@ static const struct err *blames_the_words(const struct probe_result *result)
     return NULL;
 }
 
+static void tell_no_localhost(const struct probe_result *result, struct words_line *line)
+{
+    words_add(line, "There is no address for %s: add it to /etc/hosts, with 127.0.0.1 and ::1.",
+              result->host);
+}
+
+static void tell_no_family(const struct probe_result *result, enum race_family family,
+                           struct words_line *line)
+{
+    char digit = digit_of[family];
+
+    if (result->answers[family].only_in_hosts)
+        words_add(
+            line,
+            "/etc/hosts has no IPv%c address for %s, and no other was asked for: try without -%c, or add "
+            "it there.",
+            digit, result->host, digit);
+    else
+        words_add(
+            line,
+            "There is no IPv%c address for %s, and no other was asked for: try without -%c, or have its %s "
+            "record made.",
+            digit, result->host, digit, record_of[family]);
+}
+
 void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
 {
     const struct probe_result *result = group->result;
@@ -58,16 +83,14 @@ void probe_tells_no_name(const struct probe_group *group, struct words_line *lin
 
     if (words != NULL)
         words_add(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
-    else if (v6 && v4)
+    else if (v6 != v4)
+        tell_no_family(result, v6 ? RACE_V6 : RACE_V4, line);
+    else if (target_is_localhost(result->host))
+        tell_no_localhost(result, line);
+    else
         words_add(line,
                   "There is no address for %s: look for a typing error, or have the name put into its zone.",
                   result->host);
-    else
-        words_add(
-            line,
-            "There is no IPv%c address for %s, and no other was asked for: try without -%c, or have its %s "
-            "record made.",
-            v6 ? '6' : '4', result->host, v6 ? '6' : '4', record_of[v6 ? RACE_V6 : RACE_V4]);
 }
 
 bool probe_finds_dns_failure(struct probe_group *group)
@@ -83,7 +106,9 @@ void probe_tells_dns_failure(const struct probe_group *group, struct words_line 
     const struct probe_answer *answer = &result->answers[family], *other = &result->answers[other_of(family)];
     const char *how = answer->span.end_ns < 0 ? "gives no answer" : "fails";
 
-    if (!other->asked || dns_fails(other))
+    if (target_is_localhost(result->host))
+        tell_no_localhost(result, line);
+    else if (!other->asked || dns_fails(other))
         words_add(line,
                   "The name service %s for %s: that may pass (--retry waits for it); if it stays, look at "
                   "/etc/resolv.conf here, and at the name servers of the zone.",
@@ -147,48 +172,33 @@ static bool any_connected(const struct probe_result *result, int family)
     return false;
 }
 
+/* Returns: whether the group is all of a family that counts. */
+static bool is_whole_family(const struct probe_group *group, int family)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < group->result->address_count; i++) {
+        const struct probe_address *address = &group->result->addresses[i];
+        count += endpoint_family(&address->peer) == family && probe_result_counts(group->result, address);
+    }
+    return group->count > 0 && group->count == count;
+}
+
 bool probe_finds_dead_v6(struct probe_group *group)
 {
     probe_group_keep(group, is_dead_v6);
-    return group->count > 0 && group->count == probe_family_count(group->result, AF_INET6) &&
-           any_connected(group->result, AF_INET);
+    return is_whole_family(group, AF_INET6) && any_connected(group->result, AF_INET);
 }
 
 bool probe_finds_dead_v4(struct probe_group *group)
 {
     probe_group_keep(group, is_dead_v4);
-    return group->count > 0 && group->count == probe_family_count(group->result, AF_INET) &&
-           any_connected(group->result, AF_INET6);
+    return is_whole_family(group, AF_INET) && any_connected(group->result, AF_INET6);
 }
 
-/* This machine could not even try: it has no address of that family, or no route. */
+/* This machine could not even try. */
 static bool is_unreachable_here(const struct probe_address *address)
 {
-    return address->err.reason == ERR_CONNECT_UNREACHABLE && endpoint_family(&address->local) == AF_UNSPEC;
-}
-
-/* It was not allowed to: there may be a route all the same. */
-static bool is_forbidden_here(const struct probe_address *address)
-{
-    return is_unreachable_here(address) && (address->err.native == EACCES || address->err.native == EPERM);
-}
-
-static void tell_untried(const struct probe_group *group, enum race_family dead, struct words_line *line)
-{
-    struct words_line place = probe_group_place(group);
-    char lives = digit_of[other_of(dead)];
-
-    if (is_forbidden_here(probe_group_first(group)))
-        words_add(line,
-                  "This machine forbids connections to %s by a rule of its own (a firewall, or a route that "
-                  "prohibits), while IPv%c lives: change that rule, or try IPv%c alone with -%c.",
-                  place.text, lives, lives, lives);
-    else
-        words_add(line,
-                  "This machine has no route to IPv%c addresses, so %s cannot be tried from here, while "
-                  "IPv%c lives: "
-                  "give it a route, or try IPv%c alone with -%c.",
-                  digit_of[dead], place.text, lives, lives, lives);
+    return probe_address_reach(address) != REACH_OPEN;
 }
 
 void probe_tells_dead_family(const struct probe_group *group, struct words_line *line)
@@ -199,7 +209,7 @@ void probe_tells_dead_family(const struct probe_group *group, struct words_line 
     char lives = digit_of[other_of(dead)];
 
     if (is_unreachable_here(first)) {
-        tell_untried(group, dead, line);
+        probe_tell_reach_of_family(group, line);
         return;
     }
     words_add(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
@@ -216,18 +226,20 @@ void probe_tells_dead_family(const struct probe_group *group, struct words_line 
     words_add(line, " Make the service reachable there, or take the %s record out.", record_of[dead]);
 }
 
-/* Returns: whether nothing connects, and all that fails does so for this reason, or for want of a route. */
+/* Returns: whether nothing that counts connects, and all of it fails for this reason, or cannot be tried from
+ * here. */
 static bool all_fail(struct probe_group *group, enum err_reason reason)
 {
     size_t met = 0;
 
     probe_group_keep(group, is_dead);
-    if (group->count == 0 || group->count < group->result->address_count)
+    if (group->count == 0 || group->count < probe_result_counted(group->result))
         return false;
     for (size_t i = 0; i < group->count; i++) {
         const struct probe_address *address = &group->result->addresses[group->index[i]];
-        met += address->err.reason == reason;
-        if (address->err.reason != reason && !is_unreachable_here(address))
+        bool untried = is_unreachable_here(address);
+        met += untried ? reason == ERR_CONNECT_UNREACHABLE : address->err.reason == reason;
+        if (!untried && address->err.reason != reason)
             return false;
     }
     return met > 0;
@@ -240,19 +252,11 @@ bool probe_finds_unreachable(struct probe_group *group)
 
 void probe_tells_unreachable(const struct probe_group *group, struct words_line *line)
 {
-    struct words_line place = probe_group_place(group);
-    if (is_forbidden_here(probe_group_first(group)))
-        words_add(
-            line,
-            "This machine forbids connections to %s by a rule of its own: look at its firewall, and for "
-            "a route that prohibits (ip route).",
-            place.text);
-    else if (is_unreachable_here(probe_group_first(group)))
-        words_add(line, "This machine has no route to %s: is it in a network at all (ip route)?",
-                  group->count == 1 ? place.text : "any of the addresses");
+    if (is_unreachable_here(probe_group_first(group)))
+        probe_tell_reach(group, line);
     else
         words_add(line, "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
-                  place.text, probe_group_first(group)->err.text);
+                  probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 /* What is not tried from here for want of a route is no part of it. */
@@ -300,7 +304,7 @@ void probe_tells_timeout(const struct probe_group *group, struct words_line *lin
 bool probe_finds_mixed(struct probe_group *group)
 {
     probe_group_keep(group, is_dead);
-    return group->count > 0 && group->count == group->result->address_count;
+    return group->count > 0 && group->count == probe_result_counted(group->result);
 }
 
 void probe_tells_mixed(const struct probe_group *group, struct words_line *line)

@@ -247,6 +247,7 @@ static void put_address(FILE *out, const struct probe_result *result, const stru
     machine_quote(out, probe_host_text(&address->peer, text));
     put_text(out, "family", probe_family_word(probe_family(address)));
     put_bool(out, "ok", ok);
+    put_bool(out, "counts", probe_result_counts(result, address));
     put_err(out, &address->err);
     put_known(out, "failed_phase", ok ? "" : probe_phase_name(address->last));
     put_phases(out, address);
@@ -275,19 +276,25 @@ static void put_race(FILE *out, const struct probe_result *result)
     (void)fputc(']', out);
 }
 
-static void put_findings(FILE *out, const struct probe_result *result)
+void probe_put_findings(FILE *out, const char *key, const struct probe_finding *findings, size_t count)
 {
-    struct probe_finding findings[PROBE_FINDINGS_MAX];
-    size_t count = probe_diagnose(result, findings);
-
-    (void)fputs(",\"findings\":[", out);
+    put_key(out, key);
+    (void)fputc('[', out);
     for (size_t i = 0; i < count; i++) {
-        (void)fprintf(out, "%s{\"word\":", i > 0 ? "," : "");
+        (void)fputs(i > 0 ? ",{\"word\":" : "{\"word\":", out);
         machine_quote(out, findings[i].word);
         put_text(out, "text", findings[i].text);
         (void)fputc('}', out);
     }
     (void)fputc(']', out);
+}
+
+static void put_findings(FILE *out, const struct probe_result *result)
+{
+    struct probe_finding findings[PROBE_FINDINGS_MAX], remarks[PROBE_REMARKS_MAX];
+
+    probe_put_findings(out, "findings", findings, probe_diagnose(result, findings));
+    probe_put_findings(out, "remarks", remarks, probe_remarks(result, remarks));
 }
 
 void probe_report_json(const struct probe_result *result, FILE *out)

@@ -32,6 +32,9 @@ enum race_family probe_family(const struct probe_address *address);
 /* Writes an endpoint without port and brackets: "::1", "fe80::1%eth0". Returns: text. */
 const char *probe_host_text(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_BYTES]);
 
+/* Writes ,"KEY":[{"word":…,"text":…},…]. */
+void probe_put_findings(FILE *out, const char *key, const struct probe_finding *findings, size_t count);
+
 const char *probe_until_word(enum probe_until until);
 const char *probe_resumption_word(enum probe_resumption resumption);
 

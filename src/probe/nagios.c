@@ -40,15 +40,26 @@ static void put_text(FILE *out, const char *text)
 
 static void put_well(FILE *out, const struct probe_result *result)
 {
-    size_t well = 0;
+    size_t well = 0, counted = probe_result_counted(result);
     int64_t slowest_ns = probe_slowest_ns(result, PROBE_TOTAL);
 
     for (size_t i = 0; i < result->address_count; i++)
         well += result->addresses[i].err.reason == ERR_OK;
-    (void)fprintf(out, "%zu of %zu %s %s well", well, result->address_count,
-                  result->address_count == 1 ? "address" : "addresses", well == 1 ? "is" : "are");
+    (void)fprintf(out, "%zu of %zu %s %s well", well, counted, counted == 1 ? "address" : "addresses",
+                  well == 1 ? "is" : "are");
     if (slowest_ns >= 0)
         (void)fprintf(out, ", slowest total %.6f s", (double)slowest_ns / NS_PER_S);
+}
+
+static void put_remarks(FILE *out, const struct probe_result *result)
+{
+    struct probe_finding remarks[PROBE_REMARKS_MAX];
+    size_t count = probe_remarks(result, remarks);
+
+    for (size_t i = 0; i < count; i++) {
+        (void)fputs("; ", out);
+        put_text(out, remarks[i].text);
+    }
 }
 
 /* The verdict, then the limits that are broken, which a verdict of theirs would only repeat. */
@@ -69,6 +80,7 @@ static void put_said(FILE *out, const struct probe_result *result, const struct 
         put_text(out, alerts[i].text);
         between = "; ";
     }
+    put_remarks(out, result);
 }
 
 /* Source: the guidelines' "Performance data": 'label'=value[UOM];[warn];[crit];[min];[max]. */

@@ -33,18 +33,17 @@ void probe_words_verdict(const struct probe_result *result, struct words_line *l
                                             [PROBE_UNTIL_CONNECT] = ", as far as connect",
                                             [PROBE_UNTIL_TLS] = ", as far as TLS",
                                             [PROBE_UNTIL_DIALOGUE] = ""};
-    size_t well = 0;
+    size_t well = 0, counted = probe_result_counted(result);
 
     for (size_t i = 0; i < result->address_count; i++)
         well += result->addresses[i].err.reason == ERR_OK;
     words_add(line, "%s", result->verdict.reason == ERR_OK ? "well" : err_word(result->verdict.reason));
     if (result->address_count == 0)
         words_add(line, ", no address");
-    else if (result->verdict.reason == ERR_OK && well == result->address_count)
-        words_add(line, ", %zu address%s", result->address_count, result->address_count == 1 ? "" : "es");
+    else if (result->verdict.reason == ERR_OK && well == counted)
+        words_add(line, ", %zu address%s", counted, counted == 1 ? "" : "es");
     else
-        words_add(line, ", %zu of %zu address%s well", well, result->address_count,
-                  result->address_count == 1 ? "" : "es");
+        words_add(line, ", %zu of %zu address%s well", well, counted, counted == 1 ? "" : "es");
     words_add(line, "%s, in %s",
               (unsigned)result->until <= PROBE_UNTIL_DIALOGUE ? as_far_as[result->until] : "",
               probe_words_time(result->total_ns).text);
@@ -68,6 +67,8 @@ static void add_answer(const struct probe_result *result, enum race_family famil
                   answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
                   answer->count, answer->count == 1 ? "" : "es",
                   probe_words_time(probe_span_ns(&answer->span)).text);
+    else if (answer->only_in_hosts)
+        words_add(line, "none in /etc/hosts");
     else if (answer->span.end_ns < 0)
         words_add(line, "no answer in time");
     else if (answer->err.reason == ERR_OK)

@@ -178,8 +178,11 @@ static void put_row(FILE *out, const struct probe_plot_panel *panel, const struc
                   panel->left, y, panel->length, BAR_HEIGHT);
     put_bars(out, panel, row, axis_ns, y);
     svg_text(out, total, y + (BAR_HEIGHT - 4), "total", "end", probe_words_time(row->end_ns).text);
-    svg_text(out, total + 10, y + (BAR_HEIGHT - 4), row->reason == ERR_OK ? "good" : "bad", "start",
-             err_word(row->reason));
+    svg_text(out, total + 10, y + (BAR_HEIGHT - 4),
+             row->reason == ERR_OK ? "good"
+             : row->counts         ? "bad"
+                                   : "sub",
+             "start", err_word(row->reason));
     if (panel->numbers)
         put_numbers(out, panel, row, y + (BAR_HEIGHT + 13));
 }

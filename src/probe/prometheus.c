@@ -13,12 +13,6 @@ struct address_metric {
     bool (*value)(const struct probe_address *address, double *value);
 };
 
-static bool success(const struct probe_address *address, double *value)
-{
-    *value = address->err.reason == ERR_OK;
-    return true;
-}
-
 static bool tcp_rtt(const struct probe_address *address, double *value)
 {
     *value = address->tcp.rtt_us / 1e6;
@@ -74,7 +68,6 @@ static bool volume_received(const struct probe_address *address, double *value)
 }
 
 static const struct address_metric address_metrics[] = {
-    {"address_success", "Whether every phase asked for went well.", success},
     {"tcp_rtt_seconds", "The kernel's smoothed round trip time.", tcp_rtt},
     {"tcp_mss_bytes", "Maximum segment size of what was sent.", tcp_mss},
     {"tcp_retransmits", "Segments sent again, SYN included.", tcp_retransmits},
@@ -242,6 +235,20 @@ static void put_phases(FILE *out, const struct probe_result *result)
     }
 }
 
+/* An address that this machine cannot reach at all has neither failed nor succeeded. */
+static void put_success(FILE *out, const struct probe_result *result)
+{
+    struct metric metric = {out, result, "address_success", "Whether every phase asked for went well.",
+                            false};
+
+    for (size_t i = 0; i < result->address_count; i++) {
+        if (!probe_result_counts(result, &result->addresses[i]))
+            continue;
+        begin_address(&metric, &result->addresses[i]);
+        end(&metric, result->addresses[i].err.reason == ERR_OK);
+    }
+}
+
 static void put_tls(FILE *out, const struct probe_result *result)
 {
     struct metric metric = {out, result, "tls_info",
@@ -313,16 +320,32 @@ static void put_findings(FILE *out, const struct probe_result *result)
     }
 }
 
+static void put_remarks(FILE *out, const struct probe_result *result)
+{
+    struct metric metric = {out, result, "remark_info",
+                            "What is no finding, such as a family that this machine lacks.", false};
+    struct probe_finding remarks[PROBE_REMARKS_MAX];
+    size_t count = probe_remarks(result, remarks);
+
+    for (size_t i = 0; i < count; i++) {
+        begin(&metric);
+        put_label(&metric, "remark", remarks[i].word);
+        end(&metric, 1);
+    }
+}
+
 void probe_report_prometheus(const struct probe_result *result, FILE *out)
 {
     put_round(out, result);
     put_dns(out, result);
     put_reasons(out, result);
     put_phases(out, result);
+    put_success(out, result);
     for (size_t i = 0; i < sizeof(address_metrics) / sizeof(address_metrics[0]); i++)
         put_address_metric(out, result, &address_metrics[i]);
     put_tls(out, result);
     put_certificates(out, result);
     put_race(out, result);
     put_findings(out, result);
+    put_remarks(out, result);
 }

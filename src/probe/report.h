@@ -13,13 +13,19 @@ enum { PROBE_FINDINGS_MAX = 16, PROBE_SENTENCE_BYTES = 600 };
 
 /* One finding. Printable, one sentence, one line. */
 struct probe_finding {
-    const char *word; /* the rule's: "ipv6-dead", "dns-slow", ...; never renamed */
+    const char *word; /* the rule's: "ipv6-dead", "dns-slow-one-type", ...; never renamed */
     char text[PROBE_SENTENCE_BYTES];
 };
 
 /* Returns: how many findings the rules have made, the most telling first. Source: the table in
  * probe_diagnosis.c, docs/probe.md. */
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
+
+enum { PROBE_REMARKS_MAX = RACE_FAMILIES };
+
+/* What is no finding, and is reported once: addresses that do not count, and why. Returns: how many remarks.
+ */
+size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX]);
 
 enum { PROBE_ALERTS_MAX = PROBE_PHASES + 2, PROBE_ALERT_BYTES = 240 };
 

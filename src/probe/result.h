@@ -10,6 +10,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/race.h"
+#include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/probe/probe.h"
 #include "tcpgreet/tls/stream_tls.h"
@@ -58,6 +59,7 @@ struct probe_address {
     struct probe_span spans[PROBE_PHASES];
     enum probe_phase last; /* the last one begun */
     struct err err;        /* its text does not name the peer */
+    enum reach reach;      /* what this machine has against it, found when connect began */
     struct tcp_facts tcp;
     struct stream_tls_facts tls; /* version "": no handshake was finished; certificate fields also where it
                                     was refused */
@@ -71,6 +73,7 @@ struct probe_answer {
     size_t count;
     struct probe_span span; /* end -1: none came in time */
     struct err err;         /* why count == 0 */
+    bool only_in_hosts;     /* the hosts file has the name, for the other family only */
 };
 
 /* One attempt of the race as a client would run it (RFC 8305), computed from what was measured. */
@@ -109,14 +112,25 @@ const char *probe_phase_name(enum probe_phase phase);
 /* Returns: how long a phase took, ns; -1 where it was not reached. */
 int64_t probe_span_ns(const struct probe_span *span);
 
+/* Returns: what on this machine keeps it from being connected to; REACH_OPEN: nothing that is known, or it
+ * was connected to, or its peer or the path has answered. */
+enum reach probe_address_reach(const struct probe_address *address);
+
+/* Returns: whether the verdict takes account of an address: not where this machine cannot reach it at all, as
+ * one without IPv6 cannot reach an IPv6 address, while there are others that it can. */
+bool probe_result_counts(const struct probe_result *result, const struct probe_address *address);
+
+/* Returns: how many do. */
+size_t probe_result_counted(const struct probe_result *result);
+
 /* Computes heats from what was measured: the planner of RFC 8305 in virtual time, with each family's answer
  * and each address's connect as they came. Shape: attempt_delay_ms as the planner's. */
 void probe_result_rehearse(struct probe_result *result, int64_t attempt_delay_ms, int64_t connect_timeout_ms);
 
-/* Computes the verdict from addresses and answers: all well: ERR_OK; none: the failure that got furthest, of
- * equals the first; some, without require_any, or a family whose name service fails: ERR_DEGRADED, but where
- * this side alone is at fault, out of descriptors or not permitted, its own reason. Writes verdict.text, one
- * sentence. */
+/* Computes the verdict from answers and the addresses that count: all well: ERR_OK; none: the failure that
+ * got furthest, of equals the first; some, without require_any, or a family whose name service fails:
+ * ERR_DEGRADED, but where this side alone is at fault, out of descriptors or not permitted, its own reason.
+ * Writes verdict.text, one sentence. */
 void probe_result_judge(struct probe_result *result);
 
 #endif

@@ -113,7 +113,9 @@ static void on_deadline(uv_timer_t *timer)
         if (!is_unanswered(answer))
             continue;
         result->total_ns = probe_round_now_ns(round);
-        err_set(&answer->err, ERR_RESOLVE_TEMPORARY, 0,
+        answer->only_in_hosts =
+            resolver_is_only_in_hosts(round->resolver, family == RACE_V6 ? AF_INET6 : AF_INET);
+        err_set(&answer->err, answer->only_in_hosts ? ERR_RESOLVE_NOT_FOUND : ERR_RESOLVE_TEMPORARY, 0,
                 "no name server answered for the IPv%c addresses of %s within %g s",
                 family == RACE_V6 ? '6' : '4', result->host, (double)round->plan.connect_timeout_ms / 1000);
     }
@@ -202,6 +204,7 @@ static void on_answer(void *context, const struct resolver_answer *told)
     uv_update_time(round->loop);
     probe_round_hold(round);
     answers[family].span.end_ns = probe_round_now_ns(round);
+    answers[family].only_in_hosts = told->only_in_hosts;
     if (told->count == 0)
         answers[family].err = *told->err;
     else if (add_trials(round, family, told->endpoints, told->count) == 0)

@@ -144,6 +144,8 @@ static int add_address(struct probe_summary *summary, const struct probe_address
 
 int probe_summary_add(struct probe_summary *summary, const struct probe_result *result, struct err *err)
 {
+    struct probe_finding remarks[PROBE_REMARKS_MAX];
+
     if (summary->rounds++ == 0) {
         memcpy(summary->target, result->target, sizeof(summary->target));
         summary->first_s = result->started_s;
@@ -154,8 +156,14 @@ int probe_summary_add(struct probe_summary *summary, const struct probe_result *
     if (rank(result->verdict.reason) > rank(summary->worst.reason))
         summary->worst = result->verdict;
     remember(summary, result);
+    size_t remark_count = probe_remarks(result, remarks);
+    if (remark_count > 0) {
+        memcpy(summary->remarks, remarks, sizeof(remarks));
+        summary->remark_count = remark_count;
+    }
     for (size_t i = 0; i < result->address_count; i++)
-        if (add_address(summary, &result->addresses[i], err) < 0)
+        if (probe_result_counts(result, &result->addresses[i]) &&
+            add_address(summary, &result->addresses[i], err) < 0)
             return -1;
     return 0;
 }

@@ -16,10 +16,11 @@
 /* Addresses that a summary can tell apart; further ones, of a name that changes all the time, are counted. */
 enum { PROBE_SUMMARY_ROWS_MAX = 256 };
 
-/* One address over all rounds. Invariants: the sum of reasons is rounds; total.total == reasons[ERR_OK]. */
+/* One address over all rounds in which it counted. Invariants: the sum of reasons is rounds; total.total ==
+ * reasons[ERR_OK]. */
 struct probe_summary_row {
     struct endpoint peer;
-    uint64_t rounds; /* in which the name had it */
+    uint64_t rounds; /* in which the name had it, and it counted */
     uint64_t reasons[ERR_REASON_COUNT];
     struct histogram total;   /* of those that were well */
     struct histogram connect; /* of those that got so far */
@@ -40,7 +41,9 @@ struct probe_summary {
     size_t row_count;
     struct endpoint known[PROBE_ADDRESSES_MAX]; /* the addresses as they were told last */
     size_t known_count;
-    bool told[RACE_FAMILIES]; /* whether known holds an answer for the family */
+    bool told[RACE_FAMILIES];                        /* whether known holds an answer for the family */
+    struct probe_finding remarks[PROBE_REMARKS_MAX]; /* of the last round that had any */
+    size_t remark_count;
 };
 
 /* Writes what came and what went since the round before: "now also [::1]:6000, no longer 127.0.0.1:6000",

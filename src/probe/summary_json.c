@@ -68,5 +68,7 @@ void probe_summary_json(const struct probe_summary *summary, FILE *out)
         (void)fputs(i > 0 ? "," : "", out);
         put_row(out, summary->rows[i]);
     }
-    (void)fputs("]}\n", out);
+    (void)fputc(']', out);
+    probe_put_findings(out, "remarks", summary->remarks, summary->remark_count);
+    (void)fputs("}\n", out);
 }

@@ -64,7 +64,8 @@ void probe_summary_round(const struct probe_result *result, const char *changes,
     if (changes[0] != '\0')
         put_sentence(result, result->target, changes, style, out);
     for (size_t i = 0; i < result->address_count; i++)
-        put_address(result, &result->addresses[i], style, out);
+        if (probe_result_counts(result, &result->addresses[i]))
+            put_address(result, &result->addresses[i], style, out);
     if (result->address_count == 0 || verdict->reason == ERR_THRESHOLD)
         put_sentence(result, err_word(verdict->reason), verdict->text, style, out);
 }
@@ -117,4 +118,9 @@ void probe_summary_text(const struct probe_summary *summary, const struct probe_
     if (summary->uncounted > 0)
         (void)fprintf(out, "and further addresses, more than the %d that are told apart\n",
                       PROBE_SUMMARY_ROWS_MAX);
+    for (size_t i = 0; i < summary->remark_count; i++) {
+        line = (struct words_line){0};
+        words_add(&line, "%s", summary->remarks[i].text);
+        put_line(&line, style, out);
+    }
 }

@@ -32,8 +32,9 @@ static void put_race(const struct probe_page *page, const struct probe_result *r
 
 static void put_end(const struct probe_page *page, const struct probe_result *result)
 {
-    struct probe_finding findings[PROBE_FINDINGS_MAX];
+    struct probe_finding findings[PROBE_FINDINGS_MAX], remarks[PROBE_REMARKS_MAX];
     size_t count = probe_diagnose(result, findings);
+    size_t remark_count = probe_remarks(result, remarks);
     const char *last = probe_words_last(result, count);
     struct words_line line = {0};
 
@@ -43,6 +44,8 @@ static void put_end(const struct probe_page *page, const struct probe_result *re
         words_add(&line, "- %s", findings[i].text);
         probe_page_wrap(page, 0, 2, PROBE_PLAIN, line.text);
     }
+    for (size_t i = 0; i < remark_count; i++)
+        probe_page_wrap(page, 0, 2, PROBE_PLAIN, remarks[i].text);
     if (last != NULL)
         probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), last);
 }

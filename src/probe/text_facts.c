@@ -34,10 +34,12 @@ static void put_address(const struct probe_page *page, const struct probe_row *r
     put_fact(page, probe_words_volume, address);
 }
 
-/* Beside a failure: a well address that has lost segments, for that is where its time went. */
-static bool is_remarkable(const struct probe_address *address)
+/* Beside a failure: a well address that has lost segments, for that is where its time went. What does not
+ * count has a remark. */
+static bool is_remarkable(const struct probe_result *result, const struct probe_address *address)
 {
-    return address->err.reason != ERR_OK || (address->tcp.known && address->tcp.retransmits > 0);
+    bool failed = address->err.reason != ERR_OK && probe_result_counts(result, address);
+    return failed || (address->tcp.known && address->tcp.retransmits > 0);
 }
 
 void probe_text_facts(const struct probe_page *page, const struct probe_result *result)
@@ -48,7 +50,7 @@ void probe_text_facts(const struct probe_page *page, const struct probe_result *
 
     for (size_t i = 0; i < probe_row_count(result); i++) {
         probe_row_fill(result, i, &row);
-        if (row.address == NULL || !(page->style->verbose || is_remarkable(row.address)))
+        if (row.address == NULL || !(page->style->verbose || is_remarkable(result, row.address)))
             continue;
         if (told >= SHOWN_MAX && !page->style->verbose) {
             untold++;
@@ -82,7 +84,7 @@ static void put_agreed(const struct probe_page *page, const struct probe_result 
         if (agreed.length > 0 && strcmp(line.text, agreed.text) != 0)
             return;
         agreed = line;
-        untold += !is_remarkable(&result->addresses[i]);
+        untold += !is_remarkable(result, &result->addresses[i]);
     }
     if (untold > 0) {
         (void)fputc('\n', page->out);

@@ -111,7 +111,7 @@ static void put_bars(const struct probe_page *page, const struct columns *column
         put_cells(page, bar->phase, (size_t)(bar->end - bar->begin));
         at = (size_t)bar->end;
         if (bar->failed) {
-            probe_page_paint(page, PROBE_BAD, failure_mark(page));
+            probe_page_paint(page, row->counts ? PROBE_BAD : PROBE_FAINT, failure_mark(page));
             at++;
         }
     }
@@ -131,7 +131,8 @@ static void put_time(const struct probe_page *page, const struct probe_row *row)
 
 static void put_reason(const struct probe_page *page, const struct probe_row *row)
 {
-    probe_page_paint(page, row->reason == ERR_OK ? PROBE_GOOD : PROBE_BAD, err_word(row->reason));
+    enum probe_paint failed = row->counts ? PROBE_BAD : PROBE_FAINT;
+    probe_page_paint(page, row->reason == ERR_OK ? PROBE_GOOD : failed, err_word(row->reason));
     (void)fputc('\n', page->out);
 }
 

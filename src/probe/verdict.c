@@ -5,6 +5,7 @@
 /* What a verdict is made of. */
 struct tally {
     size_t well;
+    size_t counted;                     /* addresses */
     const struct probe_address *worst;  /* of those that fail, the one that got furthest, of these one that
                                            was tried; NULL */
     const struct probe_answer *unasked; /* of the families whose name service fails, the first; NULL */
@@ -27,10 +28,12 @@ static bool is_worse(const struct probe_address *address, const struct probe_add
 
 static struct tally count(const struct probe_result *result)
 {
-    struct tally tally = {0};
+    struct tally tally = {.counted = probe_result_counted(result)};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
+        if (!probe_result_counts(result, address))
+            continue;
         if (address->err.reason == ERR_OK)
             tally.well++;
         else if (is_worse(address, tally.worst))
@@ -68,34 +71,35 @@ static void judge_unresolved(struct probe_result *result, const struct tally *ta
         result->verdict = empty->err;
 }
 
-static void judge_dead(struct probe_result *result, const struct probe_address *worst)
+static void judge_dead(struct probe_result *result, const struct tally *tally)
 {
+    const struct probe_address *worst = tally->worst;
     char peer[ENDPOINT_TEXT_BYTES];
     endpoint_format(&worst->peer, peer);
     result->verdict_names_target = result->address_count == 1 && strcmp(peer, result->target) == 0;
-    if (result->address_count == 1)
+    if (tally->counted == 1)
         err_set_from(&result->verdict, &worst->err, "%s: %s", peer, worst->err.text);
     else
         err_set_from(&result->verdict, &worst->err,
-                     "none of %zu addresses is well; the one that got furthest is %s: %s",
-                     result->address_count, peer, worst->err.text);
+                     "none of %zu addresses is well; the one that got furthest is %s: %s", tally->counted,
+                     peer, worst->err.text);
 }
 
 static void judge_mixed(struct probe_result *result, const struct tally *tally)
 {
     char peer[ENDPOINT_TEXT_BYTES];
     const struct probe_address *worst = tally->worst;
-    size_t failed = result->address_count - tally->well;
+    size_t failed = tally->counted - tally->well;
 
     if (worst == NULL)
         err_set(&result->verdict, ERR_DEGRADED, 0, "the name service fails for IPv%c: %s",
                 family_digit(result, tally->unasked), tally->unasked->err.text);
     else if (is_untried(worst))
         err_set_from(&result->verdict, &worst->err, "%zu of %zu addresses could not be tried: %s: %s", failed,
-                     result->address_count, endpoint_format(&worst->peer, peer), worst->err.text);
+                     tally->counted, endpoint_format(&worst->peer, peer), worst->err.text);
     else
         err_set(&result->verdict, ERR_DEGRADED, 0, "%zu of %zu addresses %s not well: %s: %s", failed,
-                result->address_count, failed == 1 ? "is" : "are", endpoint_format(&worst->peer, peer),
+                tally->counted, failed == 1 ? "is" : "are", endpoint_format(&worst->peer, peer),
                 worst->err.text);
 }
 
@@ -108,7 +112,7 @@ void probe_result_judge(struct probe_result *result)
     if (result->address_count == 0)
         judge_unresolved(result, &tally);
     else if (tally.well == 0 && tally.worst != NULL)
-        judge_dead(result, tally.worst);
+        judge_dead(result, &tally);
     else if ((tally.worst != NULL || tally.unasked != NULL) && !result->require_any)
         judge_mixed(result, &tally);
 }

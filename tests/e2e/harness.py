@@ -395,7 +395,7 @@ _ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
 
 
 def without_ipv6():
-    """For preexec_fn: from here on socket(AF_INET6, …) fails, as on a kernel without IPv6."""
+    """For preexec_fn: from here on socket(AF_INET6, …) fails, as under RestrictAddressFamilies= of systemd."""
     _filter_calls([(_LOAD, 0, 0, 0), (_EQUAL, 0, 3, SOCKET_CALL), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, socket.AF_INET6),
                    (_RETURN, 0, 0, _ERRNO | errno.EAFNOSUPPORT), (_RETURN, 0, 0, _ALLOW)])
 

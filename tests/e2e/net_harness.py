@@ -48,18 +48,39 @@ def inside(host):
             enter(home.fileno())
 
 
+def make_host(name, hosts, sources, name_server):
+    """A network namespace, with names from these sources: the hosts file, or "dns"."""
+    ip("netns", "add", name)
+    folder = pathlib.Path("/etc/netns") / name
+    folder.mkdir(parents=True)
+    (folder / "hosts").write_text(hosts)
+    (folder / "nsswitch.conf").write_text(f"hosts: {sources}\nservices: files\n")
+    (folder / "resolv.conf").write_text(f"nameserver {name_server}\n")
+
+
+def remove_host(name):
+    ip("netns", "del", name, check=False)
+    shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir("/etc/netns")
+
+
+def switch_ipv6_off(name):
+    for scope in ("all", "default"):
+        setting(name, f"net/ipv6/conf/{scope}/disable_ipv6", "1")
+
+
+def setting(name, path, value):
+    subprocess.run([*within(name), "sh", "-c", f"echo {value} > /proc/sys/{path}"], check=True)
+
+
 def lay_cable(hosts, sources, far4=(FAR4,), far6=(FAR6,), name_server=FAR4):
     """Names come from these sources: the hosts file, or "dns".
 
     IPv6 addresses are there at once (nodad); dead ones are neighbours that nobody answers for.
     """
     for name in (NEAR, FAR):
-        ip("netns", "add", name)
-        folder = pathlib.Path("/etc/netns") / name
-        folder.mkdir(parents=True)
-        (folder / "hosts").write_text(hosts)
-        (folder / "nsswitch.conf").write_text(f"hosts: {sources}\nservices: files\n")
-        (folder / "resolv.conf").write_text(f"nameserver {name_server}\n")
+        make_host(name, hosts, sources, name_server)
         ip("-n", name, "link", "set", "lo", "up")
     ip("link", "add", "cable", "netns", NEAR, "type", "veth", "peer", "name", "cable", "netns", FAR)
     for name, v4, v6 in ((NEAR, (NEAR4,), (NEAR6, "fe80::1")), (FAR, far4, (*far6, "fe80::c8"))):
@@ -75,10 +96,7 @@ def lay_cable(hosts, sources, far4=(FAR4,), far6=(FAR6,), name_server=FAR4):
 
 def clear_cable():
     for name in (NEAR, FAR):
-        ip("netns", "del", name, check=False)
-        shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
-    with contextlib.suppress(OSError):
-        os.rmdir("/etc/netns")
+        remove_host(name)
 
 
 def why_no_cable():

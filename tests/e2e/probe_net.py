@@ -16,7 +16,7 @@ import threading
 
 from harness import Lines, Script, Server, refusing_port, run
 from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
-                         lay_cable, why_no_cable, within)
+                         lay_cable, make_host, remove_host, setting, switch_ipv6_off, why_no_cable, within)
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
 
 DOMAIN = "greet.example"
@@ -71,16 +71,16 @@ def older():
 # --- on this host ----------------------------------------------------------------------------------------------
 
 class Place:
-    """opened() is the context; wrap is what the program runs in."""
+    """opened() is the context; wrap is what the program runs in, and more what else it is started with."""
 
-    def __init__(self, opened, wrap):
-        self.opened, self.wrap = opened, wrap
+    def __init__(self, opened, wrap, **more):
+        self.opened, self.wrap, self.more = opened, wrap, more
 
     def probe(self, *options, **more):
         """Runs `tcpgreet --probe` there; returns its result, whose args are what it was asked."""
         with self.opened() as words:
             args = ["--probe", *map(str, words), *options]
-            result = run(*args, wrap=self.wrap, cwd=made().folder if "--tls" in args else None, **more)
+            result = run(*args, wrap=self.wrap, cwd=made().folder if "--tls" in args else None, **self.more, **more)
             result.args = args
             return result
 
@@ -150,6 +150,84 @@ def behind_a_middlebox(truncating, count, *options, tls=False):
     with Server(*(("--tls", *identity(made().server)) if tls else ())) as server:
         with Script(truncating(("::1", server.port), count)) as middlebox:
             yield "::1", middlebox.port, *(trusting() if tls else ()), *options
+
+
+# --- on a host that lacks something ---------------------------------------------------------------------------
+
+_hosts = itertools.count()
+
+
+def lacking(lack, names, *args, listens=True, **more):
+    """A host of its own, with a name server that is not there. lack(host): takes something away from it, or adds it.
+
+    names: its hosts file, addresses to names. args: the name to probe and options. more: as for Popen.
+    """
+    host = f"tcpgreet-lacking-{os.getpid()}-{next(_hosts)}"
+    hosts = "".join(f"{address} {name}\n" for address, name in names.items())
+
+    @contextlib.contextmanager
+    def opened():
+        with contextlib.ExitStack() as stack:
+            stack.callback(remove_host, host)
+            make_host(host, hosts, "files dns", "127.99.99.99")
+            lack(host)
+            port = 6000
+            if listens:
+                server = stack.enter_context(Server(listen=[("0",)], wrap=within(host)))
+                port = server.port
+            yield args[0], port, *args[1:]
+    return Place(opened, within(host), **more)
+
+
+def complete(host):
+    ip("-n", host, "link", "set", "lo", "up")
+
+
+def ipv6_off(host):
+    switch_ipv6_off(host)
+    complete(host)
+
+
+def ipv4_gone(host):
+    complete(host)
+    ip("-n", host, "addr", "del", "127.0.0.1/8", "dev", "lo")
+
+
+def in_a_network(host):
+    """It has addresses of its own, and no route to others."""
+    complete(host)
+    ip("-n", host, "addr", "add", "fd77::1/64", "dev", "lo", "nodad")
+    ip("-n", host, "addr", "add", "10.77.0.1/32", "dev", "lo")
+
+
+def with_route(kind):
+    def lack(host):
+        in_a_network(host)
+        ip("-n", host, "-6", "route", "add", kind, NO_ROUTE6)
+        ip("-n", host, "route", "add", kind, NO_ROUTE4)
+    return lack
+
+
+def _cable_to_nobody(host):
+    complete(host)
+    ip("-n", host, "link", "add", "cable", "type", "veth", "peer", "name", "end")
+    ip("-n", host, "link", "set", "end", "up")
+    ip("-n", host, "link", "set", "cable", "addrgenmode", "none")
+    ip("-n", host, "link", "set", "cable", "up")
+
+
+def no_loopback6(host):
+    _cable_to_nobody(host)
+    ip("-n", host, "addr", "add", "fd77::1/64", "dev", "cable", "nodad")
+    setting(host, "net/ipv6/conf/lo/disable_ipv6", "1")
+
+
+def only_link_local(host):
+    """A router has announced itself, and no prefix."""
+    _cable_to_nobody(host)
+    ip("-n", host, "addr", "add", "fe80::1/64", "dev", "cable", "nodad")
+    ip("-n", host, "neigh", "add", "fe80::2", "lladdr", NOBODY, "dev", "cable", "nud", "permanent")
+    ip("-n", host, "route", "add", "default", "via", "fe80::2", "dev", "cable")
 
 
 # --- on the far host -------------------------------------------------------------------------------------------

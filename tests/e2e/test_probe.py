@@ -8,13 +8,18 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import pathlib
+import re
+import tempfile
 import unittest
 
 import probe_peers as peers
-from harness import PATIENCE, ROOT, Case, main
-from net_harness import FAR4
-from probe_net import (MORE4, above_tls, behind_a_middlebox, below_tls, far, far_after_a_lost_syn, far_among,
-                       far_certificates, lay, made, older, ours, plain, presenting, refusing, why_no_path)
+from harness import PATIENCE, ROOT, SOCKET_CALL, Case, main, without_ipv6
+from net_harness import FAR4, why_no_cable
+from probe_net import (MORE4, NO_ROUTE4, NO_ROUTE6, above_tls, behind_a_middlebox, below_tls, complete, far,
+                       far_after_a_lost_syn, far_among, far_certificates, in_a_network, ipv4_gone, ipv6_off, lacking,
+                       lay, made, no_loopback6, older, only_link_local, ours, plain, presenting, refusing, why_no_path,
+                       with_route)
 from tls_harness import VERSIONS, has_tls
 
 Row = collections.namedtuple("Row", "fault place word findings says")
@@ -316,7 +321,7 @@ PATHS = [
         "degraded", "ipv6-dead", "the service may listen for IPv4 only"),
     Row("no route for IPv6",
         far("no-route6"),
-        "degraded", "ipv6-dead", "This machine has no route to IPv6 addresses"),
+        "degraded", "ipv6-dead", "This machine has no route to [2001:db8::1]"),
     Row("no route at all",
         far("no-route", listen=()),
         "connect-unreachable", "unreachable-all", "is it in a network at all"),
@@ -356,6 +361,81 @@ TLS_PATHS = [
 ]
 
 
+BOTH = {"::1": "localhost", "127.0.0.1": "localhost"}
+MIXED = {NO_ROUTE6: "mixed", "127.0.0.1": "mixed"}
+DOES_NOT_COUNT = "cannot be reached from here and does not count. All is well."
+OFF = "IPv6 is switched off on this machine"
+
+MACHINE = [
+    Row("IPv6 switched off on this machine",
+        lacking(ipv6_off, BOTH, "localhost"),
+        "ok", "", f"{OFF}: [::1]:"),
+    Row("IPv6 switched off on this machine, and nobody listens",
+        lacking(ipv6_off, BOTH, "localhost", listens=False),
+        "connect-refused", "all-refused", f"{OFF}: [::1]:6000 cannot be reached from here and does not count."),
+    Row("IPv6 switched off on this machine, and asked for alone",
+        lacking(ipv6_off, BOTH, "localhost", "-6", listens=False),
+        "connect-unreachable", "ipv6-unavailable", f"{OFF}: [::1]:6000 cannot be reached from here; switch it on"),
+    Row("IPv6 switched off on this machine, and an IPv6 address asked for",
+        lacking(ipv6_off, BOTH, "::1", listens=False),
+        "connect-unreachable", "ipv6-unavailable", "switch it on with sysctl -w net.ipv6.conf.all.disable_ipv6=0."),
+    Row("IPv6 switched off on this machine, and a hosts file with ::1 alone",
+        lacking(ipv6_off, {"::1": "localhost"}, "localhost", listens=False),
+        "connect-unreachable", "ipv6-unavailable", f"{OFF}, and /etc/hosts has no IPv4 address for localhost:"),
+    Row("a loopback interface without IPv6",
+        lacking(no_loopback6, BOTH, "localhost"),
+        "ok", "", "The loopback interface of this machine has no IPv6 address: [::1]:"),
+    Row("a machine with local IPv6 addresses only",
+        lacking(complete, MIXED, "mixed"),
+        "ok", "", "This machine has only loopback and link-local IPv6 addresses: [2001:db8::1]:"),
+    Row("a machine with a router for IPv6 and no address of its network",
+        lacking(only_link_local, MIXED, "mixed", *SOON),
+        "ok", "", "This machine has only loopback and link-local IPv6 addresses: [2001:db8::1]:"),
+    Row("a machine with local IPv4 addresses only",
+        lacking(complete, {"::1": "mixed", NO_ROUTE4: "mixed"}, "mixed"),
+        "ok", "", "This machine has only loopback and link-local IPv4 addresses: 198.51.100.1:"),
+    Row("a machine without any IPv4 address",
+        lacking(ipv4_gone, BOTH, "localhost"),
+        "ok", "", "No interface of this machine has an IPv4 address: 127.0.0.1:"),
+    Row("a machine in no network",
+        lacking(complete, {NO_ROUTE6: "away", NO_ROUTE4: "away"}, "away", listens=False),
+        "connect-unreachable", "unreachable-all", "is it in a network at all (ip address)?"),
+    Row("no route for IPv6, though there are addresses",
+        lacking(in_a_network, MIXED, "mixed"),
+        "degraded", "ipv6-dead", "This machine has no route to [2001:db8::1]:"),
+    Row("a blackhole route for IPv6",
+        lacking(with_route("blackhole"), MIXED, "mixed"),
+        "degraded", "ipv6-dead", "This machine has a blackhole route to [2001:db8::1]:"),
+    Row("a route that prohibits IPv6",
+        lacking(with_route("prohibit"), MIXED, "mixed"),
+        "degraded", "ipv6-dead", "A rule of this machine forbids connections to [2001:db8::1]:"),
+    Row("an unreachable route for IPv6",
+        lacking(with_route("unreachable"), MIXED, "mixed"),
+        "degraded", "ipv6-dead", "This machine has a route of type unreachable to [2001:db8::1]:"),
+    Row("a blackhole route for an IPv4 address",
+        lacking(with_route("blackhole"), {}, NO_ROUTE4, listens=False),
+        "connect-unreachable", "unreachable-all", "This machine has a blackhole route to 198.51.100.1:6000: change it"),
+    Row("a hosts file without ::1, and no name server",
+        lacking(complete, {"127.0.0.1": "localhost"}, "localhost"),
+        "ok", "", "IPv6: none in /etc/hosts; IPv4: 1 address"),
+    Row("a hosts file without ::1, and IPv6 asked for alone",
+        lacking(complete, {"127.0.0.1": "localhost"}, "localhost", "-6", listens=False),
+        "resolve-not-found", "not-found", "/etc/hosts has no IPv6 address for localhost, and no other was asked for"),
+    Row("a hosts file without localhost, and no name server",
+        lacking(complete, {}, "localhost", listens=False),
+        "resolve-temporary", "dns-temporary", "There is no address for localhost: add it to /etc/hosts"),
+]
+
+DENIED = [
+    Row("IPv6 that this process is not allowed to use",
+        lacking(complete, BOTH, "localhost", preexec_fn=without_ipv6),
+        "ok", "", "This process is not allowed to use IPv6: [::1]:"),
+    Row("IPv6 that this process is not allowed to use, and asked for alone",
+        lacking(complete, BOTH, "localhost", "-6", listens=False, preexec_fn=without_ipv6),
+        "connect-unreachable", "ipv6-unavailable", "check its sandbox: seccomp, or RestrictAddressFamilies="),
+]
+
+
 def measure(row):
     """What the probe says there, as JSON and as text."""
     return row.place.probe("--format", "json"), row.place.probe()
@@ -392,8 +472,14 @@ class Faults(Case):
         else:
             self.assertFails(machine, code, row.word)
         self.assertEqual(words, row.findings.split(), repr(machine))
+        said = " ".join(text.out.decode().split())
         if not NONSENSE:
-            self.assertIn(row.says, " ".join(text.out.decode().split()))
+            self.assertIn(row.says, said)
+        for remark in found["remarks"]:
+            self.assertEqual(said.count(remark["text"].partition(":")[0]), 1, said)
+        self.assertEqual(len(found["remarks"]), said.count(" not count."), said)
+        self.assertEqual([address["counts"] for address in found["addresses"]].count(False) > 0,
+                         len(found["remarks"]) > 0, repr(machine))
 
 
 class Peers(Faults):
@@ -408,6 +494,41 @@ class Peers(Faults):
     @unittest.skipUnless(has_tls(), "this program was built without TLS")
     def test_a_certificate_that_is_wrong(self):
         self.check(CERTIFICATES)
+
+
+@unittest.skipIf(why_no_cable(), why_no_cable())
+class Machines(Faults):
+
+    def test_a_machine_that_lacks_something(self):
+        self.check(MACHINE)
+
+    def test_every_format_agrees_on_what_does_not_count(self):
+        place = lacking(ipv6_off, BOTH, "localhost")
+        remark = f"{OFF}: [::1]:"
+        with self.subTest("plugin"):
+            plugin = place.probe("--format", "nagios")
+            self.assertEqual(plugin.code, 0, repr(plugin))
+            self.assertRegex(plugin.out.decode(), "^TCPGREET OK - localhost:.*: 1 of 1 address is well, .*; "
+                             + re.escape(remark))
+        with self.subTest("prometheus"):
+            metrics = place.probe("--format", "prometheus")
+            self.assertEqual(metrics.code, 0, repr(metrics))
+            self.assertRegex(metrics.out.decode(), r'remark_info\{.*remark="ipv6-unavailable"\} 1')
+            self.assertNotRegex(metrics.out.decode(), r'finding_info|address_success\{.*"::1"')
+        with self.subTest("picture"), tempfile.TemporaryDirectory() as folder:
+            picture = pathlib.Path(folder) / "probe.svg"
+            self.assertEqual(place.probe("--plot", str(picture)).code, 0)
+            self.assertEqual(picture.read_text().count(remark), 1)
+        with self.subTest("summary"):
+            series = place.probe("--count", "2", "--interval", "10ms")
+            self.assertEqual((series.code, series.out.decode().count(remark)), (0, 1), repr(series))
+            self.assertIn(b"2 rounds, 2 all well", series.out)
+        with self.subTest("retry"):
+            self.assertEqual(place.probe("--retry", "5s").code, 0)
+
+    @unittest.skipUnless(SOCKET_CALL, "knows the number of socket(2) on other machines only")
+    def test_a_process_that_is_not_allowed_something(self):
+        self.check(DENIED)
 
 
 @unittest.skipIf(why_no_path(), why_no_path())

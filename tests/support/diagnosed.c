@@ -75,7 +75,8 @@ static void make_address(struct probe_address *address, const struct diagnosed_a
         address->spans[phase] = (struct probe_span){-1, -1};
     for (int64_t phase = PROBE_RESOLVE; phase <= (int64_t)one->last; phase++)
         address->spans[phase] = (struct probe_span){phase * CONNECT_MS * MS, (phase + 1) * CONNECT_MS * MS};
-    if (!one->no_route)
+    address->reach = one->reach;
+    if (one->reach == REACH_OPEN)
         address->local = endpoint_of(strchr(one->peer, ':') != NULL ? "2001:db8:77::1" : "198.51.100.1");
     struct err_facts facts = {.detail = one->detail, .native = one->native, .name = one->name};
     if (one->received != NULL)
@@ -107,6 +108,8 @@ void diagnosed_make(struct probe_result *result, const struct diagnosed_row *row
                                     .tls = row->tls,
                                     .until = PROBE_UNTIL_DIALOGUE,
                                     .started_s = STARTED_S};
+    if (row->host != NULL)
+        snprintf(result->host, sizeof result->host, "%s", row->host);
     result->addresses = calloc(DIAGNOSED_ADDRESSES_MAX, sizeof *result->addresses);
     assert_non_null(result->addresses);
     for (size_t i = 0; i < DIAGNOSED_ADDRESSES_MAX && row->all[i].peer != NULL; i++) {
@@ -116,6 +119,7 @@ void diagnosed_make(struct probe_result *result, const struct diagnosed_row *row
     }
     make_answer(&result->answers[RACE_V6], !row->only_v4, row->v6_ms, row->v6, v6);
     make_answer(&result->answers[RACE_V4], !row->only_v6, row->v4_ms, row->v4, result->address_count - v6);
+    result->answers[RACE_V6].only_in_hosts = row->v6_not_in_hosts;
 }
 
 static void expect_printable(const struct probe_finding *finding)
@@ -128,6 +132,17 @@ static void expect_printable(const struct probe_finding *finding)
     if (finding->text[length - 1] != '.' && finding->text[length - 1] != '?' &&
         finding->text[length - 1] != ')')
         fail_msg("%s: no end: %s", finding->word, finding->text);
+}
+
+static void expect_remark(const struct diagnosed_row *row, const struct probe_result *result)
+{
+    struct probe_finding remarks[PROBE_REMARKS_MAX];
+    size_t count = probe_remarks(result, remarks);
+
+    if (count != (row->remark != NULL) || (count > 0 && strstr(remarks[0].text, row->remark) == NULL))
+        fail_msg("%s: %zu remarks: %s", row->fault, count, count > 0 ? remarks[0].text : "");
+    if (count > 0)
+        expect_printable(&remarks[0]);
 }
 
 void diagnosed_expect(const struct diagnosed_row *rows, size_t rows_count)
@@ -146,6 +161,7 @@ void diagnosed_expect(const struct diagnosed_row *rows, size_t rows_count)
         }
         if (count < DIAGNOSED_WORDS_MAX && rows[i].findings[count].word != NULL)
             fail_msg("%s: not a word of %s", rows[i].fault, rows[i].findings[count].word);
+        expect_remark(&rows[i], &result);
         probe_result_fini(&result);
     }
 }

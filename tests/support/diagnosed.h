@@ -39,7 +39,7 @@ struct diagnosed_address {
     const char *name;     /* that was expected */
     const char *received; /* from the peer */
     int native;
-    bool no_route; /* never bound: this machine could not try */
+    enum reach reach; /* not REACH_OPEN: never bound, this machine could not try */
     uint32_t syn_again, again;
 };
 
@@ -51,6 +51,9 @@ struct diagnosed_row {
     int64_t v6_ms, v4_ms; /* of the name service's answers; 0: at once; -1: none */
     enum err_reason v6, v4;
     bool only_v6, only_v4;
+    bool v6_not_in_hosts; /* /etc/hosts has the name for IPv4 only */
+    const char *host;     /* NULL: HOST */
+    const char *remark;   /* a part of the only one; NULL: none */
     struct {
         const char *word;
         const char *says;
@@ -83,12 +86,16 @@ struct diagnosed_row {
 #define NO_ROUTE(address)                                                                                    \
     {                                                                                                        \
         .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "Network is unreachable",                 \
-        .no_route = true                                                                                     \
+        .reach = REACH_NO_ROUTE                                                                              \
     }
 #define FORBIDDEN(address)                                                                                   \
     {                                                                                                        \
-        .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "Permission denied", .native = EACCES,    \
-        .no_route = true                                                                                     \
+        .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "Permission denied",                      \
+        .reach = REACH_PROHIBITED                                                                            \
+    }
+#define BEYOND(address, what)                                                                                \
+    {                                                                                                        \
+        .peer = (address), PROBE_CONNECT, ERR_CONNECT_UNREACHABLE, "why", .reach = (what)                    \
     }
 #define LATE ERR_DIALOGUE_TIMEOUT, "the server did not answer within 10 s"
 

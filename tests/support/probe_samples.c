@@ -60,6 +60,7 @@ struct row {
     const struct stream_tls_facts *tls;
     enum probe_resumption resumption;
     uint32_t mss, rtt_us, retransmits, syn_retransmits;
+    enum reach reach;
 };
 
 struct sample {
@@ -180,6 +181,12 @@ static const struct sample samples[PROBE_SAMPLES] = {
          .text = "the certificate is valid for 42 days more, --expect-days asks for 60",
          .rows = {{"192.0.2.25", "198.51.100.14", "eth0", TIMES(10940, 23760, -1, -1, -1), .tls = &good_tls,
                    .resumption = PROBE_RESUMPTION_NO_TICKET, .mss = 1448, .rtt_us = 10910}}},
+    [PROBE_SAMPLE_NO_IPV6] = {"no_ipv6", "localhost", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 312,
+                              .v4_us = 298,
+                              .rows = {{"::1", "", "", TIMES(58, -1, -1, -1, -1), ERR_CONNECT_UNREACHABLE,
+                                        "IPv6 is switched off on this machine", .reach = REACH_SWITCHED_OFF},
+                                       {"127.0.0.1", "127.0.0.1", "lo", TIMES(44, -1, 131, 88, 57),
+                                        .mss = 32768, .rtt_us = 19}}},
     [PROBE_SAMPLE_CROWD] = {"crowd", "pool.example.net", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 8210,
                             .v4_us = 9120, .verdict = ERR_DEGRADED,
                             .text = "12 of 128 addresses are not well: [2001:db8:10::a]:6000: connection "
@@ -221,6 +228,7 @@ static void fill_address(struct probe_address *address, const struct row *row, c
     }
     if (sample->literal)
         address->spans[PROBE_RESOLVE] = (struct probe_span){-1, -1};
+    address->reach = row->reach;
     if (row->reason != ERR_OK)
         err_set(&address->err, row->reason, 0, "%s", row->why);
     address->tcp = (struct tcp_facts){true, row->mss, row->rtt_us, row->retransmits, row->syn_retransmits};

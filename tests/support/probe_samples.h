@@ -15,6 +15,7 @@ enum probe_sample {
     PROBE_SAMPLE_LITERAL,        /* an address, --until connect */
     PROBE_SAMPLE_VOLUME,         /* plain, with --volume, cut by the path */
     PROBE_SAMPLE_THRESHOLD,      /* tls_well, held to more days than are left */
+    PROBE_SAMPLE_NO_IPV6,        /* localhost, two addresses, on a machine where IPv6 is switched off */
     PROBE_SAMPLE_CROWD,          /* as many addresses as there can be, some of them refused */
     PROBE_SAMPLES
 };

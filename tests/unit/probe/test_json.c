@@ -67,14 +67,28 @@ static void the_json_of_one_address_that_is_well(void **state)
               "\"answers\":[{\"family\":\"ipv6\",\"asked\":false,\"addresses\":1,\"seconds\":null,"
               "\"reason\":\"ok\",\"text\":null},{\"family\":\"ipv4\",\"asked\":false,\"addresses\":0,"
               "\"seconds\":null,\"reason\":\"ok\",\"text\":null}],\"addresses\":[{\"address\":\"::1\","
-              "\"family\":\"ipv6\",\"ok\":true,\"reason\":\"ok\",\"text\":null,\"failed_phase\":null,"
+              "\"family\":\"ipv6\",\"ok\":true,\"counts\":true,\"reason\":\"ok\",\"text\":null,\"failed_"
+              "phase\":null,"
               "\"phases\":{\"connect\":{\"begin_seconds\":0,\"seconds\":4.7e-05}},"
               "\"local\":{\"address\":\"::1\",\"port\":53500},\"interface\":\"lo\","
               "\"tcp\":{\"mss_bytes\":32741,\"rtt_seconds\":1.8e-05,\"retransmits\":0,\"syn_retransmits\":0},"
               "\"tls\":null,\"certificate\":null,\"volume\":null}],"
               "\"race\":[{\"address\":\"::1\",\"start_seconds\":0,\"end_seconds\":4.7e-05,\"won\":true}],"
-              "\"findings\":[]}\n");
+              "\"findings\":[],\"remarks\":[]}\n");
     free(text);
+}
+
+static void what_this_machine_cannot_reach_does_not_count(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_NO_IPV6);
+    assert_has("\"verdict\":{\"word\":\"ok\",\"exit_code\":0,\"text\":null}");
+    assert_has("{\"address\":\"::1\",\"family\":\"ipv6\",\"ok\":false,\"counts\":false,\"reason\":"
+               "\"connect-unreachable\",\"text\":\"IPv6 is switched off on this machine\"");
+    assert_has("{\"address\":\"127.0.0.1\",\"family\":\"ipv4\",\"ok\":true,\"counts\":true,");
+    assert_has(
+        "\"findings\":[],\"remarks\":[{\"word\":\"ipv6-unavailable\",\"text\":\"IPv6 is switched off on "
+        "this machine: [::1]:6000 cannot be reached from here and does not count.\"}]}");
 }
 
 static void a_certificate_is_told_also_where_it_was_refused(void **state)
@@ -297,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_json_of_one_address_that_is_well),
+        cmocka_unit_test(what_this_machine_cannot_reach_does_not_count),
         cmocka_unit_test(a_certificate_is_told_also_where_it_was_refused),
         cmocka_unit_test(what_a_handshake_agreed_on_is_told),
         cmocka_unit_test(days_left_are_rounded_down),

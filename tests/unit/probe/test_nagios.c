@@ -93,6 +93,16 @@ static void the_line_of_two_addresses_that_are_well(void **state)
     assert_says(OK, "TCPGREET OK - [::1]:6000: 1 of 1 address is well, slowest total 0.000047 s");
 }
 
+static void what_this_machine_cannot_reach_does_not_count(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_NO_IPV6);
+    assert_says(OK,
+                "TCPGREET OK - localhost:6000: 1 of 1 address is well, slowest total 0.000618 s; IPv6 is "
+                "switched off on this machine: [::1]:6000 cannot be reached from here and does not count.");
+    assert_performance("'connect'=0.000044s;", true);
+}
+
 static void a_verdict_is_a_status_and_its_text(void **state)
 {
     (void)state;
@@ -287,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_line_of_two_addresses_that_are_well, start),
+        cmocka_unit_test_setup(what_this_machine_cannot_reach_does_not_count, start),
         cmocka_unit_test_setup(a_verdict_is_a_status_and_its_text, start),
         cmocka_unit_test_setup(every_reason_has_its_status, start),
         cmocka_unit_test_setup(one_well_is_enough_where_any_is_asked_for, start),

@@ -26,6 +26,17 @@ size_t probe_diagnose(const struct probe_result *result, struct probe_finding fi
     return 1;
 }
 
+/* And what does not count has a remark. */
+size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX])
+{
+    if (probe_result_counted(result) == result->address_count)
+        return 0;
+    remarks[0].word = "remark";
+    (void)snprintf(remarks[0].text, sizeof(remarks[0].text),
+                   "IPv6 is switched off on this machine, and this sentence says so.");
+    return 1;
+}
+
 /* Returns: to be freed. */
 static char *plot_of(const struct probe_result *result)
 {
@@ -268,6 +279,16 @@ static void a_result_without_any_time_is_a_picture_still(void **state)
     probe_result_fini(&result);
 }
 
+static void what_does_not_count_is_remarked_and_not_bad(void **state)
+{
+    (void)state;
+    char *plot = plot_of_sample(PROBE_SAMPLE_NO_IPV6);
+    assert_has(plot, "class=\"sub\" text-anchor=\"start\">IPv6 is switched off on this machine, and this");
+    assert_has(plot, "class=\"sub\" text-anchor=\"start\">connect-unreachable");
+    assert_lacks(plot, "class=\"bad\"");
+    free(plot);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +297,7 @@ int main(void)
         cmocka_unit_test(a_plot_needs_nothing_but_itself),
         cmocka_unit_test(no_peer_writes_into_the_picture),
         cmocka_unit_test(a_result_without_any_time_is_a_picture_still),
+        cmocka_unit_test(what_does_not_count_is_remarked_and_not_bad),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,6 +233,21 @@ static void each_family_of_the_name_service_is_told(void **state)
     assert_has("dns_", false);
 }
 
+static void what_this_machine_cannot_reach_has_neither_succeeded_nor_failed(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_NO_IPV6);
+    assert_has("\ntcpgreet_probe_success{target=\"localhost:6000\"} 1\n", true);
+    assert_has("address_success{target=\"localhost:6000\",address=\"127.0.0.1\",family=\"ipv4\"} 1\n", true);
+    assert_has("address_success{target=\"localhost:6000\",address=\"::1\"", false);
+    assert_has("reason_info{target=\"localhost:6000\",address=\"::1\",family=\"ipv6\",reason=\"connect-"
+               "unreachable\"",
+               true);
+    assert_has("finding_info", false);
+    assert_has("\ntcpgreet_probe_remark_info{target=\"localhost:6000\",remark=\"ipv6-unavailable\"} 1\n",
+               true);
+}
+
 static void a_lost_syn_is_counted(void **state)
 {
     (void)state;
@@ -281,6 +296,7 @@ int main(void)
         cmocka_unit_test(a_certificate_that_expired_still_tells_when),
         cmocka_unit_test(what_a_handshake_agreed_on_is_told),
         cmocka_unit_test(each_family_of_the_name_service_is_told),
+        cmocka_unit_test(what_this_machine_cannot_reach_has_neither_succeeded_nor_failed),
         cmocka_unit_test(a_lost_syn_is_counted),
         cmocka_unit_test(a_volume_is_told_where_it_was_tried),
         cmocka_unit_test(what_a_peer_says_cannot_break_a_label),

@@ -162,7 +162,8 @@ static void a_client_would_run_the_race_so(void **state)
 
 static void a_failure_after_connect_is_none_in_the_race(void **state)
 {
-    struct probe_result result = {.until = PROBE_UNTIL_DIALOGUE, .answers[RACE_V4] = {true, 1, {0, 0}, {0}}};
+    struct probe_result result = {.until = PROBE_UNTIL_DIALOGUE,
+                                  .answers[RACE_V4] = {true, 1, {0, 0}, {0}, false}};
     struct probe_address *address = add_address(&result, AF_INET, 0);
     (void)state;
     address->spans[PROBE_CONNECT] = (struct probe_span){0, MS(5)};
@@ -176,7 +177,8 @@ static void a_failure_after_connect_is_none_in_the_race(void **state)
 
 static void a_connect_that_the_kernel_gave_up_has_its_time(void **state)
 {
-    struct probe_result result = {.until = PROBE_UNTIL_DIALOGUE, .answers[RACE_V4] = {true, 1, {0, 0}, {0}}};
+    struct probe_result result = {.until = PROBE_UNTIL_DIALOGUE,
+                                  .answers[RACE_V4] = {true, 1, {0, 0}, {0}, false}};
     struct probe_address *address = add_address(&result, AF_INET, 0);
     (void)state;
     address->spans[PROBE_CONNECT] = (struct probe_span){0, MS(3000)};
@@ -189,7 +191,8 @@ static void a_connect_that_the_kernel_gave_up_has_its_time(void **state)
 
 static void where_nothing_connects_there_is_no_race(void **state)
 {
-    struct probe_result result = {.until = PROBE_UNTIL_RESOLVE, .answers[RACE_V4] = {true, 1, {0, 0}, {0}}};
+    struct probe_result result = {.until = PROBE_UNTIL_RESOLVE,
+                                  .answers[RACE_V4] = {true, 1, {0, 0}, {0}, false}};
     (void)state;
     add_address(&result, AF_INET, 0);
     probe_result_rehearse(&result, DELAY_MS, TIMEOUT_MS);
@@ -203,7 +206,7 @@ static void a_full_race_fits(void **state)
     struct probe_result result = {.until = PROBE_UNTIL_CONNECT};
     (void)state;
     for (unsigned family = 0; family < RACE_FAMILIES; family++) {
-        result.answers[family] = (struct probe_answer){true, RACE_ENDPOINTS_PER_FAMILY, {0, 0}, {0}};
+        result.answers[family] = (struct probe_answer){true, RACE_ENDPOINTS_PER_FAMILY, {0, 0}, {0}, false};
         for (unsigned i = 0; i < RACE_ENDPOINTS_PER_FAMILY; i++) {
             struct probe_address *address =
                 add_address(&result, family == RACE_V6 ? AF_INET6 : AF_INET, (uint16_t)i);
@@ -221,7 +224,8 @@ static void a_full_race_fits(void **state)
     probe_result_fini(&result);
 }
 
-/* What a verdict is made of: two addresses of IPv6, one of IPv4, or fewer. */
+/* What a verdict is made of (an address of IPv6 that is unreachable is so because IPv6 is off here): two
+ * addresses of IPv6, one of IPv4, or fewer. */
 struct judgement {
     const char *name;
     struct {
@@ -300,6 +304,42 @@ static const struct judgement judgements[] = {
      false,
      ERR_DEGRADED,
      "2 of 3 addresses are not well: [::2]:6000: connect-refused"},
+    {"IPv6 off here does not count",
+     {{PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}, {PROBE_CLOSE, ERR_OK}},
+     1,
+     1,
+     ERR_OK,
+     ERR_OK,
+     false,
+     ERR_OK,
+     ""},
+    {"IPv6 off here is not why IPv4 is refused",
+     {{PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}, {PROBE_CONNECT, ERR_CONNECT_REFUSED}},
+     1,
+     1,
+     ERR_OK,
+     ERR_OK,
+     false,
+     ERR_CONNECT_REFUSED,
+     "127.0.0.1:6000: connect-refused"},
+    {"IPv6 off here, and some of IPv4",
+     {{PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}, {PROBE_CLOSE, ERR_OK}, {PROBE_CONNECT, ERR_CONNECT_TIMEOUT}},
+     1,
+     2,
+     ERR_OK,
+     ERR_OK,
+     false,
+     ERR_DEGRADED,
+     "1 of 2 addresses is not well: 127.0.0.2:6000: connect-timeout"},
+    {"IPv6 off here, and asked for alone",
+     {{PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}, {PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}},
+     2,
+     0,
+     ERR_OK,
+     ERR_USAGE,
+     false,
+     ERR_CONNECT_UNREACHABLE,
+     "none of 2 addresses is well; the one that got furthest is [::1]:6000: connect-unreachable"},
     {"any will do",
      {{PROBE_CONNECT, ERR_CONNECT_TIMEOUT}, {PROBE_CLOSE, ERR_OK}},
      1,
@@ -378,6 +418,8 @@ static void the_verdict_is_that_of_the_table(void **state)
             struct probe_address *address =
                 add_address(&result, is_v6 ? AF_INET6 : AF_INET, (uint16_t)(is_v6 ? a : a - due->v6));
             address->last = due->addresses[a].last;
+            if (is_v6 && due->addresses[a].reason == ERR_CONNECT_UNREACHABLE)
+                address->reach = REACH_SWITCHED_OFF;
             if (due->addresses[a].reason != ERR_OK)
                 err_set(&address->err, due->addresses[a].reason, 0, "%s", err_word(due->addresses[a].reason));
         }

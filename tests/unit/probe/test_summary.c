@@ -51,6 +51,7 @@ static void make_address(const struct found *found, struct probe_address *addres
         address->spans[PROBE_NAME] = (struct probe_span){ns, 2 * ns};
         address->last = PROBE_NAME;
     }
+    address->reach = found->reason == ERR_CONNECT_UNREACHABLE ? REACH_SWITCHED_OFF : REACH_OPEN;
     if (found->reason != ERR_OK)
         err_set(&address->err, found->reason, 0, "it failed");
 }
@@ -141,6 +142,25 @@ static void each_address_has_its_rounds_failures_and_times(void **state)
                               "  total: min 100 µs, median 100 µs, p99 100 µs\n"
                               "  connect: min 50.0 µs, median 50.0 µs, p99 50.0 µs\n");
     free(said);
+}
+
+static void what_this_machine_cannot_reach_has_no_rounds_and_one_remark(void **state)
+{
+    static const char remark[] =
+        "IPv6 is switched off on this machine: [::1]:6000 cannot be reached from here and "
+        "does not count.";
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        ADD({{"::1", ERR_CONNECT_UNREACHABLE, 100}, {"127.0.0.1", ERR_OK, 50}});
+    char *said = text(&utf8), *object = json();
+    const char *at = strstr(said, remark);
+    assert_non_null(at);
+    assert_string_equal(at + strlen(remark), "\n");
+    assert_non_null(strstr(said, "\nhost:6000: 2 rounds, 2 all well\n127.0.0.1:6000: 2 rounds, 0 failed"));
+    assert_null(strstr(object, "{\"address\":\"::1\""));
+    assert_non_null(strstr(object, "],\"remarks\":[{\"word\":\"ipv6-unavailable\",\"text\":\"IPv6 is"));
+    free(said);
+    free(object);
 }
 
 static void a_terminal_of_ascii_is_shown_ascii(void **state)
@@ -285,7 +305,8 @@ static void the_json_has_counts_reasons_and_seconds(void **state)
         "\"total_seconds\":{\"count\":2,\"min\":0.0002,\"median\":0.0002,\"p99\":0.0002,\"max\":0.0002},"
         "\"connect_seconds\":{\"count\":2,\"min\":0.0001,\"median\":0.0001,\"p99\":0.0001,\"max\":0.0001}},"
         "{\"address\":\"127.0.0.1\",\"family\":\"ipv4\",\"rounds\":1,\"failed\":1,"
-        "\"reasons\":{\"connect-refused\":1},\"total_seconds\":null,\"connect_seconds\":null}]}\n");
+        "\"reasons\":{\"connect-refused\":1},\"total_seconds\":null,\"connect_seconds\":null}],\"remarks\":[]"
+        "}\n");
     free(said);
 }
 
@@ -309,6 +330,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_address_has_its_rounds_failures_and_times, start, tear_down),
+        cmocka_unit_test_setup_teardown(what_this_machine_cannot_reach_has_no_rounds_and_one_remark, start,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_terminal_of_ascii_is_shown_ascii, start, tear_down),
         cmocka_unit_test_setup_teardown(the_reason_told_is_the_most_frequent, start, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_round_is_the_first_of_its_rank, start, tear_down),

@@ -29,6 +29,17 @@ size_t probe_diagnose(const struct probe_result *result, struct probe_finding fi
     return 1;
 }
 
+/* And what does not count has a remark. */
+size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX])
+{
+    if (probe_result_counted(result) == result->address_count)
+        return 0;
+    remarks[0].word = "remark";
+    (void)snprintf(remarks[0].text, sizeof(remarks[0].text),
+                   "IPv6 is switched off on this machine, and this sentence says so.");
+    return 1;
+}
+
 /* Returns: to be freed. */
 static char *text_of(const struct probe_result *result, const struct probe_style *style)
 {
@@ -92,6 +103,28 @@ static void a_dead_address_leaves_the_short_bars_of_the_others_visible(void **st
                 "\n"
                 "- Something is wrong with the path to greet.example.net, and this sentence says\n"
                 "  what, at some length.\n");
+}
+
+static void a_family_that_this_machine_lacks_is_remarked_once(void **state)
+{
+    (void)state;
+    assert_text(PROBE_SAMPLE_NO_IPV6, &plain,
+                "localhost:6000: well, 1 address, in 618 µs\n"
+                "IPv6: 1 address in 312 µs; IPv4: 1 address in 298 µs\n"
+                "\n"
+                "                │0 µs      │200 µs    │400 µs    │600 µs\n"
+                "[::1]:6000      ░░░░░░░░░░░░░░░░░▒▒▒×                370 µs  connect-unreachable\n"
+                "127.0.0.1:6000  ░░░░░░░░░░░░░░░░▒▒▒▄▄▄▄▄▄▄█████▀▀▀   618 µs  ok\n"
+                "░ resolve   ▒ connect   ▄ welcome   █ name   ▀ close   × failed\n"
+                "\n"
+                "A client would start [::1]:6000 at 0 ms, 127.0.0.1:6000 at 58.0 µs;\n"
+                "  127.0.0.1:6000 wins after 102 µs.\n"
+                "\n"
+                "IPv6 is switched off on this machine, and this sentence says so.\n"
+                "All is well.\n");
+    char *colored = text_of_sample(PROBE_SAMPLE_NO_IPV6, &(struct probe_style){.columns = 80, .color = true});
+    assert_non_null(strstr(colored, "\x1b[2mconnect-unreachable\x1b[0m")); /* faint, not red */
+    free(colored);
 }
 
 static void a_name_that_is_not_found_shows_how_long_it_took(void **state)
@@ -478,6 +511,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_well_takes_few_lines),
         cmocka_unit_test(a_dead_address_leaves_the_short_bars_of_the_others_visible),
+        cmocka_unit_test(a_family_that_this_machine_lacks_is_remarked_once),
         cmocka_unit_test(a_name_that_is_not_found_shows_how_long_it_took),
         cmocka_unit_test(the_verdict_is_told_where_no_finding_has_told_it),
         cmocka_unit_test(a_refused_certificate_is_shown_once_with_what_is_wrong_with_it),
