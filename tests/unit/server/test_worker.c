@@ -177,6 +177,8 @@ static void a_connection_without_descriptors_is_logged_with_its_address_and_the_
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(connected, 0);
     close(fd);
+    worker_stop(host->worker, true); /* the peer sees the end before the worker logs it */
+    host_expect_stopped(host);
     log_close(CALLER_PATIENCE_S * 1000);
     collector_finish(&collector);
     assert_non_null(strstr(collector.text, "Connection from 127.0.0.1:"));
