@@ -7,12 +7,13 @@
 
 #include "tcpgreet/os/process.h"
 
-/* libuv's first loop takes a descriptor for the kernel's queue and two for a pipe, without which it aborts.
- * Returns: 0, or an error of libuv. */
+/* libuv's first loop takes a descriptor for the kernel's queue and two for a pipe, without which it aborts;
+ * from 1.45 on two more for io_uring, and one for waking it. Returns: 0, or an error of libuv. */
 static int find_descriptors(void)
 {
-    int fds[3], count = 0, result = 0;
-    while (result == 0 && count < 3) {
+    enum { DESCRIPTORS = 6 };
+    int fds[DESCRIPTORS], count = 0, result = 0;
+    while (result == 0 && count < DESCRIPTORS) {
         fds[count] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
         if (fds[count] < 0)
             result = uv_translate_sys_error(errno);

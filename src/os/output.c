@@ -55,10 +55,20 @@ static void release(struct output *output)
     free(output);
 }
 
-/* Returns: 0, or errno of the write that failed. A descriptor that does not block is waited for. */
-static int write_all(int fd, struct bytes bytes)
+static bool is_abandoned(struct output *output)
 {
-    while (bytes.length > 0) {
+    uv_mutex_lock(&output->lock);
+    bool abandoned = output->is_abandoned;
+    uv_mutex_unlock(&output->lock);
+    return abandoned;
+}
+
+/* Returns: 0, or errno of the write that failed. A descriptor that does not block is waited for. Once the
+ * output is abandoned, the descriptor may be closed, and its number another file's. */
+static int write_all(struct output *output, struct bytes bytes)
+{
+    int fd = output->fd;
+    while (bytes.length > 0 && !is_abandoned(output)) {
         ssize_t written = write(fd, bytes.data, bytes.length);
         if (written >= 0)
             bytes = bytes_skip(bytes, (size_t)written);
@@ -89,7 +99,7 @@ static void write_queued(struct output *output)
     output->is_writing = true;
     notify(output); /* there is room again */
     uv_mutex_unlock(&output->lock);
-    int failure = write_all(output->fd, (struct bytes){batch.data, batch.length});
+    int failure = write_all(output, (struct bytes){batch.data, batch.length});
     uv_mutex_lock(&output->lock);
     output->is_writing = false;
     output->writing.length = 0;

@@ -325,13 +325,13 @@ static int report(struct run *run, struct err *err)
                                                 : conclude(run, &run->last.verdict, err);
 }
 
-/* Waits until what was queued is written, for as long as --timeout and SIGINT let it.
- * Returns: code, or -1 with err. */
+/* Waits until what was queued is written, for as long as --timeout and SIGINT let it, and for
+ * OUTPUT_GRACE_MS. Returns: code, or -1 with err. */
 static int deliver(struct run *run, int code, struct err *err)
 {
     struct output *queue = run->output.queue;
     int64_t left_ms = run->config->timeout_ms - elapsed_ms(run);
-    bool is_cut = run->interrupted || (run->config->timeout_ms > 0 && left_ms <= 0);
+    bool is_cut = run->interrupted || (run->config->timeout_ms > 0 && left_ms <= OUTPUT_GRACE_MS);
     struct err why = {0};
 
     uv_timer_stop(&run->limit);
