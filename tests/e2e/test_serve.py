@@ -367,7 +367,10 @@ class AcceptFails(Case):
     def test_a_server_that_can_never_accept_ends_and_says_why(self):
         for number, remedy in self.FINAL.items():
             with self.subTest(errno.errorcode[number]), \
-                    Server("--workers", "3", preexec_fn=failing_accept(number), ends_with=8) as server, Peer(server):
+                    Server("--workers", "3", preexec_fn=failing_accept(number), ends_with=8) as server, \
+                    socket.socket(socket.AF_INET6) as caller:
+                with contextlib.suppress(ConnectionError):  # the end of the server resets what it has not accepted
+                    caller.connect(("::1", server.port))
                 self.assertEqual(server.wait(), 8)
                 server.log.join()
                 why = rf"cannot accept connections on \[::1\]:{server.port}: {os.strerror(number)} .*{remedy}"
