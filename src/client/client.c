@@ -469,19 +469,21 @@ int client_run(const struct client_config *config, struct err *err)
 {
     struct client *client = calloc(1, sizeof *client);
     struct conn_shared *shared = calloc(1, sizeof *shared);
-    int result = client != NULL && shared != NULL
-                     ? loop_open(&client->loop, err)
-                     : err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a client");
 
-    if (result == 0) {
-        client->config = config;
-        client->shared = shared;
-        client->err = err;
-        run(client);
+    if (client == NULL || shared == NULL) {
+        free(client);
+        free(shared);
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a client");
     }
+    client->config = config;
+    client->shared = shared;
+    client->err = err;
+    if (loop_open(&client->loop, err) == 0)
+        run(client);
     if (resolver_pending() == 0) {
         free(client);
         free(shared);
     }
-    return err->reason == ERR_OK ? 0 : -1;
+    /* A lookup that cannot be cancelled may still refer to both. */
+    return err->reason == ERR_OK ? 0 : -1; /* NOLINT(clang-analyzer-unix.Malloc) */
 }

@@ -242,10 +242,10 @@ void conn_step(struct conn *conn, bool readable)
         } else if (reads++ == READS_PER_STEP) {
             interest |= UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
             break;
-        } else if (!read_once(conn, &interest)) {
-            break;
         } else {
             readable = false;
+            if (!read_once(conn, &interest))
+                break;
         }
     }
     conn->in_step = false;

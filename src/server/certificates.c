@@ -33,7 +33,7 @@ int certificates_open(const struct tls_server_config *config, struct tls_server 
         }
         return -1;
     }
-    if (!is_made_for_this_run(config))
+    if (count > 0 && !is_made_for_this_run(config))
         log_expiry(tls[0]);
     return 0;
 }
