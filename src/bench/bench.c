@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "tcpgreet/format/atomic_file.h"
+#include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/os/loop.h"
@@ -44,6 +45,37 @@ struct run {
     bool on_terminal;
 };
 
+/* What this machine cannot reach at all is left out, with one line; where nothing remains, it is the failure.
+ */
+static int leave_out_unreachable(struct run *run, struct err *err)
+{
+    char at[ENDPOINT_TEXT_BYTES], why[REACH_TEXT_BYTES], what[REACH_TEXT_BYTES];
+    struct endpoint out = {0};
+    enum reach reach = REACH_OPEN;
+    size_t found = run->endpoint_count, kept = 0;
+
+    for (size_t i = 0; i < found; i++) {
+        enum reach one = reach_try(&run->endpoints[i]);
+        if (reach_is_impossible(one)) {
+            reach = one;
+            out = run->endpoints[i];
+        } else {
+            run->endpoints[kept++] = run->endpoints[i];
+        }
+    }
+    run->endpoint_count = kept;
+    if (reach == REACH_OPEN)
+        return 0;
+    reach_text(reach, endpoint_family(&out), why);
+    if (kept == 0)
+        return err_set(err, ERR_CONNECT_UNREACHABLE, 0, "cannot connect to %s: %s (%s)",
+                       endpoint_format(&out, at), why, reach_remedy(reach, endpoint_family(&out), what));
+    if (!run->config->quiet)
+        fprintf(stderr, "tcpgreet: %s: %zu of %zu addresses %s left out\n", why, found - kept, found,
+                found - kept == 1 ? "is" : "are");
+    return 0;
+}
+
 static int find_endpoints(struct run *run, struct err *err)
 {
     const struct bench_config *config = run->config;
@@ -59,7 +91,7 @@ static int find_endpoints(struct run *run, struct err *err)
             run->endpoints[run->endpoint_count++] = found[i];
     }
     if (run->endpoint_count > 0)
-        return 0;
+        return leave_out_unreachable(run, err);
     return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s has no address of the family of --source",
                    config->target.host);
 }
