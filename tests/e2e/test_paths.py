@@ -4,11 +4,11 @@ Names come from files, or from a name server on the far host that is as slow as 
 """
 
 import contextlib
-import subprocess
+import socket
 
 from harness import Case, Server, connect, hello, main, run
-from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, NameServer, clear_cable, ip, lay_cable,
-                         skip_without_cable, within)
+from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, NameServer, clear_cable, inside, ip,
+                         lay_cable, make_host, remove_host, skip_without_cable, switch_ipv6_off, within)
 
 HOSTS = f"""
 {FAR6} both.test
@@ -183,30 +183,180 @@ class Resolvers(Path):
         self.assertBetween(result.seconds, 0.5, 0.9)
 
 
-class WithoutIPv6(Case):
-    """A host whose kernel has IPv6 switched off still serves and visits over IPv4."""
+class OneFamily(Case):
+    """A host that has addresses of one family only: its loopback interface is all there is."""
+
+    hosts = "::1 both.test\n127.0.0.1 both.test\n"
+    sources = "files"
 
     def setUp(self):
         super().setUp()
-        self.host = f"{FAR}-4"
-        ip("netns", "add", self.host)
-        self.addCleanup(ip, "netns", "del", self.host)
-        for scope in ("all", "default"):
-            subprocess.run([*within(self.host), "sh", "-c",
-                            f"echo 1 > /proc/sys/net/ipv6/conf/{scope}/disable_ipv6"], check=True)
+        self.host = f"{FAR}-one"
+        self.addCleanup(remove_host, self.host)
+        make_host(self.host, self.hosts, self.sources, FAR4)
+        self.wrap = within(self.host)
+
+    def connect(self, *args):
+        return connect(*args, wrap=self.wrap)
+
+    def assertServes(self, listen, announced, *log):
+        """Whatever is asked for, this is all that is announced, and a client is greeted there."""
+        with Server(listen=[listen], wrap=self.wrap) as server:
+            result = self.connect("both.test", server.port, "Michael")
+            self.assertDialogue(result, hello(b"Michael"))
+            self.assertEqual(result.err, b"")
+            self.assertEqual(server.out.lines(), [f"Waiting for connection on {announced}:{server.port}"])
+            for line in log:
+                server.log.expect(line)
+
+    def assertRefuses(self, host, why, *options):
+        result = run("--listen", host, "0", *options, wrap=self.wrap)
+        self.assertFails(result, 8, "system-address-not-available")
+        self.assertIn(f"cannot listen on {host if '.' in host else f'[{host}]'}:0: {why}", result.err.decode())
+
+    def assertUnreachable(self, result, why):
+        self.assertFails(result, 4, "connect-unreachable")
+        self.assertIn(why, result.err.decode())
+        self.assertEqual(result.err.decode().count(why.partition(" (")[0]), 1)
+
+    def assertBenches(self, why, *options):
+        with Server(listen=[("0",)], wrap=self.wrap) as server:
+            result = run("--bench", "both.test", str(server.port), "--connections", "3", "--duration", "100ms",
+                         *options, wrap=self.wrap)
+            self.assertEqual(result.code, 0, repr(result))
+            self.assertEqual(result.err.decode(), why)
+
+
+class WithoutIPv6(OneFamily):
+
+    why = "IPv6 is switched off on this machine"
+    remedy = " (switch it on with sysctl -w net.ipv6.conf.all.disable_ipv6=0)"
+
+    def setUp(self):
+        super().setUp()
+        switch_ipv6_off(self.host)
         ip("-n", self.host, "link", "set", "lo", "up")
 
-    def test_everything_is_ipv4(self):
-        with Server(listen=[("0",)], wrap=within(self.host)) as server:
-            server.out.expect(r"^Waiting for connection on 0\.0\.0\.0:\d+$")
-            result = connect("127.0.0.1", server.port, "Michael", wrap=within(self.host))
-            self.assertDialogue(result, hello(b"Michael"))
+    def test_every_address_is_ipv4(self):
+        self.assertServes(("0",), "0.0.0.0", f"^Listening on IPv4 only: {self.why}$")
+        self.assertServes(("both.test", "0"), "127.0.0.1")
 
-    def test_an_ipv6_address_is_refused_in_words(self):
-        result = run("--listen", "::1", "0", wrap=within(self.host))
-        self.assertFails(result, 8, r"system-\S+")
-        result = connect("::1", 6000, wrap=within(self.host))
-        self.assertFails(result, 4, r"connect-unreachable")
+    def test_an_ipv6_address_is_refused_with_the_cause_and_the_remedy(self):
+        for host in ("::1", "::"):
+            self.assertRefuses(host, self.why + self.remedy)
+        self.assertFails(run("--listen", "0", "-6", wrap=self.wrap), 8, "system-address-not-available")
+        for args in (("::1", 6000), ("both.test", 6000, "-6")):
+            self.assertUnreachable(self.connect(*args), self.why + self.remedy)
+        result = self.connect("both.test", 6000, "--source", "::1")
+        self.assertFails(result, 8, "system-address-not-available")
+        self.assertIn(f"cannot use source [::1]:0: {self.why}", result.err.decode())
+
+    def test_ipv4_refused_is_the_cause_and_ipv6_is_a_remark(self):
+        result = self.connect("both.test", 6000)
+        self.assertFails(result, 4, "connect-refused")
+        self.assertEqual(result.err.decode(), "tcpgreet: cannot connect to both.test:6000: 127.0.0.1:6000: Connection "
+                         f"refused (nothing listens there, or a firewall refuses); {self.why} (connect-refused)\n")
+
+    def test_a_bench_leaves_ipv6_out(self):
+        self.assertBenches(f"tcpgreet: {self.why}: 1 of 2 addresses is left out\n")
+        self.assertBenches("", "-q")
+        self.assertBenches("", "-4")
+        result = run("--bench", "both.test", "6000", "-6", wrap=self.wrap)
+        self.assertUnreachable(result, f"cannot connect to [::1]:6000: {self.why}{self.remedy}")
+
+
+class WithoutIPv4(OneFamily):
+
+    why = "no interface of this machine has an IPv4 address"
+
+    def setUp(self):
+        super().setUp()
+        ip("-n", self.host, "link", "set", "lo", "up")
+        ip("-n", self.host, "addr", "del", "127.0.0.1/8", "dev", "lo")
+
+    def test_every_address_is_ipv6(self):
+        self.assertServes(("0",), "[::]", f"^Listening on IPv6 only: {self.why}$")
+        self.assertServes(("both.test", "0"), "[::1]")
+
+    def test_an_ipv4_address_is_refused_with_the_cause(self):
+        self.assertRefuses("127.0.0.1", self.why)
+        for args in (("127.0.0.1", 6000), ("both.test", 6000, "-4")):
+            self.assertUnreachable(self.connect(*args), f"{self.why} (add one, see ip address)")
+
+    def test_ipv6_refused_is_the_cause_and_ipv4_is_a_remark(self):
+        result = self.connect("both.test", 6000)
+        self.assertFails(result, 4, "connect-refused")
+        self.assertIn(f": [::1]:6000: Connection refused (nothing listens there, or a firewall refuses); {self.why} (",
+                      result.err.decode())
+
+    def test_a_bench_leaves_ipv4_out(self):
+        self.assertBenches(f"tcpgreet: {self.why}: 1 of 2 addresses is left out\n")
+
+
+class WithoutNetwork(OneFamily):
+
+    hosts = "2001:db8::1 both.test\n198.51.100.1 both.test\n2001:db8::1 six.test\n127.0.0.1 six.test\n"
+
+    def setUp(self):
+        super().setUp()
+        ip("-n", self.host, "link", "set", "lo", "up")
+
+    def test_each_family_has_its_clause_and_no_address_is_repeated(self):
+        only = "this machine has only loopback and link-local"
+        self.assertUnreachable(self.connect("both.test", 6000), "cannot connect to both.test:6000: "
+                               f"{only} IPv6 addresses; {only} IPv4 addresses (connect-unreachable)")
+
+    def test_a_route_that_discards_is_not_an_invalid_argument(self):
+        ip("-n", self.host, "addr", "add", "fd77::1/128", "dev", "lo", "nodad")
+        ip("-n", self.host, "-6", "route", "add", "blackhole", "2001:db8::1")
+        result = self.connect("2001:db8::1", 6000)
+        self.assertUnreachable(result, "[2001:db8::1]:6000: this machine has a blackhole route (change it, see ip -6 "
+                               "route)")
+        result = self.connect("six.test", 6000)
+        self.assertFails(result, 4, "connect-refused")
+
+
+class HostsFile(OneFamily):
+    """Names of the hosts file, beside a name server that never answers."""
+
+    hosts = "127.0.0.1 four.test\n"
+    sources = "files dns"
+
+    def setUp(self):
+        super().setUp()
+        ip("-n", self.host, "link", "set", "lo", "up")
+        ip("-n", self.host, "addr", "add", f"{FAR4}/32", "dev", "lo")
+        with inside(self.host):
+            self.asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(self.asked.close)
+        self.asked.bind((FAR4, 53))
+        self.asked.setblocking(False)
+
+    def assertNothingAsked(self):
+        with self.assertRaises(BlockingIOError, msg="a name server was asked"):
+            self.asked.recv(512)
+
+    def test_a_name_of_one_family_is_not_asked_of_a_name_server(self):
+        self.assertFails(self.connect("four.test", 6000), 4, "connect-refused")
+        with Server(listen=[("four.test", "0")], wrap=self.wrap) as server:
+            self.assertEqual(server.host, "127.0.0.1")
+            result = run("--probe", "four.test", str(server.port), wrap=self.wrap)
+            self.assertEqual(result.code, 0, repr(result))
+        self.assertNothingAsked()
+
+    def test_the_other_family_is_missing_in_the_hosts_file(self):
+        for command in (("--connect", "four.test", "6000", "-6", "--connect-timeout", "500ms"),
+                        ("--probe", "four.test", "6000", "-6", "--connect-timeout", "500ms")):
+            result = run(*command, wrap=self.wrap)
+            self.assertEqual(result.code, 3, repr(result))
+            self.assertIn("/etc/hosts has no IPv6 address for four.test", " ".join(
+                (result.out + result.err).decode().split()))
+
+    def test_localhost_belongs_into_the_hosts_file(self):
+        self.asked.close()  # an answer at once: nothing is there
+        result = self.connect("localhost", 6000)
+        self.assertFails(result, 3, "resolve-temporary")
+        self.assertIn(b"no address for localhost: add it to /etc/hosts, with 127.0.0.1 and ::1", result.err)
 
 
 if __name__ == "__main__":
