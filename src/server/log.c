@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tcpgreet/base/log.h"
 
@@ -12,6 +13,11 @@ void server_log_step(void *context, const char *line)
 {
     (void)context;
     log_write(LOG_NOTICE, "%s", line);
+}
+
+void server_log_one_family(int missing, const char *why)
+{
+    log_write(LOG_INFO, "Listening on IPv%c only: %s", missing == AF_INET6 ? '4' : '6', why);
 }
 
 void server_log_misbehaviour(const struct stream_misbehaviour *how)

@@ -14,6 +14,9 @@
 /* One step of --explain. */
 void server_log_step(void *context, const char *line);
 
+/* Every address was asked for, and this machine lacks a family. Shape: missing: AF_INET, AF_INET6. */
+void server_log_one_family(int missing, const char *why);
+
 void server_log_misbehaviour(const struct stream_misbehaviour *how);
 
 /* --max-connections asks for more descriptors than the limit. */

@@ -77,8 +77,7 @@ static void log_missing_family(const struct target *target, const struct listene
     int missing = endpoint_family(&opened->at) == AF_INET6 ? AF_INET : AF_INET6;
     enum reach reach = reach_family(missing);
     if (reach != REACH_OPEN)
-        log_write(LOG_INFO, "Listening on IPv%c only: %s", missing == AF_INET6 ? '4' : '6',
-                  reach_text(reach, missing, why));
+        server_log_one_family(missing, reach_text(reach, missing, why));
 }
 
 static int open_listeners(struct server *server, struct err *err)
