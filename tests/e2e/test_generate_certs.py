@@ -19,6 +19,9 @@ GOOD = ["ca.crt", "ca.key", "client.crt", "client.key", "server.crt", "server.ke
 FAULTS = ["expired", "expired-intermediate", "ip-in-cn", "missing-intermediate", "name-in-cn", "not-yet-valid",
           "nul-in-san", "partial-wildcard", "self-signed", "sha1", "unknown-ca", "unknown-critical", "weak-rsa",
           "wrong-name", "wrong-purpose"]
+# X509_V_ERR_… of OpenSSL, whose texts change
+NOT_YET_VALID, EXPIRED, SELF_SIGNED, NO_ISSUER, WRONG_PURPOSE = 9, 10, 18, 20, 26
+UNKNOWN_CRITICAL, HOSTNAME_MISMATCH, IP_MISMATCH, WEAK_KEY, WEAK_DIGEST = 34, 62, 64, 66, 68
 BAD = sorted([f"{fault}.{kind}" for fault in FAULTS for kind in ("crt", "key")] + ["intermediate.crt"])
 
 
@@ -39,11 +42,11 @@ def text_of(certificate):
 
 
 def verify(certificate, ca, *options):
-    """What `openssl verify` finds: "OK", or its first complaint."""
+    """What `openssl verify` finds: "OK", or the number of its first complaint."""
     said = openssl("verify", "-CAfile", ca, "-no-CAfile", "-no-CApath", "-auth_level", "2", *options, certificate,
                    code=None)
-    fault = re.search(r"error \d+ at \d+ depth lookup: ?(.*)", said)
-    return fault[1] if fault else "OK" if said.endswith(": OK\n") else said
+    fault = re.search(r"error (\d+) at \d+ depth lookup:", said)
+    return int(fault[1]) if fault else "OK" if said.endswith(": OK\n") else said
 
 
 class Certificates(Case):
@@ -369,18 +372,18 @@ class Bad(Certificates):
     def test_each_chain_has_the_fault_of_its_name(self):
         chain = ("-untrusted", self.out / "bad" / "expired-intermediate.crt")
         for name, fault, options in (
-                ("expired", "certificate has expired", ()),
-                ("not-yet-valid", "certificate is not yet valid", ()),
-                ("self-signed", r"self.signed certificate", ()),
-                ("unknown-ca", "unable to get local issuer certificate", ()),
-                ("wrong-purpose", r"(unsuitable|unsupported) certificate purpose", ()),
-                ("weak-rsa", "EE certificate key too weak", ()),
-                ("sha1", "CA signature digest algorithm too weak", ()),
-                ("missing-intermediate", "unable to get local issuer certificate", ()),
-                ("expired-intermediate", "certificate has expired", chain),
-                ("unknown-critical", "unhandled critical extension", ())):
+                ("expired", EXPIRED, ()),
+                ("not-yet-valid", NOT_YET_VALID, ()),
+                ("self-signed", SELF_SIGNED, ()),
+                ("unknown-ca", NO_ISSUER, ()),
+                ("wrong-purpose", WRONG_PURPOSE, ()),
+                ("weak-rsa", WEAK_KEY, ()),
+                ("sha1", WEAK_DIGEST, ()),
+                ("missing-intermediate", NO_ISSUER, ()),
+                ("expired-intermediate", EXPIRED, chain),
+                ("unknown-critical", UNKNOWN_CRITICAL, ())):
             with self.subTest(name):
-                self.assertRegex(self.bad(name, *options), f"^{fault}$")
+                self.assertEqual(self.bad(name, *options), fault)
 
     def test_without_its_fault_each_is_good(self):
         bad = self.out / "bad"
@@ -405,11 +408,11 @@ class Bad(Certificates):
                                     ("name-in-cn", "other.example", "localhost")):  # OpenSSL takes a CN
             with self.subTest(name):
                 self.assertEqual(self.bad(name), "OK")
-                self.assertEqual(self.bad(name, "-verify_hostname", host).lower(), "hostname mismatch")
+                self.assertEqual(self.bad(name, "-verify_hostname", host), HOSTNAME_MISMATCH)
                 self.assertEqual(self.bad(name, "-verify_hostname", accepts), "OK")
         for name in ("ip-in-cn", "nul-in-san"):
             self.assertEqual(self.bad(name), "OK")
-            self.assertEqual(self.bad(name, "-verify_ip", "127.0.0.1").lower(), "ip address mismatch")
+            self.assertEqual(self.bad(name, "-verify_ip", "127.0.0.1"), IP_MISMATCH)
 
     def test_names_stand_where_they_must_not(self):
         self.assertRegex(text_of(self.out / "bad" / "ip-in-cn.crt"), r"Subject: CN ?= ?127\.0\.0\.1\n")
