@@ -347,6 +347,10 @@ class OverTls(FormatCase):
         self.made = tls_harness.certificates()
         self.options = "--tls", "--ca", self.made.ca
 
+    def same_days(self, days_left, data):
+        """The plugin's days are those of an earlier JSON result, or one fewer where a day ended between the two probes."""
+        self.assertIn(days_left - data["days"][0], (0, 1))
+
     def test_a_server_that_is_well(self):
         with Server("--tls", *self.made.serve()) as server:
             address, = self.json("::1", server.port, *self.options)["addresses"]
@@ -356,7 +360,8 @@ class OverTls(FormatCase):
         self.assertTrue(address["certificate"]["trusted"])
         self.assertEqual(address["certificate"]["pin"], "sha256:" + tls_harness.pin_of(self.made.server[0])[-64:])
         self.assertEqual(self.sample(found, "tls_info", version="TLSv1.3", resumption="taken"), 1)
-        self.assertEqual((word, data["days"][0]), ("OK", address["certificate"]["days_left"]))
+        self.assertEqual(word, "OK")
+        self.same_days(address["certificate"]["days_left"], data)
 
     def test_the_days_a_certificate_must_have_left(self):
         with Server("--tls", *self.made.serve()) as server:
@@ -385,7 +390,8 @@ class OverTls(FormatCase):
         self.assertEqual(self.sample(found, "reason_info", reason="cert-expired", failed_phase="tls"), 1)
         self.assertEqual(self.sample(found, "finding_info", finding="cert-expired"), 1)
         self.assertEqual(result["findings"][0]["word"], "cert-expired")
-        self.assertEqual((word, data["days"][0]), ("CRITICAL", certificate["days_left"]))
+        self.assertEqual(word, "CRITICAL")
+        self.same_days(certificate["days_left"], data)
 
     def test_a_peer_that_speaks_no_tls(self):
         with Script(lambda peer: peer.send(OPENING).read_all()) as server:
