@@ -1,10 +1,12 @@
-#include "stream_tls_private.h"
+#include "connection.h"
 
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "facts.h"
 #include "tcpgreet/base/trace.h"
+#include "trace.h"
 
 static struct stream_tls *of(struct stream *stream)
 {
@@ -207,7 +209,7 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
     BIO *bio = tls != NULL ? stream_tls_bio(tls) : NULL;
     char *copy = whose != NULL ? strdup(whose) : NULL;
 
-    if (bio == NULL || (whose != NULL && copy == NULL) || SSL_set_app_data(ssl, tls) != 1) {
+    if (bio == NULL || (whose != NULL && copy == NULL) || SSL_set_app_data(ssl, &tls->verdict) != 1) {
         tls_fail(err, ERR_INTERNAL, "making a TLS stream");
         BIO_free(bio);
         free(copy);
@@ -218,22 +220,11 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
     }
     *tls = (struct stream_tls){
         .base = {&tls_ops}, .lower = lower, .ssl = ssl, .whose = copy, .warm = warm, .slot = TLS_WARM_MAX};
+    tls->verdict.whose = copy;
     SSL_set_bio(ssl, bio, bio);
     SSL_set_msg_callback(ssl, on_message);
     SSL_set_msg_callback_arg(ssl, tls);
     return &tls->base;
-}
-
-struct tls_verdict *stream_tls_verdict(SSL *ssl)
-{
-    struct stream_tls *tls = SSL_get_app_data(ssl);
-    return tls != NULL ? &tls->verdict : NULL;
-}
-
-const char *stream_tls_whose(SSL *ssl)
-{
-    const struct stream_tls *tls = SSL_get_app_data(ssl);
-    return tls != NULL && tls->whose != NULL ? tls->whose : "";
 }
 
 bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts)

@@ -1,4 +1,4 @@
-#include "stream_tls_private.h"
+#include "connection.h"
 
 #include <openssl/err.h>
 #include <string.h>

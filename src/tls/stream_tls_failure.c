@@ -1,4 +1,4 @@
-#include "stream_tls_private.h"
+#include "connection.h"
 
 #include <openssl/err.h>
 
@@ -111,7 +111,7 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
     } else if (err->reason != ERR_OK) {
         /* the first to notice knows best */
     } else if (tls->verdict.code != X509_V_OK) {
-        tls_verdict_tell(&tls->verdict, tls->whose, err);
+        tls_verdict_fail(&tls->verdict, err);
     } else if (shaking && !speaks_tls(tls)) {
         fail_plaintext(tls, err);
     } else if (tls->lower_ended) {

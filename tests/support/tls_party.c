@@ -13,7 +13,8 @@
 
 #include "support/guard.h"
 #include "support/stream_memory.h"
-#include "tls/tls_private.h"
+#include "tls/context.h"
+#include "tls/stream_tls_new.h"
 
 enum { TURNS = 300 * 1000, ROOM = 4096 };
 

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 #include "support/tls_party.h"
-#include "tls/tls_private.h"
+#include "tls/context.h"
+#include "tls/identity.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define PHRASE "correct horse"

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "support/certificates.h"
-#include "tls/tls_private.h"
+#include "tls/store.h"
 
 /* Returns: the verdict on a certificate, X509_V_OK where it is trusted. */
 static int verdict(X509_STORE *store, const struct certificate *certificate)

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "support/tls_party.h"
-#include "tls/tls_private.h"
+#include "tls/certificate.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SAN "DNS:localhost,IP:127.0.0.1,IP:::1"

@@ -1,8 +1,10 @@
+#include "verdict.h"
+
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
 
-#include "tls_private.h"
+#include "certificate.h"
 
 static void format_time(int64_t seconds, char *text, size_t room)
 {
@@ -38,15 +40,20 @@ void tls_verdict_fini(struct tls_verdict *verdict)
     X509_free(verdict->certificate);
     X509_free(verdict->leaf);
     sk_X509_pop_free(verdict->chain, X509_free);
-    *verdict = (struct tls_verdict){0};
+    *verdict = (struct tls_verdict){.whose = verdict->whose};
+}
+
+struct tls_verdict *tls_verdict_of(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
 }
 
 /* "the certificate of localhost", "the CA certificate "X" above it". */
-static const char *put_which(const struct tls_verdict *verdict, const char *whose, char *text, size_t room)
+static const char *put_which(const struct tls_verdict *verdict, char *text, size_t room)
 {
     char name[200];
-    if (verdict->depth == 0 && whose != NULL)
-        snprintf(text, room, "the certificate of %s", whose);
+    if (verdict->depth == 0 && verdict->whose != NULL)
+        snprintf(text, room, "the certificate of %s", verdict->whose);
     else if (verdict->depth == 0)
         snprintf(text, room, "the client's certificate");
     else
@@ -54,21 +61,20 @@ static const char *put_which(const struct tls_verdict *verdict, const char *whos
                  verdict->certificate != NULL
                      ? tls_name_text(X509_get_subject_name(verdict->certificate), name, sizeof name)
                      : "?",
-                 whose != NULL ? whose : "the client");
+                 verdict->whose != NULL ? verdict->whose : "the client");
     return text;
 }
 
 /* What goes with each failure of a certificate. */
-static struct err_facts facts_of(const struct tls_verdict *verdict, enum err_detail detail, const char *whose)
+static struct err_facts facts_of(const struct tls_verdict *verdict, enum err_detail detail)
 {
     return (struct err_facts){
-        .detail = detail, .native = verdict->code, .depth = verdict->depth, .name = whose};
+        .detail = detail, .native = verdict->code, .depth = verdict->depth, .name = verdict->whose};
 }
 
-static int tell_dates(const struct tls_verdict *verdict, const char *which, const char *whose,
-                      struct err *err)
+static int fail_dates(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE, whose);
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
     bool expired = verdict->code == X509_V_ERR_CERT_HAS_EXPIRED;
     const ASN1_TIME *limit =
         expired ? X509_get0_notAfter(verdict->certificate) : X509_get0_notBefore(verdict->certificate);
@@ -80,19 +86,20 @@ static int tell_dates(const struct tls_verdict *verdict, const char *which, cons
     format_span(expired ? passed : -passed, expired ? 0 : 1, span, sizeof span);
     if (expired)
         return err_set_facts(err, ERR_CERT_EXPIRED, &facts, "%s expired %s ago (%s)%s", which, span, when,
-                             whose != NULL ? "; ask its operator to renew it" : "; the client must renew it");
+                             verdict->whose != NULL ? "; ask its operator to renew it"
+                                                    : "; the client must renew it");
     return err_set_facts(
         err, ERR_CERT_NOT_YET_VALID, &facts,
         "%s is not valid before %s (in less than %s): check the clocks of this machine and of its issuer",
         which, when, span);
 }
 
-static int tell_name(const struct tls_verdict *verdict, const char *which, const char *whose, struct err *err)
+static int fail_name(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     char names[200] = "";
     X509 *certificate = verdict->leaf != NULL ? verdict->leaf : verdict->certificate;
 
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NO_NAMES, whose);
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NO_NAMES);
 
     if (!has_alternative_names(certificate))
         return err_set_facts(err, ERR_CERT_NAME, &facts,
@@ -102,61 +109,60 @@ static int tell_name(const struct tls_verdict *verdict, const char *which, const
     facts.detail = ERR_DETAIL_OTHER_NAMES;
     return err_set_facts(err, ERR_CERT_NAME, &facts,
                          "%s is for %s, not for %s (--servername sets the name to expect)", which, names,
-                         whose);
+                         verdict->whose);
 }
 
-static int tell_untrusted(const struct tls_verdict *verdict, const char *which, const char *whose,
-                          struct err *err)
+static int fail_untrusted(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     char issuer[200] = "?";
     if (verdict->certificate != NULL)
         tls_name_text(X509_get_issuer_name(verdict->certificate), issuer, sizeof issuer);
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_ISSUER_UNKNOWN, whose);
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_ISSUER_UNKNOWN);
     return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts,
                          "%s was issued by \"%s\", which is not trusted here (%s FILE trusts a CA%s)", which,
-                         issuer, whose != NULL ? "--ca" : "--client-ca",
+                         issuer, verdict->whose != NULL ? "--ca" : "--client-ca",
                          verdict->leaf_alone
                              ? "; if that is an intermediate CA, the peer must send its certificate along"
                              : "");
 }
 
-static int tell_pin(const struct tls_verdict *verdict, const char *which, const char *whose, struct err *err)
+static int fail_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     struct tls_pin pin;
     char text[TLS_PIN_TEXT_BYTES] = "?";
     if (verdict->leaf != NULL && tls_certificate_pin(verdict->leaf, &pin) == 0)
         tls_pin_format(&pin, text);
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE, whose);
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
     return err_set_facts(err, ERR_CERT_PIN, &facts, "%s has another key than --pin allows: %s", which, text);
 }
 
-int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struct err *err)
+int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
 {
     char which[600];
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE, whose);
-    put_which(verdict, whose, which, sizeof which);
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
+    put_which(verdict, which, sizeof which);
 
     switch (verdict->code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:
-        return tell_dates(verdict, which, whose, err);
+        return fail_dates(verdict, which, err);
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-        return tell_name(verdict, which, whose, err);
+        return fail_name(verdict, which, err);
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return err_set_facts(err, ERR_CERT_SELF_SIGNED, &facts,
                              "%s is self-signed, not issued by a CA (if it is the right one: %s)", which,
-                             whose != NULL ? "--ca FILE, or --pin" : "--client-ca FILE");
+                             verdict->whose != NULL ? "--ca FILE, or --pin" : "--client-ca FILE");
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
     case X509_V_ERR_CERT_UNTRUSTED:
-        return tell_untrusted(verdict, which, whose, err);
+        return fail_untrusted(verdict, which, err);
     case X509_V_ERR_INVALID_PURPOSE:
         return err_set_facts(err, ERR_CERT_PURPOSE, &facts,
                              "%s is not for a TLS %s (see its extended key usage)", which,
-                             whose != NULL ? "server" : "client");
+                             verdict->whose != NULL ? "server" : "client");
     case X509_V_ERR_EE_KEY_TOO_SMALL:
     case X509_V_ERR_CA_KEY_TOO_SMALL:
         return err_set_facts(err, ERR_CERT_WEAK, &facts, "%s has too short a key (RSA needs 2048 bits)",
@@ -165,7 +171,7 @@ int tls_verdict_tell(const struct tls_verdict *verdict, const char *whose, struc
         return err_set_facts(err, ERR_CERT_WEAK, &facts, "%s is signed with a broken hash such as SHA-1",
                              which);
     case X509_V_ERR_APPLICATION_VERIFICATION:
-        return tell_pin(verdict, which, whose, err);
+        return fail_pin(verdict, which, err);
     default:
         return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts, "%s is rejected: %s", which,
                              X509_verify_cert_error_string(verdict->code));

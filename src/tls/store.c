@@ -1,3 +1,5 @@
+#include "store.h"
+
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -6,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tls_private.h"
+#include "context.h"
+#include "pem.h"
 
 /* The one file of all CAs takes 40 ms to parse. Where the system keeps them also in a folder, by their names'
  * hashes, the one or two that are needed are found there, and the file is read only for what the folder

@@ -1,3 +1,5 @@
+#include "tickets.h"
+
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -7,7 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "tls_private.h"
+#include "context.h"
+#include "pem.h"
 
 /*
  * Stateless resumption (RFC 5077, RFC 8446 section 4.6.1). Without a file the keys come from a ratchet: each

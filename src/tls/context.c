@@ -1,3 +1,5 @@
+#include "context.h"
+
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -5,7 +7,6 @@
 #include <unistd.h>
 
 #include "tcpgreet/base/buf.h"
-#include "tls_private.h"
 
 /* What is offered and why: docs/tls.md. */
 #define SUITES_13 "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"

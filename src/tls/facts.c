@@ -1,12 +1,14 @@
+#include "facts.h"
+
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/objects.h>
 #include <openssl/ssl.h>
 #include <string.h>
 
+#include "certificate.h"
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/escape.h"
-#include "tls_private.h"
 
 static void put(char *text, size_t room, const char *value)
 {

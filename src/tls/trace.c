@@ -1,9 +1,10 @@
+#include "trace.h"
+
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tcpgreet/base/trace.h"
-#include "tls_private.h"
 
 /* The random of a HelloRetryRequest, RFC 8446 section 4.1.3. */
 static const unsigned char retry_random[] = {0xCF, 0x21, 0xAD, 0x74, 0xE5, 0x9A, 0x61, 0x11, 0xBE, 0x1D, 0x8C,

@@ -1,3 +1,5 @@
+#include "identity.h"
+
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -6,7 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tls_private.h"
+#include "context.h"
+#include "pem.h"
 
 enum { MADE_DAYS = 30, PASSPHRASE_BYTES = 1024 };
 
@@ -59,23 +62,6 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
                        "--key-passphrase-file",
                        ask->key);
     return (int)strlen(buffer);
-}
-
-int tls_check_mode(const char *what, const char *path, const struct file *file, struct err *err)
-{
-    if ((file->mode & (S_IRWXO | S_IWGRP)) == 0)
-        return 0;
-    return err_set(err, ERR_SYSTEM_PERMISSION, 0,
-                   "%s %s is accessible to others (mode %04o): chmod 600 %s, or --insecure", what, path,
-                   (unsigned)file->mode & 07777, path);
-}
-
-BIO *tls_file_bio(const struct file *file, struct err *err)
-{
-    BIO *bio = BIO_new_mem_buf(file->data, (int)file->length);
-    if (bio == NULL)
-        tls_fail(err, ERR_INTERNAL, "reading a file");
-    return bio;
 }
 
 /* Whether a certificate's file holds a key beside it: where it does not, --key is missing, and chmod does not

@@ -1,8 +1,11 @@
-/* What stream_tls.c, stream_tls_bio.c and stream_tls_failure.c share: the stream, and OpenSSL's calls. */
-#ifndef TCPGREET_TLS_STREAM_TLS_PRIVATE_H
-#define TCPGREET_TLS_STREAM_TLS_PRIVATE_H
+/* The TLS stream: its state, the BIO below OpenSSL, and failures in words. */
+#ifndef TCPGREET_TLS_CONNECTION_H
+#define TCPGREET_TLS_CONNECTION_H
 
-#include "tls_private.h"
+#include "context.h"
+#include "stream_tls_new.h"
+#include "tcpgreet/tls/stream_tls.h"
+#include "verdict.h"
 
 enum stream_tls_progress {
     STREAM_TLS_NEW,

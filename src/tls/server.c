@@ -6,7 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "tls_private.h"
+#include "certificate.h"
+#include "context.h"
+#include "identity.h"
+#include "store.h"
+#include "stream_tls_new.h"
+#include "tickets.h"
+#include "verify.h"
 
 enum { ALPN_BYTES = 512, TICKET_SECONDS = 2 * 24 * 60 * 60 };
 

@@ -11,7 +11,12 @@
 #include <idn2.h>
 #endif
 
-#include "tls_private.h"
+#include "context.h"
+#include "identity.h"
+#include "store.h"
+#include "stream_tls_new.h"
+#include "verdict.h"
+#include "verify.h"
 
 enum { ALPN_BYTES = 512, HOST_BYTES = 256 };
 
@@ -74,7 +79,7 @@ static int on_session(SSL *ssl, SSL_SESSION *given)
         return 0;
     SSL_SESSION_free(session->ticket);
     session->ticket = copy;
-    snprintf(session->host, sizeof session->host, "%s", stream_tls_whose(ssl));
+    snprintf(session->host, sizeof session->host, "%s", tls_verdict_of(ssl)->whose);
     return 0; /* the original stays OpenSSL's */
 }
 

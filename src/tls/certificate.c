@@ -1,0 +1,92 @@
+#include "certificate.h"
+
+#include <arpa/inet.h>
+#include <openssl/evp.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+#include <time.h>
+
+#include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/escape.h"
+
+_Static_assert(sizeof(time_t) >= sizeof(int64_t), "certificates may be valid until the year 9999");
+
+int64_t tls_seconds(const ASN1_TIME *time)
+{
+    struct tm tm;
+    return ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
+}
+
+/* Appends one more name; what does not fit is told by dots. */
+static void put_name(char *text, size_t room, const char *name)
+{
+    size_t length = strlen(text);
+    if (length + strlen(name) + sizeof ", ..." < room)
+        snprintf(text + length, room - length, "%s%s", length > 0 ? ", " : "", name);
+    else if (length >= 3 && strcmp(text + length - 3, "...") != 0 && length + sizeof ", ..." <= room)
+        snprintf(text + length, room - length, ", ...");
+}
+
+static void put_string(char *text, size_t room, const ASN1_STRING *string)
+{
+    char shown[128];
+    struct bytes bytes = {(const char *)ASN1_STRING_get0_data(string), (size_t)ASN1_STRING_length(string)};
+    put_name(text, room, escape_quoted(bytes, shown, sizeof shown));
+}
+
+static void put_address(char *text, size_t room, const ASN1_OCTET_STRING *address)
+{
+    char shown[INET6_ADDRSTRLEN] = "?";
+    int family = ASN1_STRING_length(address) == 16 ? AF_INET6 : AF_INET;
+    if (ASN1_STRING_length(address) == 16 || ASN1_STRING_length(address) == 4)
+        inet_ntop(family, ASN1_STRING_get0_data(address), shown, sizeof shown);
+    put_name(text, room, shown);
+}
+
+const char *tls_name_text(const X509_NAME *name, char *text, size_t room)
+{
+    int index = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+    text[0] = '\0';
+    if (index >= 0) {
+        put_string(text, room, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
+        return text;
+    }
+    char *line = X509_NAME_oneline(name, NULL, 0);
+    if (line != NULL)
+        escape_quoted((struct bytes){line, strlen(line)}, text, room);
+    OPENSSL_free(line);
+    return text;
+}
+
+int tls_certificate_alternative_names(X509 *certificate, char *text, size_t room)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    int found = 0;
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        found += name->type == GEN_DNS || name->type == GEN_IPADD;
+        if (name->type == GEN_DNS)
+            put_string(text, room, name->d.dNSName);
+        else if (name->type == GEN_IPADD)
+            put_address(text, room, name->d.iPAddress);
+    }
+    GENERAL_NAMES_free(names);
+    return found;
+}
+
+const char *tls_certificate_names(X509 *certificate, char *text, size_t room)
+{
+    text[0] = '\0';
+    if (tls_certificate_alternative_names(certificate, text, room) == 0)
+        tls_name_text(X509_get_subject_name(certificate), text, room);
+    return text;
+}
+
+int tls_certificate_pin(X509 *certificate, struct tls_pin *pin)
+{
+    unsigned char *der = NULL;
+    int length = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+    int digested = length > 0 && EVP_Digest(der, (size_t)length, pin->sha256, NULL, EVP_sha256(), NULL) == 1;
+    OPENSSL_free(der);
+    return digested ? 0 : -1;
+}

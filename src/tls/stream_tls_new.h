@@ -1,0 +1,28 @@
+/* What makes a TLS stream, and what the streams of one thread share. */
+#ifndef TCPGREET_TLS_STREAM_TLS_NEW_H
+#define TCPGREET_TLS_STREAM_TLS_NEW_H
+
+#include <openssl/ssl.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/stream.h"
+
+struct stream_tls;
+
+/*
+ * The streams of one thread that keep OpenSSL's buffers between two records: those used of late. All others
+ * give theirs back, which makes an idle connection small and costs two large allocations a record. Starts as
+ * {0}. Invariant: streams[s->slot] == s for each stream that is warm.
+ */
+enum { TLS_WARM_MAX = 128 }; /* of at most 34 KiB each */
+
+struct tls_warm {
+    struct stream_tls *streams[TLS_WARM_MAX];
+    unsigned next; /* the slot whose stream has been warm for longest */
+};
+
+/* Takes: lower and ssl, also on failure. Borrows: warm, until the stream is freed. whose: copied. */
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct tls_warm *warm,
+                              struct err *err);
+
+#endif

@@ -1,0 +1,36 @@
+/* What verification found against the certificate of a peer, and its sentence. */
+#ifndef TCPGREET_TLS_VERDICT_H
+#define TCPGREET_TLS_VERDICT_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "tcpgreet/base/err.h"
+
+/* The first verdict of a failed verification, kept for the sentence. On the client's side also what was
+ * verified, until the handshake is done: OpenSSL need not tell it of one that failed. Starts as {0}, with
+ * whose. */
+struct tls_verdict {
+    const char *whose; /* the host that is expected; NULL on the server's side */
+    int code;          /* X509_V_ERR_… */
+    int depth;
+    X509 *certificate;      /* ours to free; NULL */
+    X509 *leaf;             /* likewise */
+    STACK_OF(X509) * chain; /* likewise: as sent, the leaf first */
+    bool leaf_alone;        /* the peer sent nothing but its own certificate */
+};
+
+/* The verdict that a connection keeps, by SSL_set_app_data. Returns: NULL where there is none. */
+struct tls_verdict *tls_verdict_of(const SSL *ssl);
+
+/* Turns a verdict into reason and sentence. Returns: -1. */
+int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err);
+
+/* The same in a few words, of a code that a session may remember: "expired", "a CA above it: expired".
+ * Returns: text. */
+const char *tls_verdict_brief(int code, int depth, char *text, size_t room);
+
+/* Forgets all but whose. */
+void tls_verdict_fini(struct tls_verdict *verdict);
+
+#endif

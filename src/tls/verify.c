@@ -1,0 +1,116 @@
+#include "verify.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "certificate.h"
+#include "verdict.h"
+
+static bool pin_matches(const struct tls_trust *trust, X509 *certificate)
+{
+    struct tls_pin pin;
+    if (certificate == NULL || tls_certificate_pin(certificate, &pin) < 0)
+        return false;
+    for (size_t i = 0; i < trust->pins.count; i++)
+        if (CRYPTO_memcmp(pin.sha256, trust->pins.list[i].sha256, TLS_PIN_BYTES) == 0)
+            return true;
+    return false;
+}
+
+/* What a pin stands in for: the chain of trust and the name. Dates, purpose and strength count still. */
+static bool pin_covers(int code)
+{
+    switch (code) {
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_UNTRUSTED:
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static X509 *with_reference(X509 *certificate)
+{
+    return certificate != NULL && X509_up_ref(certificate) == 1 ? certificate : NULL;
+}
+
+static SSL *ssl_of(X509_STORE_CTX *store)
+{
+    return X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+}
+
+/* Returns: where the verdict on a connection's peer goes; NULL where nothing keeps it. */
+static struct tls_verdict *verdict_of(X509_STORE_CTX *store)
+{
+    SSL *ssl = ssl_of(store);
+    return ssl != NULL ? tls_verdict_of(ssl) : NULL;
+}
+
+/* The client tells what it was shown whatever becomes of the handshake. */
+static void keep_chain(X509_STORE_CTX *store)
+{
+    struct tls_verdict *verdict = verdict_of(store);
+    if (verdict == NULL || verdict->leaf != NULL || SSL_is_server(ssl_of(store)) == 1)
+        return;
+    ERR_set_mark(); /* without memory less is told, and that is all */
+    verdict->leaf = with_reference(X509_STORE_CTX_get0_cert(store));
+    verdict->chain = X509_chain_up_ref(X509_STORE_CTX_get0_untrusted(store));
+    ERR_pop_to_mark();
+}
+
+static void keep_verdict(X509_STORE_CTX *store, int code)
+{
+    struct tls_verdict *verdict = verdict_of(store);
+    if (verdict == NULL || verdict->code != X509_V_OK)
+        return;
+    verdict->code = code;
+    verdict->depth = X509_STORE_CTX_get_error_depth(store);
+    verdict->certificate = with_reference(X509_STORE_CTX_get_current_cert(store));
+    if (verdict->leaf == NULL)
+        verdict->leaf = with_reference(X509_STORE_CTX_get0_cert(store));
+    verdict->leaf_alone = sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= 1;
+}
+
+/* Called for each fault that OpenSSL finds; returning 1 goes on as if there were none. */
+static int on_fault(int well, X509_STORE_CTX *store)
+{
+    const struct tls_trust *trust = X509_STORE_CTX_get_app_data(store);
+    int code = X509_STORE_CTX_get_error(store);
+
+    if (well)
+        return 1;
+    if (trust != NULL && trust->pins_stand_alone && pin_covers(code)) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    keep_verdict(store, code);
+    return 0;
+}
+
+int tls_verify(X509_STORE_CTX *store, void *argument)
+{
+    const struct tls_trust *trust = argument;
+
+    keep_chain(store);
+    if (trust->pins.count > 0 && !pin_matches(trust, X509_STORE_CTX_get0_cert(store))) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        keep_verdict(store, X509_V_ERR_APPLICATION_VERIFICATION);
+        return 0;
+    }
+    if (trust->believe_all) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED); /* what sessions and facts remember of it */
+        return 1;
+    }
+    X509_STORE_CTX_set_app_data(store, argument);
+    X509_STORE_CTX_set_verify_cb(store, on_fault);
+    if (X509_verify_cert(store) > 0)
+        return 1;
+    keep_verdict(store, X509_STORE_CTX_get_error(store)); /* it may fail without a fault: no memory */
+    return 0;
+}
