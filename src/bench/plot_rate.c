@@ -109,11 +109,11 @@ void bench_plot_rate(const struct bench_result *result, FILE *out)
         bench_plot_empty(out, panel, result->names == 0 ? "no answer came" : "no rate over time was kept");
         return;
     }
-    (void)fprintf(out,
-                  "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\"><tspan class=\"ink2\">- -</tspan> %s "
-                  "%s</text>\n",
-                  panel->x + panel->width, panel->y - 14, result->open_loop ? "asked for" : "mean",
-                  bench_per_second(level).text);
+    (void)fprintf(
+        out,
+        "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\"><tspan class=\"ink2\">- -</tspan> %s %s</text>\n",
+        panel->x + panel->width, panel->y - 14, result->open_loop ? "asked for" : "mean",
+        bench_per_second(level).text);
     svg_axis_linear(&time, result->duration_s, 10, false);
     svg_axis_linear(&rate, fmax(bins.most, level), 5, true);
     put_rate_axes(out, &time, &rate);

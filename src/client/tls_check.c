@@ -149,9 +149,9 @@ void tls_check_judge(enum tls_check_result result, const struct err *failure, st
         err_set(err, ERR_DIALOGUE_EARLY_END, 0,
                 "the server closed the connection without sending anything: it may reject this address");
     else if (is_end)
-        err_set(err, ERR_DIALOGUE_EARLY_END, 0,
-                "the server closed the connection without sending anything: it may expect TLS (try --tls), "
-                "or reject this address");
+        err_set(
+            err, ERR_DIALOGUE_EARLY_END, 0,
+            "the server closed the connection without sending anything: it may expect TLS (try --tls), or reject this address");
     else
         err_set_from(err, failure, "%s", failure->text);
 }

@@ -312,10 +312,9 @@ int session_failure(const struct session *session, struct bytes wrong, struct er
         return 0;
     case SESSION_END_EARLY:
         if (session->knocked && session->scanned == 0)
-            return err_set_facts(err, ERR_DIALOGUE_TLS_PEER,
-                                 &(struct err_facts){.detail = ERR_DETAIL_TLS_ASSUMED},
-                                 "the server sent nothing until it received a line, and then closed: it may "
-                                 "expect TLS (try --tls)");
+            return err_set_facts(
+                err, ERR_DIALOGUE_TLS_PEER, &(struct err_facts){.detail = ERR_DETAIL_TLS_ASSUMED},
+                "the server sent nothing until it received a line, and then closed: it may expect TLS (try --tls)");
         return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
                        "the server ended the dialogue after %u greeting%s, before exit was answered",
                        session->names, session->names == 1 ? "" : "s");

@@ -382,9 +382,9 @@ static bool is_listening(int fd)
 static const struct accept_cause *find_cause(const struct listener *listener, int native)
 {
     static const struct accept_cause unknown = {0, LISTENER_REFUSED, ""};
-    static const struct accept_cause not_listening = {0, LISTENER_FAILED,
-                                                      " (the socket no longer listens: another process shut "
-                                                      "it down, ss -K for example; restart the server)"};
+    static const struct accept_cause not_listening = {
+        0, LISTENER_FAILED,
+        " (the socket no longer listens: another process shut it down, ss -K for example; restart the server)"};
 
     if ((native == EINVAL || native == EOPNOTSUPP) && !is_listening(listener->fd))
         return &not_listening;

@@ -47,10 +47,10 @@ void server_log_expiry(const char *names, double days)
 void server_log_pin(const struct endpoint *at, const char *pin)
 {
     char text[ENDPOINT_TEXT_BYTES];
-    log_write(LOG_NOTICE,
-              "The certificate is self-signed and made for this run; connect with: tcpgreet --connect %s "
-              "--tls --pin %s",
-              endpoint_format(at, text), pin);
+    log_write(
+        LOG_NOTICE,
+        "The certificate is self-signed and made for this run; connect with: tcpgreet --connect %s --tls --pin %s",
+        endpoint_format(at, text), pin);
 }
 
 void server_log_reloaded(void)
