@@ -554,7 +554,7 @@ class Descriptors(Case):
 class Explanations(Case):
     """--explain prints each step, beside an unchanged dialogue."""
 
-    def assertTells(self, text, words):
+    def assertSteps(self, text, words):
         missing = [word for word in words if not re.search(rf"\b{word}\b", text)]
         self.assertFalse(missing, f"no word of {missing} in:\n{text}")
 
@@ -566,14 +566,14 @@ class Explanations(Case):
             server.out.join()
             server.log.join()
             text = (server.out.bytes() + server.log.bytes()).decode()
-        self.assertTells(text, ("socket", "bind", "listen", "accept4?", "recv", "send", "shutdown", "close"))
+        self.assertSteps(text, ("socket", "bind", "listen", "accept4?", "recv", "send", "shutdown", "close"))
         self.assertIn("Michael", text)
 
-    def test_the_client_tells_its_steps_and_its_words_stay_exact(self):
+    def test_the_client_prints_its_steps_and_its_output_is_unchanged(self):
         with Server() as server:
             result = connect("::1", server.port, "--explain", "Michael")
         self.assertDialogue(result, hello(b"Michael"))
-        self.assertTells(result.err.decode(), ("socket", "connect", "recv", "send", "close"))
+        self.assertSteps(result.err.decode(), ("socket", "connect", "recv", "send", "close"))
 
     def test_it_shows_peers_bytes_escaped(self):
         with Server("--explain") as server, Peer(server) as peer:

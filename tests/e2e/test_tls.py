@@ -384,33 +384,33 @@ class Explain(TlsCase):
     MESSAGES = {VERSIONS[1]: (*COMMON, "EncryptedExtensions", "CertificateVerify", "NewSessionTicket"),
                 VERSIONS[0]: (*COMMON, "ServerKeyExchange", "ServerHelloDone", "ClientKeyExchange", "NewSessionTicket")}
 
-    def test_the_client_tells_each_message(self):
+    def test_the_client_prints_each_message(self):
         for version, messages in self.MESSAGES.items():
             with TlsScript(greet, server_context(self.made.server, version)) as server:
                 result = self.say(server, "--explain")
             self.assertDialogue(result, MICHAEL)
-            told = result.err.decode()
+            printed = result.err.decode()
             for message in messages:
                 with self.subTest(version=version.name, message=message):
                     way = "sent" if message.startswith("Client") else "received"
                     if message not in ("Finished", "ChangeCipherSpec"):
-                        self.assertRegex(told, rf"(?m) ms  TLS {message} {way}, \d+ bytes \(socket \d+\)")
+                        self.assertRegex(printed, rf"(?m) ms  TLS {message} {way}, \d+ bytes \(socket \d+\)")
             for event in ("Finished sent", "Finished received", "ChangeCipherSpec sent"):
-                self.assertRegex(told, rf"TLS {event}, \d+ bytes?")
-            self.assertRegex(told, rf"TLS is up: {version.name.replace('_', '.')}, \S+AES\S+, [Xx]25519\S*, full hand")
-            self.assertRegex(told, "(?s)TLS is up.*TLS close_notify received.*TLS close_notify sent|"
-                                   "TLS is up.*TLS close_notify sent.*TLS close_notify received")
+                self.assertRegex(printed, rf"TLS {event}, \d+ bytes?")
+            self.assertRegex(printed, rf"TLS handshake complete: {version.name.replace('_', '.')}, \S+AES\S+, [Xx]25519\S*, full hand")
+            self.assertRegex(printed, "(?s)TLS handshake complete.*TLS close_notify received.*TLS close_notify sent|"
+                                   "TLS handshake complete.*TLS close_notify sent.*TLS close_notify received")
 
-    def test_the_server_tells_each_message(self):
+    def test_the_server_logs_each_message(self):
         context = client_context(self.made)
         with self.serve("--explain") as server:
             session, _ = dialogue(server, context, b"Michael")
             server.log.expect("TLS ClientHello received, .* bytes")
             server.log.expect("TLS CertificateVerify sent, .* bytes")
-            server.log.expect(r"TLS is up: TLSv1\.3, .*, full handshake")
+            server.log.expect(r"TLS handshake complete: TLSv1\.3, .*, full handshake")
             server.log.expect("TLS close_notify sent")
             dialogue(server, context, session=session)
-            server.log.expect(r"TLS is up: TLSv1\.3, .*, resumed")
+            server.log.expect(r"TLS handshake complete: TLSv1\.3, .*, resumed")
 
     def test_a_refusal_is_explained_too(self):
         with TlsScript(greet, server_context(self.made.server)) as server:
@@ -426,7 +426,7 @@ class Explain(TlsCase):
         self.assertRegex(result.err, b"TLS CertificateRequest received")
         self.assertRegex(result.err, b"TLS CertificateVerify sent")
 
-    def test_a_hello_retry_is_told(self):
+    def test_a_hello_retry_is_explained(self):
         context = server_context(self.made.server)
         context.set_ecdh_curve("secp384r1")
         with TlsScript(greet, context) as server:

@@ -1,4 +1,4 @@
-/* The teaching trace: every layer reports its steps here, somebody above may put words to them. */
+/* The trace: every layer reports its steps here; explain turns them into text. */
 #ifndef TCPGREET_BASE_TRACE_H
 #define TCPGREET_BASE_TRACE_H
 
@@ -7,9 +7,9 @@
 #include "tcpgreet/base/buf.h"
 
 enum trace_step {
-    TRACE_RESOLVE,          /* getaddrinfo asked for one family */
+    TRACE_RESOLVE,          /* getaddrinfo called for one family */
     TRACE_RESOLVED,         /* its answer; result: addresses, or -1 */
-    TRACE_RACE_HOLD,        /* an answer is held back for AAAA */
+    TRACE_RACE_HOLD,        /* addresses wait for the AAAA answer */
     TRACE_RACE_NEXT,        /* the next attempt is due at a known time */
     TRACE_SOCKET,           /* socket(2) */
     TRACE_V6ONLY,           /* setsockopt IPV6_V6ONLY */
@@ -23,10 +23,10 @@ enum trace_step {
     TRACE_ACCEPT,           /* accept4(2) */
     TRACE_CONNECT,          /* connect(2) begun */
     TRACE_CONNECTED,        /* its outcome; result 0 or -1 */
-    TRACE_RACE_WON,         /* this attempt is kept */
+    TRACE_RACE_WON,         /* this attempt is used */
     TRACE_RACE_LOST,        /* this one is closed, another was faster */
     TRACE_READ,             /* recv(2) */
-    TRACE_END,              /* recv(2) returned 0: the peer ended its side */
+    TRACE_END,              /* recv(2) returned 0: the peer sent a FIN */
     TRACE_WRITE,            /* send(2) */
     TRACE_NAME_PAUSE,       /* a pause ended a name */
     TRACE_NAME_SPLIT,       /* one read brought several names, or a part of one; result: names ended */
@@ -49,8 +49,8 @@ enum trace_step {
     TRACE_TLS_OTHER_MESSAGE,
     TRACE_TLS_CLOSE_NOTIFY,
     TRACE_TLS_ALERT,
-    TRACE_TLS_AGREED, /* the handshake is over; arguments: version, cipher, group */
-    TRACE_DEADLINE,   /* a time limit is over */
+    TRACE_TLS_AGREED, /* the handshake is complete; arguments: version, cipher, group */
+    TRACE_DEADLINE,   /* a timeout expired */
     TRACE_CLOSE,      /* close(2) */
     TRACE_STEPS
 };
@@ -59,7 +59,7 @@ enum trace_step {
 struct trace_event {
     enum trace_step step;
     int fd;                /* the socket, -1 where there is none */
-    const char *arguments; /* as a person would write them after the descriptor; NULL: none */
+    const char *arguments; /* what a person would write after the descriptor; NULL: none */
     int64_t result;
     int native;        /* errno of a failed call, 0 */
     uint64_t begin_ns; /* from trace_begin; 0: the step has no duration */
@@ -69,7 +69,7 @@ struct trace_event {
 /* Calls back: from any thread, within the step, errno preserved around it. */
 typedef void trace_fn(void *context, const struct trace_event *event);
 
-/* The switch. Set once with trace_to before threads start, read everywhere. */
+/* NULL: off. Set once with trace_to before threads start, read everywhere. */
 extern trace_fn *trace_sink;
 
 /* Sends every step to sink from now on; NULL turns the trace off. Thread: before any other thread starts. */
@@ -81,8 +81,7 @@ uint64_t trace_begin(void);
 /* Delivers one step; use trace(). */
 void trace_emit(const struct trace_event *event);
 
-/* trace(.step = TRACE_BIND, .fd = fd, .begin_ns = t, .result = r): nothing but a test of a pointer when off.
- */
+/* trace(.step = TRACE_BIND, .fd = fd, .begin_ns = t, .result = r): only a test of a pointer when off. */
 #define trace(...)                                                                                           \
     do {                                                                                                     \
         if (trace_sink != NULL)                                                                              \

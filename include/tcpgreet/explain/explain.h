@@ -1,4 +1,4 @@
-/* What the teaching trace says: each step's call, arguments, result and time, and why it is done. */
+/* Text for the trace: each step with its call, arguments, result and time, and why it is done. */
 #ifndef TCPGREET_EXPLAIN_EXPLAIN_H
 #define TCPGREET_EXPLAIN_EXPLAIN_H
 
@@ -7,10 +7,11 @@
 /* One line, without a newline; every byte of it printable. Thread: as the trace's. */
 typedef void explain_line_fn(void *context, const char *line);
 
-/* Turns the trace on. Each step is told, and the first time why. Thread: before any other thread starts. */
+/* Turns the trace on. Each step is printed, the first time with its reason. Thread: before any other thread
+ * starts. */
 void explain_start(explain_line_fn *line, void *context);
 
-/* Returns: what a step is called, and why it is done; NULL where the table has no words for it. */
+/* Returns: the title of a step, and why it is done; NULL for a step that is not in the table. */
 const char *explain_title(enum trace_step step);
 const char *explain_why(enum trace_step step);
 

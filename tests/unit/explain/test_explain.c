@@ -33,7 +33,7 @@ static void every_step_has_a_title_and_a_reason(void **state)
         if (title == NULL || title[0] == '\0' || !is_printable(title))
             fail_msg("step %u has no title", step);
         if (why == NULL || strlen(why) < 20 || !is_printable(why) || why[strlen(why) - 1] != '.')
-            fail_msg("%s has no whole sentence that says why", title);
+            fail_msg("%s has no whole sentence as its reason", title);
     }
     assert_null(explain_title(TRACE_STEPS));
     assert_null(explain_why(TRACE_STEPS));
@@ -54,13 +54,13 @@ static void each_event_becomes_one_line(void **state)
         {{.step = TRACE_NODELAY, .fd = 7}, "setsockopt TCP_NODELAY(7)"},
         {{.step = TRACE_BIND_NO_PORT, .fd = 7}, "setsockopt IP_BIND_ADDRESS_NO_PORT(7)"},
         {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "AAAA", .result = 1},
-         "getaddrinfo answers for AAAA: 1 address"},
+         "getaddrinfo result for AAAA: 1 address"},
         {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "A", .result = 2},
-         "getaddrinfo answers for A: 2 addresses"},
+         "getaddrinfo result for A: 2 addresses"},
         {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "A", .result = -1, .data = {"why", 3}},
-         "getaddrinfo answers for A: failed: \"why\""},
-        {{.step = TRACE_RACE_HOLD, .fd = -1, .result = 50}, "race: hold: 50 ms"},
-        {{.step = TRACE_RACE_WON, .fd = 5}, "race: this connection is kept (socket 5)"},
+         "getaddrinfo result for A: failed: \"why\""},
+        {{.step = TRACE_RACE_HOLD, .fd = -1, .result = 50}, "race: wait: 50 ms"},
+        {{.step = TRACE_RACE_WON, .fd = 5}, "race: this connection is used (socket 5)"},
         {{.step = TRACE_READ, .fd = 7, .result = 4, .data = {"Ann\n", 4}}, "recv(7) = 4 bytes: \"Ann\\n\""},
         {{.step = TRACE_READ, .fd = 7, .result = 1, .data = {"A", 1}}, "recv(7) = 1 byte: \"A\""},
         {{.step = TRACE_READ, .fd = 7, .result = -1, .native = ECONNRESET},
@@ -69,20 +69,20 @@ static void each_event_becomes_one_line(void **state)
         {{.step = TRACE_WRITE, .fd = 7, .result = 2, .data = {"\x1b\xff", 2}},
          "send(7) = 2 bytes: \"\\x1b\\xff\""},
         {{.step = TRACE_NAME_SPLIT, .fd = 7, .result = 3},
-         "what was read does not end where a name ends (socket 7): 3 names"},
+         "the data read does not end where a name ends (socket 7): 3 names"},
         {{.step = TRACE_SHUTDOWN, .fd = 7, .arguments = "SHUT_WR"}, "shutdown(7, SHUT_WR)"},
         {{.step = TRACE_CLOSE, .fd = 7}, "close(7)"},
         {{.step = TRACE_CLOSE, .fd = 7, .begin_ns = 13 * MS}, "close(7)  [2.000 ms]"},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        char line[LINE_BYTES], due[LINE_BYTES];
-        snprintf(due, sizeof due, "     5.000 ms  %s", cases[i].line);
-        assert_string_equal(explain_format(&cases[i].event, 10 * MS, 15 * MS, line, sizeof line), due);
+        char line[LINE_BYTES], expected[LINE_BYTES];
+        snprintf(expected, sizeof expected, "     5.000 ms  %s", cases[i].line);
+        assert_string_equal(explain_format(&cases[i].event, 10 * MS, 15 * MS, line, sizeof line), expected);
     }
 }
 
-/* Every step, with whatever bytes, arguments and results it may come with. */
+/* Every step, with any bytes, arguments and results. */
 static void every_byte_of_a_line_is_printable(void **state)
 {
     char data[256], line[LINE_BYTES];
@@ -107,7 +107,7 @@ static void every_byte_of_a_line_is_printable(void **state)
     }
 }
 
-static void a_line_fits_whatever_room_there_is(void **state)
+static void a_line_fits_into_any_buffer(void **state)
 {
     char data[2000], arguments[600];
     (void)state;
@@ -156,7 +156,7 @@ static void join(const struct lines *lines, size_t from, char *text)
     }
 }
 
-static void a_step_is_told_each_time_and_its_reason_once(void **state)
+static void each_step_is_printed_each_time_and_its_reason_once(void **state)
 {
     static struct lines lines;
     (void)state;
@@ -182,8 +182,8 @@ int main(void)
         cmocka_unit_test(every_step_has_a_title_and_a_reason),
         cmocka_unit_test(each_event_becomes_one_line),
         cmocka_unit_test(every_byte_of_a_line_is_printable),
-        cmocka_unit_test(a_line_fits_whatever_room_there_is),
-        cmocka_unit_test(a_step_is_told_each_time_and_its_reason_once),
+        cmocka_unit_test(a_line_fits_into_any_buffer),
+        cmocka_unit_test(each_step_is_printed_each_time_and_its_reason_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
