@@ -1,49 +1,51 @@
+#include "attempt.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "attempt.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/tls/stream_tls.h"
 
-#define PROBE_NAME_SAID "tcpgreet"
+#define PROBE_NAME_TEXT "tcpgreet" /* the name that is sent */
 
-struct probe_address *probe_trial_record(const struct probe_trial *trial)
+static void hold(struct probe_trial *trial)
 {
-    struct probe_result *result = trial->round->result;
-    if (result == NULL)
-        return NULL;
-    size_t first = trial->family == RACE_V4 ? result->answers[RACE_V6].count : 0;
-    return &result->addresses[first + trial->index];
+    trial->holds++;
+}
+
+static void release(struct probe_trial *trial)
+{
+    if (--trial->holds == 0)
+        trial->done(trial->context);
 }
 
 static void begin_at(struct probe_trial *trial, enum probe_phase phase, int64_t begin_ns)
 {
-    struct probe_address *record = probe_trial_record(trial);
-    record->last = phase;
-    record->spans[phase].begin_ns = begin_ns;
+    trial->record->last = phase;
+    trial->record->spans[phase].begin_ns = begin_ns;
 }
 
-int64_t probe_trial_begin(struct probe_trial *trial, enum probe_phase phase)
+static void begin(struct probe_trial *trial, enum probe_phase phase)
 {
-    int64_t now_ns = probe_round_now_ns(trial->round);
-    begin_at(trial, phase, now_ns);
-    return now_ns;
+    begin_at(trial, phase, probe_scope_now_ns(trial->scope));
 }
 
-int64_t probe_trial_end(struct probe_trial *trial)
+/* The last phase begun ends. Returns: when, ns. */
+static int64_t end(struct probe_trial *trial)
 {
-    struct probe_address *record = probe_trial_record(trial);
-    return record->spans[record->last].end_ns = probe_round_now_ns(trial->round);
+    struct probe_address *record = trial->record;
+    return record->spans[record->last].end_ns = probe_scope_now_ns(trial->scope);
 }
 
-void probe_trial_fail(struct probe_trial *trial, const struct err *err)
+/* The last phase begun has failed: that is the end of the trial. */
+static void fail(struct probe_trial *trial, const struct err *err)
 {
-    struct probe_address *record = probe_trial_record(trial);
+    struct probe_address *record = trial->record;
     if (record->spans[record->last].end_ns < 0)
-        probe_trial_end(trial);
+        end(trial);
     record->err = *err;
     trial->stage = PROBE_STAGE_OVER;
 }
@@ -63,35 +65,35 @@ static void on_up(void *context)
     struct probe_trial *trial = context;
     struct err err = {0};
 
-    if (trial->round->plan.tls != NULL)
-        probe_trial_end(trial);
-    if (trial->round->plan.until != PROBE_UNTIL_TLS) {
-        probe_trial_begin(trial, PROBE_WELCOME);
+    if (trial->scope->plan.tls != NULL)
+        end(trial);
+    if (trial->scope->plan.until != PROBE_UNTIL_TLS) {
+        begin(trial, PROBE_WELCOME);
         return;
     }
-    trial->well = true;
-    stream_shutdown(trial->conn.stream, &err); /* a polite end, which is not waited for */
+    trial->ok = true;
+    stream_shutdown(trial->conn.stream, &err); /* an orderly close, which is not waited for */
     conn_abort(&trial->conn, NULL);
 }
 
 static void on_received(void *context, struct bytes bytes)
 {
     struct probe_trial *trial = context;
-    struct probe_address *record = probe_trial_record(trial);
+    struct probe_address *record = trial->record;
     (void)bytes;
     if (record->last == PROBE_WELCOME && record->spans[PROBE_WELCOME].end_ns < 0)
-        probe_trial_end(trial);
+        end(trial);
 }
 
 static void on_ready(void *context)
 {
     struct probe_trial *trial = context;
 
-    if (probe_trial_record(trial)->last == PROBE_WELCOME) {
-        probe_trial_begin(trial, PROBE_NAME);
-        conn_say(&trial->conn, BYTES_LITERAL(PROBE_NAME_SAID));
+    if (trial->record->last == PROBE_WELCOME) {
+        begin(trial, PROBE_NAME);
+        conn_say(&trial->conn, BYTES_LITERAL(PROBE_NAME_TEXT));
     } else {
-        begin_at(trial, PROBE_CLOSE, probe_trial_end(trial));
+        begin_at(trial, PROBE_CLOSE, end(trial));
         conn_say(&trial->conn, BYTES_LITERAL(GREETING_EXIT));
     }
 }
@@ -99,42 +101,111 @@ static void on_ready(void *context)
 static void on_closing(void *context)
 {
     struct probe_trial *trial = context;
-    struct probe_address *record = probe_trial_record(trial);
+    struct probe_address *record = trial->record;
     const struct stream *stream = trial->conn.stream;
 
-    if (!trial->well)
-        probe_trial_end(trial);
+    if (!trial->ok)
+        end(trial);
     trial->bare = trial->conn.session.framing == SESSION_FRAMING_BARE;
     stream_tls_facts(stream, &record->tls);
     tcp_facts_read(stream_fd(stream), false, &record->tcp);
 }
 
+static void on_transfer_done(void *context, const struct probe_volume *volume, const struct err *err)
+{
+    struct probe_trial *trial = context;
+
+    trial->record->volume = *volume;
+    end(trial);
+    trial->stage = PROBE_STAGE_OVER;
+    if (err != NULL)
+        fail(trial, err);
+}
+
+static void on_transfer_closed(void *context)
+{
+    release(context);
+}
+
+/* The transfer of --volume, if it was asked for. */
+static void start_transfer(struct probe_trial *trial)
+{
+    struct probe_transfer_config config = {.scope = trial->scope,
+                                           .peer = &trial->peer,
+                                           .session = trial->session,
+                                           .done = on_transfer_done,
+                                           .closed = on_transfer_closed,
+                                           .context = trial};
+    struct err err = {0};
+
+    if (trial->scope->plan.volume_bytes == 0)
+        return;
+    begin(trial, PROBE_VOLUME);
+    if (trial->bare)
+        err_set(&err, ERR_DIALOGUE_WRONG_ANSWER, 0,
+                "this server takes names without a newline: --volume needs one that takes lines");
+    else
+        trial->transfer = probe_transfer_start(&config, &err);
+    if (trial->transfer == NULL) {
+        fail(trial, &err);
+        return;
+    }
+    trial->stage = PROBE_STAGE_TRANSFER;
+    hold(trial);
+}
+
+static void on_resumption_done(void *context, enum probe_resumption outcome)
+{
+    struct probe_trial *trial = context;
+
+    trial->stage = PROBE_STAGE_OVER;
+    if (trial->record != NULL) {
+        trial->record->resumption = outcome;
+        start_transfer(trial);
+    }
+    release(trial);
+}
+
+/* After a good dialogue: connects again with its ticket, if there is one, then begins the transfer. */
+static void start_resumption(struct probe_trial *trial)
+{
+    trial->resumption.done = on_resumption_done;
+    trial->resumption.context = trial;
+    if (probe_resumption_start(&trial->resumption, trial->scope, &trial->peer, trial->session)) {
+        trial->stage = PROBE_STAGE_RESUMPTION;
+        hold(trial);
+        return;
+    }
+    trial->record->resumption = trial->resumption.outcome;
+    start_transfer(trial);
+}
+
 static void on_done(void *context, const struct conn_result *result)
 {
     struct probe_trial *trial = context;
-    const struct probe_plan *plan = &trial->round->plan;
+    const struct probe_plan *plan = &trial->scope->plan;
 
     trial->stage = PROBE_STAGE_OVER;
-    if (probe_trial_record(trial) == NULL || (trial->well && plan->until == PROBE_UNTIL_TLS)) {
-        /* nobody cares, or nothing more was asked for */
+    if (trial->record == NULL || (trial->ok && plan->until == PROBE_UNTIL_TLS)) {
+        /* it is cancelled, or nothing more was asked for */
     } else if (result->err != NULL) {
-        probe_trial_fail(trial, result->err);
+        fail(trial, result->err);
     } else {
-        trial->well = true;
-        probe_resumption_start(trial);
+        trial->ok = true;
+        start_resumption(trial);
     }
-    probe_round_release(trial->round);
+    release(trial);
 }
 
 /* Takes: fd. Returns: the stream that the dialogue is held on; NULL with err. */
 static struct stream *make_stream(struct probe_trial *trial, int fd, struct err *err)
 {
-    const struct probe_plan *plan = &trial->round->plan;
+    const struct probe_plan *plan = &trial->scope->plan;
     struct stream *stream = stream_tcp_new(fd, err);
 
     if (stream == NULL || plan->tls == NULL)
         return stream;
-    trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is looked at anew */
+    trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is verified anew */
     if (trial->session == NULL) {
         stream_free(stream);
         return NULL;
@@ -146,28 +217,27 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
 {
     static const struct conn_events events = {
         .up = on_up, .received = on_received, .ready = on_ready, .closing = on_closing, .done = on_done};
-    struct probe_round *round = trial->round;
-    struct conn_config config = {.shared = &round->shared,
-                                 .policy = &round->policy,
+    struct probe_scope *scope = trial->scope;
+    struct conn_config config = {.shared = &scope->shared,
+                                 .policy = &scope->policy,
                                  .events = &events,
                                  .context = trial,
                                  .role = CONN_CLIENT};
     struct err err = {0};
 
-    begin_at(trial, round->plan.tls != NULL ? PROBE_TLS : PROBE_WELCOME, connected_ns);
+    begin_at(trial, scope->plan.tls != NULL ? PROBE_TLS : PROBE_WELCOME, connected_ns);
     struct stream *stream = make_stream(trial, trial->fd, &err);
-    round->shared.handshake_ms = probe_round_left_ms(round);
+    scope->shared.handshake_ms = probe_scope_left_ms(scope);
     trial->stage = PROBE_STAGE_DIALOGUE;
     if (stream == NULL || conn_start(&trial->conn, &config, stream, &err) < 0)
-        probe_trial_fail(trial, &err);
+        fail(trial, &err);
     else
-        probe_round_hold(round);
+        hold(trial);
 }
 
 static void on_poll_closed(uv_handle_t *handle)
 {
-    struct probe_trial *trial = handle->data;
-    probe_round_release(trial->round);
+    release(handle->data);
 }
 
 static void stop_connecting(struct probe_trial *trial, bool keep)
@@ -179,11 +249,11 @@ static void stop_connecting(struct probe_trial *trial, bool keep)
 }
 
 /* A SYN that is not wanted is answered with a refusal. A reset comes after the connection was up, whether it
- * is seen now or by the first read: it is told as that read would. */
+ * is seen now or by the first read: it is reported as that read would. */
 static void fail_reset(struct probe_trial *trial, int64_t connected_ns)
 {
     struct err err = {0};
-    if (trial->round->plan.tls != NULL) {
+    if (trial->scope->plan.tls != NULL) {
         begin_at(trial, PROBE_TLS, connected_ns);
         err_set_facts(&err, ERR_TLS_PROTOCOL,
                       &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT, .native = ECONNRESET},
@@ -192,19 +262,19 @@ static void fail_reset(struct probe_trial *trial, int64_t connected_ns)
         begin_at(trial, PROBE_WELCOME, connected_ns);
         err_set(&err, ERR_DIALOGUE_RESET, ECONNRESET, "the peer reset the connection");
     }
-    probe_trial_fail(trial, &err);
+    fail(trial, &err);
 }
 
 static void on_outcome(uv_poll_t *poll, int status, int events)
 {
     struct probe_trial *trial = poll->data;
-    struct probe_address *record = probe_trial_record(trial);
-    const struct probe_plan *plan = &trial->round->plan;
+    struct probe_address *record = trial->record;
+    const struct probe_plan *plan = &trial->scope->plan;
     struct err err = {0};
     (void)status;
     (void)events;
 
-    int64_t now_ns = probe_trial_end(trial);
+    int64_t now_ns = end(trial);
     int outcome = stream_tcp_outcome(trial->fd, &record->peer, 0, &err);
     tcp_facts_read(trial->fd, true, &record->tcp);
     bool is_last =
@@ -217,46 +287,48 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
     else if (is_reset && !is_last)
         fail_reset(trial, now_ns);
     else if (outcome < 0 && !is_reset)
-        probe_trial_fail(trial, &err);
+        fail(trial, &err);
 }
 
 static int watch(struct probe_trial *trial, struct err *err)
 {
-    int result = uv_poll_init(trial->round->loop, &trial->poll, trial->fd);
+    int result = uv_poll_init(trial->scope->loop, &trial->poll, trial->fd);
     if (result != 0) {
         stream_tcp_close(trial->fd);
         return err_set(err, ERR_INTERNAL, 0, "cannot watch a connection: %s", uv_strerror(result));
     }
     trial->poll.data = trial;
     trial->stage = PROBE_STAGE_CONNECTING;
-    probe_round_hold(trial->round);
+    hold(trial);
     uv_poll_start(&trial->poll, UV_WRITABLE, on_outcome);
     return 0;
 }
 
 void probe_trial_start(struct probe_trial *trial)
 {
-    struct probe_address *record = probe_trial_record(trial);
+    struct probe_address *record = trial->record;
     struct err err = {0};
 
-    probe_trial_begin(trial, PROBE_CONNECT);
+    hold(trial);
+    begin(trial, PROBE_CONNECT);
     trial->peer = record->peer;
-    trial->fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), &record->reach, &err);
+    trial->fd = stream_tcp_connect(&trial->peer, probe_scope_source(trial->scope), &record->reach, &err);
     if (trial->fd >= 0) {
         note_local(record, trial->fd);
-        if (probe_round_source(trial->round) == NULL)
+        if (probe_scope_source(trial->scope) == NULL)
             record->reach = reach_of_source(&record->peer, &record->local);
     }
     if (trial->fd < 0 || watch(trial, &err) < 0)
-        probe_trial_fail(trial, &err);
+        fail(trial, &err);
+    release(trial);
 }
 
 void probe_trial_expire(struct probe_trial *trial)
 {
     if (trial->stage != PROBE_STAGE_CONNECTING)
         return;
-    struct probe_address *record = probe_trial_record(trial);
-    double limit_s = (double)trial->round->plan.connect_timeout_ms / 1000;
+    struct probe_address *record = trial->record;
+    double limit_s = (double)trial->scope->plan.connect_timeout_ms / 1000;
     struct err err = {0};
 
     if (!tcp_facts_read(trial->fd, true, &record->tcp))
@@ -267,7 +339,7 @@ void probe_trial_expire(struct probe_trial *trial)
         err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent %u times", limit_s,
                 record->tcp.syn_retransmits + 1);
     stop_connecting(trial, false);
-    probe_trial_fail(trial, &err);
+    fail(trial, &err);
 }
 
 /* Returns: whether something that was asked for is cut short. */
@@ -277,22 +349,24 @@ static bool close_stage(struct probe_trial *trial)
 
     switch (trial->stage) {
     case PROBE_STAGE_CONNECTING:
-        tcp_facts_read(trial->fd, true, &probe_trial_record(trial)->tcp);
+        tcp_facts_read(trial->fd, true, &trial->record->tcp);
         stop_connecting(trial, false);
         is_cut = true;
         break;
     case PROBE_STAGE_DIALOGUE:
         conn_abort(&trial->conn, NULL);
-        is_cut = !trial->well;
+        is_cut = !trial->ok;
         break;
     case PROBE_STAGE_RESUMPTION:
-        conn_abort(&trial->conn, NULL);
-        is_cut = trial->round->plan.volume_bytes > 0;
+        probe_resumption_cancel(&trial->resumption);
+        trial->record->resumption = trial->resumption.outcome;
+        is_cut = trial->scope->plan.volume_bytes > 0;
         if (is_cut)
-            probe_trial_begin(trial, PROBE_VOLUME);
+            begin(trial, PROBE_VOLUME);
         break;
     case PROBE_STAGE_TRANSFER:
-        probe_transfer_cancel(trial);
+        trial->record->volume = probe_transfer_cancel(trial->transfer);
+        end(trial);
         is_cut = true;
         break;
     case PROBE_STAGE_OVER:
@@ -314,7 +388,7 @@ static enum err_reason awaited(const struct probe_trial *trial)
 {
     struct err err = {0};
 
-    if (trial->stage == PROBE_STAGE_DIALOGUE && probe_trial_record(trial)->last == PROBE_TLS &&
+    if (trial->stage == PROBE_STAGE_DIALOGUE && trial->record->last == PROBE_TLS &&
         trial->conn.stream != NULL)
         stream_waiting(trial->conn.stream, &err);
     return err.reason;
@@ -328,7 +402,8 @@ void probe_trial_cancel(struct probe_trial *trial)
     if (close_stage(trial)) {
         err_set_facts(&err, ERR_INTERRUPTED, &(struct err_facts){.awaited = reason},
                       "interrupted before it was done");
-        probe_trial_fail(trial, &err);
+        fail(trial, &err);
     }
     probe_trial_fini(trial);
+    trial->record = NULL;
 }

@@ -7,30 +7,26 @@
 
 #include "attempt.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/net/resolver.h"
 
-enum { NS_PER_MS = 1000 * 1000 };
+/* Invariant: holds == trials and questions in progress; the round ends when there are none. */
+struct probe_round {
+    struct probe_scope scope;
+    struct probe_result *result; /* NULL once it is cancelled */
+    probe_round_done_fn *done;
+    void *context;
+    struct resolver *resolver; /* NULL once it has reported all that is awaited of it */
+    uv_timer_t deadline;
+    struct probe_trial *trials[RACE_FAMILIES];
+    size_t trial_count[RACE_FAMILIES];
+    unsigned holds;
+};
 
 static void each_trial(struct probe_round *round, void (*call)(struct probe_trial *trial))
 {
     for (size_t family = 0; family < RACE_FAMILIES; family++)
         for (size_t i = 0; i < round->trial_count[family]; i++)
             call(&round->trials[family][i]);
-}
-
-int64_t probe_round_now_ns(const struct probe_round *round)
-{
-    return (int64_t)(uv_hrtime() - round->begin_ns);
-}
-
-int64_t probe_round_left_ms(const struct probe_round *round)
-{
-    int64_t left_ms = round->plan.connect_timeout_ms - probe_round_now_ns(round) / NS_PER_MS;
-    return left_ms > 0 ? left_ms : 0;
-}
-
-const struct endpoint *probe_round_source(const struct probe_round *round)
-{
-    return endpoint_family(&round->source) != AF_UNSPEC ? &round->source : NULL;
 }
 
 static bool is_unanswered(const struct probe_answer *answer)
@@ -59,7 +55,7 @@ static void conclude(const struct probe_round *round)
 
     if (latest > result->total_ns)
         result->total_ns = latest;
-    probe_result_rehearse(result, round->plan.attempt_delay_ms, round->plan.connect_timeout_ms);
+    probe_result_rehearse(result, round->scope.plan.attempt_delay_ms, round->scope.plan.connect_timeout_ms);
     probe_result_judge(result);
 }
 
@@ -80,12 +76,12 @@ static void on_deadline_closed(uv_handle_t *handle)
         done(context, result);
 }
 
-void probe_round_hold(struct probe_round *round)
+static void hold(struct probe_round *round)
 {
     round->holds++;
 }
 
-void probe_round_release(struct probe_round *round)
+static void release(struct probe_round *round)
 {
     if (--round->holds == 0)
         uv_close((uv_handle_t *)&round->deadline, on_deadline_closed);
@@ -97,7 +93,7 @@ static void forget_resolver(struct probe_round *round)
         return;
     resolver_cancel(round->resolver);
     round->resolver = NULL;
-    probe_round_release(round);
+    release(round);
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -107,21 +103,22 @@ static void on_deadline(uv_timer_t *timer)
 
     if (result == NULL)
         return; /* cancelled: what is open is closing */
-    probe_round_hold(round);
+    hold(round);
     for (unsigned family = 0; family < RACE_FAMILIES; family++) {
         struct probe_answer *answer = &result->answers[family];
         if (!is_unanswered(answer))
             continue;
-        result->total_ns = probe_round_now_ns(round);
+        result->total_ns = probe_scope_now_ns(&round->scope);
         answer->only_in_hosts =
             resolver_is_only_in_hosts(round->resolver, family == RACE_V6 ? AF_INET6 : AF_INET);
         err_set(&answer->err, answer->only_in_hosts ? ERR_RESOLVE_NOT_FOUND : ERR_RESOLVE_TEMPORARY, 0,
                 "no name server answered for the IPv%c addresses of %s within %g s",
-                family == RACE_V6 ? '6' : '4', result->host, (double)round->plan.connect_timeout_ms / 1000);
+                family == RACE_V6 ? '6' : '4', result->host,
+                (double)round->scope.plan.connect_timeout_ms / 1000);
     }
     each_trial(round, probe_trial_expire);
     forget_resolver(round);
-    probe_round_release(round);
+    release(round);
 }
 
 /* Appends those of endpoints that are not there yet. Returns: how many there are. */
@@ -164,6 +161,20 @@ static void describe(struct probe_address *address, const struct endpoint *peer,
     address->spans[PROBE_RESOLVE] = *resolve;
 }
 
+/* The records have moved: a family's answer makes room for its own. */
+static void bind_records(struct probe_round *round)
+{
+    struct probe_address *record = round->result->addresses;
+    for (size_t family = 0; family < RACE_FAMILIES; family++)
+        for (size_t i = 0; i < round->trial_count[family]; i++)
+            round->trials[family][i].record = record++;
+}
+
+static void on_trial_done(void *context)
+{
+    release(context);
+}
+
 static int add_trials(struct probe_round *round, enum race_family family, const struct endpoint *endpoints,
                       size_t count)
 {
@@ -178,21 +189,25 @@ static int add_trials(struct probe_round *round, enum race_family family, const 
         return err_set(&answer->err, ERR_INTERNAL, ENOMEM, "no memory for %zu addresses", count);
     }
     for (size_t i = 0; i < count; i++) {
-        trials[i].round = round;
-        trials[i].family = family;
-        trials[i].index = i;
+        trials[i].scope = &round->scope;
+        trials[i].done = on_trial_done;
+        trials[i].context = round;
         trials[i].stage = PROBE_STAGE_OVER;
         describe(&addresses[i], &found[i], &answer->span);
     }
     round->trials[family] = trials;
     round->trial_count[family] = count;
+    bind_records(round);
     return 0;
 }
 
 static void start_trials(struct probe_round *round, enum race_family family)
 {
-    for (size_t i = 0; i < round->trial_count[family] && round->plan.until != PROBE_UNTIL_RESOLVE; i++)
+    for (size_t i = 0; i < round->trial_count[family] && round->scope.plan.until != PROBE_UNTIL_RESOLVE;
+         i++) {
+        hold(round);
         probe_trial_start(&round->trials[family][i]);
+    }
 }
 
 static void on_answer(void *context, const struct resolver_answer *told)
@@ -201,9 +216,9 @@ static void on_answer(void *context, const struct resolver_answer *told)
     enum race_family family = told->family == AF_INET6 ? RACE_V6 : RACE_V4;
     struct probe_answer *answers = round->result->answers;
 
-    uv_update_time(round->loop);
-    probe_round_hold(round);
-    answers[family].span.end_ns = probe_round_now_ns(round);
+    uv_update_time(round->scope.loop);
+    hold(round);
+    answers[family].span.end_ns = probe_scope_now_ns(&round->scope);
     answers[family].only_in_hosts = told->only_in_hosts;
     if (told->count == 0)
         answers[family].err = *told->err;
@@ -211,13 +226,13 @@ static void on_answer(void *context, const struct resolver_answer *told)
         start_trials(round, family);
     if (!is_unanswered(&answers[RACE_V6]) && !is_unanswered(&answers[RACE_V4]))
         forget_resolver(round);
-    probe_round_release(round);
+    release(round);
 }
 
 /* A host that cannot be asked for is an answer too. */
 static void on_unaskable(uv_timer_t *timer)
 {
-    probe_round_release(timer->data);
+    release(timer->data);
 }
 
 static int ask(struct probe_round *round, const struct resolver_query *query, struct err *err)
@@ -225,9 +240,9 @@ static int ask(struct probe_round *round, const struct resolver_query *query, st
     struct probe_answer *answers = round->result->answers;
     struct err why = {0};
 
-    round->resolver = resolver_start(round->loop, query, on_answer, round, &why);
+    round->resolver = resolver_start(round->scope.loop, query, on_answer, round, &why);
     if (round->resolver != NULL) {
-        uv_timer_start(&round->deadline, on_deadline, (uint64_t)round->plan.connect_timeout_ms, 0);
+        uv_timer_start(&round->deadline, on_deadline, (uint64_t)round->scope.plan.connect_timeout_ms, 0);
         return 0;
     }
     if (why.reason != ERR_RESOLVE_NOT_FOUND && why.reason != ERR_RESOLVE_TEMPORARY) {
@@ -237,7 +252,7 @@ static int ask(struct probe_round *round, const struct resolver_query *query, st
     for (unsigned family = 0; family < RACE_FAMILIES; family++)
         if (answers[family].asked) {
             answers[family].err = why;
-            answers[family].span.end_ns = probe_round_now_ns(round);
+            answers[family].span.end_ns = probe_scope_now_ns(&round->scope);
         }
     uv_timer_start(&round->deadline, on_unaskable, 0, 0);
     return 0;
@@ -273,15 +288,15 @@ struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a probe");
         return NULL;
     }
-    round->plan = *plan;
-    round->loop = loop;
+    round->scope.plan = *plan;
+    round->scope.loop = loop;
     round->result = result;
     round->done = done;
     round->context = context;
-    round->shared.loop = loop;
-    round->policy = (struct session_policy){
+    round->scope.shared.loop = loop;
+    round->scope.policy = (struct session_policy){
         .answer_ms = plan->answer_timeout_ms, .framing = plan->framing, .over_tls = plan->tls != NULL};
-    if (resolver_narrow(&query, plan->source, &round->source, err) < 0 ||
+    if (resolver_narrow(&query, plan->source, &round->scope.source, err) < 0 ||
         uv_timer_init(loop, &round->deadline) != 0) {
         err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
         free(round);
@@ -290,11 +305,11 @@ struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *
     round->deadline.data = round;
     describe_round(plan, &query, result);
     uv_update_time(loop);
-    round->begin_ns = uv_hrtime();
-    probe_round_hold(round); /* the questions' */
+    round->scope.begin_ns = uv_hrtime();
+    hold(round); /* the questions' */
     if (ask(round, &query, err) < 0) {
         round->result = NULL;
-        probe_round_release(round);
+        release(round);
         return NULL;
     }
     return round;
@@ -313,15 +328,15 @@ void probe_round_cancel(struct probe_round *round)
     if (round == NULL)
         return;
     if (uv_is_closing((uv_handle_t *)&round->deadline)) {
-        conclude(round); /* it was about to be told */
+        conclude(round); /* done was about to be called */
         round->result = NULL;
         return;
     }
-    probe_round_hold(round);
+    hold(round);
     each_trial(round, probe_trial_cancel);
     tell_interrupted(round->result);
-    round->result->total_ns = probe_round_now_ns(round);
+    round->result->total_ns = probe_scope_now_ns(&round->scope);
     round->result = NULL;
     forget_resolver(round);
-    probe_round_release(round);
+    release(round);
 }

@@ -2,30 +2,11 @@
 #ifndef TCPGREET_PROBE_ROUND_H
 #define TCPGREET_PROBE_ROUND_H
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <uv.h>
 
+#include "plan.h"
 #include "result.h"
 #include "tcpgreet/base/err.h"
-#include "tcpgreet/core/session.h"
-#include "tcpgreet/core/target.h"
-#include "tcpgreet/tls/tls.h"
-
-struct probe_plan {
-    const struct target *target; /* borrowed until done, as the rest */
-    bool want_v6;
-    bool want_v4;
-    const char *source;     /* as the dialer's; NULL */
-    struct tls_client *tls; /* NULL: plain */
-    enum probe_until until;
-    bool require_any;
-    enum session_framing framing;
-    int64_t attempt_delay_ms;   /* of the race that is shown */
-    int64_t connect_timeout_ms; /* resolve, connect and handshake of every address together */
-    int64_t answer_timeout_ms;
-    uint64_t volume_bytes; /* 0: none */
-};
 
 struct probe_round;
 

@@ -1,9 +1,9 @@
+#include "transfer.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "attempt.h"
 #include "tcpgreet/core/volume.h"
-#include "tcpgreet/net/stream_tcp.h"
 
 enum { TURNS_PER_STEP = 16 }; /* then the others get theirs */
 
@@ -11,14 +11,14 @@ enum { WHERE_BYTES = 120 };
 
 /* Invariant: open_handles of poll and timer are open; stream is NULL once they are being closed. */
 struct probe_transfer {
-    struct probe_trial *trial;
+    struct probe_transfer_config config;
     struct stream *stream;
     uv_poll_t poll;
     uv_timer_t timer;
     unsigned open_handles;
     bool up;
-    uint64_t heard_ms;  /* by the loop's clock: when a byte came last, or it was up */
-    uint64_t answer_ms; /* likewise: when the last whole answer came */
+    uint64_t received_ms; /* by the loop's clock: when a byte came last, or it was up */
+    uint64_t answer_ms;   /* likewise: when the last whole answer came */
     struct volume volume;
     struct bytes unsent; /* of burst */
     char burst[VOLUME_BURST_MAX];
@@ -27,37 +27,31 @@ struct probe_transfer {
 static void on_closed(uv_handle_t *handle)
 {
     struct probe_transfer *transfer = handle->data;
-    struct probe_round *round = transfer->trial->round;
+    void (*closed)(void *context) = transfer->config.closed;
+    void *context = transfer->config.context;
 
     if (--transfer->open_handles > 0)
         return;
     free(transfer);
-    probe_round_release(round);
+    closed(context);
 }
 
-static void close_transfer(struct probe_transfer *transfer)
+struct probe_volume probe_transfer_cancel(struct probe_transfer *transfer)
 {
-    struct probe_trial *trial = transfer->trial;
-    struct probe_address *record = probe_trial_record(trial);
-
-    record->volume =
-        (struct probe_volume){.names = transfer->volume.heard.number,
-                              .sent_bytes = transfer->volume.sent_bytes - transfer->unsent.length,
-                              .received_bytes = transfer->volume.received_bytes};
-    probe_trial_end(trial);
-    trial->stage = PROBE_STAGE_OVER;
-    trial->transfer = NULL;
     uv_close((uv_handle_t *)&transfer->poll, on_closed);
     uv_close((uv_handle_t *)&transfer->timer, on_closed);
     stream_free(transfer->stream);
     transfer->stream = NULL;
+    return (struct probe_volume){.names = transfer->volume.heard.number,
+                                 .sent_bytes = transfer->volume.sent_bytes - transfer->unsent.length,
+                                 .received_bytes = transfer->volume.received_bytes};
 }
 
-static void fail(struct probe_transfer *transfer, const struct err *err)
+/* Shape: err: NULL: complete. */
+static void finish(struct probe_transfer *transfer, const struct err *err)
 {
-    struct probe_trial *trial = transfer->trial;
-    close_transfer(transfer);
-    probe_trial_fail(trial, err);
+    struct probe_volume volume = probe_transfer_cancel(transfer);
+    transfer->config.done(transfer->config.context, &volume, err);
 }
 
 /* What cut it short, and where. */
@@ -70,7 +64,7 @@ static void fail_there(struct probe_transfer *transfer, const struct err *why)
         err_set_from(&err, why, "%s, %s", why->text, volume_where(&transfer->volume, where, sizeof where));
     else
         err = *why;
-    fail(transfer, &err);
+    finish(transfer, &err);
 }
 
 static void end(struct probe_transfer *transfer)
@@ -79,13 +73,13 @@ static void end(struct probe_transfer *transfer)
     struct err err = {0};
 
     if (volume_is_complete(&transfer->volume)) {
-        stream_shutdown(transfer->stream, &err); /* a polite end, which is not waited for */
-        close_transfer(transfer);
+        stream_shutdown(transfer->stream, &err); /* an orderly close, which is not waited for */
+        finish(transfer, NULL);
         return;
     }
     err_set(&err, ERR_DIALOGUE_EARLY_END, 0, "the server ended %s",
             volume_where(&transfer->volume, where, sizeof where));
-    fail(transfer, &err);
+    finish(transfer, &err);
 }
 
 /* Returns: whether the result was a wait, which becomes poll interest. */
@@ -102,17 +96,17 @@ static bool waits(enum stream_result result, int *interest)
 
 static void note_answer(struct probe_transfer *transfer)
 {
-    transfer->heard_ms = transfer->answer_ms = uv_now(transfer->trial->round->loop);
+    transfer->received_ms = transfer->answer_ms = uv_now(transfer->config.scope->loop);
 }
 
 /* Compares what has come. Returns: 0, or -1 with err. */
-static int hear(struct probe_transfer *transfer, struct bytes bytes, struct err *err)
+static int compare(struct probe_transfer *transfer, struct bytes bytes, struct err *err)
 {
     uint64_t number = transfer->volume.heard.number;
 
     if (volume_receive(&transfer->volume, bytes, err) < 0)
         return -1;
-    transfer->heard_ms = uv_now(transfer->trial->round->loop);
+    transfer->received_ms = uv_now(transfer->config.scope->loop);
     if (transfer->volume.heard.number != number)
         note_answer(transfer);
     return 0;
@@ -121,7 +115,7 @@ static int hear(struct probe_transfer *transfer, struct bytes bytes, struct err 
 /* Reads and compares what there is. Returns: false: the transfer is over. */
 static bool receive(struct probe_transfer *transfer, int *interest)
 {
-    struct conn_shared *shared = &transfer->trial->round->shared;
+    struct conn_shared *shared = &transfer->config.scope->shared;
 
     for (int turn = 0; turn < TURNS_PER_STEP; turn++) {
         struct err err = {0};
@@ -134,7 +128,7 @@ static bool receive(struct probe_transfer *transfer, int *interest)
             end(transfer);
             return false;
         }
-        if (result == STREAM_FAILED || hear(transfer, (struct bytes){shared->in, count}, &err) < 0) {
+        if (result == STREAM_FAILED || compare(transfer, (struct bytes){shared->in, count}, &err) < 0) {
             fail_there(transfer, &err);
             return false;
         }
@@ -143,8 +137,8 @@ static bool receive(struct probe_transfer *transfer, int *interest)
     return true;
 }
 
-/* Says as much as is taken. Returns: false: the transfer is over. */
-static bool say(struct probe_transfer *transfer, int *interest)
+/* Sends as much as the stream accepts. Returns: false: the transfer is over. */
+static bool send_burst(struct probe_transfer *transfer, int *interest)
 {
     struct bytes *unsent = &transfer->unsent;
 
@@ -188,33 +182,33 @@ static bool shake_hands(struct probe_transfer *transfer, int *interest)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-/* Hears before it speaks: a server stops reading while nobody takes its answers. */
+/* Receives before it sends: a server stops reading while its answers are not read. */
 static void step(struct probe_transfer *transfer)
 {
-    struct probe_trial *trial = transfer->trial;
     int interest = 0;
 
     if (transfer->up || shake_hands(transfer, &interest)) {
-        if (!receive(transfer, &interest) || !say(transfer, &interest))
+        if (!receive(transfer, &interest) || !send_burst(transfer, &interest))
             return;
     }
-    if (trial->transfer != NULL)
+    if (transfer->stream != NULL)
         uv_poll_start(&transfer->poll, interest, on_poll);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    (void)status; /* the next read or write tells */
+    (void)status; /* the next read or write reports it */
     (void)events;
     step(poll->data);
 }
 
-/* A peer that drips is never silent, and would go on for years: an answer may take twice as long. */
+/* A peer that sends one byte at a time is never silent, and would go on for years: an answer may take twice
+ * as long. */
 static void on_timer(uv_timer_t *timer)
 {
     struct probe_transfer *transfer = timer->data;
-    uint64_t limit_ms = (uint64_t)transfer->trial->round->plan.answer_timeout_ms;
-    uint64_t silent_ms = transfer->heard_ms + limit_ms, late_ms = transfer->answer_ms + 2 * limit_ms;
+    uint64_t limit_ms = (uint64_t)transfer->config.scope->plan.answer_timeout_ms;
+    uint64_t silent_ms = transfer->received_ms + limit_ms, late_ms = transfer->answer_ms + 2 * limit_ms;
     uint64_t due_ms = silent_ms < late_ms ? silent_ms : late_ms;
     char where[WHERE_BYTES];
     struct err err = {0};
@@ -233,62 +227,29 @@ static void on_timer(uv_timer_t *timer)
     else
         err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "no answer became whole within %g s, %s",
                 2 * (double)limit_ms / 1000, where);
-    fail(transfer, &err);
+    finish(transfer, &err);
 }
 
-/* Returns: the stream, still connecting; NULL with err. */
-static struct stream *make_stream(struct probe_trial *trial, struct err *err)
+struct probe_transfer *probe_transfer_start(const struct probe_transfer_config *config, struct err *err)
 {
-    const struct probe_plan *plan = &trial->round->plan;
-    int fd = stream_tcp_connect(&trial->peer, probe_round_source(trial->round), NULL, err);
-    struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, &trial->peer, err) : NULL;
-
-    if (stream != NULL && trial->session != NULL)
-        stream = tls_session_stream(trial->session, stream, plan->target->host, err);
-    return stream;
-}
-
-static int start(struct probe_trial *trial, struct err *err)
-{
-    struct probe_round *round = trial->round;
-
-    if (trial->bare)
-        return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0,
-                       "this server takes names without a newline: --volume needs one that takes lines");
-    struct stream *stream = make_stream(trial, err);
+    struct probe_scope *scope = config->scope;
+    struct stream *stream = probe_scope_connect(scope, config->peer, config->session, err);
     struct probe_transfer *transfer = stream != NULL ? calloc(1, sizeof *transfer) : NULL;
-    if (transfer == NULL || uv_poll_init(round->loop, &transfer->poll, stream_fd(stream)) != 0) {
+
+    if (transfer == NULL || uv_poll_init(scope->loop, &transfer->poll, stream_fd(stream)) != 0) {
         free(transfer);
         stream_free(stream);
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a transfer");
+        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a transfer");
+        return NULL;
     }
-    uv_timer_init(round->loop, &transfer->timer);
-    transfer->trial = trial;
+    uv_timer_init(scope->loop, &transfer->timer);
+    transfer->config = *config;
     transfer->stream = stream;
     transfer->open_handles = 2;
     transfer->poll.data = transfer->timer.data = transfer;
-    volume_init(&transfer->volume, round->plan.volume_bytes);
+    volume_init(&transfer->volume, scope->plan.volume_bytes);
     note_answer(transfer);
-    trial->transfer = transfer;
-    trial->stage = PROBE_STAGE_TRANSFER;
-    probe_round_hold(round);
-    uv_timer_start(&transfer->timer, on_timer, (uint64_t)round->plan.answer_timeout_ms, 0);
+    uv_timer_start(&transfer->timer, on_timer, (uint64_t)scope->plan.answer_timeout_ms, 0);
     uv_poll_start(&transfer->poll, UV_WRITABLE, on_poll); /* when it is connected */
-    return 0;
-}
-
-void probe_transfer_start(struct probe_trial *trial)
-{
-    struct err err = {0};
-
-    if (trial->round->plan.volume_bytes == 0)
-        return;
-    probe_trial_begin(trial, PROBE_VOLUME);
-    if (start(trial, &err) < 0)
-        probe_trial_fail(trial, &err);
-}
-
-void probe_transfer_cancel(struct probe_trial *trial)
-{
-    close_transfer(trial->transfer);
+    return transfer;
 }

@@ -1,0 +1,55 @@
+/* What a round of a probe is asked to do, and what its attempts share. */
+#ifndef TCPGREET_PROBE_PLAN_H
+#define TCPGREET_PROBE_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/session.h"
+#include "tcpgreet/core/target.h"
+#include "tcpgreet/link/conn.h"
+#include "tcpgreet/probe/probe.h"
+#include "tcpgreet/tls/tls.h"
+
+struct probe_plan {
+    const struct target *target; /* borrowed until done, as the rest */
+    bool want_v6;
+    bool want_v4;
+    const char *source;     /* as the dialer's; NULL */
+    struct tls_client *tls; /* NULL: plain */
+    enum probe_until until;
+    bool require_any;
+    enum session_framing framing;
+    int64_t attempt_delay_ms;   /* of the race that is shown */
+    int64_t connect_timeout_ms; /* resolve, connect and handshake of every address together */
+    int64_t answer_timeout_ms;
+    uint64_t volume_bytes; /* 0: none */
+};
+
+/* What the attempts of one round share. */
+struct probe_scope {
+    struct probe_plan plan;
+    uv_loop_t *loop;
+    uint64_t begin_ns;      /* of the round, uv_hrtime */
+    struct endpoint source; /* AF_UNSPEC: the kernel's choice */
+    struct session_policy policy;
+    struct conn_shared shared;
+};
+
+/* Returns: ns since the round began. */
+int64_t probe_scope_now_ns(const struct probe_scope *scope);
+
+/* Returns: ms until the deadline of resolve, connect and handshake; 0 where it has passed. */
+int64_t probe_scope_left_ms(const struct probe_scope *scope);
+
+/* Returns: what to connect from; NULL: the kernel's choice. */
+const struct endpoint *probe_scope_source(const struct probe_scope *scope);
+
+/* A further connection to an address that has been connected to. Borrows: peer, until the handshake is done;
+ * session (NULL: plain), until the stream is freed. Returns: the stream, still connecting; NULL with err. */
+struct stream *probe_scope_connect(const struct probe_scope *scope, const struct endpoint *peer,
+                                   struct tls_session *session, struct err *err);
+
+#endif
