@@ -102,6 +102,7 @@ int main(int argc, char **argv)
 
     if (err.reason != ERR_OK)
         code = tell(&err, options.probe.format);
+    message_close();
     if (resolver_pending() > 0)
         _exit(code); /* exit would wait for the C library's resolver, whose answer nobody needs any more */
     return code;

@@ -41,7 +41,7 @@ enum {
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t queued;  /* there is something to write, or to stop */
-    pthread_cond_t stopped; /* running has become false */
+    pthread_cond_t drained; /* nothing is queued, or running has become false */
     atomic_int level;       /* enum log_level, LEVEL_CLOSED */
     atomic_int format;      /* enum log_format */
     atomic_bool is_ascii;   /* the locale's character set is not UTF-8 */
@@ -155,6 +155,7 @@ static void drop_queue(void)
         lines += journal.ring[(journal.head + i) % RING_BYTES] == '\n';
     count_dropped(lines);
     journal.length = 0;
+    pthread_cond_broadcast(&journal.drained);
 }
 
 /* Under the lock, which it leaves while it writes. Writes what is queued, once. */
@@ -183,6 +184,8 @@ static void write_queue(void)
         journal.stalled = false;
         if (taken > 0 && journal.untold > 0)
             tell_dropped();
+        if (journal.length == 0)
+            pthread_cond_broadcast(&journal.drained);
     }
 }
 
@@ -201,7 +204,7 @@ static void *writer_main(void *unused)
         }
     }
     journal.running = false;
-    pthread_cond_broadcast(&journal.stopped);
+    pthread_cond_broadcast(&journal.drained);
     pthread_mutex_unlock(&journal.lock);
     return NULL;
 }
@@ -221,21 +224,21 @@ static int start_writer(void)
     return failure;
 }
 
-static void init_stopped(void)
+static void init_drained(void)
 {
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
 #ifndef __APPLE__
     (void)pthread_condattr_setclock(&attributes, STOP_CLOCK);
 #endif
-    (void)pthread_cond_init(&journal.stopped, &attributes);
+    (void)pthread_cond_init(&journal.drained, &attributes);
     (void)pthread_condattr_destroy(&attributes);
 }
 
 int log_open(const struct log_config *config)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, init_stopped);
+    (void)pthread_once(&once, init_drained);
     pthread_mutex_lock(&journal.lock);
     int failure = EBUSY;
     if (!journal.running) {
@@ -296,6 +299,16 @@ void log_write(enum log_level level, const char *format, ...)
     errno = saved;
 }
 
+void log_write_progress(struct bytes text)
+{
+    pthread_mutex_lock(&journal.lock);
+    if (journal.running && !journal.stopping && journal.length == 0 && journal.untold == 0) {
+        (void)enqueue(text);
+        pthread_cond_signal(&journal.queued);
+    }
+    pthread_mutex_unlock(&journal.lock);
+}
+
 int log_enabled(enum log_level level)
 {
     return (int)level <= atomic_load_explicit(&journal.level, memory_order_acquire);
@@ -309,7 +322,7 @@ uint64_t log_dropped(void)
     return dropped;
 }
 
-static struct timespec stop_time(int wait_ms)
+static struct timespec time_after(int wait_ms)
 {
     struct timespec time = {0};
     (void)clock_gettime(STOP_CLOCK, &time);
@@ -322,9 +335,22 @@ static struct timespec stop_time(int wait_ms)
     return time;
 }
 
+bool log_drain(int wait_ms)
+{
+    struct timespec end = time_after(wait_ms);
+    int failure = 0;
+
+    pthread_mutex_lock(&journal.lock);
+    while (journal.running && journal.length > 0 && failure == 0)
+        failure = pthread_cond_timedwait(&journal.drained, &journal.lock, &end);
+    bool is_drained = journal.length == 0;
+    pthread_mutex_unlock(&journal.lock);
+    return is_drained;
+}
+
 void log_close(int wait_ms)
 {
-    struct timespec end = stop_time(wait_ms > 0 ? wait_ms : 0);
+    struct timespec end = time_after(wait_ms > 0 ? wait_ms : 0);
     pthread_mutex_lock(&journal.lock);
     if (!journal.running || journal.stopping) {
         pthread_mutex_unlock(&journal.lock);
@@ -336,7 +362,7 @@ void log_close(int wait_ms)
     pthread_cond_signal(&journal.queued);
     int failure = 0;
     while (journal.running && failure == 0)
-        failure = pthread_cond_timedwait(&journal.stopped, &journal.lock, &end);
+        failure = pthread_cond_timedwait(&journal.drained, &journal.lock, &end);
     journal.abandoned = journal.running;
     pthread_t writer = journal.writer;
     bool join = !journal.running;

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "tcpgreet/format/atomic_file.h"
+#include "tcpgreet/format/message.h"
 #include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
@@ -23,7 +24,8 @@ enum {
     RESERVED_DESCRIPTORS = 32,
     DESCRIPTORS_A_WORKER = 8,
     PORTS_AN_ADDRESS = 28232, /* Linux's default ip_local_port_range, 32768 to 60999 */
-    PROGRESS_MS = 500
+    PROGRESS_MS = 500,
+    PROGRESS_BYTES = 128
 };
 
 struct run {
@@ -71,8 +73,8 @@ static int leave_out_unreachable(struct run *run, struct err *err)
         return err_set(err, ERR_CONNECT_UNREACHABLE, 0, "cannot connect to %s: %s (%s)",
                        endpoint_format(&out, at), why, reach_remedy(reach, endpoint_family(&out), what));
     if (!run->config->quiet)
-        fprintf(stderr, "tcpgreet: %s: %zu of %zu addresses %s left out\n", why, found - kept, found,
-                found - kept == 1 ? "is" : "are");
+        message_print("tcpgreet: %s: %zu of %zu addresses %s left out", why, found - kept, found,
+                      found - kept == 1 ? "is" : "are");
     return 0;
 }
 
@@ -197,10 +199,12 @@ static void on_progress(uv_timer_t *timer)
     struct run *run = timer->data;
     uint64_t names = count_names(run);
     double seconds = (double)(uv_hrtime() - run->start_ns) / 1e9;
-    fprintf(stderr, "\r%5.1f of %.1f s, %llu names, %.0f a second ", seconds,
-            (double)run->config->duration_ms / 1000, (unsigned long long)names,
-            (double)(names - run->told_names) * 1000 / (double)PROGRESS_MS);
-    (void)fflush(stderr); /* a progress line that is lost is no loss */
+    char text[PROGRESS_BYTES];
+
+    snprintf(text, sizeof text, "%5.1f of %.1f s, %llu names, %.0f a second", seconds,
+             (double)run->config->duration_ms / 1000, (unsigned long long)names,
+             (double)(names - run->told_names) * 1000 / (double)PROGRESS_MS);
+    message_show_progress(text);
     run->told_names = names;
 }
 
@@ -298,7 +302,7 @@ static int wait_for_workers(struct run *run, struct err *err)
         uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
     uv_run(&run->loop, UV_RUN_DEFAULT);
     if (run->on_terminal)
-        fprintf(stderr, "\r%79s\r", "");
+        message_clear_progress();
     return 0;
 }
 

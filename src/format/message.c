@@ -1,12 +1,39 @@
 #include "tcpgreet/format/message.h"
 
+#include <errno.h>
 #include <langinfo.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/base/log.h"
 #include "tcpgreet/format/text.h"
+
+enum {
+    SETTLE_MS = 100, /* a terminal that is stopped (Ctrl-S) holds up the loop once, and no longer */
+    CLOSE_MS = 500   /* a reader needs less */
+};
+
+/* The log's thread writes, a server's or one that the first message starts. Returns: whether it runs, or an
+ * earlier one is blocked, which drops the message. */
+static bool has_writer(void)
+{
+    struct log_config config = {.fd = STDERR_FILENO, .level = LOG_NOTICE, .format = LOG_TEXT};
+
+    return log_enabled(LOG_NOTICE) || log_open(&config) == 0 || errno == EBUSY;
+}
+
+static void settle(void)
+{
+    static atomic_bool is_stopped;
+
+    if (isatty(STDERR_FILENO) == 1)
+        atomic_store(&is_stopped, !log_drain(atomic_load(&is_stopped) ? 0 : SETTLE_MS));
+}
 
 void message_print(const char *format, ...)
 {
@@ -23,5 +50,32 @@ void message_print(const char *format, ...)
     if ((size_t)length >= sizeof text)
         text[escape_trim((struct bytes){text, sizeof text - 1})] = '\0';
     bool is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
-    (void)fprintf(stderr, "%s\n", words_shown(text, is_ascii, shown, sizeof shown));
+    words_shown(text, is_ascii, shown, sizeof shown);
+    if (has_writer())
+        log_write(LOG_NOTICE, "%s", shown);
+    else
+        (void)fprintf(stderr, "%s\n", shown); /* without a thread, for want of memory */
+    settle();
+}
+
+void message_show_progress(const char *text)
+{
+    enum { COLUMNS = 79 };
+    char line[2 * COLUMNS];
+
+    if (isatty(STDERR_FILENO) != 1 || !has_writer())
+        return;
+    int length = snprintf(line, sizeof line, "\r%-*.*s\r", COLUMNS, COLUMNS, text);
+    log_write_progress((struct bytes){line, length > 0 ? (size_t)length : 0});
+}
+
+void message_clear_progress(void)
+{
+    message_show_progress("");
+    settle();
+}
+
+void message_close(void)
+{
+    log_close(CLOSE_MS);
 }

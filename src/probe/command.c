@@ -15,6 +15,7 @@ int probe_command_run(const char *const *words)
 {
     char shown[WORD_BYTES];
 
+    message_close();
     (void)signal(SIGPIPE, SIG_DFL);
     execvp(words[0], (char *const *)words);
     int why = errno;

@@ -155,6 +155,15 @@ int probe_output_summary(struct probe_output *output, const struct probe_summary
 
 void probe_output_attempt(const struct probe_output *output, const struct probe_result *result)
 {
-    if (output->config->verbose)
-        probe_summary_round(result, "", &output->style, stderr);
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = output->config->verbose ? open_memstream(&text, &length) : NULL;
+
+    if (out == NULL)
+        return;
+    probe_summary_round(result, "", &output->style, out);
+    (void)fclose(out);
+    for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL && rest != NULL;)
+        message_print("%s", line);
+    free(text);
 }

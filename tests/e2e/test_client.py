@@ -579,6 +579,43 @@ class Outputs(Case):
         time.sleep(1.2)
         return before == ticks()
 
+    def test_a_standard_error_that_is_not_read_delays_neither_a_time_limit_nor_an_interrupt(self):
+        reader, writer = unread_pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        with scripted(OPENING, ends=False) as server:
+            for mode in ["--connect", "--explain", "-v"], ["--connect"], ["--probe", "--explain"]:
+                args = [mode[0], server.host, str(server.port), *mode[1:]]
+                with self.subTest(args=args, by="a time limit"):
+                    self.assertEqual(run(*args, "--timeout", "400ms", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                         stderr=writer).code, 7)
+                with self.subTest(args=args, by="an interrupt"):
+                    before = len(server.peers)
+                    child = spawn(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=writer)
+                    await_that(lambda: len(server.peers) > before, "a connection")
+                    child.send_signal(signal.SIGINT)
+                    self.assertEqual(child.wait(LIMIT_S), 130)
+                    child.stdin.close()
+
+    def test_a_standard_error_that_is_not_read_delays_no_exit(self):
+        reader, writer = unread_pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        with refusing_port() as port:
+            for code, args in ((2, ["--nonsense"]), (4, ["--connect", "::1", str(port)]), (0, ["--help"]),
+                               (4, ["--bench", "::1", str(port)]), (4, ["--probe", "::1", str(port), "-v"]),
+                               (4, ["--probe", "::1", str(port), "--retry", "400ms", "-v"])):
+                with self.subTest(args):
+                    self.assertEqual(run(*args, stderr=writer).code, code)
+
+    def test_messages_to_a_slow_reader_are_written_in_full(self):
+        with Server() as server:
+            args = ["--connect", "::1", str(server.port), "--explain", *["Michael"] * 100]
+            result = run(*args, wrap=["sh", "-c", '"$@" 2>&1 >/dev/null | (sleep 0.2; cat)', "sh"])
+        self.assertGreater(len(result.out), 1 << 14)
+        self.assertIn(b" shutdown(", result.out)
+        self.assertNotIn(b"dropped", result.out)
+
     def test_standard_error_closed_is_no_crash(self):
         with refusing_port() as port:
             self.assertEqual(connect("::1", port, wrap=shell("2>&-")).code, 4)

@@ -2,7 +2,10 @@
 #ifndef TCPGREET_BASE_LOG_H
 #define TCPGREET_BASE_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "tcpgreet/base/buf.h"
 
 /* LOG_NOTICE: information that is written under --quiet too: what was asked for by an option or a signal, and
  * the end of what a warning has reported. As JSON its level is "info". */
@@ -25,6 +28,14 @@ int log_open(const struct log_config *config);
  * Where nobody reads and the queue (256 KiB) is full the line is dropped and counted; a line that tells the
  * count follows as soon as there is room. Thread: any. Never blocks, never allocates. */
 __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *format, ...);
+
+/* Queues text as it is, without an end of line: progress on a terminal. Left out, and not counted, while
+ * anything is queued. Thread: any. Never blocks. */
+void log_write_progress(struct bytes text);
+
+/* Waits up to wait_ms for what is queued to be written. Returns: whether nothing is queued any more.
+ * Thread: any. */
+bool log_drain(int wait_ms);
 
 /* Returns: whether a line of this level would be written. */
 int log_enabled(enum log_level level);

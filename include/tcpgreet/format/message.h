@@ -1,10 +1,21 @@
-/* Messages for a person on standard error. */
+/* Messages for a person on standard error. No function here blocks where its reader has stopped: what is not
+ * read is dropped and counted (log.h). */
 #ifndef TCPGREET_FORMAT_MESSAGE_H
 #define TCPGREET_FORMAT_MESSAGE_H
 
 /* Prints one line. The format has no newline; of what a peer sent, only escaped text may be in it. Where the
- * locale's character set is not UTF-8, bytes above 0x7e are escaped, for they could drive the terminal. What
- * cannot be written is lost. */
+ * locale's character set is not UTF-8, bytes above 0x7e are escaped, for they could drive the terminal. On a
+ * terminal it is waited for, so that it stands before what is printed next to standard output, for at most
+ * 100 ms, and not at all while the terminal takes nothing. Thread: any. */
 __attribute__((format(printf, 1, 2))) void message_print(const char *format, ...);
+
+/* Shows text at the beginning of the terminal's line, over what stands there; message_clear_progress removes
+ * it. Only where standard error is a terminal. Shape: text is shorter than 80 columns and printable. */
+void message_show_progress(const char *text);
+void message_clear_progress(void);
+
+/* Waits up to 500 ms for all messages to be written. Call before the process ends or becomes another program.
+ */
+void message_close(void);
 
 #endif

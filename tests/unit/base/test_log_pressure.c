@@ -308,6 +308,35 @@ static void close_gives_up_where_the_reader_has_stopped(void **state)
     assert_null(strstr(at, "lost"));
 }
 
+static void draining_waits_for_the_reader_and_gives_up_where_it_has_stopped(void **state)
+{
+    (void)state;
+    start();
+    log_write(LOG_INFO, "read");
+    assert_true(log_drain(PLENTY_MS));
+    (void)collector_fill(&collector);
+    log_write(LOG_INFO, "unread");
+    assert_false(log_drain(0));
+    assert_false(log_drain(20));
+}
+
+static void progress_is_written_as_it_is_and_left_out_while_lines_wait(void **state)
+{
+    (void)state;
+    const char *at = collector.text + strlen("\rhalf");
+    start();
+    log_write_progress(BYTES_LITERAL("\rhalf"));
+    assert_true(log_drain(PLENTY_MS));
+    at += collector_fill(&collector);
+    log_write(LOG_INFO, " line");
+    log_write_progress(BYTES_LITERAL("lost"));
+    finish();
+    assert_non_null(strstr(at, " line\n"));
+    assert_null(strstr(at, "lost"));
+    assert_int_equal(strncmp(collector.text, "\rhalf", strlen("\rhalf")), 0);
+    assert_true(log_dropped() == 0);
+}
+
 static void *write_as_a_thread(void *context)
 {
     for (int i = 0; i < LINES_PER_THREAD; i++)
@@ -357,6 +386,8 @@ int main(void)
         TEST(lines_wait_for_room_on_the_disk),
         TEST(lines_that_a_full_disk_cost_are_told_with_the_reason),
         TEST(close_gives_up_where_the_reader_has_stopped),
+        TEST(draining_waits_for_the_reader_and_gives_up_where_it_has_stopped),
+        TEST(progress_is_written_as_it_is_and_left_out_while_lines_wait),
         TEST(lines_of_many_threads_stay_whole_and_in_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
