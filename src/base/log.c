@@ -85,7 +85,7 @@ static void put_text(struct sink *line, const char *message)
 
 static void put_json_head(struct sink *line, enum log_level level)
 {
-    static const char *const words[] = {"error", "warning", "info", "info", "debug"};
+    static const char *const levels[] = {"error", "warning", "info", "info", "debug"};
     struct timespec now = {0};
     struct tm utc = {0};
     char text[96];
@@ -94,7 +94,7 @@ static void put_json_head(struct sink *line, enum log_level level)
     size_t length = strftime(text, sizeof(text), "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
     (void)sink_put(line, (struct bytes){text, length});
     int tail = snprintf(text, sizeof(text), ".%03dZ\",\"level\":\"%s\",\"message\":\"",
-                        (int)(now.tv_nsec / 1000000), words[level]);
+                        (int)(now.tv_nsec / 1000000), levels[level]);
     (void)sink_put(line, (struct bytes){text, (size_t)tail});
 }
 

@@ -1,4 +1,4 @@
-/* A timer of an open loop: more exact than the loop's own milliseconds where the system has such a timer. */
+/* The timer of an open loop: with nanosecond resolution where the system has such a timer. */
 #ifndef TCPGREET_BENCH_ALARM_H
 #define TCPGREET_BENCH_ALARM_H
 

@@ -41,15 +41,14 @@ struct run {
     struct bench_worker *workers[BENCH_WORKERS_MAX];
     size_t worker_count;
     uint64_t start_ns;
-    uint64_t told_names;
+    uint64_t reported_names;
     struct output *output; /* NULL: the result is not there yet */
     bool interrupted;
     bool on_terminal;
 };
 
-/* What this machine cannot reach at all is left out, with one line; where nothing remains, it is the failure.
- */
-static int leave_out_unreachable(struct run *run, struct err *err)
+/* Skips what this machine cannot reach at all, and logs one line; an error where nothing remains. */
+static int skip_unreachable(struct run *run, struct err *err)
 {
     char at[ENDPOINT_TEXT_BYTES], why[REACH_TEXT_BYTES], what[REACH_TEXT_BYTES];
     struct endpoint out = {0};
@@ -73,8 +72,7 @@ static int leave_out_unreachable(struct run *run, struct err *err)
         return err_set(err, ERR_CONNECT_UNREACHABLE, 0, "cannot connect to %s: %s (%s)",
                        endpoint_format(&out, at), why, reach_remedy(reach, endpoint_family(&out), what));
     if (!run->config->quiet)
-        message_print("tcpgreet: %s: %zu of %zu addresses %s left out", why, found - kept, found,
-                      found - kept == 1 ? "is" : "are");
+        message_print("tcpgreet: %s: skipping %zu of %zu addresses", why, found - kept, found);
     return 0;
 }
 
@@ -93,7 +91,7 @@ static int find_endpoints(struct run *run, struct err *err)
             run->endpoints[run->endpoint_count++] = found[i];
     }
     if (run->endpoint_count > 0)
-        return leave_out_unreachable(run, err);
+        return skip_unreachable(run, err);
     return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s has no address of the family of --source",
                    config->target.host);
 }
@@ -145,7 +143,7 @@ static int find_sources(struct run *run, struct err *err)
     return 0;
 }
 
-/* That each is an address of this machine. */
+/* Checks that each is an address of this machine. */
 static int try_sources(const struct run *run, struct err *err)
 {
     char text[ENDPOINT_TEXT_BYTES];
@@ -165,8 +163,8 @@ static int try_sources(const struct run *run, struct err *err)
     return status;
 }
 
-/* What will run out is told before the run. */
-static int check_means(const struct run *run, struct err *err)
+/* Reports before the run what it would exhaust. */
+static int check_resources(const struct run *run, struct err *err)
 {
     size_t connections = (size_t)run->config->connections;
     size_t limit = process_raise_descriptors();
@@ -175,13 +173,14 @@ static int check_means(const struct run *run, struct err *err)
     size_t ports = PORTS_AN_ADDRESS * sources * run->endpoint_count;
 
     if (needed > limit)
-        return err_set(err, ERR_SYSTEM_DESCRIPTORS, 0,
-                       "%zu connections need %zu descriptors, this process may have %zu: raise ulimit -Hn",
-                       connections, needed, limit);
+        return err_set(
+            err, ERR_SYSTEM_DESCRIPTORS, 0,
+            "%zu connections need %zu file descriptors, but the hard limit is %zu (raise it with ulimit -Hn)",
+            connections, needed, limit);
     if (connections > ports)
         return err_set(
             err, ERR_SYSTEM_OTHER, 0,
-            "%zu connections need more than the %zu ports there are: spread them with --source FIRST-LAST",
+            "%zu connections need more than the %zu local ports available (add source addresses with --source FIRST-LAST)",
             connections, ports);
     return 0;
 }
@@ -201,11 +200,11 @@ static void on_progress(uv_timer_t *timer)
     double seconds = (double)(uv_hrtime() - run->start_ns) / 1e9;
     char text[PROGRESS_BYTES];
 
-    snprintf(text, sizeof text, "%5.1f of %.1f s, %llu names, %.0f a second", seconds,
+    snprintf(text, sizeof text, "%5.1f of %.1f s, %llu names, %.0f names/s", seconds,
              (double)run->config->duration_ms / 1000, (unsigned long long)names,
-             (double)(names - run->told_names) * 1000 / (double)PROGRESS_MS);
+             (double)(names - run->reported_names) * 1000 / (double)PROGRESS_MS);
     message_show_progress(text);
-    run->told_names = names;
+    run->reported_names = names;
 }
 
 static void on_interrupt(uv_signal_t *signal, int number)
@@ -283,7 +282,7 @@ static int start_workers(struct run *run, struct err *err)
     return 0;
 }
 
-/* Before there are workers: from their first connection on, an interrupt costs no result. */
+/* Called before the workers start: an interrupt during their first connection still yields a result. */
 static int watch_interrupt(struct run *run, struct err *err)
 {
     run->interrupt.data = run->progress.data = run;
@@ -292,7 +291,7 @@ static int watch_interrupt(struct run *run, struct err *err)
     return result == 0 ? 0 : loop_fail(err, result, "cannot watch SIGINT");
 }
 
-/* Waits for the workers, with signals and the progress line alive. */
+/* Waits for the workers; signals and the progress line are handled meanwhile. */
 static int wait_for_workers(struct run *run, struct err *err)
 {
     struct joining joining = {.work.data = &joining, .run = run};
@@ -320,11 +319,11 @@ static void describe(const struct run *run, struct bench_result *result)
 
 static int write_plot(const struct bench_result *result, const char *path, struct err *err)
 {
-    struct whole_file file;
-    if (whole_file_open(&file, "--plot", path, err) < 0)
+    struct atomic_file file;
+    if (atomic_file_open(&file, "--plot", path, err) < 0)
         return -1;
     bench_result_plot(result, file.out);
-    return whole_file_close(&file, "--plot", err);
+    return atomic_file_close(&file, "--plot", err);
 }
 
 static void print_result(enum format format, const struct bench_result *result, FILE *out)
@@ -372,7 +371,7 @@ static int write_result(struct run *run, const struct bench_result *result, stru
     return status;
 }
 
-/* The most frequent failure is what the run ends with. */
+/* The run ends with the most frequent failure. */
 static int judge(const struct bench_result *result, struct err *err)
 {
     uint64_t failed = bench_result_failed(result);
@@ -383,7 +382,7 @@ static int judge(const struct bench_result *result, struct err *err)
             worst = i;
     if (failed == 0)
         return 0;
-    return err_set(err, (enum err_reason)worst, 0, "%llu dialogue%s failed: --probe tells why",
+    return err_set(err, (enum err_reason)worst, 0, "%llu dialogue%s failed (run --probe for the cause)",
                    (unsigned long long)failed, failed == 1 ? "" : "s");
 }
 
@@ -396,13 +395,13 @@ static int measure(struct run *run, struct bench_result *result, struct err *err
     return status;
 }
 
-static int conduct(struct run *run, struct err *err)
+static int run_bench(struct run *run, struct err *err)
 {
     struct bench_result *result = calloc(1, sizeof *result);
     int status = -1;
 
     if (result == NULL)
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a result");
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a result");
     if (watch_interrupt(run, err) == 0 && start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
         write_result(run, result, err) == 0)
         status = judge(result, err);
@@ -433,8 +432,8 @@ int bench(const struct bench_config *config, struct err *err)
         run->worker_count = (size_t)config->connections;
     run->on_terminal = isatty(STDERR_FILENO) == 1 && !config->quiet;
     if (find_sources(run, err) == 0 && find_endpoints(run, err) == 0 && try_sources(run, err) == 0 &&
-        check_means(run, err) == 0)
-        status = conduct(run, err);
+        check_resources(run, err) == 0)
+        status = run_bench(run, err);
     uv_walk(&run->loop, close_handle, NULL);
     uv_run(&run->loop, UV_RUN_DEFAULT);
     uv_loop_close(&run->loop);
@@ -467,7 +466,7 @@ int bench_merge(const struct bench_merge_config *config, struct err *err)
     int status = 0;
 
     if (sum == NULL)
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for results");
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for the results");
     for (size_t i = 0; status == 0 && i < config->file_count; i++) {
         status = read_result(config->files[i], &sum[i > 0], err);
         if (status == 0 && i > 0)

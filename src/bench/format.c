@@ -5,12 +5,12 @@
 
 #include "tcpgreet/base/escape.h"
 
-struct bench_words bench_count(uint64_t count)
+struct bench_text bench_count(uint64_t count)
 {
-    struct bench_words words;
+    struct bench_text text;
     char digits[24];
     int length = snprintf(digits, sizeof(digits), "%" PRIu64, count);
-    char *to = words.text;
+    char *to = text.text;
 
     for (int i = 0; i < length; i++) {
         if (i > 0 && (length - i) % 3 == 0)
@@ -18,27 +18,27 @@ struct bench_words bench_count(uint64_t count)
         *to++ = digits[i];
     }
     *to = '\0';
-    return words;
+    return text;
 }
 
-struct bench_words bench_per_second(double rate)
+struct bench_text bench_per_second(double rate)
 {
-    struct bench_words words;
+    struct bench_text text;
     if (!(rate < 99.95))
         return bench_count(rate < (double)BENCH_COUNT_MAX ? (uint64_t)(rate + 0.5)
                                                           : (uint64_t)BENCH_COUNT_MAX);
-    (void)snprintf(words.text, sizeof(words.text), rate < 0.95 ? "%.2g" : "%.1f", rate);
-    return words;
+    (void)snprintf(text.text, sizeof(text.text), rate < 0.95 ? "%.2g" : "%.1f", rate);
+    return text;
 }
 
-struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural)
+struct bench_text bench_plural(uint64_t count, const char *singular, const char *plural)
 {
-    struct bench_words words;
+    struct bench_text text;
     if (count == 1)
-        (void)snprintf(words.text, sizeof(words.text), "one %.20s", singular);
+        (void)snprintf(text.text, sizeof(text.text), "one %.20s", singular);
     else
-        (void)snprintf(words.text, sizeof(words.text), "%.26s %.20s", bench_count(count).text, plural);
-    return words;
+        (void)snprintf(text.text, sizeof(text.text), "%.26s %.20s", bench_count(count).text, plural);
+    return text;
 }
 
 double bench_rate(const struct bench_result *result, uint64_t count)
@@ -46,7 +46,7 @@ double bench_rate(const struct bench_result *result, uint64_t count)
     return result->duration_s > 0 ? (double)count / result->duration_s : 0;
 }
 
-/* In escaped text a backslash stands for itself, all else as escape() lets it pass. */
+/* In escaped text a backslash stands for itself; everything else is as escape() returns it. */
 bool bench_is_printable(const char *text)
 {
     size_t length = strlen(text);

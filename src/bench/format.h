@@ -1,4 +1,4 @@
-/* What the faces of a bench's result share: their numbers and words. */
+/* Number formatting shared by all output formats of a bench result. */
 #ifndef TCPGREET_BENCH_FORMAT_H
 #define TCPGREET_BENCH_FORMAT_H
 
@@ -9,25 +9,24 @@
 
 #define NS_PER_S 1e9
 
-/* The largest count that JSON carries exactly everywhere; so many results can be added up without overflow.
- */
+/* The largest count that every JSON reader represents exactly. */
 #define BENCH_COUNT_MAX (INT64_C(1) << 53)
 
 enum { BENCH_TARGET_ROOM = BENCH_TARGET_BYTES * 4 };
 
 /* A short text, by value. */
-struct bench_words {
+struct bench_text {
     char text[48];
 };
 
 /* All digits, in groups of three: "1,234,567". */
-struct bench_words bench_count(uint64_t count);
+struct bench_text bench_count(uint64_t count);
 
-/* A rate: grouped digits, with two significant ones below 1 and one behind the point below 100. */
-struct bench_words bench_per_second(double rate);
+/* A rate: grouped digits; two significant digits below 1, one decimal below 100. */
+struct bench_text bench_per_second(double rate);
 
-/* "one name", "2 names": singular is the word for one. */
-struct bench_words bench_plural(uint64_t count, const char *singular, const char *plural);
+/* "one name", "2 names". */
+struct bench_text bench_plural(uint64_t count, const char *singular, const char *plural);
 
 /* Names a second over the whole time; 0 where no time was measured. */
 double bench_rate(const struct bench_result *result, uint64_t count);

@@ -28,7 +28,7 @@ static const char *title_of(const struct bench_result *result, char *title, size
     char target[BENCH_TARGET_ROOM];
 
     (void)snprintf(target, sizeof(target), "%s", bench_target(result, escaped));
-    words_cut(target, TARGET_COLUMNS);
+    text_cut(target, TARGET_COLUMNS);
     (void)snprintf(title, room, "Bench of %s%s", target, result->tls ? " over TLS" : "");
     return title;
 }
@@ -43,12 +43,12 @@ static void put_outcome(const struct bench_result *result, FILE *out)
             worst = i;
     if (failed > 0)
         (void)fprintf(out, " \u00b7 <tspan class=\"bad\">%s failed%s%s</tspan>", bench_count(failed).text,
-                      result->failures[worst] == failed ? ": " : ", most of them ",
+                      result->failures[worst] == failed ? ": " : ", mostly ",
                       err_word((enum err_reason)worst));
     else if (result->names > 0)
-        (void)fputs(" \u00b7 <tspan class=\"good\">every answer right</tspan>", out);
+        (void)fputs(" \u00b7 <tspan class=\"good\">OK: every byte verified</tspan>", out);
     if (result->late > 0)
-        (void)fprintf(out, " \u00b7 <tspan class=\"bad\">%s due, never said</tspan>",
+        (void)fprintf(out, " \u00b7 <tspan class=\"bad\">%s scheduled but not sent</tspan>",
                       bench_count(result->late).text);
 }
 
@@ -57,18 +57,17 @@ static void put_head(const struct bench_result *result, FILE *out)
     (void)fprintf(out, "<text x=\"%d\" y=\"66\" class=\"sub\">%s, ", MARGIN,
                   bench_plural(result->connections_asked, "connection", "connections").text);
     if (result->open_loop)
-        (void)fprintf(out, "%s names a second asked for, latency from when one was due",
+        (void)fprintf(out, "open loop, %s names/s, latency measured from the scheduled send time",
                       bench_per_second(result->rate_asked).text);
     else
-        (void)fputs("the next name as soon as the answer is there", out);
+        (void)fputs("closed loop", out);
     if (result->runs > 1)
-        (void)fprintf(out, " \u00b7 %u results added up", result->runs);
+        (void)fprintf(out, " \u00b7 %u results merged", result->runs);
     (void)fprintf(out, "</text>\n<text x=\"%d\" y=\"86\" class=\"sub\">%s in %s", MARGIN,
-                  bench_plural(result->names, "name", "names").text, words_time(result->duration_s).text);
+                  bench_plural(result->names, "name", "names").text, text_time(result->duration_s).text);
     if (result->duration_s > 0)
-        (void)fprintf(out, ", %s a second", bench_per_second(bench_rate(result, result->names)).text);
-    (void)fprintf(out, " \u00b7 %s made",
-                  bench_plural(result->connections, "connection", "connections").text);
+        (void)fprintf(out, ", %s/s", bench_per_second(bench_rate(result, result->names)).text);
+    (void)fprintf(out, " \u00b7 %s", bench_plural(result->connections, "connection", "connections").text);
     if (result->resumed > 0)
         (void)fprintf(out, ", %s resumed", bench_count(result->resumed).text);
     put_outcome(result, out);

@@ -80,7 +80,7 @@ static void put_dot(FILE *out, const struct nines *nines, double place, double n
     double x = x_of(nines, place);
     double y = y_of(nines, ns);
     (void)fprintf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", x, y);
-    svg_text(out, x, y - 10, "value", anchor, words_time(ns / NS_PER_S).text);
+    svg_text(out, x, y - 10, "value", anchor, text_time(ns / NS_PER_S).text);
 }
 
 static const struct {
@@ -153,7 +153,7 @@ void bench_plot_latency(const struct bench_result *result, FILE *out)
     svg_text(out, panel->x, panel->y - 14, "head", "start", "Latency by percentile");
     bench_plot_axis(out, panel, "percentile");
     if (answers->total == 0 && connects->total == 0) {
-        bench_plot_empty(out, panel, "no answer came");
+        bench_plot_empty(out, panel, "no answer received");
         return;
     }
     scale_latency(&nines, answers, connects);

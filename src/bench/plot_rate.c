@@ -10,7 +10,7 @@ enum { BINS = 60, BINS_LEAST = 12, NAMES_A_BIN = 50 };
 
 static const struct panel rate_panel = {580, 132, 388, 228};
 
-/* Rate over time: slots taken together until there are few, with enough names in each to be calm. */
+/* Rate over time: adjacent slots are combined until there are few, with enough names in each to be steady. */
 struct bins {
     size_t count;
     double ends_s[BINS];
@@ -18,13 +18,13 @@ struct bins {
     double most;
 };
 
-/* A last bin that is hardly there would show chance. */
+/* A very short last bin is left out: its rate would be chance. */
 static void fill_bins(struct bins *bins, const struct bench_result *result)
 {
     double whole = result->slot_s > 0 ? ceil(result->duration_s / result->slot_s - 1e-6) : 0;
     size_t slots = whole < (double)BENCH_SLOTS ? (size_t)whole : BENCH_SLOTS;
-    size_t calm = (size_t)fmin(fmax((double)result->names / (double)NAMES_A_BIN, BINS_LEAST), BINS);
-    size_t together = (slots + calm - 1) / calm;
+    size_t steady = (size_t)fmin(fmax((double)result->names / (double)NAMES_A_BIN, BINS_LEAST), BINS);
+    size_t together = (slots + steady - 1) / steady;
 
     *bins = (struct bins){0};
     for (size_t i = 0; i < slots; i += together) {
@@ -102,17 +102,18 @@ void bench_plot_rate(const struct bench_result *result, FILE *out)
     struct svg_axis rate;
     struct bins bins;
 
-    svg_text(out, panel->x, panel->y - 14, "head", "start", "Names a second over time");
-    bench_plot_axis(out, panel, "seconds");
+    svg_text(out, panel->x, panel->y - 14, "head", "start", "Names per second over time");
+    bench_plot_axis(out, panel, "time in seconds");
     fill_bins(&bins, result);
     if (bins.count == 0 || !(bins.most > 0)) {
-        bench_plot_empty(out, panel, result->names == 0 ? "no answer came" : "no rate over time was kept");
+        bench_plot_empty(out, panel,
+                         result->names == 0 ? "no answer received" : "no rate over time recorded");
         return;
     }
     (void)fprintf(
         out,
         "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\"><tspan class=\"ink2\">- -</tspan> %s %s</text>\n",
-        panel->x + panel->width, panel->y - 14, result->open_loop ? "asked for" : "mean",
+        panel->x + panel->width, panel->y - 14, result->open_loop ? "requested" : "mean",
         bench_per_second(level).text);
     svg_axis_linear(&time, result->duration_s, 10, false);
     svg_axis_linear(&rate, fmax(bins.most, level), 5, true);

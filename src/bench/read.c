@@ -36,7 +36,7 @@ int bench_merge_available(struct err *err)
     return 0;
 }
 
-/* An object whose members are taken one by one; what nobody took is a stranger. */
+/* An object whose members are read one by one; `taken` counts them, the others are unknown. */
 struct members {
     const json_t *object;
     const char *within; /* "" or the path to it, with a dot */
@@ -44,9 +44,9 @@ struct members {
     struct err *err;
 };
 
-static int refuse(struct members *members, const char *key, const char *why)
+static int reject(struct members *members, const char *key, const char *why)
 {
-    char shown[KEY_BYTES]; /* a stranger's name is the file's own */
+    char shown[KEY_BYTES]; /* an unknown name is untrusted */
     return err_set(members->err, ERR_SYSTEM_FILE, 0, "\"%s%s\" %s", members->within,
                    escape_quoted((struct bytes){key, strlen(key)}, shown, sizeof(shown)), why);
 }
@@ -55,7 +55,7 @@ static const json_t *take(struct members *members, const char *key)
 {
     const json_t *value = json_object_get(members->object, key);
     if (value == NULL)
-        refuse(members, key, "is missing");
+        reject(members, key, "is missing");
     members->taken++;
     return value;
 }
@@ -67,7 +67,7 @@ static int take_count(struct members *members, const char *key, uint64_t *count)
         return -1;
     if (!json_is_integer(value) || json_integer_value(value) < 0 ||
         json_integer_value(value) > BENCH_COUNT_MAX)
-        return refuse(members, key, "is not a count");
+        return reject(members, key, "is not a count");
     *count = (uint64_t)json_integer_value(value);
     return 0;
 }
@@ -78,7 +78,7 @@ static int take_number(struct members *members, const char *key, double *number)
     if (value == NULL)
         return -1;
     if (!json_is_number(value) || json_number_value(value) < 0)
-        return refuse(members, key, "is not a number from 0 up");
+        return reject(members, key, "is not a number of at least 0");
     *number = json_number_value(value);
     return 0;
 }
@@ -89,7 +89,7 @@ static int take_ns(struct members *members, const char *key, int64_t *ns)
     if (take_number(members, key, &seconds))
         return -1;
     if (seconds * NS_PER_S > (double)HISTOGRAM_MAX_NS)
-        return refuse(members, key, "is longer than a histogram holds");
+        return reject(members, key, "exceeds the range of the histogram");
     *ns = llround(seconds * NS_PER_S);
     return 0;
 }
@@ -100,7 +100,7 @@ static int take_bool(struct members *members, const char *key, bool *flag)
     if (value == NULL)
         return -1;
     *flag = json_is_true(value);
-    return json_is_boolean(value) ? 0 : refuse(members, key, "is neither true nor false");
+    return json_is_boolean(value) ? 0 : reject(members, key, "is neither true nor false");
 }
 
 static int take_container(struct members *members, const char *key, json_type type, const json_t **value)
@@ -109,11 +109,11 @@ static int take_container(struct members *members, const char *key, json_type ty
     if (*value == NULL)
         return -1;
     if (json_typeof(*value) != type)
-        return refuse(members, key, type == JSON_ARRAY ? "is not an array" : "is not an object");
+        return reject(members, key, type == JSON_ARRAY ? "is not an array" : "is not an object");
     return 0;
 }
 
-static int refuse_strangers(struct members *members, const char *const *known, size_t known_count)
+static int reject_unknown(struct members *members, const char *const *known, size_t known_count)
 {
     const char *key;
     json_t *value;
@@ -126,7 +126,7 @@ static int refuse_strangers(struct members *members, const char *const *known, s
         while (i < known_count && strcmp(known[i], key) != 0)
             i++;
         if (i == known_count)
-            return refuse(members, key, "is not known here");
+            return reject(members, key, "is unknown");
     }
     return 0;
 }
@@ -138,7 +138,7 @@ static int take_target(struct members *members, struct bench_result *result)
         return -1;
     if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value) ||
         !bench_is_printable(json_string_value(value)))
-        return refuse(members, "target", "is not a short printable text");
+        return reject(members, "target", "is not a short printable string");
     memcpy(result->target, json_string_value(value), json_string_length(value) + 1);
     return 0;
 }
@@ -150,13 +150,13 @@ static int take_failures(struct members *members, struct bench_result *result)
 
     if (take_container(members, "failures", JSON_OBJECT, &object))
         return -1;
-    struct members words = {object, "failures.", 0, members->err};
+    struct members counts = {object, "failures.", 0, members->err};
     for (size_t i = 0; i < ERR_REASON_COUNT; i++) {
         known[i] = err_word((enum err_reason)i);
-        if (json_object_get(object, known[i]) != NULL && take_count(&words, known[i], &result->failures[i]))
+        if (json_object_get(object, known[i]) != NULL && take_count(&counts, known[i], &result->failures[i]))
             return -1;
     }
-    return refuse_strangers(&words, known, ERR_REASON_COUNT);
+    return reject_unknown(&counts, known, ERR_REASON_COUNT);
 }
 
 static int take_slots(struct members *members, struct bench_result *result)
@@ -167,18 +167,18 @@ static int take_slots(struct members *members, struct bench_result *result)
         take_container(members, "slots", JSON_ARRAY, &array))
         return -1;
     if (json_array_size(array) > BENCH_SLOTS)
-        return refuse(members, "slots", "has too many");
+        return reject(members, "slots", "has too many elements");
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *count = json_array_get(array, i);
         if (!json_is_integer(count) || json_integer_value(count) < 0 ||
             json_integer_value(count) > BENCH_COUNT_MAX)
-            return refuse(members, "slots", "has something else than counts");
+            return reject(members, "slots", "contains an element that is not a count");
         result->slots[i] = (uint64_t)json_integer_value(count);
     }
     return 0;
 }
 
-/* As they are written: each bucket once, in rising order, none empty. */
+/* As they are written: each bucket once, in ascending order, none empty. */
 static int take_buckets(struct members *members, struct histogram *histogram)
 {
     const json_t *array;
@@ -191,21 +191,21 @@ static int take_buckets(struct members *members, struct histogram *histogram)
         const json_t *bucket = json_array_get(pair, 0);
         const json_t *count = json_array_get(pair, 1);
         if (json_array_size(pair) != 2 || !json_is_integer(bucket) || !json_is_integer(count))
-            return refuse(members, "buckets", "has something else than pairs of bucket and count");
+            return reject(members, "buckets", "contains an element that is not a [bucket, count] pair");
         if (json_integer_value(bucket) < 0 || json_integer_value(bucket) >= HISTOGRAM_BUCKETS)
-            return refuse(members, "buckets", "has a bucket out of range");
+            return reject(members, "buckets", "has a bucket out of range");
         if (json_integer_value(bucket) <= last)
-            return refuse(members, "buckets", "is not in rising order");
+            return reject(members, "buckets", "is not in ascending order");
         if (json_integer_value(count) <= 0 ||
             json_integer_value(count) > BENCH_COUNT_MAX - (json_int_t)histogram->total)
-            return refuse(members, "buckets", "has a count out of range");
+            return reject(members, "buckets", "has a count out of range");
         last = json_integer_value(bucket);
         (void)histogram_put(histogram, (size_t)last, (uint64_t)json_integer_value(count));
     }
     return 0;
 }
 
-/* The buckets know min and max to a bucket's width; the members know them to the nanosecond. */
+/* The buckets give min and max to the width of a bucket; the members give them to the nanosecond. */
 static int take_extremes(struct members *members, struct histogram *histogram)
 {
     struct histogram *h = histogram;
@@ -215,9 +215,9 @@ static int take_extremes(struct members *members, struct histogram *histogram)
     if (take_ns(members, "min", &h->least_ns) || take_ns(members, "max", &h->most_ns))
         return -1;
     if (histogram_bucket(h->least_ns) != least || h->least_ns > h->most_ns)
-        return refuse(members, "min", "is not in the first bucket");
+        return reject(members, "min", "is not in the first bucket");
     if (histogram_bucket(h->most_ns) != most)
-        return refuse(members, "max", "is not in the last bucket");
+        return reject(members, "max", "is not in the last bucket");
     return 0;
 }
 
@@ -235,7 +235,7 @@ static int take_histogram(struct members *outer, const char *key, const char *wi
     if (take_count(&members, "count", &total) || take_buckets(&members, histogram))
         return -1;
     if (total != histogram->total)
-        return refuse(&members, "count", "is not the sum of the buckets");
+        return reject(&members, "count", "is not the sum of the buckets");
     if (total > 0 && take_extremes(&members, histogram))
         return -1;
     for (size_t i = total > 0 ? 4 : 2; i < sizeof(known) / sizeof(known[0]); i++) {
@@ -243,9 +243,9 @@ static int take_histogram(struct members *outer, const char *key, const char *wi
         if (derived == NULL)
             return -1;
         if (total > 0 ? !json_is_number(derived) : !json_is_null(derived))
-            return refuse(&members, known[i], total > 0 ? "is not a number" : "is not null");
+            return reject(&members, known[i], total > 0 ? "is not a number" : "is not null");
     }
-    return refuse_strangers(&members, known, sizeof(known) / sizeof(known[0]));
+    return reject_unknown(&members, known, sizeof(known) / sizeof(known[0]));
 }
 
 static int take_schema(struct members *members)
@@ -254,7 +254,7 @@ static int take_schema(struct members *members)
     members->taken++;
     if (json_is_string(value) && strcmp(json_string_value(value), BENCH_SCHEMA) == 0)
         return 0;
-    return refuse(members, "schema", "is not \"" BENCH_SCHEMA "\"");
+    return reject(members, "schema", "is not \"" BENCH_SCHEMA "\"");
 }
 
 static int take_scalars(struct members *members, struct bench_result *result)
@@ -272,7 +272,7 @@ static int take_scalars(struct members *members, struct bench_result *result)
         take_count(members, "resumed", &result->resumed) || take_count(members, "late", &result->late))
         return -1;
     result->runs = (unsigned)runs;
-    return runs >= 1 && runs <= INT_MAX ? 0 : refuse(members, "runs", "is not a number of runs");
+    return runs >= 1 && runs <= INT_MAX ? 0 : reject(members, "runs", "is not a number of runs");
 }
 
 static int take_result(const json_t *root, struct bench_result *result, struct err *err)
@@ -291,7 +291,7 @@ static int take_result(const json_t *root, struct bench_result *result, struct e
         take_slots(&members, result) || take_histogram(&members, "answers", "answers.", &result->answers) ||
         take_histogram(&members, "connects", "connects.", &result->connects))
         return -1;
-    return refuse_strangers(&members, known, sizeof(known) / sizeof(known[0]));
+    return reject_unknown(&members, known, sizeof(known) / sizeof(known[0]));
 }
 
 static int load(FILE *in, json_t **root, struct err *err)
@@ -303,7 +303,7 @@ static int load(FILE *in, json_t **root, struct err *err)
     if (ferror(in))
         return err_set(err, ERR_SYSTEM_FILE, errno, "cannot be read: %s", strerror(errno));
     if (*root == NULL && json_error_code(&why) == json_error_out_of_memory)
-        return err_set(err, ERR_INTERNAL, 0, "no memory");
+        return err_set(err, ERR_INTERNAL, 0, "not enough memory");
     if (*root == NULL)
         return err_set(err, ERR_SYSTEM_FILE, 0, "not one JSON object: line %d, column %d", why.line,
                        why.column);
@@ -323,8 +323,7 @@ int bench_result_read(FILE *in, const char *name, struct bench_result *result, s
     if (status == 0)
         return 0;
     memset(result, 0, sizeof(*result));
-    return err_set_from(err, &why, "%s: not a result of --bench as --format json writes it: %s", name,
-                        why.text);
+    return err_set_from(err, &why, "%s: not a JSON result of --bench: %s", name, why.text);
 }
 
 #endif

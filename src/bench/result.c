@@ -11,7 +11,7 @@ uint64_t bench_result_failed(const struct bench_result *result)
     return sum;
 }
 
-/* Slots of different widths have no sum: then none is kept. */
+/* Slots of different widths cannot be added: the rate over time is dropped. */
 static void add_slots(struct bench_result *result, const struct bench_result *other)
 {
     bool first = result->runs == 0 && !(result->slot_s > 0);

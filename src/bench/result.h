@@ -1,4 +1,5 @@
-/* What a bench found, and its faces: text, JSON, Prometheus, SVG. Pure but for the FILE it is given. */
+/* The result of a bench, and its output formats: text, JSON, Prometheus, SVG. Pure, except for writing to
+ * FILE. */
 #ifndef TCPGREET_BENCH_RESULT_H
 #define TCPGREET_BENCH_RESULT_H
 
@@ -16,26 +17,26 @@ struct bench_result {
     char target[BENCH_TARGET_BYTES]; /* printable, as escape_text makes it */
     bool tls;
     bool open_loop;
-    double rate_asked; /* names a second, of all */
+    double rate_asked; /* names per second, of all workers */
     uint64_t connections_asked;
     double duration_s; /* the measured time; of a sum the longest */
-    unsigned runs;     /* 1, or how many results were added up */
-    uint64_t names;    /* greeted, every byte checked */
+    unsigned runs;     /* 1, or how many results were merged */
+    uint64_t names;    /* answered, every byte verified */
     uint64_t connections;
     uint64_t resumed; /* TLS handshakes, of connections */
-    uint64_t late;    /* open loop: names never said, because no connection was free until the end */
+    uint64_t late;    /* open loop: names scheduled but not sent, because no connection was free */
     uint64_t failures[ERR_REASON_COUNT];
     double slot_s;               /* width of a slot of the rate over time */
     uint64_t slots[BENCH_SLOTS]; /* names answered in each */
-    struct histogram answers;    /* from when a name was said, or due, to its whole answer */
+    struct histogram answers;    /* from when a name was sent or scheduled to the last byte of its answer */
     struct histogram connects;   /* from connect(2) to the end of the handshake */
 };
 
 /* Returns: the sum of failures. */
 uint64_t bench_result_failed(const struct bench_result *result);
 
-/* Adds other to result, as if both had run at the same time. The rate over time is added slot by slot where
- * the slots are as wide, else there is none. Different targets become "several targets". */
+/* Adds other to result, as if both had run at the same time. The rate over time is added slot by slot if
+ * the slots have the same width, else dropped. Different targets become "several targets". */
 void bench_result_add(struct bench_result *result, const struct bench_result *other);
 
 /* Each writes one whole result, in UTF-8. The caller checks out for errors. */
@@ -44,8 +45,8 @@ void bench_result_json(const struct bench_result *result, FILE *out);
 void bench_result_prometheus(const struct bench_result *result, FILE *out);
 void bench_result_plot(const struct bench_result *result, FILE *out);
 
-/* Reads what bench_result_json wrote, and nothing else (docs/bench.md). name is for messages.
- * Errors: system-file; internal: no memory; usage: built without jansson; result is {0} then. */
+/* Reads what bench_result_json wrote (docs/bench.md); rejects anything else. name is for messages.
+ * Errors: system-file; internal: not enough memory; usage: built without jansson; result is {0} then. */
 int bench_result_read(FILE *in, const char *name, struct bench_result *result, struct err *err);
 
 #endif

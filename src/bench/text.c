@@ -10,12 +10,12 @@ static bool is_ascii(void)
     return strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
 }
 
-/* A column of so many characters, flush right; printf would count bytes. */
+/* A right-aligned column of width characters; printf would count bytes. */
 static void put_cell(FILE *out, const char *text, size_t width)
 {
     char room[BENCH_TARGET_ROOM];
-    const char *shown = words_shown(text, is_ascii(), room, sizeof(room));
-    size_t columns = words_columns(shown);
+    const char *shown = text_printable(text, is_ascii(), room, sizeof(room));
+    size_t columns = text_columns(shown);
     (void)fprintf(out, "%*s%s", columns < width ? (int)(width - columns) : 0, "", shown);
 }
 
@@ -27,22 +27,24 @@ static void put_head(const struct bench_result *result, FILE *out)
     const char *over = result->tls ? " over TLS" : "";
 
     (void)snprintf(target, sizeof(target), "%s", bench_target(result, room));
-    words_cut(target, COLUMNS - strlen("Bench of  over TLS"));
-    (void)fprintf(out, "Bench of %s%s\n", words_shown(target, is_ascii(), shown, sizeof(shown)), over);
+    text_cut(target, COLUMNS - strlen("Bench of  over TLS"));
+    (void)fprintf(out, "Bench of %s%s\n", text_printable(target, is_ascii(), shown, sizeof(shown)), over);
     if (result->runs > 1)
-        (void)fprintf(out, "%u results added up, as if they had run at the same time\n", result->runs);
+        (void)fprintf(out, "%u results merged, as if they had run at the same time\n", result->runs);
     (void)fputs(bench_plural(result->connections_asked, "connection", "connections").text, out);
     if (result->open_loop)
-        (void)fprintf(out, ", %s names a second due, each timed from then\n\n",
+        (void)fprintf(out, ", open loop: %s names/s\nlatency measured from the scheduled send time\n\n",
                       bench_per_second(result->rate_asked).text);
     else
-        (void)fprintf(out, ", the next name as soon as the answer is there\n\n");
+        (void)fprintf(out, ", closed loop\n\n");
 }
 
 static void put_counted(FILE *out, const struct bench_result *result, const char *label, uint64_t count)
 {
+    size_t over = strlen(label) > LABEL ? strlen(label) - LABEL : 0;
+
     (void)fprintf(out, "  %-*s", LABEL, label);
-    put_cell(out, bench_count(count).text, (size_t)2 * CELL);
+    put_cell(out, bench_count(count).text, (size_t)2 * CELL - over);
     if (result->duration_s > 0) {
         put_cell(out, bench_per_second(bench_rate(result, count)).text, (size_t)2 * CELL);
         (void)fputs(" /s", out);
@@ -53,7 +55,7 @@ static void put_counted(FILE *out, const struct bench_result *result, const char
 static void put_counts(const struct bench_result *result, FILE *out)
 {
     (void)fprintf(out, "  %-*s", LABEL, "time");
-    put_cell(out, words_time(result->duration_s).text, (size_t)2 * CELL);
+    put_cell(out, text_time(result->duration_s).text, (size_t)2 * CELL);
     (void)fputc('\n', out);
     put_counted(out, result, "names", result->names);
     put_counted(out, result, "connections", result->connections);
@@ -61,7 +63,7 @@ static void put_counts(const struct bench_result *result, FILE *out)
         (void)fprintf(out, "  %-*s", LABEL, "  resumed");
         put_cell(out, bench_count(result->resumed).text, (size_t)2 * CELL);
         if (result->connections > 0) {
-            struct bench_words share;
+            struct bench_text share;
             (void)snprintf(share.text, sizeof(share.text), "%.1f",
                            100.0 * (double)result->resumed / (double)result->connections);
             put_cell(out, share.text, (size_t)2 * CELL);
@@ -70,7 +72,7 @@ static void put_counts(const struct bench_result *result, FILE *out)
         (void)fputc('\n', out);
     }
     if (result->late > 0)
-        put_counted(out, result, "due, never said", result->late);
+        put_counted(out, result, "scheduled but not sent", result->late);
 }
 
 static void put_latency(FILE *out, const char *label, const struct histogram *histogram)
@@ -80,9 +82,9 @@ static void put_latency(FILE *out, const char *label, const struct histogram *hi
     if (histogram->total == 0)
         return;
     (void)fprintf(out, "  %-*s", LABEL, label);
-    put_cell(out, words_time(histogram_mean_ns(histogram) / NS_PER_S).text, CELL);
+    put_cell(out, text_time(histogram_mean_ns(histogram) / NS_PER_S).text, CELL);
     for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
-        put_cell(out, words_time((double)histogram_quantile_ns(histogram, shares[i]) / NS_PER_S).text, CELL);
+        put_cell(out, text_time((double)histogram_quantile_ns(histogram, shares[i]) / NS_PER_S).text, CELL);
     (void)fputc('\n', out);
 }
 
@@ -133,8 +135,8 @@ void bench_result_text(const struct bench_result *result, FILE *out)
     put_latencies(result, out);
     put_failures(result, out);
     if (result->names == 0)
-        (void)fprintf(out, "\nNo answer came.\n");
+        (void)fprintf(out, "\nNo answer received.\n");
     else if (bench_result_failed(result) == 0)
-        (void)fprintf(out, "\nEvery byte of %s was right.\n",
+        (void)fprintf(out, "\nOK: %s, every byte verified\n",
                       bench_plural(result->names, "answer", "answers").text);
 }

@@ -31,7 +31,7 @@ struct connection {
     uint64_t sent_ns; /* when the name that awaits its answer was sent, or scheduled; 0: none */
     uint64_t sent;    /* names, in this dialogue */
     bool open;
-    bool up; /* the handshake is done */
+    bool up; /* the handshake is complete */
     char name[NAME_BYTES];
 };
 
@@ -81,7 +81,7 @@ static void count_failure(struct bench_worker *worker, const struct err *err)
     worker->result.failures[err->reason < ERR_REASON_COUNT ? err->reason : ERR_INTERNAL]++;
 }
 
-/* A name that no other dialogue of this run sends, so that a mixed-up answer is a wrong one. */
+/* A name that no other dialogue of this run sends, so that an answer to another one is detected. */
 static struct bytes next_name(struct connection *connection)
 {
     static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
@@ -117,8 +117,8 @@ static void set_alarm(struct bench_worker *worker)
         bench_alarm_set(&worker->alarm, pace_due_ns(&worker->pace));
 }
 
-/* Our turn: the next name, the end, or waiting until a name is scheduled. */
-static void go_on(struct connection *connection, uint64_t now_ns)
+/* Sends the next name or exit, or waits until a name is scheduled. */
+static void proceed(struct connection *connection, uint64_t now_ns)
 {
     struct bench_worker *worker = connection->worker;
     uint64_t due_ns;
@@ -153,7 +153,7 @@ static void on_ready(void *context)
     uint64_t now_ns = uv_hrtime();
     if (connection->sent_ns != 0)
         count_answer(connection, now_ns);
-    go_on(connection, now_ns);
+    proceed(connection, now_ns);
 }
 
 static void on_up(void *context)
@@ -170,7 +170,7 @@ static void on_up(void *context)
 
 /* None was ever connected, every address was tried, and every place has failed once, or all that were tried.
  */
-static bool is_hopeless(const struct bench_worker *worker)
+static bool has_only_failed(const struct bench_worker *worker)
 {
     uint64_t failed = bench_result_failed(&worker->result);
     return worker->result.connections == 0 && failed >= worker->plan.endpoint_count &&
@@ -200,7 +200,7 @@ static void on_done(void *context, const struct conn_result *result)
     push(&worker->waiting, connection);
     if (result->err != NULL)
         worker->retry_ms = uv_now(&worker->loop) + RETRY_MS;
-    if (is_hopeless(worker))
+    if (has_only_failed(worker))
         end_run(worker);
     open_waiting_after(worker, 0);
 }
@@ -253,7 +253,7 @@ static void open_waiting(struct bench_worker *worker)
                     uv_now(&worker->loop) >= worker->retry_ms;
          i++)
         open_connection(worker, pop(&worker->waiting));
-    if (is_hopeless(worker))
+    if (has_only_failed(worker))
         end_run(worker);
     open_waiting_after(worker, RAMP_MS);
 }
@@ -299,7 +299,7 @@ static void abort_all(struct bench_worker *worker)
         if (!connection->up)
             stream_waiting(connection->conn.stream, &err);
         else
-            err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the run ended before the answer came");
+            err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the run ended before the answer arrived");
         conn_abort(&connection->conn, &err);
     }
 }
@@ -310,7 +310,7 @@ static int make_connections(struct bench_worker *worker, struct err *err)
 
     worker->connections = calloc(plan->connections, sizeof *worker->connections);
     if (worker->connections == NULL)
-        return err_set(err, ERR_INTERNAL, ENOMEM, "no memory for %zu connections", plan->connections);
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for %zu connections", plan->connections);
     for (size_t i = plan->connections; i > 0; i--) {
         worker->connections[i - 1].worker = worker;
         push(&worker->waiting, &worker->connections[i - 1]);
@@ -390,7 +390,7 @@ static int prepare(struct bench_worker *worker, struct err *err)
     if (plan->rate > 0) {
         worker->pace = pace_begin(plan->start_ns, plan->rate, plan->index, plan->count);
         if (bench_alarm_open(&worker->alarm, &worker->loop, send_due, worker) != 0)
-            return err_set(err, ERR_SYSTEM_OTHER, errno, "cannot make a timer: %s", strerror(errno));
+            return err_set(err, ERR_SYSTEM_OTHER, errno, "cannot create a timer: %s", strerror(errno));
     }
     if (uv_thread_create(&worker->thread, run, worker) != 0)
         return err_set(err, ERR_SYSTEM_OTHER, 0, "cannot start a thread");

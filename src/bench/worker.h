@@ -1,4 +1,4 @@
-/* A thread that drives dialogues for a bench and counts what comes of them. */
+/* A thread that runs dialogues for a bench and counts the results. */
 #ifndef TCPGREET_BENCH_WORKER_H
 #define TCPGREET_BENCH_WORKER_H
 
@@ -11,11 +11,11 @@
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/tls/tls.h"
 
-/* Shape: index < count. Borrowed until bench_worker_free, but for what is said. */
+/* Shape: index < count. Borrowed until bench_worker_free. */
 struct bench_plan {
     const char *host; /* the name that certificates are checked for */
     const struct endpoint *endpoints;
-    size_t endpoint_count; /* connections take them in turn */
+    size_t endpoint_count; /* used in turn by the connections */
     const struct endpoint *sources;
     size_t source_count;                 /* 0: the kernel's choice; else of the endpoints' family, in turn */
     const struct tls_client_config *tls; /* NULL: plain */
@@ -36,16 +36,16 @@ struct bench_worker;
 /* Starts the thread. Returns: NULL with err. Errors: internal, and those of tls_client_new. */
 struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct err *err);
 
-/* Ends the run early: every dialogue says exit. Thread: any. */
+/* Ends the run early: every dialogue sends exit. Thread: any. */
 void bench_worker_stop(struct bench_worker *worker);
 
-/* Returns: names greeted so far. Thread: any. */
+/* Returns: names answered so far. Thread: any. */
 uint64_t bench_worker_names(struct bench_worker *worker);
 
 /* Waits for the thread. Thread: any, once. */
 void bench_worker_join(struct bench_worker *worker);
 
-/* Returns: what it found, valid until bench_worker_free. Shape: joined. */
+/* Returns: the result, valid until bench_worker_free. Shape: joined. */
 const struct bench_result *bench_worker_result(const struct bench_worker *worker);
 
 /* Shape: joined, or NULL. */

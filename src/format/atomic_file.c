@@ -17,12 +17,12 @@ static int fail(const char *what, const char *path, int why, struct err *err)
 }
 
 /* Follows symbolic links to what is to be replaced. Returns: whether path is a plain file, or free. */
-static bool find(const char *path, char found[WHOLE_FILE_PATH_BYTES], mode_t *mode)
+static bool find(const char *path, char found[ATOMIC_FILE_PATH_BYTES], mode_t *mode)
 {
     struct stat status;
     char *real = realpath(path, NULL);
 
-    (void)snprintf(found, WHOLE_FILE_PATH_BYTES, "%s", real != NULL ? real : path);
+    (void)snprintf(found, ATOMIC_FILE_PATH_BYTES, "%s", real != NULL ? real : path);
     free(real);
     *mode = 0;
     if (stat(path, &status) < 0)
@@ -32,7 +32,7 @@ static bool find(const char *path, char found[WHOLE_FILE_PATH_BYTES], mode_t *mo
 }
 
 /* Returns: a file beside path, with its permissions; -1: there cannot be one. */
-static int open_part(struct whole_file *file, mode_t mode)
+static int open_part(struct atomic_file *file, mode_t mode)
 {
     int length = snprintf(file->part, sizeof(file->part), "%s.%ld.part", file->path, (long)getpid());
     int fd = (size_t)length < sizeof(file->part)
@@ -46,18 +46,18 @@ static int open_part(struct whole_file *file, mode_t mode)
     return fd;
 }
 
-static void remove_part(struct whole_file *file)
+static void remove_part(struct atomic_file *file)
 {
     if (file->part[0] != '\0')
         (void)unlink(file->part);
     file->part[0] = '\0';
 }
 
-int whole_file_open(struct whole_file *file, const char *what, const char *path, struct err *err)
+int atomic_file_open(struct atomic_file *file, const char *what, const char *path, struct err *err)
 {
     mode_t mode;
 
-    *file = (struct whole_file){0};
+    *file = (struct atomic_file){0};
     if (strlen(path) >= sizeof(file->path))
         return fail(what, path, ENAMETOOLONG, err);
     bool replaces = find(path, file->path, &mode);
@@ -75,7 +75,7 @@ int whole_file_open(struct whole_file *file, const char *what, const char *path,
     return fail(what, path, why, err);
 }
 
-int whole_file_close(struct whole_file *file, const char *what, struct err *err)
+int atomic_file_close(struct atomic_file *file, const char *what, struct err *err)
 {
     errno = 0;
     bool whole = fflush(file->out) == 0 && ferror(file->out) == 0;

@@ -50,7 +50,7 @@ void message_print(const char *format, ...)
     if ((size_t)length >= sizeof text)
         text[escape_trim((struct bytes){text, sizeof text - 1})] = '\0';
     bool is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
-    words_shown(text, is_ascii, shown, sizeof shown);
+    text_printable(text, is_ascii, shown, sizeof shown);
     if (has_writer())
         log_write(LOG_NOTICE, "%s", shown);
     else

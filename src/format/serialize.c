@@ -5,28 +5,28 @@
 
 #include "tcpgreet/format/text.h"
 
-struct machine_number machine_number(double number)
+struct serialize_number serialize_number(double number)
 {
-    struct machine_number words = {"0"};
+    struct serialize_number text = {"0"};
     for (int digits = 15; digits <= 17 && isfinite(number); digits++) {
-        (void)snprintf(words.text, sizeof(words.text), "%.*g", digits, number);
-        if (strtod(words.text, NULL) == number)
+        (void)snprintf(text.text, sizeof(text.text), "%.*g", digits, number);
+        if (strtod(text.text, NULL) == number)
             break;
     }
-    return words;
+    return text;
 }
 
-struct machine_number machine_seconds(int64_t ns)
+struct serialize_number serialize_seconds(int64_t ns)
 {
-    return machine_number((double)ns / 1e9);
+    return serialize_number((double)ns / 1e9);
 }
 
-void machine_quote(FILE *out, const char *text)
+void serialize_quoted(FILE *out, const char *text)
 {
-    char shown[WORDS_SHOWN_BYTES];
+    char shown[TEXT_PRINTABLE_BYTES];
 
     (void)fputc('"', out);
-    for (const char *at = words_shown(text, false, shown, sizeof(shown)); *at != '\0'; at++) {
+    for (const char *at = text_printable(text, false, shown, sizeof(shown)); *at != '\0'; at++) {
         if (*at == '\\' || *at == '"')
             (void)fputc('\\', out);
         (void)fputc(*at, out);

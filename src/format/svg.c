@@ -38,9 +38,9 @@ void svg_close(FILE *out)
 
 void svg_escaped(FILE *out, const char *text)
 {
-    char shown[WORDS_SHOWN_BYTES];
+    char shown[TEXT_PRINTABLE_BYTES];
 
-    for (text = words_shown(text, false, shown, sizeof(shown)); *text != '\0'; text++) {
+    for (text = text_printable(text, false, shown, sizeof(shown)); *text != '\0'; text++) {
         switch (*text) {
         case '&':
             (void)fputs("&amp;", out);

@@ -7,23 +7,23 @@
 #include "tcpgreet/base/escape.h"
 
 /* Each unit takes over where three digits of the one before would round up to 1000. */
-struct words words_time(double seconds)
+struct text text_time(double seconds)
 {
     static const struct {
         double of_second;
         const char *name;
     } units[] = {{1e6, "\u00b5s"}, {1e3, "ms"}, {1, "s"}};
-    struct words words;
+    struct text text;
     size_t i = 0;
 
     if (!(seconds > 0))
-        return (struct words){"0 s"};
+        return (struct text){"0 s"};
     while (i < 2 && seconds * units[i].of_second >= 999.5)
         i++;
     double value = seconds * units[i].of_second;
     int decimals = value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
-    (void)snprintf(words.text, sizeof(words.text), "%.*f %s", decimals, value, units[i].name);
-    return words;
+    (void)snprintf(text.text, sizeof(text.text), "%.*f %s", decimals, value, units[i].name);
+    return text;
 }
 
 static bool starts_character(char byte)
@@ -31,7 +31,7 @@ static bool starts_character(char byte)
     return ((unsigned char)byte & 0xc0) != 0x80;
 }
 
-size_t words_columns(const char *text)
+size_t text_columns(const char *text)
 {
     size_t columns = 0;
     for (; *text != '\0'; text++)
@@ -39,13 +39,13 @@ size_t words_columns(const char *text)
     return columns;
 }
 
-void words_cut(char *text, size_t columns)
+void text_cut(char *text, size_t columns)
 {
     size_t seen = 0;
     size_t kept = 0;
     size_t i = 0;
 
-    if (words_columns(text) <= columns)
+    if (text_columns(text) <= columns)
         return;
     for (; text[i] != '\0'; i++) {
         if (starts_character(text[i]) && seen++ == columns - 3)
@@ -68,7 +68,7 @@ static size_t run_length(const char *text, bool ascii)
     return length;
 }
 
-const char *words_shown(const char *text, bool ascii, char *shown, size_t room)
+const char *text_printable(const char *text, bool ascii, char *shown, size_t room)
 {
     struct sink sink = {shown, 0, room - 1};
     bool whole = true;
@@ -92,7 +92,7 @@ const char *words_shown(const char *text, bool ascii, char *shown, size_t room)
     return shown;
 }
 
-void words_add(struct words_line *line, const char *format, ...)
+void text_append(struct text_line *line, const char *format, ...)
 {
     size_t room = sizeof(line->text) - line->length;
     va_list arguments;
@@ -122,7 +122,7 @@ static bool is_before_unit(const char *text, char before)
     return false;
 }
 
-size_t words_break(const char *text, size_t columns)
+size_t text_break(const char *text, size_t columns)
 {
     size_t seen = 0;
     size_t space = 0;

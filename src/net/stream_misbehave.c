@@ -191,7 +191,7 @@ unsigned stream_misbehave_descriptors(enum stream_misbehave_kind kind)
 
 const char *stream_misbehave_text(const struct stream_misbehaviour *how, char *text, size_t room)
 {
-    static const char *const words[STREAM_MISBEHAVE_KINDS] = {
+    static const char *const names[STREAM_MISBEHAVE_KINDS] = {
         [STREAM_MISBEHAVE_NOT] = "nothing is done to answers",
         [STREAM_MISBEHAVE_DELAY] = "each answer leaves late, by",
         [STREAM_MISBEHAVE_DRIP] = "answers leave byte by byte, one each",
@@ -201,8 +201,8 @@ const char *stream_misbehave_text(const struct stream_misbehaviour *how, char *t
         [STREAM_MISBEHAVE_MUTE] = "nothing is said",
     };
     if (is_timed(how->kind))
-        snprintf(text, room, "%s %lld ms", words[how->kind], (long long)how->ms);
+        snprintf(text, room, "%s %lld ms", names[how->kind], (long long)how->ms);
     else
-        snprintf(text, room, "%s", words[how->kind]);
+        snprintf(text, room, "%s", names[how->kind]);
     return text;
 }

@@ -73,7 +73,7 @@ static const struct rule {
 };
 
 /* A sentence that is too long ends in dots. */
-static void put_sentence(const struct words_line *line, char text[PROBE_SENTENCE_BYTES])
+static void put_sentence(const struct text_line *line, char text[PROBE_SENTENCE_BYTES])
 {
     enum { DOTS = 3 };
     struct bytes kept = {line->text, line->length};
@@ -104,7 +104,7 @@ size_t probe_diagnose(const struct probe_result *result, struct probe_finding fi
 
     for (size_t i = 0; i < sizeof rules / sizeof rules[0] && count < PROBE_FINDINGS_MAX; i++) {
         const struct rule *rule = &rules[i];
-        struct words_line line = {0};
+        struct text_line line = {0};
 
         gather(&group, rule->scope == FACT ? NULL : explained);
         if (rule->is != NULL)

@@ -10,10 +10,10 @@ probe_tell_fn probe_tells_no_family;
 
 /* Appends what on this machine stands against the group's addresses, and what to do. Shape: there is
  * something. */
-void probe_tell_reach(const struct probe_group *group, struct words_line *line);
+void probe_tell_reach(const struct probe_group *group, struct text_line *line);
 
 /* The same, where the other family works. */
-void probe_tell_reach_of_family(const struct probe_group *group, struct words_line *line);
+void probe_tell_reach_of_family(const struct probe_group *group, struct text_line *line);
 
 /* Rules about names and paths. */
 probe_choose_fn probe_finds_no_name, probe_finds_dns_failure, probe_finds_dns_slow_type, probe_finds_dead_v6,

@@ -13,9 +13,9 @@ static const char *expected(const struct probe_group *group)
     return name[0] != '\0' ? name : group->result->host;
 }
 
-static struct words_line validity(const struct probe_group *group)
+static struct text_line validity(const struct probe_group *group)
 {
-    struct words_line text = {0};
+    struct text_line text = {0};
     probe_words_validity(group->result, &probe_group_first(group)->tls, &text);
     return text;
 }
@@ -33,16 +33,17 @@ bool probe_is_missing_intermediate(const struct probe_result *result, const stru
            address->err.detail == ERR_DETAIL_ISSUER_UNKNOWN;
 }
 
-void probe_tells_missing_intermediate(const struct probe_group *group, struct words_line *line)
+void probe_tells_missing_intermediate(const struct probe_group *group, struct text_line *line)
 {
     const char *issuer = probe_group_first(group)->tls.issuer;
-    words_add(line,
-              "At %s the server sends its own certificate alone, and \"%s\", which issued it, is not trusted "
-              "here: if "
-              "that is an intermediate CA, configure the full chain on the server; if it is a CA of your "
-              "own, give it "
-              "with --ca.",
-              probe_group_place(group).text, issuer);
+    text_append(
+        line,
+        "At %s the server sends its own certificate alone, and \"%s\", which issued it, is not trusted "
+        "here: if "
+        "that is an intermediate CA, configure the full chain on the server; if it is a CA of your "
+        "own, give it "
+        "with --ca.",
+        probe_group_place(group).text, issuer);
 }
 
 bool probe_is_self_signed(const struct probe_result *result, const struct probe_address *address)
@@ -51,13 +52,13 @@ bool probe_is_self_signed(const struct probe_result *result, const struct probe_
     return address->err.reason == ERR_CERT_SELF_SIGNED;
 }
 
-void probe_tells_self_signed(const struct probe_group *group, struct words_line *line)
+void probe_tells_self_signed(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "At %s the certificate is signed by itself: have it signed by a CA; if it is meant to be so, "
-              "trust it "
-              "with --ca FILE or --pin sha256:%s.",
-              probe_group_place(group).text, probe_group_first(group)->tls.pin);
+    text_append(line,
+                "At %s the certificate is signed by itself: have it signed by a CA; if it is meant to be so, "
+                "trust it "
+                "with --ca FILE or --pin sha256:%s.",
+                probe_group_place(group).text, probe_group_first(group)->tls.pin);
 }
 
 bool probe_is_cert_name(const struct probe_result *result, const struct probe_address *address)
@@ -66,20 +67,21 @@ bool probe_is_cert_name(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_CERT_NAME;
 }
 
-void probe_tells_cert_name(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_name(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
 
     if (first->err.detail == ERR_DETAIL_HOST_UNFIT)
-        words_add(line, "At %s no certificate can fit: %s.", probe_group_place(group).text, first->err.text);
+        text_append(line, "At %s no certificate can fit: %s.", probe_group_place(group).text,
+                    first->err.text);
     else if (first->err.detail == ERR_DETAIL_NO_NAMES)
-        words_add(line,
-                  "At %s the certificate of \"%s\" names nothing in subjectAltName, and a common name does "
-                  "not count: "
-                  "issue it again with %s there.",
-                  probe_group_place(group).text, first->tls.subject, expected(group));
+        text_append(line,
+                    "At %s the certificate of \"%s\" names nothing in subjectAltName, and a common name does "
+                    "not count: "
+                    "issue it again with %s there.",
+                    probe_group_place(group).text, first->tls.subject, expected(group));
     else
-        words_add(
+        text_append(
             line,
             "At %s the certificate is for %s, not for %s: give the server one that is, or use a name that it "
             "has (--servername holds it to another).",
@@ -98,14 +100,14 @@ bool probe_is_cert_expired(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_CERT_EXPIRED;
 }
 
-void probe_tells_cert_expired(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_expired(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (has_ended(group->result, first))
-        words_add(line, "At %s the certificate %s: renew it, and see why that did not happen by itself.",
-                  probe_group_place(group).text, validity(group).text);
+        text_append(line, "At %s the certificate %s: renew it, and see why that did not happen by itself.",
+                    probe_group_place(group).text, validity(group).text);
     else
-        words_add(
+        text_append(
             line,
             "At %s a CA certificate above the server's has ended: %s; the server's chain needs the new one.",
             probe_group_place(group).text, first->err.text);
@@ -123,11 +125,11 @@ bool probe_finds_cert_expired(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_cert_believed(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_believed(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "At %s the certificate %s, though it was not checked here: other clients refuse it, renew it.",
-              probe_group_place(group).text, validity(group).text);
+    text_append(
+        line, "At %s the certificate %s, though it was not checked here: other clients refuse it, renew it.",
+        probe_group_place(group).text, validity(group).text);
 }
 
 bool probe_is_cert_early(const struct probe_result *result, const struct probe_address *address)
@@ -136,15 +138,15 @@ bool probe_is_cert_early(const struct probe_result *result, const struct probe_a
     return address->err.reason == ERR_CERT_NOT_YET_VALID;
 }
 
-void probe_tells_cert_early(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_early(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->tls.not_before > group->result->started_s)
-        words_add(line, "At %s the certificate is %s: is a clock wrong, here or where it was issued?",
-                  probe_group_place(group).text, validity(group).text);
+        text_append(line, "At %s the certificate is %s: is a clock wrong, here or where it was issued?",
+                    probe_group_place(group).text, validity(group).text);
     else
-        words_add(line, "At %s a CA certificate above the server's is not valid yet: %s.",
-                  probe_group_place(group).text, first->err.text);
+        text_append(line, "At %s a CA certificate above the server's is not valid yet: %s.",
+                    probe_group_place(group).text, first->err.text);
 }
 
 bool probe_is_cert_untrusted(const struct probe_result *result, const struct probe_address *address)
@@ -153,14 +155,14 @@ bool probe_is_cert_untrusted(const struct probe_result *result, const struct pro
     return address->err.reason == ERR_CERT_UNTRUSTED;
 }
 
-void probe_tells_cert_untrusted(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_untrusted(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->err.detail != ERR_DETAIL_ISSUER_UNKNOWN)
-        words_add(line, "At %s the certificate is not believed: %s.", probe_group_place(group).text,
-                  first->err.text);
+        text_append(line, "At %s the certificate is not believed: %s.", probe_group_place(group).text,
+                    first->err.text);
     else
-        words_add(
+        text_append(
             line,
             "At %s the certificate comes from \"%s\" by a chain of %zu, which ends at no CA that is trusted "
             "here: "
@@ -174,13 +176,13 @@ bool probe_is_cert_purpose(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_CERT_PURPOSE;
 }
 
-void probe_tells_cert_purpose(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_purpose(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "At %s the certificate is not one for TLS servers: issue it with the extended key usage "
-              "serverAuth, or "
-              "configure the right one.",
-              probe_group_place(group).text);
+    text_append(line,
+                "At %s the certificate is not one for TLS servers: issue it with the extended key usage "
+                "serverAuth, or "
+                "configure the right one.",
+                probe_group_place(group).text);
 }
 
 bool probe_is_cert_weak(const struct probe_result *result, const struct probe_address *address)
@@ -189,11 +191,11 @@ bool probe_is_cert_weak(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_CERT_WEAK;
 }
 
-void probe_tells_cert_weak(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_weak(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "At %s the certificate is too weak: %s; issue it again, with EC P-256 and SHA-256 for example.",
-              probe_group_place(group).text, probe_group_first(group)->err.text);
+    text_append(
+        line, "At %s the certificate is too weak: %s; issue it again, with EC P-256 and SHA-256 for example.",
+        probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 bool probe_is_cert_pin(const struct probe_result *result, const struct probe_address *address)
@@ -202,9 +204,9 @@ bool probe_is_cert_pin(const struct probe_result *result, const struct probe_add
     return address->err.reason == ERR_CERT_PIN;
 }
 
-void probe_tells_cert_pin(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_pin(const struct probe_group *group, struct text_line *line)
 {
-    words_add(
+    text_append(
         line,
         "At %s the certificate has another key than --pin allows: if the server was given a new key, pin "
         "sha256:%s; if not, somebody is in between.",
@@ -229,8 +231,8 @@ bool probe_finds_cert_ending(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_cert_ending(const struct probe_group *group, struct words_line *line)
+void probe_tells_cert_ending(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line, "At %s the certificate has %s: it should have been renewed by now.",
-              probe_group_place(group).text, validity(group).text);
+    text_append(line, "At %s the certificate has %s: it should have been renewed by now.",
+                probe_group_place(group).text, validity(group).text);
 }

@@ -14,9 +14,9 @@ bool probe_is_volume_broken(const struct probe_result *result, const struct prob
     return address->err.detail == ERR_DETAIL_VOLUME_STALLED;
 }
 
-void probe_tells_volume_broken(const struct probe_group *group, struct words_line *line)
+void probe_tells_volume_broken(const struct probe_group *group, struct text_line *line)
 {
-    words_add(
+    text_append(
         line,
         "At %s short names pass and a large transfer stands still: the path swallows large packets; look for "
         "a "
@@ -30,13 +30,13 @@ bool probe_is_volume_corrupted(const struct probe_result *result, const struct p
     return address->err.detail == ERR_DETAIL_VOLUME_CHANGED;
 }
 
-void probe_tells_volume_corrupted(const struct probe_group *group, struct words_line *line)
+void probe_tells_volume_corrupted(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "At %s short names pass and a large transfer comes back changed: %s; something on the way "
-              "rewrites bytes, "
-              "or the server mixes them up.",
-              probe_group_place(group).text, probe_group_first(group)->err.text);
+    text_append(line,
+                "At %s short names pass and a large transfer comes back changed: %s; something on the way "
+                "rewrites bytes, "
+                "or the server mixes them up.",
+                probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 bool probe_is_reset(const struct probe_result *result, const struct probe_address *address)
@@ -45,24 +45,24 @@ bool probe_is_reset(const struct probe_result *result, const struct probe_addres
     return address->err.reason == ERR_DIALOGUE_RESET || address->err.reason == ERR_CONNECT_RESET;
 }
 
-void probe_tells_reset(const struct probe_group *group, struct words_line *line)
+void probe_tells_reset(const struct probe_group *group, struct text_line *line)
 {
     enum probe_phase last = probe_group_first(group)->last;
-    struct words_line place = probe_group_place(group);
+    struct text_line place = probe_group_place(group);
 
     if (last == PROBE_CONNECT || last == PROBE_WELCOME)
-        words_add(line,
-                  "At %s the connection is accepted and then reset, %s: a firewall that cuts, a list of who "
-                  "may come, "
-                  "or a service that is overloaded or falls over.",
-                  place.text,
-                  group->result->tls ? "without a word after the TLS handshake" : "without a word");
+        text_append(
+            line,
+            "At %s the connection is accepted and then reset, %s: a firewall that cuts, a list of who "
+            "may come, "
+            "or a service that is overloaded or falls over.",
+            place.text, group->result->tls ? "without a word after the TLS handshake" : "without a word");
     else
-        words_add(line,
-                  "At %s the connection is reset in the middle (%s): the service fell over, or a firewall "
-                  "cuts; see "
-                  "the server's log.",
-                  place.text, probe_phase_name(last));
+        text_append(line,
+                    "At %s the connection is reset in the middle (%s): the service fell over, or a firewall "
+                    "cuts; see "
+                    "the server's log.",
+                    place.text, probe_phase_name(last));
 }
 
 bool probe_is_wrong_service(const struct probe_result *result, const struct probe_address *address)
@@ -71,15 +71,15 @@ bool probe_is_wrong_service(const struct probe_result *result, const struct prob
     return address->err.reason == ERR_DIALOGUE_WRONG_ANSWER && address->last <= PROBE_WELCOME;
 }
 
-void probe_tells_wrong_service(const struct probe_group *group, struct words_line *line)
+void probe_tells_wrong_service(const struct probe_group *group, struct text_line *line)
 {
     char said[SAID_BYTES];
-    words_add(line,
-              "At %s another service answers, it said \"%s\": is that the right port? A service that does "
-              "not greet is "
-              "probed with --until %s.",
-              probe_group_place(group).text, probe_said(probe_group_first(group), said, sizeof said),
-              group->result->tls ? "tls" : "connect");
+    text_append(line,
+                "At %s another service answers, it said \"%s\": is that the right port? A service that does "
+                "not greet is "
+                "probed with --until %s.",
+                probe_group_place(group).text, probe_said(probe_group_first(group), said, sizeof said),
+                group->result->tls ? "tls" : "connect");
 }
 
 bool probe_is_wrong_answer(const struct probe_result *result, const struct probe_address *address)
@@ -88,11 +88,11 @@ bool probe_is_wrong_answer(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_DIALOGUE_WRONG_ANSWER;
 }
 
-void probe_tells_wrong_answer(const struct probe_group *group, struct words_line *line)
+void probe_tells_wrong_answer(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line, "At %s the server greets as it should, and then goes wrong (%s): %s.",
-              probe_group_place(group).text, probe_phase_name(probe_group_first(group)->last),
-              probe_group_first(group)->err.text);
+    text_append(line, "At %s the server greets as it should, and then goes wrong (%s): %s.",
+                probe_group_place(group).text, probe_phase_name(probe_group_first(group)->last),
+                probe_group_first(group)->err.text);
 }
 
 bool probe_is_mute(const struct probe_result *result, const struct probe_address *address)
@@ -106,9 +106,9 @@ bool probe_is_mute_after_tls(const struct probe_result *result, const struct pro
     return result->tls && probe_is_mute(result, address);
 }
 
-void probe_tells_mute_after_tls(const struct probe_group *group, struct words_line *line)
+void probe_tells_mute_after_tls(const struct probe_group *group, struct text_line *line)
 {
-    words_add(
+    text_append(
         line,
         "At %s the TLS handshake is well and no whole welcome comes after it: what ends TLS there is up, the "
         "service "
@@ -116,9 +116,9 @@ void probe_tells_mute_after_tls(const struct probe_group *group, struct words_li
         probe_group_place(group).text);
 }
 
-void probe_tells_mute(const struct probe_group *group, struct words_line *line)
+void probe_tells_mute(const struct probe_group *group, struct text_line *line)
 {
-    words_add(
+    text_append(
         line,
         "At %s the connection is accepted and no whole welcome comes: the kernel there answers, the service "
         "hangs or is "
@@ -132,18 +132,18 @@ bool probe_is_unanswered(const struct probe_result *result, const struct probe_a
     return is_late(address);
 }
 
-void probe_tells_unanswered(const struct probe_group *group, struct words_line *line)
+void probe_tells_unanswered(const struct probe_group *group, struct text_line *line)
 {
     enum probe_phase last = probe_group_first(group)->last;
-    struct words_line place = probe_group_place(group);
+    struct text_line place = probe_group_place(group);
 
     if (last == PROBE_VOLUME)
-        words_add(line, "At %s short names pass and a large transfer is not done in time: %s.", place.text,
-                  probe_group_first(group)->err.text);
+        text_append(line, "At %s short names pass and a large transfer is not done in time: %s.", place.text,
+                    probe_group_first(group)->err.text);
     else
-        words_add(line,
-                  "At %s the server welcomes, and then %s: it is too slow for --answer-timeout, or hangs.",
-                  place.text, last == PROBE_CLOSE ? "does not end when told exit" : "does not answer a name");
+        text_append(
+            line, "At %s the server welcomes, and then %s: it is too slow for --answer-timeout, or hangs.",
+            place.text, last == PROBE_CLOSE ? "does not end when told exit" : "does not answer a name");
 }
 
 bool probe_is_truncated(const struct probe_result *result, const struct probe_address *address)
@@ -153,29 +153,31 @@ bool probe_is_truncated(const struct probe_result *result, const struct probe_ad
            (address->err.reason == ERR_DIALOGUE_EARLY_END && address->last == PROBE_VOLUME);
 }
 
-void probe_tells_truncated(const struct probe_group *group, struct words_line *line)
+void probe_tells_truncated(const struct probe_group *group, struct text_line *line)
 {
     enum probe_phase last = probe_group_first(group)->last;
-    struct words_line place = probe_group_place(group);
+    struct text_line place = probe_group_place(group);
 
     if (last == PROBE_VOLUME)
-        words_add(line,
-                  "At %s short names pass and a large transfer is cut off: a middlebox has enough of it, or "
-                  "the server "
-                  "has a limit; see its log.",
-                  place.text);
+        text_append(
+            line,
+            "At %s short names pass and a large transfer is cut off: a middlebox has enough of it, or "
+            "the server "
+            "has a limit; see its log.",
+            place.text);
     else if (last == PROBE_CLOSE)
-        words_add(
+        text_append(
             line,
             "At %s every word comes, but TLS ends without close_notify: nobody can tell that from a cut; the "
             "server must end TLS before it closes, unless a middlebox ends the connection for it.",
             place.text);
     else
-        words_add(line,
-                  "At %s the stream is cut off within TLS (%s), without close_notify: a middlebox truncates, "
-                  "or the "
-                  "server fell over; see its log.",
-                  place.text, probe_phase_name(last));
+        text_append(
+            line,
+            "At %s the stream is cut off within TLS (%s), without close_notify: a middlebox truncates, "
+            "or the "
+            "server fell over; see its log.",
+            place.text, probe_phase_name(last));
 }
 
 bool probe_is_early_end(const struct probe_result *result, const struct probe_address *address)
@@ -184,22 +186,24 @@ bool probe_is_early_end(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_DIALOGUE_EARLY_END;
 }
 
-void probe_tells_early_end(const struct probe_group *group, struct words_line *line)
+void probe_tells_early_end(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
-    struct words_line place = probe_group_place(group);
+    struct text_line place = probe_group_place(group);
 
     if (first->err.detail == ERR_DETAIL_SERVER_FULL)
-        words_add(line, "At %s %s.", place.text, first->err.text);
+        text_append(line, "At %s %s.", place.text, first->err.text);
     else if (first->last <= PROBE_WELCOME)
-        words_add(line,
-                  "At %s the connection is accepted and ended before the welcome is whole: a list of who may "
-                  "come, a "
-                  "service that falls over, or one that is not a greeter (--until connect).",
-                  place.text);
+        text_append(
+            line,
+            "At %s the connection is accepted and ended before the welcome is whole: a list of who may "
+            "come, a "
+            "service that falls over, or one that is not a greeter (--until connect).",
+            place.text);
     else
-        words_add(line,
-                  "At %s the server ends the dialogue too early (%s): it fell over, or a middlebox cuts; see "
-                  "its log.",
-                  place.text, probe_phase_name(first->last));
+        text_append(
+            line,
+            "At %s the server ends the dialogue too early (%s): it fell over, or a middlebox cuts; see "
+            "its log.",
+            place.text, probe_phase_name(first->last));
 }

@@ -48,21 +48,21 @@ bool probe_finds_outlier(struct probe_group *group)
 }
 
 /* What became of those that connect is told by other rules. */
-void probe_tells_outlier(const struct probe_group *group, struct words_line *line)
+void probe_tells_outlier(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     const struct probe_address *first = probe_group_first(group);
     size_t well = live(result, AF_INET6, false) + live(result, AF_INET, false);
     bool many = group->count > 1;
 
-    words_add(line, "Of %zu addresses %s %s from the others", probe_result_counted(result),
-              probe_group_place(group).text, many ? "differ" : "differs");
+    text_append(line, "Of %zu addresses %s %s from the others", probe_result_counted(result),
+                probe_group_place(group).text, many ? "differ" : "differs");
     if (well > 0)
-        words_add(line, ", of which %zu %s well", well, well == 1 ? "is" : "are");
+        text_append(line, ", of which %zu %s well", well, well == 1 ? "is" : "are");
     if (!probe_address_connected(first))
-        words_add(line, " (%s)", first->err.text);
-    words_add(line, ": look at %s, or take %s out of the name.", many ? "those hosts" : "that host",
-              many ? "them" : "it");
+        text_append(line, " (%s)", first->err.text);
+    text_append(line, ": look at %s, or take %s out of the name.", many ? "those hosts" : "that host",
+                many ? "them" : "it");
 }
 
 /* Returns: how many addresses show the certificate of this one. */
@@ -106,20 +106,20 @@ bool probe_finds_other_cert(struct probe_group *group)
     return (group->count = kept) > 0;
 }
 
-void probe_tells_other_cert(const struct probe_group *group, struct words_line *line)
+void probe_tells_other_cert(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     const struct probe_address *common = most_common(group->result);
-    struct words_line theirs = {0}, ours = {0};
+    struct text_line theirs = {0}, ours = {0};
 
     probe_words_validity(group->result, &first->tls, &theirs);
     probe_words_validity(group->result, &common->tls, &ours);
-    words_add(line,
-              "At %s there is another certificate than at the other addresses (%s, key %.*s...; there %s, "
-              "key %.*s...): "
-              "was a host left out when it was renewed?",
-              probe_group_place(group).text, theirs.text, PIN_SHOWN, first->tls.pin, ours.text, PIN_SHOWN,
-              common->tls.pin);
+    text_append(line,
+                "At %s there is another certificate than at the other addresses (%s, key %.*s...; there %s, "
+                "key %.*s...): "
+                "was a host left out when it was renewed?",
+                probe_group_place(group).text, theirs.text, PIN_SHOWN, first->tls.pin, ours.text, PIN_SHOWN,
+                common->tls.pin);
 }
 
 static bool has_lost_syn(const struct probe_result *result, const struct probe_address *address)
@@ -134,19 +134,19 @@ bool probe_finds_lost_syn(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_lost_syn(const struct probe_group *group, struct words_line *line)
+void probe_tells_lost_syn(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     uint32_t again = first->tcp.syn_retransmits;
 
-    words_add(
+    text_append(
         line, "At %s the connect took %s because a SYN was lost, or the answer to it: it was sent again",
         probe_group_place(group).text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
     if (again == 1)
-        words_add(line, " once.");
+        text_append(line, " once.");
     else
-        words_add(line, " %" PRIu32 " times.", again);
-    words_add(line, " The path loses packets, or the server's backlog is full.");
+        text_append(line, " %" PRIu32 " times.", again);
+    text_append(line, " The path loses packets, or the server's backlog is full.");
 }
 
 static uint32_t segments_again(const struct probe_address *address)
@@ -169,9 +169,9 @@ bool probe_finds_retransmits(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_retransmits(const struct probe_group *group, struct words_line *line)
+void probe_tells_retransmits(const struct probe_group *group, struct text_line *line)
 {
     uint32_t again = segments_again(probe_group_first(group));
-    words_add(line, "At %s %" PRIu32 " segment%s had to be sent again: the path loses packets.",
-              probe_group_place(group).text, again, again == 1 ? "" : "s");
+    text_append(line, "At %s %" PRIu32 " segment%s had to be sent again: the path loses packets.",
+                probe_group_place(group).text, again, again == 1 ? "" : "s");
 }

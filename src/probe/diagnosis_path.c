@@ -50,47 +50,46 @@ static const struct err *blames_the_words(const struct probe_result *result)
     return NULL;
 }
 
-static void tell_no_localhost(const struct probe_result *result, struct words_line *line)
+static void tell_no_localhost(const struct probe_result *result, struct text_line *line)
 {
-    words_add(line, "There is no address for %s: add it to /etc/hosts, with 127.0.0.1 and ::1.",
-              result->host);
+    text_append(line, "There is no address for %s: add it to /etc/hosts, with 127.0.0.1 and ::1.",
+                result->host);
 }
 
-static void tell_no_family(const struct probe_result *result, enum race_family family,
-                           struct words_line *line)
+static void tell_no_family(const struct probe_result *result, enum race_family family, struct text_line *line)
 {
     char digit = digit_of[family];
 
     if (result->answers[family].only_in_hosts)
-        words_add(
+        text_append(
             line,
             "/etc/hosts has no IPv%c address for %s, and no other was asked for: try without -%c, or add "
             "it there.",
             digit, result->host, digit);
     else
-        words_add(
+        text_append(
             line,
             "There is no IPv%c address for %s, and no other was asked for: try without -%c, or have its %s "
             "record made.",
             digit, result->host, digit, record_of[family]);
 }
 
-void probe_tells_no_name(const struct probe_group *group, struct words_line *line)
+void probe_tells_no_name(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     bool v6 = result->answers[RACE_V6].asked, v4 = result->answers[RACE_V4].asked;
     const struct err *words = blames_the_words(result);
 
     if (words != NULL)
-        words_add(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
+        text_append(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
     else if (v6 != v4)
         tell_no_family(result, v6 ? RACE_V6 : RACE_V4, line);
     else if (target_is_localhost(result->host))
         tell_no_localhost(result, line);
     else
-        words_add(line,
-                  "There is no address for %s: look for a typing error, or have the name put into its zone.",
-                  result->host);
+        text_append(
+            line, "There is no address for %s: look for a typing error, or have the name put into its zone.",
+            result->host);
 }
 
 bool probe_finds_dns_failure(struct probe_group *group)
@@ -99,7 +98,7 @@ bool probe_finds_dns_failure(struct probe_group *group)
     return dns_fails(&group->result->answers[RACE_V6]) || dns_fails(&group->result->answers[RACE_V4]);
 }
 
-void probe_tells_dns_failure(const struct probe_group *group, struct words_line *line)
+void probe_tells_dns_failure(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     enum race_family family = dns_fails(&result->answers[RACE_V6]) ? RACE_V6 : RACE_V4;
@@ -109,12 +108,12 @@ void probe_tells_dns_failure(const struct probe_group *group, struct words_line 
     if (target_is_localhost(result->host))
         tell_no_localhost(result, line);
     else if (!other->asked || dns_fails(other))
-        words_add(line,
-                  "The name service %s for %s: that may pass (--retry waits for it); if it stays, look at "
-                  "/etc/resolv.conf here, and at the name servers of the zone.",
-                  how, result->host);
+        text_append(line,
+                    "The name service %s for %s: that may pass (--retry waits for it); if it stays, look at "
+                    "/etc/resolv.conf here, and at the name servers of the zone.",
+                    how, result->host);
     else
-        words_add(
+        text_append(
             line,
             "The name service %s for the %s record of %s, though not for %s: clients wait for it, and some "
             "give up the whole name; the name servers of the zone must answer for %s too, were it only that "
@@ -135,16 +134,16 @@ bool probe_finds_dns_slow_type(struct probe_group *group)
     return is_slow(group->result, RACE_V6) || is_slow(group->result, RACE_V4);
 }
 
-void probe_tells_dns_slow_type(const struct probe_group *group, struct words_line *line)
+void probe_tells_dns_slow_type(const struct probe_group *group, struct text_line *line)
 {
     enum race_family slow = is_slow(group->result, RACE_V6) ? RACE_V6 : RACE_V4, fast = other_of(slow);
-    words_add(line,
-              "The %s answer for %s took %s, the %s answer %s: clients that wait for both are that slow; "
-              "look for a "
-              "name server, or a firewall before it, that drops questions for %s.",
-              record_of[slow], group->result->host,
-              probe_words_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
-              probe_words_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
+    text_append(line,
+                "The %s answer for %s took %s, the %s answer %s: clients that wait for both are that slow; "
+                "look for a "
+                "name server, or a firewall before it, that drops questions for %s.",
+                record_of[slow], group->result->host,
+                probe_words_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
+                probe_words_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
 }
 
 static bool is_dead(const struct probe_result *result, const struct probe_address *address)
@@ -201,29 +200,29 @@ static bool is_unreachable_here(const struct probe_address *address)
     return probe_address_reach(address) != REACH_OPEN;
 }
 
-void probe_tells_dead_family(const struct probe_group *group, struct words_line *line)
+void probe_tells_dead_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     enum race_family dead = endpoint_family(&first->peer) == AF_INET6 ? RACE_V6 : RACE_V4;
-    struct words_line place = probe_group_place(group);
+    struct text_line place = probe_group_place(group);
     char lives = digit_of[other_of(dead)];
 
     if (is_unreachable_here(first)) {
         probe_tell_reach_of_family(group, line);
         return;
     }
-    words_add(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
+    text_append(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
     if (first->err.reason == ERR_CONNECT_TIMEOUT)
-        words_add(line, "at %s nothing answers within %s, the packets are swallowed; %s.", place.text,
-                  probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
-                  dead == RACE_V6 ? "clients without Happy Eyeballs hang there until they give up"
-                                  : "clients that have IPv4 alone cannot come");
+        text_append(line, "at %s nothing answers within %s, the packets are swallowed; %s.", place.text,
+                    probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
+                    dead == RACE_V6 ? "clients without Happy Eyeballs hang there until they give up"
+                                    : "clients that have IPv4 alone cannot come");
     else if (first->err.reason == ERR_CONNECT_REFUSED)
-        words_add(line, "at %s the connection is refused, the service may listen for IPv%c only.", place.text,
-                  lives);
+        text_append(line, "at %s the connection is refused, the service may listen for IPv%c only.",
+                    place.text, lives);
     else
-        words_add(line, "at %s there is no way: %s.", place.text, first->err.text);
-    words_add(line, " Make the service reachable there, or take the %s record out.", record_of[dead]);
+        text_append(line, "at %s there is no way: %s.", place.text, first->err.text);
+    text_append(line, " Make the service reachable there, or take the %s record out.", record_of[dead]);
 }
 
 /* Returns: whether nothing that counts connects, and all of it fails for this reason, or cannot be tried from
@@ -250,13 +249,14 @@ bool probe_finds_unreachable(struct probe_group *group)
     return all_fail(group, ERR_CONNECT_UNREACHABLE);
 }
 
-void probe_tells_unreachable(const struct probe_group *group, struct words_line *line)
+void probe_tells_unreachable(const struct probe_group *group, struct text_line *line)
 {
     if (is_unreachable_here(probe_group_first(group)))
         probe_tell_reach(group, line);
     else
-        words_add(line, "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
-                  probe_group_place(group).text, probe_group_first(group)->err.text);
+        text_append(line,
+                    "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
+                    probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 /* What is not tried from here for want of a route is no part of it. */
@@ -266,7 +266,7 @@ static bool is_tried(const struct probe_result *result, const struct probe_addre
     return !is_unreachable_here(address);
 }
 
-static struct words_line tried_place(const struct probe_group *group)
+static struct text_line tried_place(const struct probe_group *group)
 {
     struct probe_group tried = *group;
     probe_group_keep(&tried, is_tried);
@@ -278,9 +278,9 @@ bool probe_finds_refused(struct probe_group *group)
     return all_fail(group, ERR_CONNECT_REFUSED);
 }
 
-void probe_tells_refused(const struct probe_group *group, struct words_line *line)
+void probe_tells_refused(const struct probe_group *group, struct text_line *line)
 {
-    words_add(
+    text_append(
         line,
         "At %s the connection is refused, nothing listens there: is the service running, is %u its port, and "
         "does it listen on this address and not on localhost alone? (A firewall can refuse, too.)",
@@ -292,13 +292,13 @@ bool probe_finds_timeout(struct probe_group *group)
     return all_fail(group, ERR_CONNECT_TIMEOUT);
 }
 
-void probe_tells_timeout(const struct probe_group *group, struct words_line *line)
+void probe_tells_timeout(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "At %s nothing answers: a firewall swallows the packets, or no such host is up; check the "
-              "address, and "
-              "the firewalls from here to there.",
-              tried_place(group).text);
+    text_append(line,
+                "At %s nothing answers: a firewall swallows the packets, or no such host is up; check the "
+                "address, and "
+                "the firewalls from here to there.",
+                tried_place(group).text);
 }
 
 bool probe_finds_mixed(struct probe_group *group)
@@ -307,7 +307,7 @@ bool probe_finds_mixed(struct probe_group *group)
     return group->count > 0 && group->count == probe_result_counted(group->result);
 }
 
-void probe_tells_mixed(const struct probe_group *group, struct words_line *line)
+void probe_tells_mixed(const struct probe_group *group, struct text_line *line)
 {
     size_t refused = 0, silent = 0;
     for (size_t i = 0; i < group->count; i++) {
@@ -315,9 +315,10 @@ void probe_tells_mixed(const struct probe_group *group, struct words_line *line)
         refused += reason == ERR_CONNECT_REFUSED;
         silent += reason == ERR_CONNECT_TIMEOUT;
     }
-    words_add(line,
-              "No address can be connected to: %zu refused, %zu without an answer, %zu out of reach; is the "
-              "service "
-              "running, and is its port open in the firewalls?",
-              refused, silent, group->count - refused - silent);
+    text_append(
+        line,
+        "No address can be connected to: %zu refused, %zu without an answer, %zu out of reach; is the "
+        "service "
+        "running, and is its port open in the firewalls?",
+        refused, silent, group->count - refused - silent);
 }

@@ -13,14 +13,14 @@ static char digit_of(int family)
     return family == AF_INET6 ? '6' : '4';
 }
 
-static void put_reach(enum reach reach, int family, bool begins, struct words_line *line)
+static void put_reach(enum reach reach, int family, bool begins, struct text_line *line)
 {
     char text[REACH_TEXT_BYTES];
 
     reach_text(reach, family, text);
     if (begins)
         text[0] = (char)toupper((unsigned char)text[0]);
-    words_add(line, "%s", text);
+    text_append(line, "%s", text);
 }
 
 /* Returns: whether the group is all there is, all of one family, and this machine can reach none of it. */
@@ -45,7 +45,7 @@ bool probe_finds_no_v4(struct probe_group *group)
     return is_all_missing(group, AF_INET);
 }
 
-void probe_tells_no_family(const struct probe_group *group, struct words_line *line)
+void probe_tells_no_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     const struct probe_address *first = probe_group_first(group);
@@ -55,17 +55,17 @@ void probe_tells_no_family(const struct probe_group *group, struct words_line *l
 
     put_reach(probe_address_reach(first), family, true, line);
     if (others->only_in_hosts)
-        words_add(line, ", and /etc/hosts has no IPv%c address for %s", digit_of(other), result->host);
+        text_append(line, ", and /etc/hosts has no IPv%c address for %s", digit_of(other), result->host);
     else if (others->asked)
-        words_add(line, ", and %s has no IPv%c address", result->host, digit_of(other));
-    words_add(line, ": %s cannot be reached from here; %s", probe_group_place(group).text,
-              reach_remedy(probe_address_reach(first), family, remedy));
+        text_append(line, ", and %s has no IPv%c address", result->host, digit_of(other));
+    text_append(line, ": %s cannot be reached from here; %s", probe_group_place(group).text,
+                reach_remedy(probe_address_reach(first), family, remedy));
     if (!others->asked && !result->literal)
-        words_add(line, ", or try without -%c", digit_of(family));
-    words_add(line, ".");
+        text_append(line, ", or try without -%c", digit_of(family));
+    text_append(line, ".");
 }
 
-void probe_tell_reach(const struct probe_group *group, struct words_line *line)
+void probe_tell_reach(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     const struct probe_address *last = &group->result->addresses[group->index[group->count - 1]];
@@ -74,19 +74,19 @@ void probe_tell_reach(const struct probe_group *group, struct words_line *line)
 
     put_reach(reach, family_of(first), true, line);
     if (reach_is_impossible(reach)) { /* and of the other family, too: else it would not count */
-        words_add(line, ", and ");
+        text_append(line, ", and ");
         put_reach(probe_address_reach(last), family_of(last), false, line);
-        words_add(line, ": is it in a network at all (ip address)?");
+        text_append(line, ": is it in a network at all (ip address)?");
     } else if (reach == REACH_NO_ROUTE) {
-        words_add(line, " to %s: is it in a network at all (ip route)?",
-                  group->count == 1 ? probe_group_place(group).text : "any of the addresses");
+        text_append(line, " to %s: is it in a network at all (ip route)?",
+                    group->count == 1 ? probe_group_place(group).text : "any of the addresses");
     } else {
-        words_add(line, " to %s: %s.", probe_group_place(group).text,
-                  reach_remedy(reach, family_of(first), remedy));
+        text_append(line, " to %s: %s.", probe_group_place(group).text,
+                    reach_remedy(reach, family_of(first), remedy));
     }
 }
 
-void probe_tell_reach_of_family(const struct probe_group *group, struct words_line *line)
+void probe_tell_reach_of_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     int family = family_of(first);
@@ -94,9 +94,9 @@ void probe_tell_reach_of_family(const struct probe_group *group, struct words_li
     char remedy[REACH_TEXT_BYTES];
 
     put_reach(probe_address_reach(first), family, true, line);
-    words_add(line, " to %s, while IPv%c works: %s, or try IPv%c alone with -%c.",
-              probe_group_place(group).text, works, reach_remedy(probe_address_reach(first), family, remedy),
-              works, works);
+    text_append(line, " to %s, while IPv%c works: %s, or try IPv%c alone with -%c.",
+                probe_group_place(group).text, works,
+                reach_remedy(probe_address_reach(first), family, remedy), works, works);
 }
 
 /* Returns: whether any of the family does not count. Writes which. */
@@ -116,13 +116,13 @@ size_t probe_remarks(const struct probe_result *result, struct probe_finding rem
 
     for (size_t i = 0; i < RACE_FAMILIES; i++) {
         int family = i == RACE_V6 ? AF_INET6 : AF_INET;
-        struct words_line line = {0};
+        struct text_line line = {0};
         struct probe_group group;
         if (!leave_out(result, family, &group))
             continue;
         put_reach(probe_address_reach(probe_group_first(&group)), family, true, &line);
-        words_add(&line, ": %s cannot be reached from here and %s not count.", probe_group_place(&group).text,
-                  group.count == 1 ? "does" : "do");
+        text_append(&line, ": %s cannot be reached from here and %s not count.",
+                    probe_group_place(&group).text, group.count == 1 ? "does" : "do");
         remarks[count].word = words[i];
         (void)snprintf(remarks[count++].text, PROBE_SENTENCE_BYTES, "%.*s", PROBE_SENTENCE_BYTES - 1,
                        line.text);

@@ -49,25 +49,26 @@ static const char *whole_family(const struct probe_group *group)
     return family == AF_INET6 ? "IPv6 " : "IPv4 ";
 }
 
-struct words_line probe_group_place(const struct probe_group *group)
+struct text_line probe_group_place(const struct probe_group *group)
 {
-    struct words_line place = {0};
+    struct text_line place = {0};
     char peer[ENDPOINT_TEXT_BYTES];
     bool all = group->count == group->result->address_count;
     const char *family = all ? "" : whole_family(group);
 
     if (group->count > 1 && (all || family[0] != '\0')) {
         if (group->count == 2)
-            words_add(&place, "both %saddresses", family);
+            text_append(&place, "both %saddresses", family);
         else
-            words_add(&place, "all %zu %saddresses", group->count, family);
+            text_append(&place, "all %zu %saddresses", group->count, family);
         return place;
     }
-    words_add(&place, "%s", endpoint_format(&probe_group_first(group)->peer, peer));
+    text_append(&place, "%s", endpoint_format(&probe_group_first(group)->peer, peer));
     if (group->count == 2)
-        words_add(&place, " and %s", endpoint_format(&group->result->addresses[group->index[1]].peer, peer));
+        text_append(&place, " and %s",
+                    endpoint_format(&group->result->addresses[group->index[1]].peer, peer));
     else if (group->count > 2)
-        words_add(&place, " and %zu more", group->count - 1);
+        text_append(&place, " and %zu more", group->count - 1);
     return place;
 }
 

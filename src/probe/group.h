@@ -22,7 +22,7 @@ typedef bool probe_about_fn(const struct probe_result *result, const struct prob
 typedef bool probe_choose_fn(struct probe_group *group);
 
 /* Appends the sentence. */
-typedef void probe_tell_fn(const struct probe_group *group, struct words_line *line);
+typedef void probe_tell_fn(const struct probe_group *group, struct text_line *line);
 
 /* The first that the rule is about. Shape: group->count > 0. */
 const struct probe_address *probe_group_first(const struct probe_group *group);
@@ -35,7 +35,7 @@ void probe_group_keep(struct probe_group *group, probe_about_fn *about);
 
 /* Shape: group->count > 0. Returns: "[::1]:6000", "both addresses", "all 3 IPv6 addresses", "192.0.2.1:6000
  * and 2 more" */
-struct words_line probe_group_place(const struct probe_group *group);
+struct text_line probe_group_place(const struct probe_group *group);
 
 /* Returns: whether the path or the peer has failed: not this side, nor did somebody give up. */
 bool probe_address_fails(const struct probe_address *address);

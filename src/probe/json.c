@@ -17,7 +17,7 @@ static void put_key(FILE *out, const char *key)
 static void put_text(FILE *out, const char *key, const char *text)
 {
     put_key(out, key);
-    machine_quote(out, text);
+    serialize_quoted(out, text);
 }
 
 /* Empty is null. */
@@ -27,7 +27,7 @@ static void put_known(FILE *out, const char *key, const char *text)
     if (text[0] == '\0')
         (void)fputs("null", out);
     else
-        machine_quote(out, text);
+        serialize_quoted(out, text);
 }
 
 static void put_bool(FILE *out, const char *key, bool truth)
@@ -40,7 +40,7 @@ static void put_bool(FILE *out, const char *key, bool truth)
 static void put_seconds(FILE *out, const char *key, int64_t ns)
 {
     put_key(out, key);
-    (void)fputs(ns < 0 ? "null" : machine_seconds(ns).text, out);
+    (void)fputs(ns < 0 ? "null" : serialize_seconds(ns).text, out);
 }
 
 /* Source: RFC 3339, which has years of four digits. */
@@ -93,7 +93,7 @@ static void put_head(FILE *out, const struct probe_result *result)
     put_time(out, "time", result->started_s);
     put_seconds(out, "duration_seconds", result->total_ns);
     (void)fputs(",\"verdict\":{\"word\":", out);
-    machine_quote(out, err_word(result->verdict.reason));
+    serialize_quoted(out, err_word(result->verdict.reason));
     (void)fprintf(out, ",\"exit_code\":%d", err_exit_code(result->verdict.reason));
     put_known(out, "text", result->verdict.text);
     (void)fputc('}', out);
@@ -125,7 +125,7 @@ static void put_phases(FILE *out, const struct probe_address *address)
         if (span->begin_ns < 0)
             continue;
         (void)fprintf(out, "%s\"%s\":{\"begin_seconds\":%s", between,
-                      probe_phase_name((enum probe_phase)phase), machine_seconds(span->begin_ns).text);
+                      probe_phase_name((enum probe_phase)phase), serialize_seconds(span->begin_ns).text);
         put_seconds(out, "seconds", probe_span_ns(span));
         (void)fputc('}', out);
         between = ",";
@@ -141,7 +141,7 @@ static void put_local(FILE *out, const struct probe_address *address)
         (void)fputs(",\"local\":null", out);
     } else {
         (void)fputs(",\"local\":{\"address\":", out);
-        machine_quote(out, probe_host_text(&address->local, text));
+        serialize_quoted(out, probe_host_text(&address->local, text));
         (void)fprintf(out, ",\"port\":%u}", endpoint_port(&address->local));
     }
     put_known(out, "interface", address->interface);
@@ -173,7 +173,7 @@ static void put_tls(FILE *out, const struct probe_address *address)
         return;
     }
     (void)fputs("{\"version\":", out);
-    machine_quote(out, tls->version);
+    serialize_quoted(out, tls->version);
     put_text(out, "cipher", tls->cipher);
     put_known(out, "group", tls->group);
     put_known(out, "alpn", tls->alpn);
@@ -188,7 +188,7 @@ static void put_chain(FILE *out, const struct stream_tls_facts *tls)
     (void)fprintf(out, ",\"chain_length\":%zu,\"chain\":[", tls->chain_count);
     for (size_t i = 0; i < told; i++) {
         (void)fputs(i > 0 ? "," : "", out);
-        machine_quote(out, tls->chain[i]);
+        serialize_quoted(out, tls->chain[i]);
     }
     (void)fputc(']', out);
 }
@@ -212,7 +212,7 @@ static void put_certificate(FILE *out, const struct probe_result *result, const 
         return;
     }
     (void)fputs("{\"names\":", out);
-    machine_quote(out, tls->nameless ? "" : tls->subject);
+    serialize_quoted(out, tls->nameless ? "" : tls->subject);
     put_known(out, "issuer", tls->issuer);
     put_chain(out, tls);
     put_time(out, "not_before", tls->not_before);
@@ -244,7 +244,7 @@ static void put_address(FILE *out, const struct probe_result *result, const stru
     bool ok = address->err.reason == ERR_OK;
 
     (void)fputs("{\"address\":", out);
-    machine_quote(out, probe_host_text(&address->peer, text));
+    serialize_quoted(out, probe_host_text(&address->peer, text));
     put_text(out, "family", probe_family_word(probe_family(address)));
     put_bool(out, "ok", ok);
     put_bool(out, "counts", probe_result_counts(result, address));
@@ -267,7 +267,7 @@ static void put_race(FILE *out, const struct probe_result *result)
     for (size_t i = 0; i < result->heat_count; i++) {
         const struct probe_heat *heat = &result->heats[i];
         (void)fprintf(out, "%s{\"address\":", i > 0 ? "," : "");
-        machine_quote(out, probe_host_text(&result->addresses[heat->address].peer, text));
+        serialize_quoted(out, probe_host_text(&result->addresses[heat->address].peer, text));
         put_seconds(out, "start_seconds", heat->start_ns);
         put_seconds(out, "end_seconds", heat->end_ns);
         put_bool(out, "won", heat->won);
@@ -282,7 +282,7 @@ void probe_put_findings(FILE *out, const char *key, const struct probe_finding *
     (void)fputc('[', out);
     for (size_t i = 0; i < count; i++) {
         (void)fputs(i > 0 ? ",{\"word\":" : "{\"word\":", out);
-        machine_quote(out, findings[i].word);
+        serialize_quoted(out, findings[i].word);
         put_text(out, "text", findings[i].text);
         (void)fputc('}', out);
     }

@@ -32,9 +32,9 @@ static enum status status_of(enum err_reason reason)
 /* One line without '|', which begins the performance data. */
 static void put_text(FILE *out, const char *text)
 {
-    char shown[WORDS_SHOWN_BYTES];
+    char shown[TEXT_PRINTABLE_BYTES];
 
-    for (const char *at = words_shown(text, false, shown, sizeof(shown)); *at != '\0'; at++)
+    for (const char *at = text_printable(text, false, shown, sizeof(shown)); *at != '\0'; at++)
         (void)fputc(*at == '|' ? '/' : *at, out);
 }
 

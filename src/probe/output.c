@@ -80,14 +80,14 @@ static int queue_report(struct probe_output *output, struct err *err)
 
 static int write_plot(const struct probe_config *config, const struct probe_result *result, struct err *err)
 {
-    struct whole_file file;
+    struct atomic_file file;
 
     if (config->plot == NULL)
         return 0;
-    if (whole_file_open(&file, "--plot", config->plot, err) < 0)
+    if (atomic_file_open(&file, "--plot", config->plot, err) < 0)
         return -1;
     probe_report_plot(result, file.out);
-    return whole_file_close(&file, "--plot", err);
+    return atomic_file_close(&file, "--plot", err);
 }
 
 static void write_text(struct probe_output *output, const struct probe_result *result)

@@ -28,12 +28,12 @@ void probe_page_paint(const struct probe_page *page, enum probe_paint paint, con
 void probe_page_wrap(const struct probe_page *page, size_t first, size_t rest, enum probe_paint paint,
                      const char *text)
 {
-    char shown[WORDS_SHOWN_BYTES];
+    char shown[TEXT_PRINTABLE_BYTES];
     size_t indent = first;
 
-    text = words_shown(text, !page->style->utf8, shown, sizeof(shown));
+    text = text_printable(text, !page->style->utf8, shown, sizeof(shown));
     while (*text != '\0') {
-        size_t length = words_break(text, page->columns - indent);
+        size_t length = text_break(text, page->columns - indent);
         probe_page_spaces(page, indent);
         put_painted(page, paint, text, length);
         (void)fputc('\n', page->out);

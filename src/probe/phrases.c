@@ -6,28 +6,28 @@
 
 enum { HEATS_SHOWN = 4 };
 
-struct words probe_words_time(int64_t ns)
+struct text probe_words_time(int64_t ns)
 {
-    return ns > 0 ? words_time((double)ns / 1e9) : (struct words){"0 ms"};
+    return ns > 0 ? text_time((double)ns / 1e9) : (struct text){"0 ms"};
 }
 
-struct words probe_words_date(int64_t seconds)
+struct text probe_words_date(int64_t seconds)
 {
-    struct words date = {"?"};
+    struct text date = {"?"};
     time_t when = (time_t)seconds;
     struct tm tm;
 
     if (gmtime_r(&when, &tm) == NULL || strftime(date.text, sizeof(date.text), "%F %T UTC", &tm) == 0)
-        return (struct words){"?"};
+        return (struct text){"?"};
     return date;
 }
 
-void probe_words_target(const struct probe_result *result, struct words_line *line)
+void probe_words_target(const struct probe_result *result, struct text_line *line)
 {
-    words_add(line, "%s%s", result->target, result->tls ? " over TLS" : "");
+    text_append(line, "%s%s", result->target, result->tls ? " over TLS" : "");
 }
 
-void probe_words_verdict(const struct probe_result *result, struct words_line *line)
+void probe_words_verdict(const struct probe_result *result, struct text_line *line)
 {
     static const char *const as_far_as[] = {[PROBE_UNTIL_RESOLVE] = ", as far as its addresses",
                                             [PROBE_UNTIL_CONNECT] = ", as far as connect",
@@ -37,16 +37,16 @@ void probe_words_verdict(const struct probe_result *result, struct words_line *l
 
     for (size_t i = 0; i < result->address_count; i++)
         well += result->addresses[i].err.reason == ERR_OK;
-    words_add(line, "%s", result->verdict.reason == ERR_OK ? "well" : err_word(result->verdict.reason));
+    text_append(line, "%s", result->verdict.reason == ERR_OK ? "well" : err_word(result->verdict.reason));
     if (result->address_count == 0)
-        words_add(line, ", no address");
+        text_append(line, ", no address");
     else if (result->verdict.reason == ERR_OK && well == counted)
-        words_add(line, ", %zu address%s", counted, counted == 1 ? "" : "es");
+        text_append(line, ", %zu address%s", counted, counted == 1 ? "" : "es");
     else
-        words_add(line, ", %zu of %zu address%s well", well, counted, counted == 1 ? "" : "es");
-    words_add(line, "%s, in %s",
-              (unsigned)result->until <= PROBE_UNTIL_DIALOGUE ? as_far_as[result->until] : "",
-              probe_words_time(result->total_ns).text);
+        text_append(line, ", %zu of %zu address%s well", well, counted, counted == 1 ? "" : "es");
+    text_append(line, "%s, in %s",
+                (unsigned)result->until <= PROBE_UNTIL_DIALOGUE ? as_far_as[result->until] : "",
+                probe_words_time(result->total_ns).text);
 }
 
 /* Whether neither family has an address: of one alone nobody can tell a name that is not there. */
@@ -55,39 +55,39 @@ static bool is_unknown(const struct probe_result *result)
     return result->address_count == 0 && result->answers[RACE_V6].asked && result->answers[RACE_V4].asked;
 }
 
-static void add_answer(const struct probe_result *result, enum race_family family, struct words_line *line)
+static void add_answer(const struct probe_result *result, enum race_family family, struct text_line *line)
 {
     const struct probe_answer *answer = &result->answers[family];
 
-    words_add(line, "%sIPv%c: ", line->length > 0 ? "; " : "", family == RACE_V6 ? '6' : '4');
+    text_append(line, "%sIPv%c: ", line->length > 0 ? "; " : "", family == RACE_V6 ? '6' : '4');
     if (!answer->asked)
-        words_add(line, "not asked");
+        text_append(line, "not asked");
     else if (answer->count > 0)
-        words_add(line, "%s%zu address%s in %s",
-                  answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
-                  answer->count, answer->count == 1 ? "" : "es",
-                  probe_words_time(probe_span_ns(&answer->span)).text);
+        text_append(line, "%s%zu address%s in %s",
+                    answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
+                    answer->count, answer->count == 1 ? "" : "es",
+                    probe_words_time(probe_span_ns(&answer->span)).text);
     else if (answer->only_in_hosts)
-        words_add(line, "none in /etc/hosts");
+        text_append(line, "none in /etc/hosts");
     else if (answer->span.end_ns < 0)
-        words_add(line, "no answer in time");
+        text_append(line, "no answer in time");
     else if (answer->err.reason == ERR_OK)
-        words_add(line, "none");
+        text_append(line, "none");
     else if (answer->err.reason != ERR_RESOLVE_NOT_FOUND)
-        words_add(line, "none (%s)", answer->err.text);
+        text_append(line, "none (%s)", answer->err.text);
     else
-        words_add(line, "none (no such %s)", is_unknown(result) ? "name" : "address");
+        text_append(line, "none (no such %s)", is_unknown(result) ? "name" : "address");
 }
 
-void probe_words_answers(const struct probe_result *result, struct words_line *line)
+void probe_words_answers(const struct probe_result *result, struct text_line *line)
 {
-    struct words_line both = {0};
+    struct text_line both = {0};
 
     if (result->literal)
         return;
     add_answer(result, RACE_V6, &both);
     add_answer(result, RACE_V4, &both);
-    words_add(line, "%s", both.text);
+    text_append(line, "%s", both.text);
 }
 
 static const char *peer_of(const struct probe_result *result, size_t address, char text[ENDPOINT_TEXT_BYTES])
@@ -95,35 +95,35 @@ static const char *peer_of(const struct probe_result *result, size_t address, ch
     return address < result->address_count ? endpoint_format(&result->addresses[address].peer, text) : "?";
 }
 
-void probe_words_race(const struct probe_result *result, struct words_line *line)
+void probe_words_race(const struct probe_result *result, struct text_line *line)
 {
     const struct probe_heat *winner = NULL;
     char peer[ENDPOINT_TEXT_BYTES];
 
     if (result->heat_count == 0 || result->address_count < 2)
         return;
-    words_add(line, "a client would start");
+    text_append(line, "a client would start");
     for (size_t i = 0; i < result->heat_count; i++) {
         const struct probe_heat *heat = &result->heats[i];
         if (i < HEATS_SHOWN)
-            words_add(line, "%s %s at %s", i > 0 ? "," : "", peer_of(result, heat->address, peer),
-                      probe_words_time(heat->start_ns).text);
+            text_append(line, "%s %s at %s", i > 0 ? "," : "", peer_of(result, heat->address, peer),
+                        probe_words_time(heat->start_ns).text);
         if (heat->won)
             winner = heat;
     }
     if (result->heat_count > HEATS_SHOWN)
-        words_add(line, ", %zu more by %s", result->heat_count - HEATS_SHOWN,
-                  probe_words_time(result->heats[result->heat_count - 1].start_ns).text);
+        text_append(line, ", %zu more by %s", result->heat_count - HEATS_SHOWN,
+                    probe_words_time(result->heats[result->heat_count - 1].start_ns).text);
     if (winner == NULL)
-        words_add(line, "; none of them connects");
+        text_append(line, "; none of them connects");
     else if (result->heat_count == 1)
-        words_add(line, ", and no other: it wins after %s", probe_words_time(winner->end_ns).text);
+        text_append(line, ", and no other: it wins after %s", probe_words_time(winner->end_ns).text);
     else
-        words_add(line, "; %s wins after %s", peer_of(result, winner->address, peer),
-                  probe_words_time(winner->end_ns).text);
+        text_append(line, "; %s wins after %s", peer_of(result, winner->address, peer),
+                    probe_words_time(winner->end_ns).text);
 }
 
-void probe_words_phases(const struct probe_row *row, struct words_line *line)
+void probe_words_phases(const struct probe_row *row, struct text_line *line)
 {
     size_t count = 0;
 
@@ -132,70 +132,70 @@ void probe_words_phases(const struct probe_row *row, struct words_line *line)
         bool failed = row->reason != ERR_OK && phase == (int)row->last;
         if (span->begin_ns < 0)
             continue;
-        words_add(line, "%s%s %s%s", count++ > 0 ? ", " : "",
-                  phase == PROBE_TLS ? "TLS" : probe_phase_name((enum probe_phase)phase),
-                  probe_words_time(span->end_ns - span->begin_ns).text, failed ? " (failed)" : "");
+        text_append(line, "%s%s %s%s", count++ > 0 ? ", " : "",
+                    phase == PROBE_TLS ? "TLS" : probe_phase_name((enum probe_phase)phase),
+                    probe_words_time(span->end_ns - span->begin_ns).text, failed ? " (failed)" : "");
     }
 }
 
 /* Of all segments sent again, SYNs are told apart: each of the first has cost a second and more. */
-static void add_retransmits(const struct tcp_facts *tcp, struct words_line *line)
+static void add_retransmits(const struct tcp_facts *tcp, struct text_line *line)
 {
     uint32_t syn = tcp->syn_retransmits;
     uint32_t others = tcp->retransmits > syn ? tcp->retransmits - syn : 0;
 
     if (syn == 1)
-        words_add(line, "%sSYN sent again once", line->length > 0 ? ", " : "");
+        text_append(line, "%sSYN sent again once", line->length > 0 ? ", " : "");
     else if (syn > 1)
-        words_add(line, "%sSYN sent again %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
+        text_append(line, "%sSYN sent again %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
     if (others > 0)
-        words_add(line, "%s%" PRIu32 " segment%s sent again", line->length > 0 ? ", " : "", others,
-                  others == 1 ? "" : "s");
+        text_append(line, "%s%" PRIu32 " segment%s sent again", line->length > 0 ? ", " : "", others,
+                    others == 1 ? "" : "s");
 }
 
-void probe_words_kernel(const struct probe_address *address, struct words_line *line)
+void probe_words_kernel(const struct probe_address *address, struct text_line *line)
 {
     const struct tcp_facts *tcp = &address->tcp;
-    struct words_line facts = {0};
+    struct text_line facts = {0};
 
     if (!tcp->known)
         return;
     add_retransmits(tcp, &facts);
     if (tcp->mss_bytes > 0)
-        words_add(&facts, "%sMSS %" PRIu32, facts.length > 0 ? ", " : "", tcp->mss_bytes);
+        text_append(&facts, "%sMSS %" PRIu32, facts.length > 0 ? ", " : "", tcp->mss_bytes);
     if (tcp->rtt_us > 0)
-        words_add(&facts, "%sRTT %s", facts.length > 0 ? ", " : "",
-                  probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
-    words_add(line, "%s%s", line->length > 0 && facts.length > 0 ? ", " : "", facts.text);
+        text_append(&facts, "%sRTT %s", facts.length > 0 ? ", " : "",
+                    probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
+    text_append(line, "%s%s", line->length > 0 && facts.length > 0 ? ", " : "", facts.text);
 }
 
-void probe_words_path(const struct probe_address *address, struct words_line *line)
+void probe_words_path(const struct probe_address *address, struct text_line *line)
 {
     char local[ENDPOINT_TEXT_BYTES];
-    struct words_line path = {0};
+    struct text_line path = {0};
 
     if (endpoint_family(&address->local) != AF_UNSPEC)
-        words_add(&path, "from %s", endpoint_format(&address->local, local));
+        text_append(&path, "from %s", endpoint_format(&address->local, local));
     if (path.length > 0 && address->interface[0] != '\0')
-        words_add(&path, " on %s", address->interface);
+        text_append(&path, " on %s", address->interface);
     probe_words_kernel(address, &path);
-    words_add(line, "%s", path.text);
+    text_append(line, "%s", path.text);
 }
 
-void probe_words_tls(const struct probe_address *address, struct words_line *line)
+void probe_words_tls(const struct probe_address *address, struct text_line *line)
 {
     const struct stream_tls_facts *tls = &address->tls;
 
     if (tls->version[0] == '\0')
         return;
-    words_add(line, "%s, %s", tls->version, tls->cipher);
+    text_append(line, "%s, %s", tls->version, tls->cipher);
     if (tls->group[0] != '\0')
-        words_add(line, ", %s", tls->group);
+        text_append(line, ", %s", tls->group);
     if (tls->alpn[0] != '\0')
-        words_add(line, ", ALPN %s", tls->alpn);
+        text_append(line, ", ALPN %s", tls->alpn);
 }
 
-void probe_words_resumption(const struct probe_address *address, struct words_line *line)
+void probe_words_resumption(const struct probe_address *address, struct text_line *line)
 {
     static const char *const found[] = {
         [PROBE_RESUMPTION_UNTRIED] = "",
@@ -205,46 +205,46 @@ void probe_words_resumption(const struct probe_address *address, struct words_li
         [PROBE_RESUMPTION_TAKEN] = "resumption: taken"};
 
     if ((unsigned)address->resumption <= PROBE_RESUMPTION_TAKEN)
-        words_add(line, "%s", found[address->resumption]);
+        text_append(line, "%s", found[address->resumption]);
 }
 
-void probe_words_volume(const struct probe_address *address, struct words_line *line)
+void probe_words_volume(const struct probe_address *address, struct text_line *line)
 {
     const struct probe_volume *volume = &address->volume;
 
     if (volume->names > 0)
-        words_add(line, "volume: %" PRIu64 " name%s, %" PRIu64 " bytes sent, %" PRIu64 " received",
-                  volume->names, volume->names == 1 ? "" : "s", volume->sent_bytes, volume->received_bytes);
+        text_append(line, "volume: %" PRIu64 " name%s, %" PRIu64 " bytes sent, %" PRIu64 " received",
+                    volume->names, volume->names == 1 ? "" : "s", volume->sent_bytes, volume->received_bytes);
 }
 
-void probe_words_names(const struct stream_tls_facts *facts, struct words_line *line)
+void probe_words_names(const struct stream_tls_facts *facts, struct text_line *line)
 {
     if (!facts->nameless)
-        words_add(line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
+        text_append(line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
     else if (facts->subject[0] != '\0')
-        words_add(line, "for nothing in subjectAltName (its subject: %s)", facts->subject);
+        text_append(line, "for nothing in subjectAltName (its subject: %s)", facts->subject);
     else
-        words_add(line, "for nothing in subjectAltName, and without a subject");
+        text_append(line, "for nothing in subjectAltName, and without a subject");
 }
 
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
-                          struct words_line *line)
+                          struct text_line *line)
 {
     enum { DAY_S = 86400 };
     int64_t left_s = facts->not_after - result->started_s;
     int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
-    struct words from = probe_words_date(facts->not_before), until = probe_words_date(facts->not_after);
-    struct words span = {"less than a day"};
+    struct text from = probe_words_date(facts->not_before), until = probe_words_date(facts->not_after);
+    struct text span = {"less than a day"};
 
     from.text[strcspn(from.text, " ")] = until.text[strcspn(until.text, " ")] = '\0';
     if (days > 0)
         (void)snprintf(span.text, sizeof(span.text), "%" PRId64 " day%s", days, days == 1 ? "" : "s");
     if (facts->not_before > result->started_s)
-        words_add(line, "not valid before %s", from.text);
+        text_append(line, "not valid before %s", from.text);
     else if (left_s < 0)
-        words_add(line, "expired %s ago, on %s", span.text, until.text);
+        text_append(line, "expired %s ago, on %s", span.text, until.text);
     else
-        words_add(line, "%s left, until %s", span.text, until.text);
+        text_append(line, "%s left, until %s", span.text, until.text);
 }
 
 const char *probe_words_last(const struct probe_result *result, size_t findings)

@@ -5,50 +5,50 @@
 #include "bars.h"
 #include "tcpgreet/format/text.h"
 
-/* Nanoseconds as words_time has them; "0 ms" for none. */
-struct words probe_words_time(int64_t ns);
+/* Nanoseconds as text_time has them; "0 ms" for none. */
+struct text probe_words_time(int64_t ns);
 
 /* "greet.example.net:6000 over TLS" */
-void probe_words_target(const struct probe_result *result, struct words_line *line);
+void probe_words_target(const struct probe_result *result, struct text_line *line);
 
 /* "degraded, 1 of 2 addresses well, in 10.0 s" */
-void probe_words_verdict(const struct probe_result *result, struct words_line *line);
+void probe_words_verdict(const struct probe_result *result, struct text_line *line);
 
 /* "IPv6: 2 addresses in 3.14 ms; IPv4: none (no such name)"; nothing for a literal. */
-void probe_words_answers(const struct probe_result *result, struct words_line *line);
+void probe_words_answers(const struct probe_result *result, struct text_line *line);
 
 /* "a client would start [::1]:6000 at 0 ms, ...; [::1]:6000 wins after 1.2 ms"; nothing
  * where none ran, or where one address is all there is. */
-void probe_words_race(const struct probe_result *result, struct words_line *line);
+void probe_words_race(const struct probe_result *result, struct text_line *line);
 
 /* "resolve 1.21 ms, connect 10.0 s (failed)" */
-void probe_words_phases(const struct probe_row *row, struct words_line *line);
+void probe_words_phases(const struct probe_row *row, struct text_line *line);
 
 /* "from [::1]:53500 on lo, SYN sent again once, MSS 32741, RTT 21.0 µs"; nothing where nothing is known. */
-void probe_words_path(const struct probe_address *address, struct words_line *line);
+void probe_words_path(const struct probe_address *address, struct text_line *line);
 
 /* The end of that, from what was sent again on; the comma only where something stands before. */
-void probe_words_kernel(const struct probe_address *address, struct words_line *line);
+void probe_words_kernel(const struct probe_address *address, struct text_line *line);
 
 /* "TLSv1.3, TLS_AES_128_GCM_SHA256, x25519, ALPN greet"; nothing without a handshake. */
-void probe_words_tls(const struct probe_address *address, struct words_line *line);
+void probe_words_tls(const struct probe_address *address, struct text_line *line);
 
 /* "resumption: taken"; nothing where it was not tried. */
-void probe_words_resumption(const struct probe_address *address, struct words_line *line);
+void probe_words_resumption(const struct probe_address *address, struct text_line *line);
 
 /* "211 names, 1048576 bytes sent, 65536 received"; nothing where none was sent. */
-void probe_words_volume(const struct probe_address *address, struct words_line *line);
+void probe_words_volume(const struct probe_address *address, struct text_line *line);
 
 /* "for greet.example.net, www.greet.example.net"; where a certificate names nothing that counts, what it says
  * of itself instead. */
-void probe_words_names(const struct stream_tls_facts *facts, struct words_line *line);
+void probe_words_names(const struct stream_tls_facts *facts, struct text_line *line);
 
 /* "42 days left, until 2026-02-12", "expired 3 days ago, on 2025-12-29". */
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
-                          struct words_line *line);
+                          struct text_line *line);
 
 /* Seconds since 1970 as "2026-01-01 00:00:00 UTC". */
-struct words probe_words_date(int64_t seconds);
+struct text probe_words_date(int64_t seconds);
 
 /* Returns: what is said behind so many findings; NULL where they have said it. */
 const char *probe_words_last(const struct probe_result *result, size_t findings);

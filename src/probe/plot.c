@@ -28,11 +28,12 @@ struct notes {
 
 static void note(struct notes *notes, const char *class, size_t columns, const char *text)
 {
-    char shown[WORDS_SHOWN_BYTES];
+    char shown[TEXT_PRINTABLE_BYTES];
     bool first = true;
 
-    for (text = words_shown(text, false, shown, sizeof(shown)); *text != '\0' && notes->count < LINES_MAX;) {
-        size_t length = words_break(text, columns);
+    for (text = text_printable(text, false, shown, sizeof(shown));
+         *text != '\0' && notes->count < LINES_MAX;) {
+        size_t length = text_break(text, columns);
         notes->lines[notes->count].class = class;
         notes->lines[notes->count].first = first;
         (void)snprintf(notes->lines[notes->count++].text, sizeof(notes->lines[0].text), "%.*s", (int)length,
@@ -45,12 +46,12 @@ static void note(struct notes *notes, const char *class, size_t columns, const c
 
 static void note_race(struct notes *notes, const struct probe_result *result)
 {
-    struct words_line race = {0};
+    struct text_line race = {0};
 
     probe_words_race(result, &race);
     if (race.length == 0)
         return;
-    words_add(&race, ".");
+    text_append(&race, ".");
     race.text[0] = 'A';
     note(notes, "sub", LINE_COLUMNS, race.text);
 }
@@ -89,8 +90,8 @@ static void put_notes(FILE *out, const struct notes *notes, int top)
 
 static void put_head(FILE *out, const struct probe_result *result, const char *title)
 {
-    struct words_line verdict = {0};
-    struct words_line answers = {0};
+    struct text_line verdict = {0};
+    struct text_line answers = {0};
     const char *class = result->verdict.reason == ERR_OK ? "good" : "bad";
 
     svg_text(out, PROBE_PLOT_MARGIN, 42, "title", "start", title);
@@ -102,7 +103,7 @@ static void put_head(FILE *out, const struct probe_result *result, const char *t
     size_t word = strcspn(verdict.text, ",");
     (void)fprintf(out, "%.*s</tspan>%s</text>\n", (int)word, verdict.text, verdict.text + word);
     probe_words_answers(result, &answers);
-    words_cut(answers.text, LINE_COLUMNS);
+    text_cut(answers.text, LINE_COLUMNS);
     svg_text(out, PROBE_PLOT_MARGIN, 86, "sub", "start", answers.text);
 }
 
@@ -110,15 +111,15 @@ void probe_report_plot(const struct probe_result *result, FILE *out)
 {
     struct probe_plot_panel panel = probe_plot_panel(result, HEAD_HEIGHT);
     int notes_top = HEAD_HEIGHT + probe_plot_height(result, &panel);
-    struct words_line title = {0};
+    struct text_line title = {0};
     struct notes notes;
 
-    words_add(&title, "Probe of ");
+    text_append(&title, "Probe of ");
     probe_words_target(result, &title);
     note_all(&notes, result);
     svg_open(out, PROBE_PLOT_WIDTH, notes_top + (int)notes.count * LINE_HEIGHT + FOOT_HEIGHT, title.text,
              probe_plot_style, probe_plot_dark_style);
-    words_cut(title.text, TITLE_COLUMNS);
+    text_cut(title.text, TITLE_COLUMNS);
     put_head(out, result, title.text);
     probe_plot_waterfall(result, &panel, out);
     put_notes(out, &notes, notes_top);

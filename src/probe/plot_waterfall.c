@@ -101,9 +101,9 @@ static void put_bar_words(FILE *out, const struct probe_bar *bar, double x, doub
     char words[96];
 
     (void)snprintf(words, sizeof(words), "%s %s", name_of(bar->phase), time);
-    if ((int)words_columns(words) * NAME_PER_LETTER > length - 8)
+    if ((int)text_columns(words) * NAME_PER_LETTER > length - 8)
         (void)snprintf(words, sizeof(words), "%s", name_of(bar->phase));
-    if ((int)words_columns(words) * NAME_PER_LETTER > length - 8)
+    if ((int)text_columns(words) * NAME_PER_LETTER > length - 8)
         (void)snprintf(words, sizeof(words), "%c", letters[bar->phase]);
     if (length >= LETTER_LEAST)
         svg_text(out, x + length / 2.0, y + (BAR_HEIGHT - 5), bar->phase == PROBE_TLS ? "on off" : "on",
@@ -124,7 +124,7 @@ static void put_bars(FILE *out, const struct probe_plot_panel *panel, const stru
     for (size_t i = 0; i < bars.count; i++) {
         const struct probe_bar *bar = &bars.bars[i];
         const struct probe_span *span = &row->spans[bar->phase];
-        struct words time = probe_words_time(span->end_ns - span->begin_ns);
+        struct text time = probe_words_time(span->end_ns - span->begin_ns);
         double x = panel->left + bar->begin;
         (void)fprintf(out,
                       "<g><title>%s: %s, from %s on%s%s</title><rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" "
@@ -142,20 +142,20 @@ static void put_bars(FILE *out, const struct probe_plot_panel *panel, const stru
 static void put_numbers(FILE *out, const struct probe_plot_panel *panel, const struct probe_row *row,
                         double y)
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
     double room = PROBE_PLOT_WIDTH - PROBE_PLOT_MARGIN - panel->left;
 
     probe_words_phases(row, &line);
     if (row->address != NULL)
         probe_words_kernel(row->address, &line);
-    words_cut(line.text, (size_t)(room / NUMBER_PER_LETTER));
+    text_cut(line.text, (size_t)(room / NUMBER_PER_LETTER));
     svg_text(out, panel->left, y, "number", "start", line.text);
 }
 
 /* Where it was reached from is said where the pointer rests. */
 static void put_label(FILE *out, const struct probe_row *row, double y)
 {
-    struct words_line path = {0};
+    struct text_line path = {0};
 
     if (row->address != NULL)
         probe_words_path(row->address, &path);

@@ -94,7 +94,7 @@ struct metric {
 static void put_label(const struct metric *metric, const char *label, const char *value)
 {
     (void)fprintf(metric->out, ",%s=", label);
-    machine_quote(metric->out, value);
+    serialize_quoted(metric->out, value);
 }
 
 /* Opens the labels of a sample; every sample has its target. */
@@ -105,7 +105,7 @@ static void begin(struct metric *metric)
                       metric->name, metric->help, metric->name);
     metric->begun = true;
     (void)fprintf(metric->out, "tcpgreet_probe_%s{target=", metric->name);
-    machine_quote(metric->out, metric->result->target);
+    serialize_quoted(metric->out, metric->result->target);
 }
 
 static void begin_family(struct metric *metric, enum race_family family)
@@ -124,7 +124,7 @@ static void begin_address(struct metric *metric, const struct probe_address *add
 
 static void end(const struct metric *metric, double value)
 {
-    (void)fprintf(metric->out, "} %s\n", machine_number(value).text);
+    (void)fprintf(metric->out, "} %s\n", serialize_number(value).text);
 }
 
 static void put_gauge(FILE *out, const struct probe_result *result, const char *name, const char *help,

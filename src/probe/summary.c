@@ -48,17 +48,17 @@ static enum race_family family_of(const struct endpoint *endpoint)
     return endpoint_family(endpoint) == AF_INET6 ? RACE_V6 : RACE_V4;
 }
 
-static void add_change(struct words_line *line, const char *lead, size_t before,
+static void add_change(struct text_line *line, const char *lead, size_t before,
                        const struct endpoint *endpoint)
 {
     char text[ENDPOINT_TEXT_BYTES];
-    words_add(line, "%s%s", before == 0 ? lead : ", ", endpoint_format(endpoint, text));
+    text_append(line, "%s%s", before == 0 ? lead : ", ", endpoint_format(endpoint, text));
 }
 
 bool probe_summary_changes(const struct probe_summary *summary, const struct probe_result *result,
                            char text[PROBE_SENTENCE_BYTES])
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
     size_t came = 0;
     size_t went = 0;
 
@@ -74,7 +74,7 @@ bool probe_summary_changes(const struct probe_summary *summary, const struct pro
         if (has_answered(&result->answers[family_of(peer)]) && !result_holds(result, peer))
             add_change(&line, came > 0 ? ", no longer " : "no longer ", went++, peer);
     }
-    words_cut(line.text, PROBE_SENTENCE_BYTES - 1);
+    text_cut(line.text, PROBE_SENTENCE_BYTES - 1);
     (void)snprintf(text, PROBE_SENTENCE_BYTES, "%.*s", PROBE_SENTENCE_BYTES - 1, line.text);
     return came + went > 0;
 }

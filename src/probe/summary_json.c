@@ -15,10 +15,10 @@ static void put_times(FILE *out, const char *name, const struct histogram *histo
         return;
     }
     (void)fprintf(out, "{\"count\":%" PRIu64 ",\"min\":%s,\"median\":%s,\"p99\":%s,\"max\":%s}",
-                  histogram->total, machine_seconds(histogram->least_ns).text,
-                  machine_seconds(histogram_quantile_ns(histogram, 0.5)).text,
-                  machine_seconds(histogram_quantile_ns(histogram, 0.99)).text,
-                  machine_seconds(histogram->most_ns).text);
+                  histogram->total, serialize_seconds(histogram->least_ns).text,
+                  serialize_seconds(histogram_quantile_ns(histogram, 0.5)).text,
+                  serialize_seconds(histogram_quantile_ns(histogram, 0.99)).text,
+                  serialize_seconds(histogram->most_ns).text);
 }
 
 static void put_reasons(FILE *out, const struct probe_summary_row *row)
@@ -41,7 +41,7 @@ static void put_row(FILE *out, const struct probe_summary_row *row)
     enum race_family family = endpoint_family(&row->peer) == AF_INET6 ? RACE_V6 : RACE_V4;
 
     (void)fputs("{\"address\":", out);
-    machine_quote(out, probe_host_text(&row->peer, host));
+    serialize_quoted(out, probe_host_text(&row->peer, host));
     (void)fprintf(out, ",\"family\":\"%s\",\"rounds\":%" PRIu64 ",\"failed\":%" PRIu64,
                   probe_family_word(family), row->rounds, probe_summary_failed(row));
     put_reasons(out, row);
@@ -53,7 +53,7 @@ static void put_row(FILE *out, const struct probe_summary_row *row)
 void probe_summary_json(const struct probe_summary *summary, FILE *out)
 {
     (void)fputs("{\"schema\":\"" PROBE_SUMMARY_SCHEMA "\",\"target\":", out);
-    machine_quote(out, summary->target);
+    serialize_quoted(out, summary->target);
     (void)fprintf(out,
                   ",\"rounds\":%" PRIu64 ",\"well\":%" PRIu64 ",\"without_address\":%" PRIu64
                   ",\"uncounted\":%" PRIu64 ",\"worst\":{\"word\":\"%s\",\"exit_code\":%d,\"text\":",
@@ -62,7 +62,7 @@ void probe_summary_json(const struct probe_summary *summary, FILE *out)
     if (summary->worst.reason == ERR_OK)
         (void)fputs("null", out);
     else
-        machine_quote(out, summary->worst.text);
+        serialize_quoted(out, summary->worst.text);
     (void)fputs("},\"addresses\":[", out);
     for (size_t i = 0; i < summary->row_count; i++) {
         (void)fputs(i > 0 ? "," : "", out);

@@ -9,38 +9,38 @@
 #define NS_PER_S 1e9
 
 /* Writes a line, made fit for the terminal. */
-static void put_line(const struct words_line *line, const struct probe_style *style, FILE *out)
+static void put_line(const struct text_line *line, const struct probe_style *style, FILE *out)
 {
-    char shown[WORDS_SHOWN_BYTES];
-    (void)fprintf(out, "%s\n", words_shown(line->text, !style->utf8, shown, sizeof(shown)));
+    char shown[TEXT_PRINTABLE_BYTES];
+    (void)fprintf(out, "%s\n", text_printable(line->text, !style->utf8, shown, sizeof(shown)));
 }
 
-static void add_clock(struct words_line *line, int64_t seconds)
+static void add_clock(struct text_line *line, int64_t seconds)
 {
     time_t when = (time_t)seconds;
     struct tm local;
 
     if (localtime_r(&when, &local) != NULL)
-        words_add(line, "%02d:%02d:%02d ", local.tm_hour, local.tm_min, local.tm_sec);
+        text_append(line, "%02d:%02d:%02d ", local.tm_hour, local.tm_min, local.tm_sec);
 }
 
 static void put_address(const struct probe_result *result, const struct probe_address *address,
                         const struct probe_style *style, FILE *out)
 {
     char peer[ENDPOINT_TEXT_BYTES];
-    struct words_line line = {0};
+    struct text_line line = {0};
     int64_t total_ns = probe_time_ns(address, PROBE_TOTAL);
     const char *between = ": ";
 
     add_clock(&line, result->started_s);
-    words_add(&line, "%s %s", endpoint_format(&address->peer, peer), err_word(address->err.reason));
+    text_append(&line, "%s %s", endpoint_format(&address->peer, peer), err_word(address->err.reason));
     if (total_ns >= 0)
-        words_add(&line, " %s", words_time((double)total_ns / NS_PER_S).text);
+        text_append(&line, " %s", text_time((double)total_ns / NS_PER_S).text);
     for (int time = 0; time < PROBE_PHASES; time++) {
         int64_t ns = probe_time_ns(address, time);
         if (ns < 0)
             continue;
-        words_add(&line, "%s%s %s", between, probe_time_name(time), words_time((double)ns / NS_PER_S).text);
+        text_append(&line, "%s%s %s", between, probe_time_name(time), text_time((double)ns / NS_PER_S).text);
         between = ", ";
     }
     put_line(&line, style, out);
@@ -49,10 +49,10 @@ static void put_address(const struct probe_result *result, const struct probe_ad
 static void put_sentence(const struct probe_result *result, const char *subject, const char *text,
                          const struct probe_style *style, FILE *out)
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
 
     add_clock(&line, result->started_s);
-    words_add(&line, "%s: %s", subject, text);
+    text_append(&line, "%s: %s", subject, text);
     put_line(&line, style, out);
 }
 
@@ -73,28 +73,28 @@ void probe_summary_round(const struct probe_result *result, const char *changes,
 static void put_times(const char *name, const struct histogram *histogram, const struct probe_style *style,
                       FILE *out)
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
 
     if (histogram->total == 0)
         return;
-    words_add(&line, "  %s: min %s, median %s, p99 %s", name,
-              words_time((double)histogram->least_ns / NS_PER_S).text,
-              words_time((double)histogram_quantile_ns(histogram, 0.5) / NS_PER_S).text,
-              words_time((double)histogram_quantile_ns(histogram, 0.99) / NS_PER_S).text);
+    text_append(&line, "  %s: min %s, median %s, p99 %s", name,
+                text_time((double)histogram->least_ns / NS_PER_S).text,
+                text_time((double)histogram_quantile_ns(histogram, 0.5) / NS_PER_S).text,
+                text_time((double)histogram_quantile_ns(histogram, 0.99) / NS_PER_S).text);
     put_line(&line, style, out);
 }
 
 static void put_row(const struct probe_summary_row *row, const struct probe_style *style, FILE *out)
 {
     char peer[ENDPOINT_TEXT_BYTES];
-    struct words_line line = {0};
+    struct text_line line = {0};
     uint64_t failed = probe_summary_failed(row);
 
-    words_add(&line, "%s: %" PRIu64 " round%s, %" PRIu64 " failed (%.3g %%)",
-              endpoint_format(&row->peer, peer), row->rounds, row->rounds == 1 ? "" : "s", failed,
-              row->rounds > 0 ? 100 * (double)failed / (double)row->rounds : 0);
+    text_append(&line, "%s: %" PRIu64 " round%s, %" PRIu64 " failed (%.3g %%)",
+                endpoint_format(&row->peer, peer), row->rounds, row->rounds == 1 ? "" : "s", failed,
+                row->rounds > 0 ? 100 * (double)failed / (double)row->rounds : 0);
     if (failed > 0)
-        words_add(&line, ", mostly %s", err_word(probe_summary_reason(row)));
+        text_append(&line, ", mostly %s", err_word(probe_summary_reason(row)));
     put_line(&line, style, out);
     put_times("total", &row->total, style, out);
     put_times("connect", &row->connect, style, out);
@@ -102,12 +102,12 @@ static void put_row(const struct probe_summary_row *row, const struct probe_styl
 
 void probe_summary_text(const struct probe_summary *summary, const struct probe_style *style, FILE *out)
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
 
-    words_add(&line, "%s: %" PRIu64 " round%s, %" PRIu64 " all well", summary->target, summary->rounds,
-              summary->rounds == 1 ? "" : "s", summary->well);
+    text_append(&line, "%s: %" PRIu64 " round%s, %" PRIu64 " all well", summary->target, summary->rounds,
+                summary->rounds == 1 ? "" : "s", summary->well);
     if (summary->worst.reason != ERR_OK)
-        words_add(&line, ", the worst %s: %s", err_word(summary->worst.reason), summary->worst.text);
+        text_append(&line, ", the worst %s: %s", err_word(summary->worst.reason), summary->worst.text);
     (void)fputc('\n', out);
     put_line(&line, style, out);
     for (size_t i = 0; i < summary->row_count; i++)
@@ -119,8 +119,8 @@ void probe_summary_text(const struct probe_summary *summary, const struct probe_
         (void)fprintf(out, "and further addresses, more than the %d that are told apart\n",
                       PROBE_SUMMARY_ROWS_MAX);
     for (size_t i = 0; i < summary->remark_count; i++) {
-        line = (struct words_line){0};
-        words_add(&line, "%s", summary->remarks[i].text);
+        line = (struct text_line){0};
+        text_append(&line, "%s", summary->remarks[i].text);
         put_line(&line, style, out);
     }
 }

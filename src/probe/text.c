@@ -6,11 +6,11 @@
 
 static void put_head(const struct probe_page *page, const struct probe_result *result)
 {
-    struct words_line head = {0};
-    struct words_line answers = {0};
+    struct text_line head = {0};
+    struct text_line answers = {0};
 
     probe_words_target(result, &head);
-    words_add(&head, ": ");
+    text_append(&head, ": ");
     probe_words_verdict(result, &head);
     probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), head.text);
     probe_words_answers(result, &answers);
@@ -19,13 +19,13 @@ static void put_head(const struct probe_page *page, const struct probe_result *r
 
 static void put_race(const struct probe_page *page, const struct probe_result *result)
 {
-    struct words_line race = {0};
+    struct text_line race = {0};
 
     probe_words_race(result, &race);
     if (race.length == 0)
         return;
     (void)fputc('\n', page->out);
-    words_add(&race, ".");
+    text_append(&race, ".");
     race.text[0] = 'A';
     probe_page_wrap(page, 0, 2, PROBE_PLAIN, race.text);
 }
@@ -36,12 +36,12 @@ static void put_end(const struct probe_page *page, const struct probe_result *re
     size_t count = probe_diagnose(result, findings);
     size_t remark_count = probe_remarks(result, remarks);
     const char *last = probe_words_last(result, count);
-    struct words_line line = {0};
+    struct text_line line = {0};
 
     (void)fputc('\n', page->out);
     for (size_t i = 0; i < count; i++) {
-        line = (struct words_line){0};
-        words_add(&line, "- %s", findings[i].text);
+        line = (struct text_line){0};
+        text_append(&line, "- %s", findings[i].text);
         probe_page_wrap(page, 0, 2, PROBE_PLAIN, line.text);
     }
     for (size_t i = 0; i < remark_count; i++)

@@ -6,11 +6,11 @@
 
 enum { SHOWN_MAX = 8, INDENT = 4, HANGING = 6 };
 
-typedef void words_fn(const struct probe_address *address, struct words_line *line);
+typedef void words_fn(const struct probe_address *address, struct text_line *line);
 
 static void put_fact(const struct probe_page *page, words_fn *say, const struct probe_address *address)
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
     say(address, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
 }
@@ -18,14 +18,14 @@ static void put_fact(const struct probe_page *page, words_fn *say, const struct 
 static void put_address(const struct probe_page *page, const struct probe_row *row)
 {
     const struct probe_address *address = row->address;
-    struct words_line line = {0};
+    struct text_line line = {0};
 
-    words_add(&line, "%s: %s", row->label,
-              row->reason == ERR_OK          ? "well"
-              : address->err.text[0] != '\0' ? address->err.text
-                                             : err_word(row->reason));
+    text_append(&line, "%s: %s", row->label,
+                row->reason == ERR_OK          ? "well"
+                : address->err.text[0] != '\0' ? address->err.text
+                                               : err_word(row->reason));
     probe_page_wrap(page, 0, 2, row->reason == ERR_OK ? PROBE_HEAD : PROBE_BAD, line.text);
-    line = (struct words_line){0};
+    line = (struct text_line){0};
     probe_words_phases(row, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     put_fact(page, probe_words_path, address);
@@ -61,8 +61,8 @@ void probe_text_facts(const struct probe_page *page, const struct probe_result *
         put_address(page, &row);
     }
     if (untold > 0) {
-        struct words_line line = {0};
-        words_add(&line, "%zu more like these; -v tells of each", untold);
+        struct text_line line = {0};
+        text_append(&line, "%zu more like these; -v tells of each", untold);
         probe_page_wrap(page, 0, 2, PROBE_FAINT, line.text);
     }
 }
@@ -70,16 +70,16 @@ void probe_text_facts(const struct probe_page *page, const struct probe_result *
 /* What the handshakes agreed upon, once, where it is the same everywhere and not told with each already. */
 static void put_agreed(const struct probe_page *page, const struct probe_result *result)
 {
-    struct words_line agreed = {0};
+    struct text_line agreed = {0};
     size_t untold = 0;
 
     for (size_t i = 0; i < result->address_count; i++) {
-        struct words_line line = {0};
+        struct text_line line = {0};
         probe_words_tls(&result->addresses[i], &line);
         if (line.length == 0)
             continue;
         if (result->addresses[i].resumption != PROBE_RESUMPTION_UNTRIED)
-            words_add(&line, "; ");
+            text_append(&line, "; ");
         probe_words_resumption(&result->addresses[i], &line);
         if (agreed.length > 0 && strcmp(line.text, agreed.text) != 0)
             return;
@@ -116,7 +116,7 @@ static bool is_first(const struct probe_result *result, size_t index)
 }
 
 /* Who has shown it: "every address", or which. */
-static void add_holders(const struct probe_result *result, size_t index, struct words_line *line)
+static void add_holders(const struct probe_result *result, size_t index, struct text_line *line)
 {
     size_t holders = 0;
     char peer[ENDPOINT_TEXT_BYTES];
@@ -125,30 +125,30 @@ static void add_holders(const struct probe_result *result, size_t index, struct 
         holders += has_certificate(&result->addresses[i]) &&
                    same_certificate(&result->addresses[i].tls, &result->addresses[index].tls);
     if (holders == result->address_count && holders > 1) {
-        words_add(line, "every address");
+        text_append(line, "every address");
         return;
     }
-    words_add(line, "%s", endpoint_format(&result->addresses[index].peer, peer));
+    text_append(line, "%s", endpoint_format(&result->addresses[index].peer, peer));
     size_t named = 1;
     for (size_t i = index + 1; i < result->address_count && named < SHOWN_MAX; i++)
         if (has_certificate(&result->addresses[i]) &&
             same_certificate(&result->addresses[i].tls, &result->addresses[index].tls)) {
-            words_add(line, ", %s", endpoint_format(&result->addresses[i].peer, peer));
+            text_append(line, ", %s", endpoint_format(&result->addresses[i].peer, peer));
             named++;
         }
     if (holders > named)
-        words_add(line, " and %zu more", holders - named);
+        text_append(line, " and %zu more", holders - named);
 }
 
 static void put_chain(const struct probe_page *page, const struct stream_tls_facts *facts)
 {
-    struct words_line line = {0};
+    struct text_line line = {0};
 
-    words_add(&line, "chain as sent: ");
+    text_append(&line, "chain as sent: ");
     for (size_t i = 0; i < facts->chain_count && i < STREAM_TLS_CHAIN_MAX; i++)
-        words_add(&line, "%s%s", i > 0 ? " < " : "", facts->chain[i]);
+        text_append(&line, "%s%s", i > 0 ? " < " : "", facts->chain[i]);
     if (facts->chain_count > STREAM_TLS_CHAIN_MAX)
-        words_add(&line, " < %zu more", facts->chain_count - STREAM_TLS_CHAIN_MAX);
+        text_append(&line, " < %zu more", facts->chain_count - STREAM_TLS_CHAIN_MAX);
     if (facts->chain_count > 0)
         probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
 }
@@ -156,28 +156,28 @@ static void put_chain(const struct probe_page *page, const struct stream_tls_fac
 static void put_certificate(const struct probe_page *page, const struct probe_result *result, size_t index)
 {
     const struct stream_tls_facts *facts = &result->addresses[index].tls;
-    struct words_line line = {0};
+    struct text_line line = {0};
 
-    words_add(&line, "Certificate of ");
+    text_append(&line, "Certificate of ");
     add_holders(result, index, &line);
     probe_page_wrap(page, 0, 2, PROBE_HEAD, line.text);
-    line = (struct words_line){0};
+    line = (struct text_line){0};
     probe_words_names(facts, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
-    line = (struct words_line){0};
+    line = (struct text_line){0};
     probe_words_validity(result, facts, &line);
-    words_add(&line, ", issued by %s%s%s", facts->issuer[0] != '\0' ? facts->issuer : "nobody named",
-              facts->key[0] != '\0' ? ", " : "", facts->key);
+    text_append(&line, ", issued by %s%s%s", facts->issuer[0] != '\0' ? facts->issuer : "nobody named",
+                facts->key[0] != '\0' ? ", " : "", facts->key);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     put_chain(page, facts);
     if (facts->pin[0] != '\0') {
-        line = (struct words_line){0};
-        words_add(&line, "pin sha256:%s", facts->pin);
+        line = (struct text_line){0};
+        text_append(&line, "pin sha256:%s", facts->pin);
         probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     }
     if (facts->distrust[0] != '\0') {
-        line = (struct words_line){0};
-        words_add(&line, "not trusted: %s", facts->distrust);
+        line = (struct text_line){0};
+        text_append(&line, "not trusted: %s", facts->distrust);
         probe_page_wrap(page, INDENT, HANGING, PROBE_BAD, line.text);
     }
 }
@@ -201,8 +201,8 @@ void probe_text_certificates(const struct probe_page *page, const struct probe_r
         put_certificate(page, result, i);
     }
     if (untold > 0) {
-        struct words_line line = {0};
-        words_add(&line, "%zu more certificates; -v tells of each", untold);
+        struct text_line line = {0};
+        text_append(&line, "%zu more certificates; -v tells of each", untold);
         probe_page_wrap(page, 0, 2, PROBE_FAINT, line.text);
     }
 }

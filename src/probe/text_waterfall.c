@@ -57,7 +57,7 @@ static struct columns share_out(const struct probe_page *page, const struct prob
 
     for (size_t i = 0; i < probe_row_count(result); i++) {
         probe_row_fill(result, i, &row);
-        size_t label = words_columns(row.label);
+        size_t label = text_columns(row.label);
         size_t word = strlen(err_word(row.reason));
         if (label > columns.label && label <= most)
             columns.label = label;
@@ -89,10 +89,10 @@ static void put_axis(const struct probe_page *page, const struct columns *column
         size_t place = (size_t)(axis.ticks[i] / most_s * length + 0.5);
         (void)snprintf(label, sizeof(label), "%s%g %s", page->style->utf8 ? "\u2502" : "|",
                        axis.ticks[i] * of_unit, unit);
-        if (place < at || place + words_columns(label) > page->columns - columns->label - 2)
+        if (place < at || place + text_columns(label) > page->columns - columns->label - 2)
             continue;
         (void)fprintf(page->out, "%*s%s", (int)(place - at), "", label);
-        at = place + words_columns(label);
+        at = place + text_columns(label);
     }
     (void)fputs(page->style->color ? "\x1b[0m" : "", page->out);
     (void)fputc('\n', page->out);
@@ -120,11 +120,11 @@ static void put_bars(const struct probe_page *page, const struct columns *column
 
 static void put_time(const struct probe_page *page, const struct probe_row *row)
 {
-    char shown[sizeof(struct words)];
-    struct words time = probe_words_time(row->end_ns);
+    char shown[sizeof(struct text)];
+    struct text time = probe_words_time(row->end_ns);
 
-    (void)words_shown(time.text, !page->style->utf8, shown, sizeof(shown));
-    size_t width = words_columns(shown);
+    (void)text_printable(time.text, !page->style->utf8, shown, sizeof(shown));
+    size_t width = text_columns(shown);
     probe_page_spaces(page, width < TIME_COLUMNS ? TIME_COLUMNS - width : 0);
     (void)fputs(shown, page->out);
 }
@@ -140,7 +140,7 @@ static void put_reason(const struct probe_page *page, const struct probe_row *ro
 static void put_stacked(const struct probe_page *page, const struct columns *columns,
                         const struct probe_row *row)
 {
-    size_t label = words_columns(row->label);
+    size_t label = text_columns(row->label);
     bool fits = label + 2 + strlen(err_word(row->reason)) <= page->columns;
 
     probe_page_wrap(page, 0, 0, PROBE_PLAIN, fits ? "" : row->label);
@@ -156,7 +156,7 @@ static void put_stacked(const struct probe_page *page, const struct columns *col
 
 static void put_row(const struct probe_page *page, const struct columns *columns, const struct probe_row *row)
 {
-    size_t label = words_columns(row->label);
+    size_t label = text_columns(row->label);
 
     if (label > columns->label) {
         probe_page_wrap(page, 0, 0, PROBE_PLAIN, row->label);

@@ -20,13 +20,13 @@
     X(pauses, "pauses of accepting")
 
 struct counters {
-#define COUNTERS_ATOMIC(name, words) atomic_uint_fast64_t name;
+#define COUNTERS_ATOMIC(name, text) atomic_uint_fast64_t name;
     COUNTERS(COUNTERS_ATOMIC)
 #undef COUNTERS_ATOMIC
 };
 
 struct counters_sum {
-#define COUNTERS_FIELD(name, words) uint64_t name;
+#define COUNTERS_FIELD(name, text) uint64_t name;
     COUNTERS(COUNTERS_FIELD)
 #undef COUNTERS_FIELD
 };
@@ -41,7 +41,7 @@ static inline void counters_add(atomic_uint_fast64_t *counter, int64_t change)
 /* Adds what was counted so far. Thread: any. */
 static inline void counters_sum(const struct counters *counters, struct counters_sum *sum)
 {
-#define COUNTERS_ADD(name, words) sum->name += atomic_load_explicit(&counters->name, memory_order_relaxed);
+#define COUNTERS_ADD(name, text) sum->name += atomic_load_explicit(&counters->name, memory_order_relaxed);
     COUNTERS(COUNTERS_ADD)
 #undef COUNTERS_ADD
 }

@@ -120,8 +120,8 @@ void server_log_accept_resumed(uint64_t failures)
 void server_log_counters(const struct counters_sum *sum)
 {
     char line[COUNTERS_BYTES] = "";
-#define PUT_FIELD(name, words)                                                                               \
-    snprintf(line + strlen(line), sizeof line - strlen(line), " %" PRIu64 " %s,", sum->name, words);
+#define PUT_FIELD(name, text)                                                                                \
+    snprintf(line + strlen(line), sizeof line - strlen(line), " %" PRIu64 " %s,", sum->name, text);
     COUNTERS(PUT_FIELD)
 #undef PUT_FIELD
     log_write(LOG_NOTICE, "Counters:%s %" PRIu64 " log lines dropped", line, log_dropped());

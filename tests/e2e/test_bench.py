@@ -293,7 +293,7 @@ class ServersThatMisbehave(BenchCase):
         with Script(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n").end().read_all()) as server:
             done = bench("::1", server.port, "--connections", "2", *SHORT)
         self.assertFails(done, 7, "dialogue-wrong-answer")
-        self.assertIn(b"No answer came.", done.out)
+        self.assertIn(b"No answer received.", done.out)
 
     def stalled(self, *options):
         """Latencies of four connections to a server that stops for 500 ms once, after 40 names."""
@@ -354,7 +354,7 @@ class WhatStandsInTheWay(BenchCase):
                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
             self.assertFails(done, 8, "system-descriptors")
             self.assertEqual((done.out, server.peers), (b"", []))
-            self.assertRegex(done.err, rb"100 connections need \d+ descriptors, .* 64: raise ulimit")
+            self.assertRegex(done.err, rb"100 connections need \d+ file descriptors, but the hard limit is 64 ")
 
     def test_the_soft_limit_is_raised(self):
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -456,7 +456,7 @@ class WhatStandsInTheWay(BenchCase):
         with Server() as server:
             line = "--bench", "::1", str(server.port), "--connections", "2", "--duration", "800ms"
             with Terminal(*line) as terminal:
-                terminal.expect(b" of 0.8 s, ").expect(b" a second").expect(b"Every byte of ")
+                terminal.expect(b" of 0.8 s, ").expect(b" names/s").expect(b"OK: ")
                 self.assertEqual(terminal.process.wait(LIMIT_S), 0)
             self.assertEqual(run(*line).err, b"")
 
@@ -578,15 +578,15 @@ class Merging(BenchCase):
         texts = picture.iter("{http://www.w3.org/2000/svg}text")
         shown = [" ".join("".join(text.itertext()).split()) for text in texts]
         self.assertEqual(shown[0], f"Bench of {results[0]['target']}")
-        self.assertIn("3 results added up", shown[1])
+        self.assertIn("3 results merged", shown[1])
         self.assertTrue(shown[2].startswith(f"{total['names']:,} names in "), shown[2])
-        self.assertIn(f" {total['connections']:,} connections made", shown[2])
+        self.assertIn(f" {total['connections']:,} connections", shown[2])
 
     def test_a_plot_that_cannot_be_written_is_a_failure_after_the_result(self):
         with Server() as server:
             done = bench("::1", server.port, "--connections", "2", *SHORT, "--plot", self.folder / "none" / "plot.svg")
         self.assertFails(done, 8, "system-file")
-        self.assertIn(b"Every byte of ", done.out)
+        self.assertIn(b"every byte verified", done.out)
         self.assertIn(b"none/plot.svg", done.err)
 
 

@@ -1,5 +1,5 @@
-/* The mode --bench: drives many dialogues, checks every byte, measures. And --bench-merge: adds up its
- * results. */
+/* The modes --bench, which runs many dialogues, verifies every byte and measures, and --bench-merge, which
+ * adds up results. */
 #ifndef TCPGREET_BENCH_BENCH_H
 #define TCPGREET_BENCH_BENCH_H
 
@@ -27,7 +27,7 @@ struct bench_config {
     int workers; /* at most BENCH_WORKERS_MAX; 0: one */
     int connections;
     int64_t duration_ms;
-    int names; /* of each connection; 0: it is kept */
+    int names; /* per connection; 0: no limit */
     int rate;  /* names per second; 0: as fast as answers come */
     bool resume;
     bool use_tls;
@@ -37,10 +37,10 @@ struct bench_config {
     bool quiet;
 };
 
-/* Writes the result to standard output in the format asked for.
- * Returns: 0 where every dialogue was whole, -1: the most frequent failure is err's reason.
+/* Writes the result to standard output in the requested format.
+ * Returns: 0 if every dialogue was complete, -1: the most frequent failure is err's reason.
  * Errors: usage, resolve-…, connect-…, tls-…, cert-…, dialogue-…, system-…, interrupted.
- * Thread: the main one; starts a thread a worker, takes over SIGINT. */
+ * Thread: the main one; starts one thread per worker, handles SIGINT. */
 int bench(const struct bench_config *config, struct err *err);
 
 /* Shape: file_count >= 1; format is not FORMAT_NAGIOS. */
@@ -51,8 +51,8 @@ struct bench_merge_config {
     const char *plot; /* a file; NULL */
 };
 
-/* Reads results as --format json writes them, and writes their sum. Errors: system-file: a file is not one of
- * those; usage: as bench_merge_available. */
+/* Reads results written with --format json, and writes their sum. Errors: system-file: a file is not such a
+ * result; usage: as bench_merge_available. */
 int bench_merge(const struct bench_merge_config *config, struct err *err);
 
 /* Returns: 0, or -1 where this build cannot read JSON. Errors: usage. */

@@ -22,7 +22,7 @@ static uint64_t take_all(struct pace *pace, uint64_t now_ns)
     return taken;
 }
 
-static void the_first_name_is_due_at_once(void **state)
+static void the_first_name_is_scheduled_at_the_start(void **state)
 {
     (void)state;
     struct pace pace = pace_begin(LATE, 1000, 0, 1);
@@ -32,7 +32,7 @@ static void the_first_name_is_due_at_once(void **state)
     assert_int_equal(due_ns, LATE);
 }
 
-static void a_name_is_due_once(void **state)
+static void each_name_is_scheduled_once(void **state)
 {
     (void)state;
     struct pace pace = pace_begin(LATE, 1000, 0, 1);
@@ -43,7 +43,7 @@ static void a_name_is_due_once(void **state)
     assert_int_equal(due_ns, LATE + 1000000);
 }
 
-static void a_refused_take_takes_nothing(void **state)
+static void a_failed_take_changes_nothing(void **state)
 {
     (void)state;
     struct pace pace = pace_begin(LATE, 10, 0, 1);
@@ -54,7 +54,7 @@ static void a_refused_take_takes_nothing(void **state)
     assert_int_equal(pace_due_ns(&pace), LATE + SECOND / 10);
 }
 
-static void names_not_said_in_a_stall_keep_the_moment_they_were_due(void **state)
+static void names_delayed_by_a_stall_keep_their_scheduled_time(void **state)
 {
     (void)state;
     struct pace pace = pace_begin(LATE, 1000, 0, 1);
@@ -67,7 +67,7 @@ static void names_not_said_in_a_stall_keep_the_moment_they_were_due(void **state
 }
 
 /* Counted between two names: where one is due, the last bit of a double decides, and x87 has others. */
-static void workers_together_keep_the_rate(void **state)
+static void all_workers_together_have_the_requested_rate(void **state)
 {
     (void)state;
     static const double rates[] = {0.5, 1, 3, 999.5, 7919, 123456.7}; /* each has whole names in 10 s */
@@ -107,7 +107,7 @@ static void the_pace_does_not_drift_in_a_week(void **state)
     assert_in_range(pace_due_ns(&pace), LATE + week_s * SECOND - 1000, LATE + week_s * SECOND + 1000);
 }
 
-static void behind_counts_what_a_take_would_bring(void **state)
+static void behind_counts_the_names_that_can_be_taken(void **state)
 {
     (void)state;
     static const uint64_t waits[] = {0, 1, 999999, 1000000, 1000001, 77777777, 500000000};
@@ -123,7 +123,7 @@ static void behind_counts_what_a_take_would_bring(void **state)
     }
 }
 
-static void nobody_is_behind_before_the_start(void **state)
+static void nothing_is_behind_before_the_start(void **state)
 {
     (void)state;
     struct pace pace = pace_begin(LATE, 1000, 3, 4);
@@ -132,7 +132,7 @@ static void nobody_is_behind_before_the_start(void **state)
     assert_int_equal(pace_behind(&pace, LATE + 3000000), 1);
 }
 
-static void who_is_ahead_is_not_behind(void **state)
+static void a_worker_ahead_of_the_schedule_is_not_behind(void **state)
 {
     (void)state;
     struct pace pace = pace_begin(LATE, 1000, 0, 1);
@@ -144,16 +144,16 @@ static void who_is_ahead_is_not_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_name_is_due_at_once),
-        cmocka_unit_test(a_name_is_due_once),
-        cmocka_unit_test(a_refused_take_takes_nothing),
-        cmocka_unit_test(names_not_said_in_a_stall_keep_the_moment_they_were_due),
-        cmocka_unit_test(workers_together_keep_the_rate),
+        cmocka_unit_test(the_first_name_is_scheduled_at_the_start),
+        cmocka_unit_test(each_name_is_scheduled_once),
+        cmocka_unit_test(a_failed_take_changes_nothing),
+        cmocka_unit_test(names_delayed_by_a_stall_keep_their_scheduled_time),
+        cmocka_unit_test(all_workers_together_have_the_requested_rate),
         cmocka_unit_test(workers_take_turns),
         cmocka_unit_test(the_pace_does_not_drift_in_a_week),
-        cmocka_unit_test(behind_counts_what_a_take_would_bring),
-        cmocka_unit_test(nobody_is_behind_before_the_start),
-        cmocka_unit_test(who_is_ahead_is_not_behind),
+        cmocka_unit_test(behind_counts_the_names_that_can_be_taken),
+        cmocka_unit_test(nothing_is_behind_before_the_start),
+        cmocka_unit_test(a_worker_ahead_of_the_schedule_is_not_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,8 +58,8 @@ static char *face(void (*write)(const struct bench_result *, FILE *), const stru
     return text;
 }
 
-static void assert_face(void (*write)(const struct bench_result *, FILE *), const struct bench_result *result,
-                        const char *expected)
+static void assert_output(void (*write)(const struct bench_result *, FILE *),
+                          const struct bench_result *result, const char *expected)
 {
     char *text = face(write, result);
     assert_string_equal(text, expected);
@@ -114,7 +114,7 @@ static void adding_is_the_same_in_either_order(void **state)
     assert_string_equal(one.target, "[::1]:6000");
 }
 
-static void slots_of_different_widths_have_no_sum(void **state)
+static void slots_of_different_widths_are_dropped(void **state)
 {
     (void)state;
     two.slot_s = 1;
@@ -126,7 +126,7 @@ static void slots_of_different_widths_have_no_sum(void **state)
     assert_int_equal(one.slots[1], 0);
 }
 
-static void several_targets_are_named_so(void **state)
+static void different_targets_become_several_targets(void **state)
 {
     (void)state;
     (void)snprintf(two.target, sizeof(two.target), "elsewhere 6000");
@@ -134,23 +134,23 @@ static void several_targets_are_named_so(void **state)
     assert_string_equal(one.target, "several targets");
 }
 
-static void the_text_of_a_whole_result(void **state)
+static void the_text_report_of_a_complete_result(void **state)
 {
     (void)state;
-    assert_face(bench_result_text, &one,
-                "Bench of [::1]:6000 over TLS\n"
-                "50 connections, the next name as soon as the answer is there\n"
-                "\n"
-                "  time                          10.0 s\n"
-                "  names                          2,000                 200 /s\n"
-                "  connections                       40                 4.0 /s\n"
-                "    resumed                         30                75.0 %\n"
-                "\n"
-                "  latency               mean       p50       p90       p99     p99.9       max\n"
-                "  answer             1.24 ms   1.24 ms   2.23 ms   2.45 ms   2.47 ms   2.47 ms\n"
-                "  connect + TLS      1.03 ms   1.03 ms   1.04 ms   1.05 ms   1.05 ms   1.05 ms\n"
-                "\n"
-                "Every byte of 2,000 answers was right.\n");
+    assert_output(bench_result_text, &one,
+                  "Bench of [::1]:6000 over TLS\n"
+                  "50 connections, closed loop\n"
+                  "\n"
+                  "  time                          10.0 s\n"
+                  "  names                          2,000                 200 /s\n"
+                  "  connections                       40                 4.0 /s\n"
+                  "    resumed                         30                75.0 %\n"
+                  "\n"
+                  "  latency               mean       p50       p90       p99     p99.9       max\n"
+                  "  answer             1.24 ms   1.24 ms   2.23 ms   2.45 ms   2.47 ms   2.47 ms\n"
+                  "  connect + TLS      1.03 ms   1.03 ms   1.04 ms   1.05 ms   1.05 ms   1.05 ms\n"
+                  "\n"
+                  "OK: 2,000 answers, every byte verified\n");
 }
 
 static void the_text_of_failures_has_the_most_frequent_first(void **state)
@@ -165,30 +165,31 @@ static void the_text_of_failures_has_the_most_frequent_first(void **state)
     one.late = 2990;
     one.failures[ERR_CONNECT_REFUSED] = 3;
     one.failures[ERR_DIALOGUE_WRONG_ANSWER] = 7;
-    assert_face(bench_result_text, &one,
-                "Bench of localhost 6000\n"
-                "one connection, 1,500 names a second due, each timed from then\n"
-                "\n"
-                "  time                          2.00 s\n"
-                "  names                              0                   0 /s\n"
-                "  connections                        0                   0 /s\n"
-                "  due, never said                2,990               1,495 /s\n"
-                "\n"
-                "  failures                            10\n"
-                "    dialogue-wrong-answer              7\n"
-                "    connect-refused                    3\n"
-                "\n"
-                "No answer came.\n");
+    assert_output(bench_result_text, &one,
+                  "Bench of localhost 6000\n"
+                  "one connection, open loop: 1,500 names/s\n"
+                  "latency measured from the scheduled send time\n"
+                  "\n"
+                  "  time                          2.00 s\n"
+                  "  names                              0                   0 /s\n"
+                  "  connections                        0                   0 /s\n"
+                  "  scheduled but not sent         2,990               1,495 /s\n"
+                  "\n"
+                  "  failures                            10\n"
+                  "    dialogue-wrong-answer              7\n"
+                  "    connect-refused                    3\n"
+                  "\n"
+                  "No answer received.\n");
 }
 
-static void only_a_run_without_failure_says_that_every_byte_was_right(void **state)
+static void only_a_run_without_failures_reports_every_byte_verified(void **state)
 {
     (void)state;
-    assert_has(bench_result_text, &one, "was right", true);
-    assert_has(bench_result_plot, &one, "every answer right", true);
+    assert_has(bench_result_text, &one, "every byte verified", true);
+    assert_has(bench_result_plot, &one, "every byte verified", true);
     one.failures[ERR_DIALOGUE_WRONG_ANSWER] = 1;
-    assert_has(bench_result_text, &one, "was right", false);
-    assert_has(bench_result_plot, &one, "every answer right", false);
+    assert_has(bench_result_text, &one, "every byte verified", false);
+    assert_has(bench_result_plot, &one, "every byte verified", false);
     assert_has(bench_result_plot, &one, "1 failed: dialogue-wrong-answer", true);
 }
 
@@ -245,15 +246,15 @@ static void the_json_of_a_small_result(void **state)
     one.slots[2] = 1;
     one.failures[ERR_DIALOGUE_RESET] = 2;
     histogram_record(&one.answers, 1500);
-    assert_face(bench_result_json, &one,
-                "{\"schema\":\"tcpgreet.bench.v1\",\"target\":\"a \\\"b\\\" \\\\\\\\\",\"tls\":false,"
-                "\"open_loop\":false,\"rate_asked\":0,\"connections_asked\":1,\"duration_seconds\":0.5,"
-                "\"runs\":1,\"names\":1,\"names_per_second\":2,\"connections\":1,\"resumed\":0,\"late\":0,"
-                "\"failures\":{\"dialogue-reset\":2},\"slot_seconds\":0.1,\"slots\":[0,0,1],"
-                "\"answers\":{\"count\":1,\"min\":1.5e-06,\"mean\":1.5e-06,\"p50\":1.5e-06,\"p90\":1.5e-06,"
-                "\"p99\":1.5e-06,\"p99.9\":1.5e-06,\"max\":1.5e-06,\"buckets\":[[1500,1]]},"
-                "\"connects\":{\"count\":0,\"min\":null,\"mean\":null,\"p50\":null,\"p90\":null,"
-                "\"p99\":null,\"p99.9\":null,\"max\":null,\"buckets\":[]}}\n");
+    assert_output(bench_result_json, &one,
+                  "{\"schema\":\"tcpgreet.bench.v1\",\"target\":\"a \\\"b\\\" \\\\\\\\\",\"tls\":false,"
+                  "\"open_loop\":false,\"rate_asked\":0,\"connections_asked\":1,\"duration_seconds\":0.5,"
+                  "\"runs\":1,\"names\":1,\"names_per_second\":2,\"connections\":1,\"resumed\":0,\"late\":0,"
+                  "\"failures\":{\"dialogue-reset\":2},\"slot_seconds\":0.1,\"slots\":[0,0,1],"
+                  "\"answers\":{\"count\":1,\"min\":1.5e-06,\"mean\":1.5e-06,\"p50\":1.5e-06,\"p90\":1.5e-06,"
+                  "\"p99\":1.5e-06,\"p99.9\":1.5e-06,\"max\":1.5e-06,\"buckets\":[[1500,1]]},"
+                  "\"connects\":{\"count\":0,\"min\":null,\"mean\":null,\"p50\":null,\"p90\":null,"
+                  "\"p99\":null,\"p99.9\":null,\"max\":null,\"buckets\":[]}}\n");
 }
 
 static void prometheus_has_base_units_and_escaped_labels(void **state)
@@ -280,7 +281,7 @@ static void prometheus_has_base_units_and_escaped_labels(void **state)
     assert_has(bench_result_prometheus, &sum, ",quantile=\"0.99\"} NaN\n", true);
 }
 
-static void a_plot_says_what_there_is_and_what_is_not(void **state)
+static void a_plot_names_what_is_missing(void **state)
 {
     (void)state;
     (void)snprintf(one.target, sizeof(one.target), "<script>&");
@@ -289,14 +290,14 @@ static void a_plot_says_what_there_is_and_what_is_not(void **state)
     assert_has(bench_result_plot, &one, ">99.9</text>", true);
     assert_has(bench_result_plot, &one, ">99.99</text>", false); /* of 2,000 */
     assert_has(bench_result_plot, &one, "prefers-color-scheme:dark", true);
-    assert_has(bench_result_plot, &one, "no answer came", false);
+    assert_has(bench_result_plot, &one, "no answer received", false);
     one.slot_s = 0;
-    assert_has(bench_result_plot, &one, "no rate over time was kept", true);
-    assert_has(bench_result_plot, &sum, "no answer came", true);
+    assert_has(bench_result_plot, &one, "no rate over time recorded", true);
+    assert_has(bench_result_plot, &sum, "no answer received", true);
 }
 
 /* What must never stand in a number's place. */
-static void no_plot_has_a_number_that_is_none(void **state)
+static void no_plot_contains_nan_or_infinity(void **state)
 {
     (void)state;
     static struct bench_result cases[6];
@@ -409,44 +410,44 @@ static const struct {
     {"\"names\":2000", "\"names\":2000.5", "\"names\" is not a count"},
     {"\"names\":2000", "\"names\":9007199254740993", "\"names\" is not a count"},
     {"\"names\":2000", "\"names\":2000,\"names\":2000", "not one JSON object: line 1"},
-    {"\"names\":2000", "\"names\":2000,\"nomes\":1", "\"nomes\" is not known here"},
-    {"\"names\":2000", "\"names\":2000,\"\\u001b[2J\":1", "\"\\x1b[2J\" is not known here"},
+    {"\"names\":2000", "\"names\":2000,\"nomes\":1", "\"nomes\" is unknown"},
+    {"\"names\":2000", "\"names\":2000,\"\\u001b[2J\":1", "\"\\x1b[2J\" is unknown"},
     {"\"tls\":true", "\"tls\":1", "\"tls\" is neither true nor false"},
     {"\"runs\":1", "\"runs\":0", "\"runs\" is not a number of runs"},
     {"\"runs\":1", "\"runs\":4294967297", "\"runs\" is not a number of runs"},
-    {"\"duration_seconds\":", "\"duration_seconds\":-", "\"duration_seconds\" is not a number from 0 up"},
+    {"\"duration_seconds\":", "\"duration_seconds\":-", "\"duration_seconds\" is not a number of at least 0"},
     {"\"duration_seconds\":", "\"duration_seconds\":1e999,\"x\":", "not one JSON object: line 1"},
-    {"[::1]", "\\u001b[2J", "\"target\" is not a short printable text"},
-    {"[::1]", "a\\u202eb", "\"target\" is not a short printable text"},
+    {"[::1]", "\\u001b[2J", "\"target\" is not a short printable string"},
+    {"[::1]", "a\\u202eb", "\"target\" is not a short printable string"},
     {"\"failures\":{}", "\"failures\":[]", "\"failures\" is not an object"},
-    {"\"failures\":{}", "\"failures\":{\"bad-luck\":1}", "\"failures.bad-luck\" is not known here"},
+    {"\"failures\":{}", "\"failures\":{\"bad-luck\":1}", "\"failures.bad-luck\" is unknown"},
     {"\"failures\":{}", "\"failures\":{\"internal\":-1}", "\"failures.internal\" is not a count"},
-    {"\"slots\":[", "\"slots\":[1,", "\"slots\" has too many"},
-    {"\"slots\":[8", "\"slots\":[-8", "\"slots\" has something else than counts"},
+    {"\"slots\":[", "\"slots\":[1,", "\"slots\" has too many elements"},
+    {"\"slots\":[8", "\"slots\":[-8", "\"slots\" contains an element that is not a count"},
     {"\"count\":2000", "\"count\":2001", "\"answers.count\" is not the sum of the buckets"},
     {"\"min\":1.237e-06", "\"min\":1.236e-06", "\"answers.min\" is not in the first bucket"},
-    {"\"min\":1.237e-06", "\"min\":null", "\"answers.min\" is not a number from 0 up"},
+    {"\"min\":1.237e-06", "\"min\":null", "\"answers.min\" is not a number of at least 0"},
     {"\"max\":0.002474", "\"max\":0.0025", "\"answers.max\" is not in the last bucket"},
-    {"\"max\":0.002474", "\"max\":1e9", "\"answers.max\" is longer than a histogram holds"},
+    {"\"max\":0.002474", "\"max\":1e9", "\"answers.max\" exceeds the range of the histogram"},
     {"\"p99\":", "\"p98\":", "\"answers.p99\" is missing"},
-    {"\"p99\":", "\"p98\":1,\"p99\":", "\"answers.p98\" is not known here"},
+    {"\"p99\":", "\"p98\":1,\"p99\":", "\"answers.p98\" is unknown"},
     {"\"buckets\":[[", "\"buckets\":[[1,0],[", "\"answers.buckets\" has a count out of range"},
     {"\"buckets\":[[", "\"buckets\":[[-1,1],[", "\"answers.buckets\" has a bucket out of range"},
     {"\"buckets\":[[", "\"buckets\":[[28672,1],[", "\"answers.buckets\" has a bucket out of range"},
-    {"\"buckets\":[[", "\"buckets\":[[20000,1],[", "\"answers.buckets\" is not in rising order"},
+    {"\"buckets\":[[", "\"buckets\":[[20000,1],[", "\"answers.buckets\" is not in ascending order"},
     {"\"buckets\":[[", "\"buckets\":[[1,9007199254740992],[", "\"answers.buckets\" has a count out of range"},
     {"\"buckets\":[[", "\"buckets\":[7,[",
-     "\"answers.buckets\" has something else than pairs of bucket and count"},
+     "\"answers.buckets\" contains an element that is not a [bucket, count] pair"},
     {"\"buckets\":[[", "\"buckets\":[[1,1,1],[",
-     "\"answers.buckets\" has something else than pairs of bucket and count"},
+     "\"answers.buckets\" contains an element that is not a [bucket, count] pair"},
     {"}\n", "}{}\n", "not one JSON object: line 1"},
     {"{", "[{", "not one JSON object: line 2"},
 };
 
-static void assert_refused(const char *text, size_t length, const char *why)
+static void assert_rejected(const char *text, size_t length, const char *why)
 {
     static const struct bench_result nothing;
-    static const char before[] = "a.json: not a result of --bench as --format json writes it: ";
+    static const char before[] = "a.json: not a JSON result of --bench: ";
     struct err err = {0};
 
     memset(&sum, 7, sizeof(sum));
@@ -457,23 +458,23 @@ static void assert_refused(const char *text, size_t length, const char *why)
     assert_memory_equal(&sum, &nothing, sizeof(sum));
 }
 
-static void anything_else_is_refused_in_words(void **state)
+static void anything_else_is_rejected_with_a_message(void **state)
 {
     (void)state;
     char *text = face(bench_result_json, &one);
     for (size_t i = 0; i < COUNT(refusals); i++) {
         char *changed = replaced(text, refusals[i].from, refusals[i].to);
-        assert_refused(changed, strlen(changed), refusals[i].why);
+        assert_rejected(changed, strlen(changed), refusals[i].why);
         free(changed);
     }
-    assert_refused(text, strlen(text) / 2, "not one JSON object: line 1");
-    assert_refused("[]", 2, "not a JSON object");
-    assert_refused("hello", 5, "not one JSON object: line 1");
-    assert_refused(" ", 1, "not one JSON object");
+    assert_rejected(text, strlen(text) / 2, "not one JSON object: line 1");
+    assert_rejected("[]", 2, "not a JSON object");
+    assert_rejected("hello", 5, "not one JSON object: line 1");
+    assert_rejected(" ", 1, "not one JSON object");
     free(text);
 }
 
-static void a_folder_is_told_as_unreadable(void **state)
+static void a_folder_is_reported_as_unreadable(void **state)
 {
     (void)state;
     struct err err = {0};
@@ -487,7 +488,7 @@ static void a_folder_is_told_as_unreadable(void **state)
 
 #else
 
-static void reading_without_jansson_says_so(void **state)
+static void reading_without_jansson_is_a_usage_error(void **state)
 {
     (void)state;
     struct err err = {0};
@@ -506,25 +507,25 @@ int main(void)
         TEST(failures_are_summed),
         TEST(adding_to_nothing_copies),
         TEST(adding_is_the_same_in_either_order),
-        TEST(slots_of_different_widths_have_no_sum),
-        TEST(several_targets_are_named_so),
-        TEST(the_text_of_a_whole_result),
+        TEST(slots_of_different_widths_are_dropped),
+        TEST(different_targets_become_several_targets),
+        TEST(the_text_report_of_a_complete_result),
         TEST(the_text_of_failures_has_the_most_frequent_first),
-        TEST(only_a_run_without_failure_says_that_every_byte_was_right),
+        TEST(only_a_run_without_failures_reports_every_byte_verified),
         TEST(latencies_have_three_digits_and_the_unit_that_fits),
         TEST(the_text_keeps_to_eighty_columns),
         TEST(the_json_of_a_small_result),
         TEST(prometheus_has_base_units_and_escaped_labels),
-        TEST(a_plot_says_what_there_is_and_what_is_not),
-        TEST(no_plot_has_a_number_that_is_none),
+        TEST(a_plot_names_what_is_missing),
+        TEST(no_plot_contains_nan_or_infinity),
         TEST(a_target_that_is_not_printable_is_escaped_everywhere),
 #ifdef TCPGREET_HAVE_JANSSON
         TEST(json_reads_back_to_the_bit),
         TEST(a_sum_of_files_is_the_sum_of_the_results),
-        TEST(anything_else_is_refused_in_words),
-        TEST(a_folder_is_told_as_unreadable),
+        TEST(anything_else_is_rejected_with_a_message),
+        TEST(a_folder_is_reported_as_unreadable),
 #else
-        TEST(reading_without_jansson_says_so),
+        TEST(reading_without_jansson_is_a_usage_error),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

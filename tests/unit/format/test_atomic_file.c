@@ -70,16 +70,16 @@ static mode_t mode_of(const char *path)
 static void nothing_changes_until_it_is_closed(void **state)
 {
     const struct folder *folder = *state;
-    struct whole_file file;
+    struct atomic_file file;
     struct err err = {0};
 
     put(folder->file, "before");
     assert_int_equal(chmod(folder->file, 0640), 0);
-    assert_int_equal(whole_file_open(&file, "--plot", folder->file, &err), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", folder->file, &err), 0);
     fputs("after", file.out);
     fflush(file.out);
     expect(folder->file, "before");
-    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
     expect(folder->file, "after");
     assert_int_equal(mode_of(folder->file), 0640);
 }
@@ -87,14 +87,14 @@ static void nothing_changes_until_it_is_closed(void **state)
 static void a_new_file_has_the_permissions_of_new_files(void **state)
 {
     const struct folder *folder = *state;
-    struct whole_file file;
+    struct atomic_file file;
     struct err err = {0};
     mode_t mask = umask(027);
 
-    assert_int_equal(whole_file_open(&file, "--plot", folder->file, &err), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", folder->file, &err), 0);
     assert_int_equal(access(folder->file, F_OK), -1);
     fputs("new", file.out);
-    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
     umask(mask);
     expect(folder->file, "new");
     assert_int_equal(mode_of(folder->file), 0640);
@@ -104,16 +104,16 @@ static void a_link_stays_one(void **state)
 {
     const struct folder *folder = *state;
     char link[PATH_BYTES];
-    struct whole_file file;
+    struct atomic_file file;
     struct err err = {0};
     struct stat status;
 
     snprintf(link, sizeof link, "%s/link", folder->path);
     put(folder->file, "before");
     assert_int_equal(symlink(folder->file, link), 0);
-    assert_int_equal(whole_file_open(&file, "--plot", link, &err), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", link, &err), 0);
     fputs("after", file.out);
-    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
     expect(folder->file, "after");
     assert_int_equal(lstat(link, &status), 0);
     assert_true(S_ISLNK(status.st_mode));
@@ -122,17 +122,17 @@ static void a_link_stays_one(void **state)
 
 static void write_too_much(const char *path, struct err *err)
 {
-    struct whole_file file;
+    struct atomic_file file;
     struct rlimit before, small;
 
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = (struct rlimit){SMALL, before.rlim_max};
-    assert_int_equal(whole_file_open(&file, "--plot", path, err), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", path, err), 0);
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     for (int i = 0; i < LARGE; i++)
         putc('x', file.out);
-    int closed = whole_file_close(&file, "--plot", err);
+    int closed = atomic_file_close(&file, "--plot", err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     signal(SIGXFSZ, SIG_DFL);
     assert_int_equal(closed, -1);
@@ -162,20 +162,20 @@ static void what_cannot_be_written_whole_leaves_nothing_new(void **state)
 
 static void what_is_no_plain_file_is_written_in_place(void **state)
 {
-    struct whole_file file;
+    struct atomic_file file;
     struct err err = {0};
     struct stat status;
 
     (void)state;
-    assert_int_equal(whole_file_open(&file, "--plot", "/dev/null", &err), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", "/dev/null", &err), 0);
     fputs("gone", file.out);
-    assert_int_equal(whole_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
     assert_int_equal(stat("/dev/null", &status), 0);
     assert_true(S_ISCHR(status.st_mode));
 
-    assert_int_equal(whole_file_open(&file, "--plot", "/dev/full", &err), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", "/dev/full", &err), 0);
     fputs("too much", file.out);
-    assert_int_equal(whole_file_close(&file, "--plot", &err), -1);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), -1);
     assert_non_null(strstr(err.text, "/dev/full: No space left on device"));
 }
 
@@ -183,15 +183,15 @@ static void where_nothing_can_be_is_told(void **state)
 {
     const struct folder *folder = *state;
     char path[PATH_BYTES];
-    struct whole_file file;
+    struct atomic_file file;
     struct err err = {0};
 
     snprintf(path, sizeof path, "%s/no/file", folder->path);
-    assert_int_equal(whole_file_open(&file, "--plot", path, &err), -1);
+    assert_int_equal(atomic_file_open(&file, "--plot", path, &err), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_FILE);
     assert_int_equal(err.native, ENOENT);
     err_clear(&err);
-    assert_int_equal(whole_file_open(&file, "--plot", folder->path, &err), -1);
+    assert_int_equal(atomic_file_open(&file, "--plot", folder->path, &err), -1);
     assert_int_equal(err.native, EISDIR);
 }
 
