@@ -36,7 +36,7 @@ static int version(struct err *err)
     return flush_output(err);
 }
 
-/* Returns: the exit code, if err says nothing else. */
+/* Returns: the exit code, unless err has another one. */
 static int run(const struct options *options, struct err *err)
 {
     switch (options->mode) {
@@ -104,6 +104,6 @@ int main(int argc, char **argv)
         code = tell(&err, options.probe.format);
     message_close();
     if (resolver_pending() > 0)
-        _exit(code); /* exit would wait for the C library's resolver, whose answer nobody needs any more */
+        _exit(code); /* exit would wait for the C library's resolver, whose answer is no longer needed */
     return code;
 }

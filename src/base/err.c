@@ -50,7 +50,8 @@ static void record(struct err *err, enum err_reason reason, const struct err_fac
         memcpy(err->received, facts->received.data, count);
 }
 
-__attribute__((format(printf, 2, 0))) static int say(struct err *err, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static int write_text(struct err *err, const char *format,
+                                                            va_list arguments)
 {
     format_text(err->text, format, arguments);
     if (err->text[0] == '\0')
@@ -66,7 +67,7 @@ int err_set_facts(struct err *err, enum err_reason reason, const struct err_fact
     record(err, reason, facts);
     va_list arguments;
     va_start(arguments, format);
-    say(err, format, arguments);
+    write_text(err, format, arguments);
     va_end(arguments);
     return -1;
 }
@@ -78,7 +79,7 @@ int err_set(struct err *err, enum err_reason reason, int native, const char *for
     record(err, reason, &(struct err_facts){.native = native});
     va_list arguments;
     va_start(arguments, format);
-    say(err, format, arguments);
+    write_text(err, format, arguments);
     va_end(arguments);
     return -1;
 }
@@ -97,7 +98,7 @@ int err_set_from(struct err *err, const struct err *why, const char *format, ...
                                .received = err_received(why)});
     va_list arguments;
     va_start(arguments, format);
-    say(err, format, arguments);
+    write_text(err, format, arguments);
     va_end(arguments);
     return -1;
 }
@@ -107,7 +108,7 @@ struct bytes err_received(const struct err *err)
     return (struct bytes){(const char *)err->received, err->received_count};
 }
 
-/* The words of an empty err are nobody's failure, so there is nothing to put context in front of. */
+/* An empty err has no text, so there is nothing to put context in front of. */
 int err_context(struct err *err, const char *format, ...)
 {
     if (err == NULL || err->reason == ERR_OK)

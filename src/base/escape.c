@@ -76,7 +76,7 @@ static bool is_safe(uint32_t code_point)
     return true;
 }
 
-/* Returns: how many bytes at the front pass as they are, 0 where the first must be escaped, UTF8_CUT. */
+/* Returns: how many bytes at the front need no escape, 0 where the first must be escaped, UTF8_CUT. */
 static int plain_length(struct bytes bytes, struct escape_style style)
 {
     uint8_t byte = byte_at(bytes, 0);

@@ -19,8 +19,7 @@
 
 enum {
     RING_BYTES = 256 * 1024,
-    MESSAGE_BYTES =
-        6 * 1024, /* room for the longest name, escaped byte for byte, and what is said about it */
+    MESSAGE_BYTES = 6 * 1024, /* room for the longest name, escaped byte for byte, and the text around it */
     LINE_BYTES = 4 * MESSAGE_BYTES + 128, /* each byte escaped */
     LEVEL_CLOSED = -1
 };
@@ -35,8 +34,8 @@ enum {
  * One log a process. Static, because log_close can neither join nor end a writer that is blocked in a write:
  * it sets `abandoned` and leaves it behind, to touch nothing but `running` any more. Invariants: the ring
  * holds whole lines but for the first, whose front may be written already; only the writer takes from it, so
- * that it reads what is queued without the lock; while untold > 0 no line is queued but the one that tells
- * it; abandoned implies stopping.
+ * that it reads what is queued without the lock; while unreported > 0 no line is queued but the one that
+ * reports it; abandoned implies stopping.
  */
 static struct {
     pthread_mutex_t lock;
@@ -50,10 +49,10 @@ static struct {
     bool running;
     bool stopping;
     bool abandoned;
-    bool stalled;     /* a write failed, and nobody has come since: the next line is the time to try again */
-    int failure;      /* errno of a failed write since lines were last told, 0 */
-    uint64_t dropped; /* since log_open */
-    uint64_t untold;  /* of those, not yet told in the log */
+    bool stalled;        /* a write failed; the next line tries again */
+    int failure;         /* errno of a failed write since the last report, 0 */
+    uint64_t dropped;    /* since log_open */
+    uint64_t unreported; /* of those, not yet reported in the log */
     size_t head;
     size_t length;
     char ring[RING_BYTES];
@@ -128,22 +127,22 @@ static bool enqueue(struct bytes line)
 static void count_dropped(uint64_t lines)
 {
     journal.dropped += lines;
-    journal.untold += lines;
+    journal.unreported += lines;
 }
 
-/* Under the lock. Queues the line that tells how many were dropped, if there is room. */
+/* Under the lock. Queues the line that reports how many were dropped, if there is space. */
 static void tell_dropped(void)
 {
     char message[128];
     char text[512];
     struct sink line = {text, 0, sizeof(text)};
-    (void)snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: %s", journal.untold,
-                   journal.untold == 1 ? " was" : "s were",
-                   journal.failure != 0 ? strerror(journal.failure) : "nobody reads");
+    (void)snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: %s", journal.unreported,
+                   journal.unreported == 1 ? " was" : "s were",
+                   journal.failure != 0 ? strerror(journal.failure) : "standard error was not read in time");
     put_line(&line, LOG_WARNING, message);
     if (!enqueue((struct bytes){line.data, line.length}))
         return;
-    journal.untold = 0;
+    journal.unreported = 0;
     journal.failure = 0;
 }
 
@@ -174,7 +173,7 @@ static void write_queue(void)
     if (journal.abandoned)
         return;
     if (native == EPIPE || native == EBADF) {
-        drop_queue(); /* never to be told, so no line is queued any more */
+        drop_queue(); /* from now on no line is queued */
     } else if (native != 0 && native != EINTR && native != EAGAIN) {
         journal.failure = native;
     } else {
@@ -182,7 +181,7 @@ static void write_queue(void)
         journal.head = (journal.head + taken) % RING_BYTES;
         journal.length -= taken;
         journal.stalled = false;
-        if (taken > 0 && journal.untold > 0)
+        if (taken > 0 && journal.unreported > 0)
             tell_dropped();
         if (journal.length == 0)
             pthread_cond_broadcast(&journal.drained);
@@ -244,7 +243,7 @@ int log_open(const struct log_config *config)
     if (!journal.running) {
         journal.fd = config->fd;
         journal.stopping = journal.abandoned = journal.stalled = false;
-        journal.dropped = journal.untold = 0;
+        journal.dropped = journal.unreported = 0;
         journal.failure = 0;
         journal.head = journal.length = 0;
         failure = start_writer();
@@ -290,7 +289,7 @@ void log_write(enum log_level level, const char *format, ...)
     put_line(&line, level, message);
     pthread_mutex_lock(&journal.lock);
     if (journal.running && !journal.stopping) {
-        if (journal.untold > 0 || !enqueue((struct bytes){line.data, line.length}))
+        if (journal.unreported > 0 || !enqueue((struct bytes){line.data, line.length}))
             count_dropped(1);
         journal.stalled = false;
         pthread_cond_signal(&journal.queued);
@@ -302,7 +301,7 @@ void log_write(enum log_level level, const char *format, ...)
 void log_write_progress(struct bytes text)
 {
     pthread_mutex_lock(&journal.lock);
-    if (journal.running && !journal.stopping && journal.length == 0 && journal.untold == 0) {
+    if (journal.running && !journal.stopping && journal.length == 0 && journal.unreported == 0) {
         (void)enqueue(text);
         pthread_cond_signal(&journal.queued);
     }

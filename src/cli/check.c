@@ -10,7 +10,7 @@
 
 enum { MODES_BYTES = 96, PATH_BYTES = 300 };
 
-/* A value stands in every configuration that has a field for it, so any of them can be read here. */
+/* A value is stored in every configuration that has a field for it, so any of them can be read here. */
 struct check {
     const struct options *options;
     const struct option_given *given;
@@ -41,7 +41,7 @@ static int check_mode(const struct check *check)
                    option_modes_text(all, modes, sizeof(modes)));
 }
 
-/* What the mode does not use. */
+/* Rejects options that the mode does not use. */
 static int check_modes(const struct check *check)
 {
     char title[OPTION_TITLE_BYTES];
@@ -110,7 +110,7 @@ static int check_listen(const struct check *check, const struct target *list, si
     return 0;
 }
 
-/* What the mode listens on, or connects to. */
+/* The addresses to listen on or to connect to. */
 static int check_targets(const struct check *check)
 {
     const struct option_field *field = &check->mode->fields[check->mode->mode];
@@ -131,7 +131,7 @@ static bool is_literal(const struct target *target)
     return target->kind == TARGET_IPV4 || target->kind == TARGET_IPV6;
 }
 
-/* A bench looks itself: it may be a range. */
+/* --bench checks it itself: it may be a range. */
 static int check_source(const struct check *check)
 {
     const struct target *peer =
@@ -155,7 +155,8 @@ static int check_source(const struct check *check)
 static int check_families(const struct check *check)
 {
     if (is_given(check, "ipv4") && is_given(check, "ipv6"))
-        return err_set(check->err, ERR_USAGE, 0, "-4 and -6 exclude each other: without them both are used");
+        return err_set(check->err, ERR_USAGE, 0,
+                       "-4 and -6 exclude each other (both families are used without them)");
     return check_targets(check) != 0 ? -1 : check_source(check);
 }
 
@@ -251,7 +252,7 @@ static int check_format(const struct check *check)
                    check->mode->name);
 }
 
-/* Returns: the first limit on a time that will not be measured, NULL where there is none. */
+/* Returns: the first limit on a time that will not be measured, NULL if there is none. */
 static const char *unmeasured(const struct probe_config *probe, const struct threshold_list *limits)
 {
     static const struct {
@@ -279,7 +280,7 @@ static int check_limits(const struct check *check)
 
     if (warn != NULL || crit != NULL)
         return err_set(check->err, ERR_USAGE, 0,
-                       "%s limits %s, which is not measured: see --until, --tls and --volume",
+                       "%s limits %s, which is not measured (see --until, --tls and --volume)",
                        warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
     if (probe->limits.expect_days > 0 && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");

@@ -1,4 +1,4 @@
-/* Checks what no single word shows. */
+/* Checks that concern several options together. */
 #ifndef TCPGREET_CLI_CHECK_H
 #define TCPGREET_CLI_CHECK_H
 

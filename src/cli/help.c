@@ -7,7 +7,7 @@
 enum { HELP_COLUMN = 34, HELP_LEFT_BYTES = 80 };
 
 static const char *const group_titles[OPTION_GROUPS] = {
-    [OPTION_GROUP_MODE] = "Modes, exactly one",
+    [OPTION_GROUP_MODE] = "Modes (exactly one)",
     [OPTION_GROUP_PATH] = "Family and path",
     [OPTION_GROUP_TIME] = "Time limits",
     [OPTION_GROUP_TLS] = "TLS",
@@ -24,7 +24,7 @@ static void help_usage(FILE *out)
     const char *lead = "Usage:";
 
     for (const struct option_row *row = option_rows; row->group == OPTION_GROUP_MODE; row++) {
-        const char *command = strstr(row->argument, " [-- "); /* options stand before it */
+        const char *command = strstr(row->argument, " [-- "); /* options come before it */
         size_t length = command != NULL ? (size_t)(command - row->argument) : strlen(row->argument);
         fprintf(out, "%-6s tcpgreet --%s %.*s [OPTION...]%s\n", lead, row->name, (int)length, row->argument,
                 command != NULL ? command : "");
@@ -56,9 +56,10 @@ void options_help(FILE *out)
     enum option_group group = OPTION_GROUPS;
 
     help_usage(out);
-    fputs("\nServes the greeting dialogue over TCP, holds it as a client, and checks servers.\n"
-          "HOST is a name, an IPv4 or an IPv6 address; HOST:PORT in one word works, too.\n"
-          "The client sends the NAMEs, else the lines of standard input, and then exit.\n",
+    fputs("\nServe a greeting dialogue over TCP or TLS, connect to a server, probe a service\n"
+          "on every address, or measure a server under load.\n"
+          "HOST is a name, an IPv4 or an IPv6 address; HOST:PORT and [IPV6]:PORT also work.\n"
+          "The client sends the NAMEs, or else the lines of standard input, then exit.\n",
           out);
     for (size_t i = 0; i < option_row_count; i++) {
         if (option_rows[i].group != group) {
@@ -68,7 +69,7 @@ void options_help(FILE *out)
         help_row(&option_rows[i], out);
     }
     fputs("\nDefaults are in parentheses. A TIME has a unit: 500ms, 1.5s, 5m, 1h.\n"
-          "Options may stand anywhere; what follows -- is never an option.\n"
+          "Options may appear anywhere; arguments after -- are not options.\n"
           "\nExit codes: 0 OK, 1 internal, 2 usage, 3 resolve, 4 connect, 5 TLS,\n"
           "6 certificate, 7 dialogue, 8 system, 9 degraded, 10 threshold, 130 interrupted.\n"
           "See also: man tcpgreet, docs/exit-codes.md\n",

@@ -21,7 +21,7 @@ static const char *shown(const char *word, size_t length, char room[OPTION_SHOWN
     return escape_text((struct bytes){word, length}, room, OPTION_SHOWN_BYTES);
 }
 
-/* Returns: the next word, consumed; NULL where there is none or it looks like an option. */
+/* Returns: the next argument, consumed; NULL if there is none or it looks like an option. */
 static const char *next_value(struct parse *parse)
 {
     if (parse->next >= parse->argc)
@@ -113,7 +113,7 @@ static int take_word(struct parse *parse, const struct option_row *row, const ch
                                    : option_store(row, word, parse->options, parse->err);
 }
 
-/* Shape: value is what stood behind "=", or NULL. */
+/* Shape: value is what followed "=", or NULL. */
 static int take_option(struct parse *parse, const struct option_row *row, const char *value)
 {
     bool *given = &parse->given.rows[row - option_rows];
@@ -158,7 +158,7 @@ static size_t edits(const char *a, size_t a_length, const char *b, size_t b_leng
     return d[a_length][b_length];
 }
 
-/* Returns: the row whose name a mistyped word most likely means, or NULL where none is near. */
+/* Returns: the row with the name nearest to a mistyped one, or NULL if none is near. */
 static const struct option_row *find_nearest(const char *name, size_t length)
 {
     const struct option_row *nearest = NULL;
@@ -248,7 +248,7 @@ static int take_words(struct parse *parse)
     return 0;
 }
 
-/* What stands behind a word that is refused may still name the format of the error. */
+/* Arguments after a rejected one may still select the format of the error. */
 static void find_format(struct parse *parse)
 {
     static const char name[] = "--format";
@@ -274,7 +274,7 @@ static void set_defaults(struct options *options)
     options->probe.tls.policy.may_ask = options->bench.tls.policy.may_ask = true;
 }
 
-/* What follows from several words. */
+/* Values that follow from several options. */
 static void complete(struct options *options)
 {
     struct tls_server_config *tls = &options->server.tls;
@@ -306,7 +306,7 @@ int options_parse(struct options *options, int argc, const char *const *argv, st
     options->operands = calloc((argc > 0 ? (size_t)argc : 0) + 1, sizeof(*options->operands));
     parse.given.rows = calloc(option_row_count, sizeof(*parse.given.rows));
     if (options->operands == NULL || parse.given.rows == NULL)
-        err_set(err, ERR_INTERNAL, 0, "memory is exhausted");
+        err_set(err, ERR_INTERNAL, 0, "not enough memory");
     else
         rc = parse_words(&parse);
     free(parse.given.rows);

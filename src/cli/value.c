@@ -100,7 +100,7 @@ static int read_duration(const struct option_value *value)
 
 static void expected_duration(const struct option_row *row, char *text, size_t room)
 {
-    snprintf(text, room, "a time from %s to %s with its unit (such as 500ms, 1.5s, 5m, 1h; finest is 1ms)",
+    snprintf(text, room, "a time from %s to %s with its unit (such as 500ms, 1.5s, 5m, 1h; resolution 1ms)",
              row->least, row->most);
 }
 
@@ -201,7 +201,7 @@ static bool is_address(const char *word)
            (target.kind == TARGET_IPV4 || target.kind == TARGET_IPV6);
 }
 
-/* FIRST-LAST, for a bench; whether they belong together is checked when they are used. */
+/* FIRST-LAST, for --bench; whether it is a range is checked when it is used. */
 static int read_source(const struct option_value *value)
 {
     char first[INET6_ADDRSTRLEN];
@@ -290,8 +290,8 @@ static int read_key(const struct option_value *value)
     return read_file(value, offsetof(struct tls_files, key));
 }
 
-/* "KIND" or "KIND:TIME"; delays stay below the time after which the server drops a peer that takes nothing.
- */
+/* "KIND" or "KIND:TIME"; a delay is shorter than the time after which the server drops a peer that does not
+ * read. */
 static int read_misbehaviour(const struct option_value *value)
 {
     static const struct {
@@ -335,7 +335,7 @@ static int read_limits(const struct option_value *value)
     return threshold_parse(value->field, option, value->word, value->err);
 }
 
-/* A word of these kinds names what it is itself. */
+/* These kinds are read by options.c: they may take two arguments. */
 static void expected_argument(const struct option_row *row, char *text, size_t room)
 {
     snprintf(text, room, "%s", row->argument);

@@ -1,4 +1,4 @@
-/* The kinds of values that options take: how a word is read into a field, and what it can be. */
+/* The kinds of option values: how an argument is parsed into a field, and what is valid. */
 #ifndef TCPGREET_CLI_VALUE_H
 #define TCPGREET_CLI_VALUE_H
 
@@ -8,19 +8,19 @@
 
 struct option_row;
 
-/* A word on its way into a field. Shape: size is the field's, a multiple of the kind's. */
+/* An argument that is parsed into a field. Shape: size is the field's, a multiple of the kind's. */
 struct option_value {
     const struct option_row *row;
     const char *word; /* NULL: of a flag */
     void *field;
     size_t size;
-    struct err *err; /* NULL: not asked */
+    struct err *err; /* NULL: not wanted */
 };
 
 struct option_kind {
     size_t size; /* of one value */
     /* Reads the word into the field; where it has room for several values, into the next that is free.
-     * Returns: 0, or -1; err is set only where there is more to say than `expected` does. */
+     * Returns: 0, or -1; err is set only if there is more to report than what was expected. */
     int (*read)(const struct option_value *value);
     /* Writes what the word can be: "a whole number from 1 to 9". NULL: there is no word. */
     void (*expected)(const struct option_row *row, char *text, size_t room);

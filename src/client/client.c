@@ -47,7 +47,7 @@ struct client {
     struct err *err;     /* the caller's; what the run ends with */
     struct err failure;  /* of the dialogue */
     unsigned refused;    /* names that do not fit */
-    bool is_talking;     /* conn is started and not done */
+    bool in_dialogue;    /* conn is started and not done */
     bool is_up;          /* the stream's handshake is done */
     bool is_paused;      /* until the output has room */
     bool has_received;   /* at least one byte of the dialogue */
@@ -58,7 +58,7 @@ struct client {
 /* Ends the run, once nothing is under way and all output is written. */
 static void stop_if_done(struct client *client)
 {
-    if (client->is_talking || client->check != NULL)
+    if (client->in_dialogue || client->check != NULL)
         return;
     if (client->is_cut || !output_is_pending(client->output))
         uv_stop(&client->loop);
@@ -71,7 +71,7 @@ static void end_run(struct client *client)
     client->check = NULL;
     dialer_cancel(client->dialer);
     client->dialer = NULL;
-    if (client->is_talking)
+    if (client->in_dialogue)
         conn_abort(&client->conn, client->err);
     else
         stop_if_done(client);
@@ -141,7 +141,7 @@ static void send_next(void *context)
     struct bytes name;
     struct err why = {0};
 
-    while (client->is_talking && client->conn.session.state == SESSION_READY) {
+    while (client->in_dialogue && client->conn.session.state == SESSION_READY) {
         switch (name_input_next(&client->names, &name, &why)) {
         case NAME_INPUT_NEXT:
             echo(client, name);
@@ -168,9 +168,9 @@ static void on_checked(void *context, enum tls_check_result result)
 
     client->check = NULL;
     client->check_result = result;
-    if (!client->is_talking || result == TLS_CHECK_TLS)
+    if (!client->in_dialogue || result == TLS_CHECK_TLS)
         tls_check_judge(result, &client->failure, client->err);
-    if (client->is_talking && result == TLS_CHECK_TLS)
+    if (client->in_dialogue && result == TLS_CHECK_TLS)
         conn_abort(&client->conn, client->err);
     stop_if_done(client);
 }
@@ -214,7 +214,7 @@ static void on_done(void *context, const struct conn_result *result)
 {
     struct client *client = context;
 
-    client->is_talking = false;
+    client->in_dialogue = false;
     uv_timer_stop(&client->silence);
     if (result->err != NULL)
         fail(client, result->err);
@@ -262,10 +262,10 @@ static int start_dialogue(struct client *client, struct stream *stream)
         stream = tls_client_stream(client->tls, stream, client->config->target.host, client->err);
     if (stream == NULL)
         return -1;
-    client->is_talking = true;
+    client->in_dialogue = true;
     if (conn_start(&client->conn, &config, stream, client->err) == 0)
         return 0;
-    client->is_talking = false;
+    client->in_dialogue = false;
     return -1;
 }
 
@@ -339,9 +339,9 @@ static void on_limit(uv_timer_t *timer)
     client->is_cut = true;
     if (client->dialer != NULL)
         expire_dialing(client);
-    else if (client->is_paused || (!client->is_talking && client->check == NULL))
+    else if (client->is_paused || (!client->in_dialogue && client->check == NULL))
         set_expired(client, ERR_SYSTEM_OUTPUT, "writing to standard output, which is not being read");
-    else if (!client->is_talking)
+    else if (!client->in_dialogue)
         tls_check_judge(client->check_result, &client->failure, client->err);
     else if (!client->is_up)
         expire_handshake(client);

@@ -4,7 +4,7 @@
 
 #include "tcpgreet/format/text.h"
 
-/* Light and dark are told apart by whoever shows it; fonts are those of the reader. */
+/* The viewer selects light or dark; the fonts are those of its system. */
 static const char house_style[] =
     "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;font-size:12px;"
     "font-variant-numeric:tabular-nums;fill:#59636e}"

@@ -27,7 +27,7 @@ int process_write(int fd, struct bytes bytes, struct err *err)
 
 int process_guard_standard(struct err *err)
 {
-    /* Reading from 0 ends at once, writing to 1 fails and is told, writing to 2 goes nowhere. */
+    /* Reading from 0 returns end of file, writing to 1 fails with an error, writing to 2 is discarded. */
     static const int flags[3] = {O_RDONLY, O_RDONLY, O_WRONLY};
 
     for (int fd = 0; fd < 3; fd++) {

@@ -33,7 +33,7 @@ struct accept *accept_new(const struct accept_config *config);
 
 /* Begins to accept. Where accepting fails, it is tried again after a pause that grows from 10 ms to 1 s (to
  * 100 ms where descriptors or memory are exhausted, and at once after accept_retry), each listener by itself;
- * the log says so. Returns: 0, or an error of libuv. Thread: the loop's, as of all that follow. */
+ * this is logged. Returns: 0, or an error of libuv. Thread: the loop's, as of all that follow. */
 int accept_start(struct accept *accept, uv_loop_t *loop);
 
 /* Ends the pauses that wait for descriptors or memory: some were released. */

@@ -157,7 +157,7 @@ static struct connection *start(struct connections *connections, const struct ac
     struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL) {
         stream_tcp_close(accepted->fd);
-        err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a connection");
+        err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a connection");
         return NULL;
     }
     connection->peer = accepted->peer;

@@ -1,11 +1,11 @@
-/* What a worker counts: written by its thread alone, read by any. */
+/* The counters of a worker: written by its thread only, read by any. */
 #ifndef TCPGREET_SERVER_COUNTERS_H
 #define TCPGREET_SERVER_COUNTERS_H
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* The table of counters: field, and its words in the log. */
+/* The table of counters: field, and its text in the log. */
 #define COUNTERS(X)                                                                                          \
     X(connections, "connections")                                                                            \
     X(open, "open now")                                                                                      \
@@ -31,7 +31,7 @@ struct counters_sum {
 #undef COUNTERS_FIELD
 };
 
-/* Only one thread writes, so a load and a store do what a locked addition would. Thread: the worker's. */
+/* Only one thread writes, so a load and a store replace a locked addition. Thread: the worker's. */
 static inline void counters_add(atomic_uint_fast64_t *counter, int64_t change)
 {
     uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);

@@ -55,7 +55,7 @@ void server_log_pin(const struct endpoint *at, const char *pin)
 
 void server_log_reloaded(void)
 {
-    log_write(LOG_NOTICE, "The certificates are reloaded");
+    log_write(LOG_NOTICE, "Certificates reloaded");
 }
 
 void server_log_reload_failed(const struct err *err)

@@ -28,7 +28,7 @@ void server_log_expiry(const char *names, double days);
 /* For a certificate that was made for this run: how to connect. */
 void server_log_pin(const struct endpoint *at, const char *pin);
 
-/* What came of a reload. */
+/* The result of a reload. */
 void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);
 void server_log_reload_nothing(bool use_tls);

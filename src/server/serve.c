@@ -188,7 +188,7 @@ static void on_listener_failed(void *context, const struct err *err)
     uv_async_send(&server->failed);
 }
 
-/* A server that accepts on some of its addresses only would look healthy: it stops as after a signal. */
+/* A server that accepts on some of its addresses only would look healthy: it shuts down as after a signal. */
 static void on_failed(uv_async_t *async)
 {
     struct server *server = async->data;
@@ -236,8 +236,8 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-/* From here on a signal changes nothing: without its handler, one more would kill a process that is about to
- * exit with 0. */
+/* From here on signals have no effect: without a handler, one more would kill a process that is about to exit
+ * with 0. */
 static void close_loop(uv_loop_t *loop)
 {
     sigset_t handled;
@@ -304,8 +304,8 @@ static struct worker_config worker_config(struct server *server)
     return config;
 }
 
-/* Where the kernel deals connections out, every worker listens. Elsewhere the last one listens for all: those
- * that it hands connections off to are there then.
+/* Where the kernel distributes connections, every worker listens. Elsewhere the last one listens for all: the
+ * workers that it hands connections off to are running then.
  * Shape: addresses are those of server->listeners. On failure those that were started go on. */
 static int start_workers(struct server *server, const struct endpoint *addresses, size_t count,
                          struct err *err)
@@ -326,7 +326,7 @@ static int start_workers(struct server *server, const struct endpoint *addresses
     return 0;
 }
 
-/* From open listeners to the end. */
+/* Serves from open listeners until the shutdown is complete. */
 static int run_workers(struct server *server, struct err *err)
 {
     struct endpoint addresses[LISTENER_MAX];
@@ -351,7 +351,7 @@ static int run_workers(struct server *server, struct err *err)
     return result;
 }
 
-/* As many as processors that this process may run on. */
+/* Returns: the number of processors that this process may run on. */
 static size_t count_workers(const struct server_config *config)
 {
     size_t processors = uv_available_parallelism();
@@ -359,7 +359,7 @@ static size_t count_workers(const struct server_config *config)
     return workers < SERVER_WORKERS_MAX ? workers : SERVER_WORKERS_MAX;
 }
 
-/* With a loop, to its end. */
+/* Runs the loop until the server has shut down. */
 static int run_server(struct server *server, struct err *err)
 {
     const struct server_config *config = server->config;

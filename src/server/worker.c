@@ -124,7 +124,7 @@ static void on_connection_ended(void *context)
     finish_if_empty(worker);
 }
 
-/* First the time for dialogues to finish is over, then the time for the final messages. */
+/* The drain timeout expires first, then the time for the final messages. */
 static void on_drain_over(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
@@ -254,7 +254,7 @@ static void close_any(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-/* Takes down what never ran, or has ended. */
+/* Frees a worker that never ran or has ended. */
 static void dismantle(struct worker *worker)
 {
     uv_walk(&worker->loop, close_any, NULL);

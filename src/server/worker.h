@@ -1,4 +1,4 @@
-/* A thread that serves: its own loop, listeners, connections and counters. */
+/* A server thread with its own loop, listeners, connections and counters. */
 #ifndef TCPGREET_SERVER_WORKER_H
 #define TCPGREET_SERVER_WORKER_H
 

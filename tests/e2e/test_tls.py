@@ -218,7 +218,7 @@ class Identity(TlsCase):
             with Server("--tls", *self.encrypted(), *self.passphrase(text)) as server:
                 self.assertDialogue(self.say(server), MICHAEL)
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("are reloaded")
+                server.log.expect("Certificates reloaded")
                 self.assertDialogue(self.say(server), MICHAEL)
         self.assertRefusesToListen(8, "system-file", r"the pass phrase for the key in \S+ is wrong", *self.encrypted(),
                                    *self.passphrase("close sesame\n"))
@@ -251,7 +251,7 @@ class Identity(TlsCase):
             with Server("--tls", *made.serve()) as server:
                 dialogue(server, client_context(made))
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("are reloaded")
+                server.log.expect("Certificates reloaded")
                 found = re.findall(rb"The certificate for localhost, 127.0.0.1, ::1 expires in (2\.9|3\.0) days",
                                    server.log.bytes())
                 self.assertEqual(len(found), 2 if warned else 0, server.log.bytes())

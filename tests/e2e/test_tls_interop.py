@@ -219,9 +219,9 @@ class Python(Pair):
             for version in VERSIONS:
                 context = client_context(self.made, version)
                 session, _ = dialogue(server, context)
-                loaded = len(re.findall(rb"are reloaded", server.log.bytes()))
+                loaded = len(re.findall(rb"Certificates reloaded", server.log.bytes()))
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("are reloaded", loaded + 1)
+                server.log.expect("Certificates reloaded", loaded + 1)
                 self.assertTrue(dialogue(server, context, session=session)[1], name_of(version))
 
     def keys(self, file, *keys):
@@ -248,7 +248,7 @@ class Python(Pair):
             rotate.times += 1
             self.keys(file, *keys)
             server.send_signal(signal.SIGHUP)
-            server.log.expect("are reloaded", rotate.times)
+            server.log.expect("Certificates reloaded", rotate.times)
         rotate.times = 0
 
         with self.serve("--ticket-keys", self.keys(file, old)) as server:

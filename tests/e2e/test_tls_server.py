@@ -123,14 +123,14 @@ class ClientCertificates(TlsCase):
             for version in VERSIONS:
                 context = client_context(self.made, version, pair=self.made.client)
                 session, _ = self.visit(server, None, context=context)
-                loaded = server.log.bytes().count(b"are reloaded")
+                loaded = server.log.bytes().count(b"Certificates reloaded")
                 shutil.copy(certificates("--rsa").ca, ca)
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("are reloaded", loaded + 1)
+                server.log.expect("Certificates reloaded", loaded + 1)
                 self.assertTurnedAway(server, None, None, ".*, which is not trusted here .*", session, context)
                 shutil.copy(self.made.ca, ca)
                 server.send_signal(signal.SIGHUP)
-                server.log.expect("are reloaded", loaded + 2)
+                server.log.expect("Certificates reloaded", loaded + 2)
 
 
     def test_a_certificate_that_expires_ends_its_tickets(self):
@@ -222,7 +222,7 @@ class Reload(TlsCase):
             shutil.copy(source, place + ".new")
             os.rename(place + ".new", place)
 
-    def hup(self, server, words="The certificates are reloaded"):
+    def hup(self, server, words="Certificates reloaded"):
         before = len(re.findall(words, server.log.bytes().decode()))
         server.send_signal(signal.SIGHUP)
         server.log.expect(words, before + 1)
@@ -338,7 +338,7 @@ class Reload(TlsCase):
             server.send_signal(signal.SIGTERM)
             server.log.expect("^Shutting down: ")
             server.send_signal(signal.SIGHUP)
-            server.log.expect("are reloaded")
+            server.log.expect("Certificates reloaded")
             peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
             self.assertEqual(server.wait(), 0)
 

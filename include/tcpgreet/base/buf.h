@@ -1,4 +1,4 @@
-/* Bytes: a view, a fixed room to write into, and a buffer that grows. */
+/* Bytes: a view, a fixed buffer to append to, and a buffer that grows. */
 #ifndef TCPGREET_BASE_BUF_H
 #define TCPGREET_BASE_BUF_H
 
@@ -6,13 +6,13 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Somebody else's bytes, to read. */
+/* A view of bytes that it does not own. */
 struct bytes {
     const char *data;
     size_t length;
 };
 
-/* Somebody else's room, to append to. Invariant: length <= capacity. */
+/* A fixed buffer that it does not own, to append to. Invariant: length <= capacity. */
 struct sink {
     char *data;
     size_t length;
@@ -54,7 +54,7 @@ static inline bool sink_put(struct sink *sink, struct bytes view)
 
 /*
  * Heap bytes, appended at the end and consumed from the front. Starts as `struct buf buf = {0}`.
- * Holds memory only while something is in it: buf_consume gives it back with the last byte; empty it is one
+ * Holds memory only while something is in it: buf_consume releases it with the last byte; empty it is one
  * pointer. Invariants: block == NULL where it is empty; else 0 < length, offset + length <= capacity.
  */
 struct buf {
@@ -84,7 +84,7 @@ int buf_append(struct buf *buf, struct bytes view);
 /* Shape: n <= buf_length(buf). */
 void buf_consume(struct buf *buf, size_t n);
 
-/* Gives the memory back; the buffer is empty and usable again. */
+/* Releases the memory; the buffer is empty and usable again. */
 void buf_fini(struct buf *buf);
 
 #endif

@@ -57,7 +57,7 @@ enum err_reason {
         ERR_REASON_COUNT
 };
 
-/* What exactly failed, where the reason alone does not say it, and in brackets the facts that come with it.
+/* The exact failure, where the reason alone is not specific enough; in brackets the facts that come with it.
  */
 enum err_detail {
     ERR_DETAIL_NONE,
@@ -106,7 +106,7 @@ struct err {
     char text[ERR_TEXT_BYTES];
 };
 
-/* Records a failure, unless one is recorded already: the first to notice knows best.
+/* Records a failure, unless one is recorded already: the first one is kept.
  * Shape: err may be NULL; the text is cut at ERR_TEXT_BYTES - 1, never inside an escape or a UTF-8 character.
  * Returns: -1, always, so that a caller can `return err_set(...)`. */
 __attribute__((format(printf, 4, 5))) int err_set(struct err *err, enum err_reason reason, int native,

@@ -1,4 +1,4 @@
-/* The log: lines to standard error that never block whoever writes them. */
+/* The log: lines to standard error, written without ever blocking the caller. */
 #ifndef TCPGREET_BASE_LOG_H
 #define TCPGREET_BASE_LOG_H
 
@@ -25,8 +25,8 @@ int log_open(const struct log_config *config);
 
 /* Queues one line. The text must hold no unescaped bytes of a peer (escape.h). In text form, bytes above 0x7e
  * are escaped where the locale's character set, at log_open, is not UTF-8.
- * Where nobody reads and the queue (256 KiB) is full the line is dropped and counted; a line that tells the
- * count follows as soon as there is room. Thread: any. Never blocks, never allocates. */
+ * If no process reads and the queue (256 KiB) is full, the line is dropped and counted; a line with the count
+ * follows when there is space. Thread: any. Never blocks, never allocates. */
 __attribute__((format(printf, 2, 3))) void log_write(enum log_level level, const char *format, ...);
 
 /* Queues text as it is, without an end of line: progress on a terminal. Left out, and not counted, while
@@ -43,7 +43,7 @@ int log_enabled(enum log_level level);
 /* Returns: lines dropped since log_open. Thread: any. */
 uint64_t log_dropped(void);
 
-/* Writes out what is queued, for at most wait_ms where nobody reads, then stops. */
+/* Writes what is queued, for at most wait_ms if no process reads, then stops. */
 void log_close(int wait_ms);
 
 #endif

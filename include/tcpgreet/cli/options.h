@@ -23,8 +23,8 @@ enum options_mode {
     MODE_COUNT
 };
 
-/* A value stands in the configuration of every mode that has a field for it: which mode is chosen is known
- * only at the end. Texts are borrowed from argv. */
+/* A value is stored in the configuration of every mode that has a field for it, since the mode may come last.
+ * Texts are borrowed from argv. */
 struct options {
     enum options_mode mode;
     struct server_config server;
@@ -36,10 +36,10 @@ struct options {
     size_t operand_count;
 };
 
-/* Parses argv[1..argc-1] and checks all that the words alone show. After a failure, probe.format still is
- * what was asked for, if that could be found out: a monitoring system reads an error in its own format.
+/* Parses argv[1..argc-1] and checks what the arguments alone show. After a failure, probe.format is still the
+ * requested one if it could be found: a monitoring system reads an error in its own format.
  * Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
- * Errors: usage: a sentence that names the option and what would be right; internal. */
+ * Errors: usage: a sentence that names the option and what is valid; internal. */
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err);
 
 /* Checks that this build can do what options ask for, and that files are readable, without opening any.
@@ -48,7 +48,7 @@ int options_check_system(const struct options *options, struct err *err);
 
 void options_fini(struct options *options);
 
-/* The text of --help: grouped as the command line's contract is, at most 80 columns wide. */
+/* The text of --help, grouped, at most 80 columns wide. */
 void options_help(FILE *out);
 
 #endif

@@ -10,15 +10,15 @@ enum { ATOMIC_FILE_PATH_BYTES = 4096 };
 
 struct atomic_file {
     FILE *out;
-    char path[ATOMIC_FILE_PATH_BYTES]; /* behind symbolic links */
-    char part[ATOMIC_FILE_PATH_BYTES]; /* beside it, until it is whole; "": path is no plain file, or its
-                                         folder takes no other: it is written in place */
+    char path[ATOMIC_FILE_PATH_BYTES]; /* symbolic links resolved */
+    char part[ATOMIC_FILE_PATH_BYTES]; /* the new content, until it is complete; "": path is not a regular
+                                         file, or its folder is not writable: it is written in place */
 };
 
 /* what begins the sentence: "--plot". Returns: 0, file->out is open; -1: nothing is. Errors: system-file. */
 int atomic_file_open(struct atomic_file *file, const char *what, const char *path, struct err *err);
 
-/* Takes: file->out, also on failure; then nothing is left of what was written. Errors: system-file.
+/* Takes: file->out, also on failure; then what was written is removed. Errors: system-file.
  * Source: rename(2). */
 int atomic_file_close(struct atomic_file *file, const char *what, struct err *err);
 

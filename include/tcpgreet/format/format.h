@@ -1,4 +1,4 @@
-/* What a person chooses of a result's output. */
+/* Output formats of a result. */
 #ifndef TCPGREET_FORMAT_FORMAT_H
 #define TCPGREET_FORMAT_FORMAT_H
 

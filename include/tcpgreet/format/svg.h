@@ -1,5 +1,4 @@
-/* Pictures: one house style, light and dark as the reader's screen is, without scripts or fonts of their own.
- */
+/* SVG output: one style, light and dark, without scripts or embedded fonts. */
 #ifndef TCPGREET_FORMAT_SVG_H
 #define TCPGREET_FORMAT_SVG_H
 
@@ -10,7 +9,7 @@
 void svg_open(FILE *out, int width, int height, const char *title, const char *style, const char *dark_style);
 void svg_close(FILE *out);
 
-/* Writes text as XML has it; what XML cannot hold, or could hide, is escaped as escape.h does. */
+/* Writes text with XML escapes; characters that XML does not allow are escaped as in escape.h. */
 void svg_escaped(FILE *out, const char *text);
 
 /* Shape: anchor is start, middle, end; text is any text. */

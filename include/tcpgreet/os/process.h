@@ -1,4 +1,4 @@
-/* The process: its standard descriptors, its limits, and writing to them with nothing lost in silence. */
+/* The process: its standard descriptors, its limits, and writing all output or failing. */
 #ifndef TCPGREET_OS_PROCESS_H
 #define TCPGREET_OS_PROCESS_H
 
@@ -11,7 +11,7 @@
 enum { PROCESS_DESCRIPTORS_MAX = 32 };
 
 /* Writes all of it, waiting where the reader is slow.
- * Errors: system-output: closed, full, or nobody reads any more. Source: write(2). */
+ * Errors: system-output: closed, full, or no process reads it any more. Source: write(2). */
 int process_write(int fd, struct bytes bytes, struct err *err);
 
 /* Makes sure that 0, 1 and 2 are taken, so that no socket is ever mistaken for one of them. What was closed

@@ -1,4 +1,4 @@
-/* The versions of this program and of what it runs with. */
+/* The versions of this program and of its libraries. */
 #ifndef TCPGREET_OS_VERSION_H
 #define TCPGREET_OS_VERSION_H
 

@@ -119,7 +119,7 @@ static void await_calls(int calls)
         sched_yield();
 }
 
-static void assert_told(const char **at, uint64_t dropped, const char *why)
+static void assert_reported(const char **at, uint64_t dropped, const char *why)
 {
     char expected[128];
     int length = snprintf(expected, sizeof(expected), "%" PRIu64 " log line%s dropped: %s\n", dropped,
@@ -137,14 +137,15 @@ static void assert_drops_are_told_as_soon_as_there_is_room(void)
     log_write(LOG_INFO, "%s", ""); /* would fit, but must not stand before the count */
     write_lines(written, 1000);
     assert_true(log_dropped() == 1002);
-    while (collector.length <= filled || strstr(at, " dropped: nobody reads\n") == NULL)
+    while (collector.length <= filled ||
+           strstr(at, " dropped: standard error was not read in time\n") == NULL)
         assert_true(collector_read(&collector));
     write_lines(written + 1000, 1);
     finish();
     assert_true(log_dropped() == 1002);
     assert_true(count_lines(&at, 0) == written - 1);
     assert_in_range((size_t)(at - collector.text) - filled, RING_BYTES - 128, RING_BYTES);
-    assert_told(&at, 1002, "nobody reads");
+    assert_reported(&at, 1002, "standard error was not read in time");
     assert_true(count_lines(&at, written + 1000) == 1);
     assert_string_equal(at, "");
 }
@@ -270,7 +271,7 @@ static void lines_that_a_full_disk_cost_are_told_with_the_reason(void **state)
     atomic_store(&script.failure, 0);
     finish();
     assert_true(count_lines(&at, 0) == written - 1);
-    assert_told(&at, 2, strerror(ENOSPC));
+    assert_reported(&at, 2, strerror(ENOSPC));
     assert_string_equal(at, "");
 }
 
