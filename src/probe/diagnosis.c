@@ -45,6 +45,7 @@ static const struct rule {
     {"tls-stalled", NULL, probe_is_tls_stalled, probe_tells_tls_stalled, CAUSE},
     {"tls-alert", NULL, probe_is_tls_alert, probe_tells_tls_alert, CAUSE},
     {"tls-protocol", NULL, probe_is_tls_protocol, probe_tells_tls_protocol, CAUSE},
+    {"no-trust-store", NULL, probe_is_no_trust_store, probe_tells_no_trust_store, CAUSE},
     {"missing-intermediate", NULL, probe_is_missing_intermediate, probe_tells_missing_intermediate, CAUSE},
     {"self-signed", NULL, probe_is_self_signed, probe_tells_self_signed, CAUSE},
     {"cert-name", NULL, probe_is_cert_name, probe_tells_cert_name, CAUSE},

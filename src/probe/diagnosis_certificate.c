@@ -25,6 +25,20 @@ static bool is_untrusted(const struct probe_address *address)
     return address->err.reason == ERR_CERT_UNTRUSTED && !address->tls.trusted;
 }
 
+bool probe_is_no_trust_store(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_NO_TRUST_STORE;
+}
+
+void probe_tells_no_trust_store(const struct probe_group *group, struct words_line *line)
+{
+    words_add(line,
+              "This machine has no usable trust store, so the certificate at %s cannot be verified, whatever "
+              "it is like: %s.",
+              probe_group_place(group).text, probe_group_first(group)->err.text);
+}
+
 bool probe_is_missing_intermediate(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;

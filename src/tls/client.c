@@ -140,6 +140,7 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
     client->servername = config->servername;
     client->trust = (struct tls_trust){.pins = config->pins,
                                        .believe_all = config->policy.insecure,
+                                       .system_store = config->ca == NULL,
                                        .pins_stand_alone = config->pins.count > 0 && config->ca == NULL};
     if (configure(client, config, err) == 0)
         return client;

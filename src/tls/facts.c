@@ -97,7 +97,9 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
     for (int i = 0; i < sk_X509_num(chain); i++)
         put_link(sk_X509_value(chain, i), facts);
     facts->trusted = code == X509_V_OK;
-    if (!facts->trusted)
+    if (verdict->store != TLS_STORE_USABLE)
+        put(facts->distrust, sizeof facts->distrust, "no trust store on this machine");
+    else if (!facts->trusted)
         tls_verdict_brief(code, verdict->depth, facts->distrust, sizeof facts->distrust);
     ERR_pop_to_mark();
     return true;

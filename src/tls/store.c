@@ -1,6 +1,8 @@
 #include "store.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
@@ -143,19 +145,104 @@ static int add_file(X509_STORE *store, const char *what, const char *path, STACK
     return 0;
 }
 
+const char *tls_store_file(void)
+{
+    const char *chosen = tls_getenv(X509_get_default_cert_file_env());
+    return chosen != NULL ? chosen : X509_get_default_cert_file();
+}
+
+const char *tls_store_directory(void)
+{
+    const char *chosen = tls_getenv(X509_get_default_cert_dir_env());
+    return chosen != NULL ? chosen : X509_get_default_cert_dir();
+}
+
+enum directory { DIRECTORY_EMPTY, DIRECTORY_UNHASHED, DIRECTORY_HASHED };
+
+/* "5ed36f99.0": the name of a link as `openssl rehash` makes it. */
+static bool is_hashed(const char *name)
+{
+    enum { HASH_DIGITS = 8 };
+    return strspn(name, "0123456789abcdef") == HASH_DIGITS && name[HASH_DIGITS] == '.' &&
+           name[HASH_DIGITS + 1] != '\0' &&
+           strspn(name + HASH_DIGITS + 1, "0123456789") == strlen(name + HASH_DIGITS + 1);
+}
+
+/* What OpenSSL can find in a directory: links that lead nowhere do not count. */
+static enum directory look_into(const char *path)
+{
+    enum directory found = DIRECTORY_EMPTY;
+    struct stat status;
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return DIRECTORY_EMPTY;
+    for (struct dirent *entry; found != DIRECTORY_HASHED && (entry = readdir(directory)) != NULL;)
+        if (fstatat(dirfd(directory), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode))
+            found = is_hashed(entry->d_name) ? DIRECTORY_HASHED : DIRECTORY_UNHASHED;
+    closedir(directory);
+    return found;
+}
+
+static bool has_certificate(X509_STORE *store)
+{
+    bool found = false;
+    if (X509_STORE_lock(store) != 1)
+        return true;
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
+    for (int i = 0; i < sk_X509_OBJECT_num(objects) && !found; i++)
+        found = X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, i)) == X509_LU_X509;
+    X509_STORE_unlock(store);
+    return found;
+}
+
+enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory)
+{
+    enum tls_store_fault fault = TLS_STORE_EMPTY;
+    char path[PATH_MAX];
+    const char *list = tls_store_directory();
+
+    if (has_certificate(store))
+        return TLS_STORE_USABLE;
+    *directory = list;
+    for (size_t length; fault != TLS_STORE_USABLE && list[0] != '\0';
+         list += length + (list[length] == ':')) {
+        length = strcspn(list, ":");
+        if (snprintf(path, sizeof path, "%.*s", (int)length, list) >= (int)sizeof path)
+            continue;
+        enum directory found = look_into(path);
+        if (found == DIRECTORY_HASHED)
+            fault = TLS_STORE_USABLE;
+        else if (found == DIRECTORY_UNHASHED)
+            fault = TLS_STORE_UNHASHED;
+    }
+    return fault;
+}
+
+static int add_directory(SSL_CTX *context, const char *what, const char *path, struct err *err)
+{
+    if (look_into(path) != DIRECTORY_HASHED)
+        return err_set(err, ERR_SYSTEM_FILE, 0,
+                       "%s %s has no hashed links, by which certificates in a directory are found: run "
+                       "openssl rehash %s",
+                       what, path, path);
+    if (SSL_CTX_load_verify_dir(context, path) == 1)
+        return 0;
+    ERR_clear_error();
+    return err_set(err, ERR_SYSTEM_FILE, 0, "%s %s cannot be used as a directory of certificates", what,
+                   path);
+}
+
 int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                   struct err *err)
 {
     struct stat status;
     if (stat(path, &status) < 0)
         return err_set(err, ERR_SYSTEM_FILE, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
+    if (X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN) != 1)
+        return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     if (!S_ISDIR(status.st_mode))
         return add_file(SSL_CTX_get_cert_store(context), what, path, names, err);
-    if (SSL_CTX_load_verify_dir(context, path) == 1)
-        return 0;
-    ERR_clear_error();
-    return err_set(err, ERR_SYSTEM_FILE, 0, "%s %s cannot be used as a directory of certificates", what,
-                   path);
+    return add_directory(context, what, path, err);
 }
 
 int tls_store_load(SSL_CTX *context, const char *ca, struct err *err)

@@ -9,10 +9,27 @@
 /* Whom to believe: a CA file or folder, NULL for the system's trust store. Errors: system-file. */
 int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
 
-/* Trusts the certificates of a file or of a directory of hashed links, and adds the subjects of a file's to
- * names. Shape: what names the option; names NULL: not wanted. Errors: system-file, system-permission. */
+/* Trusts the certificates of a file or of a directory of hashed links, each as an anchor, also those of an
+ * intermediate CA or of a host, and adds the subjects of a file's to names. Shape: what names the option;
+ * names NULL: not wanted. Errors: system-file, system-permission. */
 int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                   struct err *err);
+
+/* What keeps the system's trust store from being one. */
+enum tls_store_fault {
+    TLS_STORE_USABLE,
+    TLS_STORE_EMPTY,   /* it has no certificate, where OpenSSL and the environment look for them */
+    TLS_STORE_UNHASHED /* its directory has files, but no hashed links to find them by */
+};
+
+/* Whether the system's trust store can be one at all, after a lookup in it has failed. Borrows: store.
+ * Shape: directory: set where it is the fault, until the environment changes. */
+enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory);
+
+/* Where the system's trust store is: SSL_CERT_FILE and SSL_CERT_DIR, which may be a list with colons, or
+ * OpenSSL's own places. */
+const char *tls_store_file(void);
+const char *tls_store_directory(void);
 
 /* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
  * has by now, do not know. Borrows: file, as long as store lives. Returns: 0, -1 without memory. Shape: it

@@ -126,6 +126,20 @@ static int fail_untrusted(const struct tls_verdict *verdict, const char *which, 
                              : "");
 }
 
+static int fail_store(const struct tls_verdict *verdict, const char *which, struct err *err)
+{
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
+    if (verdict->store == TLS_STORE_UNHASHED)
+        return err_set_facts(err, ERR_CERT_NO_TRUST_STORE, &facts,
+                             "%s cannot be verified: the trust store %s has no hashed links (run openssl "
+                             "rehash %s, or give --ca FILE)",
+                             which, verdict->directory, verdict->directory);
+    return err_set_facts(err, ERR_CERT_NO_TRUST_STORE, &facts,
+                         "%s cannot be verified: there is no trust store on this machine, neither %s nor "
+                         "%s (install the package ca-certificates, or give --ca FILE)",
+                         which, tls_store_file(), tls_store_directory());
+}
+
 static int fail_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     struct tls_pin pin;
@@ -142,6 +156,8 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
     struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
     put_which(verdict, which, sizeof which);
 
+    if (verdict->store != TLS_STORE_USABLE)
+        return fail_store(verdict, which, err);
     switch (verdict->code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
+#include "store.h"
 #include "tcpgreet/base/err.h"
 
 /* The first verdict of a failed verification, kept for the sentence. On the client's side also what was
@@ -14,10 +15,12 @@ struct tls_verdict {
     const char *whose; /* the host that is expected; NULL on the server's side */
     int code;          /* X509_V_ERR_… */
     int depth;
-    X509 *certificate;      /* ours to free; NULL */
-    X509 *leaf;             /* likewise */
-    STACK_OF(X509) * chain; /* likewise: as sent, the leaf first */
-    bool leaf_alone;        /* the peer sent nothing but its own certificate */
+    X509 *certificate;          /* ours to free; NULL */
+    X509 *leaf;                 /* likewise */
+    STACK_OF(X509) * chain;     /* likewise: as sent, the leaf first */
+    enum tls_store_fault store; /* the system's trust store, where it was needed and is none */
+    const char *directory;      /* of TLS_STORE_UNHASHED; borrowed from the environment */
+    bool leaf_alone;            /* the peer sent nothing but its own certificate */
 };
 
 /* The verdict that a connection keeps, by SSL_set_app_data. Returns: NULL where there is none. */

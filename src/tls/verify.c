@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include "certificate.h"
+#include "store.h"
 #include "verdict.h"
 
 static bool pin_matches(const struct tls_trust *trust, X509 *certificate)
@@ -77,6 +78,20 @@ static void keep_verdict(X509_STORE_CTX *store, int code)
     verdict->leaf_alone = sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= 1;
 }
 
+/* No CA can be trusted where there is no trust store: then that is the cause. */
+static bool is_about_trust(int code)
+{
+    return code != X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT && code != X509_V_ERR_HOSTNAME_MISMATCH &&
+           code != X509_V_ERR_IP_ADDRESS_MISMATCH && pin_covers(code);
+}
+
+static void keep_store_fault(X509_STORE_CTX *store)
+{
+    struct tls_verdict *verdict = verdict_of(store);
+    if (verdict != NULL && is_about_trust(verdict->code))
+        verdict->store = tls_store_fault(X509_STORE_CTX_get0_store(store), &verdict->directory);
+}
+
 /* Called for each fault that OpenSSL finds; returning 1 goes on as if there were none. */
 static int on_fault(int well, X509_STORE_CTX *store)
 {
@@ -90,6 +105,8 @@ static int on_fault(int well, X509_STORE_CTX *store)
         return 1;
     }
     keep_verdict(store, code);
+    if (trust != NULL && trust->system_store)
+        keep_store_fault(store);
     return 0;
 }
 

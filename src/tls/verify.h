@@ -11,6 +11,7 @@
 struct tls_trust {
     struct tls_pins pins;
     bool believe_all;      /* --insecure: pins count still */
+    bool system_store;     /* no --ca was given */
     bool pins_stand_alone; /* a pin stands in for a chain of trust and a name */
 };
 

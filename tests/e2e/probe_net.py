@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 
-from harness import Lines, Script, Server, refusing_port, run
+from harness import Lines, Script, Server, environment, refusing_port, run
 from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
                          lay_cable, make_host, remove_host, setting, switch_ipv6_off, why_no_cable, within)
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
@@ -135,6 +135,15 @@ def presenting(function, bad, *options):
     """A certificate with one fault."""
     with TlsScript(function, server_context(made().bad(bad), weak=True)) as server:
         yield "::1", server.port, *trusting(), *options
+
+
+def without_trust_store(function):
+    """A certificate that only the CA of a file could prove, on a machine without a trust store."""
+    @contextlib.contextmanager
+    def opened():
+        with TlsScript(function, server_context(made().server)) as server:
+            yield "::1", server.port, "--tls"
+    return Place(opened, (), env=environment(SSL_CERT_FILE="/nonexistent", SSL_CERT_DIR="/nonexistent"))
 
 
 @here

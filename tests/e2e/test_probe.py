@@ -19,7 +19,7 @@ from net_harness import FAR4, why_no_cable
 from probe_net import (MORE4, NO_ROUTE4, NO_ROUTE6, above_tls, behind_a_middlebox, below_tls, complete, far,
                        far_after_a_lost_syn, far_among, far_certificates, in_a_network, ipv4_gone, ipv6_off, lacking,
                        lay, made, no_loopback6, older, only_link_local, ours, plain, presenting, refusing, why_no_path,
-                       with_route)
+                       with_route, without_trust_store)
 from tls_harness import VERSIONS, has_tls
 
 Row = collections.namedtuple("Row", "fault place word findings says")
@@ -241,6 +241,9 @@ CERTIFICATES = [
     Row("unknown CA",
         presenting(peers.ends_well, "unknown-ca"),
         "cert-untrusted", "missing-intermediate", '"tcpgreet unknown CA", which issued it, is not trusted here'),
+    Row("no trust store on this machine",
+        without_trust_store(peers.ends_well),
+        "cert-no-trust-store", "no-trust-store", "This machine has no usable trust store"),
     Row("missing intermediate",
         presenting(peers.ends_well, "missing-intermediate"),
         "cert-untrusted", "missing-intermediate", "configure the full chain on the server"),

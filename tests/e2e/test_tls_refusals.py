@@ -179,8 +179,11 @@ class Trust(TlsCase):
         with self.serve() as server:
             for ca in (self.made.ca, both, self.hashed()):
                 self.assertDialogue(say(server, "--ca", ca), MICHAEL)
-            for ca in (self.other.ca, folder()):
-                self.assertRefused(say(server, "--ca", ca), "cert-untrusted")
+            self.assertRefused(say(server, "--ca", self.other.ca), "cert-untrusted")
+            unhashed = say(server, "--ca", self.made.folder)
+            self.assertFails(unhashed, 8, "system-file")
+            self.assertIn(b"has no hashed links, by which certificates in a directory are found: run openssl rehash ",
+                          unhashed.err)
 
     def test_the_system_store_is_believed_by_default(self):
         with self.serve() as server:

@@ -29,6 +29,7 @@
     X(ERR_CERT_NOT_YET_VALID, "cert-not-yet-valid", 6)                                                       \
     X(ERR_CERT_NAME, "cert-name", 6)                                                                         \
     X(ERR_CERT_UNTRUSTED, "cert-untrusted", 6)                                                               \
+    X(ERR_CERT_NO_TRUST_STORE, "cert-no-trust-store", 6)                                                     \
     X(ERR_CERT_SELF_SIGNED, "cert-self-signed", 6)                                                           \
     X(ERR_CERT_PURPOSE, "cert-purpose", 6)                                                                   \
     X(ERR_CERT_WEAK, "cert-weak", 6)                                                                         \

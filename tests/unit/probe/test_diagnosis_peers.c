@@ -173,6 +173,13 @@ static const struct diagnosed_row rows[] = {
      {{.peer = V4, PROBE_TLS, ERR_CERT_WEAK, "has too short a key", SHOWN_GOOD}},
      .tls = true,
      .findings = {{"cert-weak", "too weak: has too short a key; issue it again"}}},
+    {"no trust store",
+     {{.peer = V4, PROBE_TLS, ERR_CERT_NO_TRUST_STORE, "there is no trust store", SHOWN_ALONE}},
+     .tls = true,
+     .findings =
+         {{"no-trust-store",
+           "no usable trust store, so the certificate at 192.0.2.25:6000 cannot be verified, whatever it "
+           "is like: there is no trust store."}}},
     {"another key than pinned",
      {{.peer = V4, PROBE_TLS, ERR_CERT_PIN, "another key", SHOWN_GOOD}},
      .tls = true,

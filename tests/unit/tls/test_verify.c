@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "support/tls_party.h"
 #include "tls/certificate.h"
@@ -419,6 +421,42 @@ static void what_ca_names_is_believed(void **state)
     certificate_fini(&exhibit.certificate);
 }
 
+/* What stands in --ca is an anchor, whether it is a root, an intermediate or the server's own certificate, in
+ * a file or in a directory, and nothing else is trusted for it. */
+static void every_certificate_of_ca_is_an_anchor(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate *const anchors[] = {&all->root, &all->intermediate, NULL};
+    struct tls_meeting meeting = {0};
+    struct certificate leaf;
+    char paths[2][CERTIFICATES_PATH_BYTES], name[32];
+
+    certificate_make(&leaf, &(struct certificate_wish){.issuer = &all->intermediate, .names = SAN});
+    for (size_t i = 0; i < COUNT(anchors); i++) {
+        X509 *anchor = anchors[i] != NULL ? anchors[i]->x509 : leaf.x509;
+        snprintf(name, sizeof name, "anchor.%zu.crt", i);
+        certificates_put(certificates_path(all, name, paths[0]), anchor);
+        certificates_path(all, "anchors", paths[1]);
+        snprintf(name, sizeof name, "anchors/%08lx.0", X509_subject_name_hash(anchor));
+        char hashed[CERTIFICATES_PATH_BYTES];
+        assert_int_equal(mkdir(paths[1], 0700), 0);
+        certificates_put(certificates_path(all, name, hashed), anchor);
+        for (size_t j = 0; j < COUNT(paths); j++) {
+            struct tls_client *client = tls_party_client(&(struct tls_client_config){.ca = paths[j]});
+            visit(&meeting, client, &(struct exhibit){.chain = {&leaf, &all->intermediate, NULL}},
+                  "localhost");
+            check(&meeting, i, ERR_OK, "");
+            visit(&meeting, client, &(struct exhibit){.chain = {&all->server, NULL}}, "localhost");
+            check(&meeting, i, i == 0 ? ERR_OK : ERR_CERT_UNTRUSTED, "");
+            tls_meeting_part(&meeting);
+            tls_client_free(client);
+        }
+        assert_int_equal(unlink(hashed), 0);
+        assert_int_equal(rmdir(paths[1]), 0);
+    }
+    certificate_fini(&leaf);
+}
+
 /* Without --ca it is the system's trust store, which SSL_CERT_FILE may stand in for. */
 static void the_systems_trust_store_is_trusted(void **state)
 {
@@ -430,11 +468,74 @@ static void the_systems_trust_store_is_trusted(void **state)
         setenv("SSL_CERT_FILE", found ? all->ca_file : "/nonexistent", 1);
         struct tls_client *client = tls_party_client(&(struct tls_client_config){0});
         visit(&meeting, client, &exhibit, "localhost");
-        check(&meeting, 0, found ? ERR_OK : ERR_CERT_UNTRUSTED, "");
+        check(&meeting, 0, found ? ERR_OK : ERR_CERT_NO_TRUST_STORE,
+              found ? ""
+                    : "there is no trust store on this machine, neither /nonexistent nor /nonexistent (inst");
         tls_meeting_part(&meeting);
         tls_client_free(client);
     }
     setenv("SSL_CERT_FILE", "/nonexistent", 1);
+}
+
+/* A trust store that knows other CAs is one; a directory of files without hashed links is none. */
+static void a_trust_store_without_certificates_is_named_as_the_cause(void **state)
+{
+    const struct certificates *all = *state;
+    const struct {
+        const char *file, *directory;
+        enum err_reason reason;
+        const char *sentence;
+    } cases[] = {
+        {"stranger.crt", "/nonexistent", ERR_CERT_UNTRUSTED, "\"test root\", which is not trusted"},
+        {"/nonexistent", "empty", ERR_CERT_NO_TRUST_STORE, "there is no trust store on this machine"},
+        {"/nonexistent", "plain", ERR_CERT_NO_TRUST_STORE, "has no hashed links (run openssl rehash /"},
+        {"/nonexistent", "dangling", ERR_CERT_NO_TRUST_STORE, "there is no trust store on this machine"},
+        {"/nonexistent", "hashed", ERR_CERT_UNTRUSTED, "\"test root\", which is not trusted"},
+    };
+    struct tls_meeting meeting = {0};
+    char file[CERTIFICATES_PATH_BYTES], directory[CERTIFICATES_PATH_BYTES], within[CERTIFICATES_PATH_BYTES];
+
+    certificates_put(certificates_path(all, "stranger.crt", file), all->stranger.x509);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        const bool is_made = cases[i].directory[0] != '/';
+        certificates_path(all, is_made ? cases[i].directory : "none", directory);
+        assert_int_equal(is_made ? mkdir(directory, 0700) : 0, 0);
+        char name[64];
+        bool dangling = strcmp(cases[i].directory, "dangling") == 0;
+        snprintf(name, sizeof name, "%s/%s", is_made ? cases[i].directory : "none",
+                 strcmp(cases[i].directory, "hashed") == 0 || dangling ? "0123abcd.0" : "some.pem");
+        certificates_path(all, name, within);
+        if (dangling)
+            assert_int_equal(symlink("/nonexistent", within), 0);
+        else if (is_made && strcmp(cases[i].directory, "empty") != 0)
+            certificates_put(within, all->stranger.x509);
+        setenv("SSL_CERT_FILE", cases[i].file[0] == '/' ? cases[i].file : file, 1);
+        setenv("SSL_CERT_DIR", is_made ? directory : "/nonexistent", 1);
+        struct tls_client *client = tls_party_client(&(struct tls_client_config){0});
+        visit(&meeting, client, &(struct exhibit){.chain = {&all->server, NULL}}, "localhost");
+        check(&meeting, i, cases[i].reason, cases[i].sentence);
+        assert_true(meeting.client.facts.distrust[0] != '\0');
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+        (void)unlink(within);
+        (void)rmdir(directory);
+    }
+    setenv("SSL_CERT_FILE", "/nonexistent", 1);
+    setenv("SSL_CERT_DIR", "/nonexistent", 1);
+}
+
+static void a_directory_without_hashed_links_is_refused_with_the_command_that_makes_them(void **state)
+{
+    const struct certificates *all = *state;
+    char sentence[400];
+    struct err err = {0};
+    assert_null(tls_client_new(&(struct tls_client_config){.ca = all->folder}, &err));
+    snprintf(sentence, sizeof sentence,
+             "--ca %s has no hashed links, by which certificates in a directory are found: run openssl "
+             "rehash %s",
+             all->folder, all->folder);
+    assert_string_equal(err.text, sentence);
+    assert_int_equal(err.reason, ERR_SYSTEM_FILE);
 }
 
 int main(void)
@@ -445,7 +546,10 @@ int main(void)
         cmocka_unit_test(a_wrong_pin_is_answered_with_the_right_one),
         cmocka_unit_test(a_fault_of_the_ca_above_names_it),
         cmocka_unit_test(what_ca_names_is_believed),
+        cmocka_unit_test(every_certificate_of_ca_is_an_anchor),
         cmocka_unit_test(the_systems_trust_store_is_trusted),
+        cmocka_unit_test(a_trust_store_without_certificates_is_named_as_the_cause),
+        cmocka_unit_test(a_directory_without_hashed_links_is_refused_with_the_command_that_makes_them),
     };
     setenv("SSL_CERT_FILE", "/nonexistent", 1);
     setenv("SSL_CERT_DIR", "/nonexistent", 1);
