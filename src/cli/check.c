@@ -258,14 +258,15 @@ static const char *unmeasured(const struct probe_config *probe, const struct thr
     static const struct {
         const char *name;
         enum probe_until until; /* the least that measures it */
-    } times[] = {{"connect", PROBE_UNTIL_CONNECT},  {"tls", PROBE_UNTIL_TLS},
-                 {"welcome", PROBE_UNTIL_DIALOGUE}, {"name", PROBE_UNTIL_DIALOGUE},
-                 {"close", PROBE_UNTIL_DIALOGUE},   {"volume", PROBE_UNTIL_DIALOGUE}};
+    } times[] = {{"connect", PROBE_UNTIL_CONNECT}, {"tls", PROBE_UNTIL_TLS},
+                 {"days", PROBE_UNTIL_TLS},        {"welcome", PROBE_UNTIL_DIALOGUE},
+                 {"name", PROBE_UNTIL_DIALOGUE},   {"close", PROBE_UNTIL_DIALOGUE},
+                 {"volume", PROBE_UNTIL_DIALOGUE}};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         const char *name = times[i].name;
         if (threshold_find(limits, name) != NULL &&
-            (probe->until < times[i].until || (strcmp(name, "tls") == 0 && !probe->use_tls) ||
+            (probe->until < times[i].until || (times[i].until == PROBE_UNTIL_TLS && !probe->use_tls) ||
              (strcmp(name, "volume") == 0 && probe->volume_bytes == 0)))
             return name;
     }
@@ -282,7 +283,7 @@ static int check_limits(const struct check *check)
         return err_set(check->err, ERR_USAGE, 0,
                        "%s limits %s, which is not measured (see --until, --tls and --volume)",
                        warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
-    if (probe->limits.expect_days > 0 && probe->until < PROBE_UNTIL_TLS)
+    if (probe->limits.expect_days.warning > 0 && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
     return 0;
 }

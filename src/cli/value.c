@@ -335,6 +335,36 @@ static int read_limits(const struct option_value *value)
     return threshold_parse(value->field, option, value->word, value->err);
 }
 
+/* WARN[,CRIT] */
+static int read_days(const struct option_value *value)
+{
+    struct threshold_days *days = value->field;
+    const char *comma = strchr(value->word, ',');
+    char word[24];
+    int length = comma != NULL ? (int)(comma - value->word) : (int)strlen(value->word);
+    struct option_value part = {value->row, word, &days->warning, sizeof(days->warning), NULL};
+
+    if (snprintf(word, sizeof(word), "%.*s", length, value->word) >= (int)sizeof(word) ||
+        read_integer(&part) < 0)
+        return -1;
+    if (comma == NULL)
+        return 0;
+    part.word = comma + 1;
+    part.field = &days->critical;
+    if (read_integer(&part) < 0)
+        return -1;
+    return days->critical <= days->warning
+               ? 0
+               : err_set(value->err, ERR_USAGE, 0,
+                         "--%s %s: the second number, which is critical, must not be above the first",
+                         value->row->name, value->word);
+}
+
+static void expected_days(const struct option_row *row, char *text, size_t room)
+{
+    snprintf(text, room, "WARN or WARN,CRIT, each a whole number from %s to %s", row->least, row->most);
+}
+
 /* These kinds are read by options.c: they may take two arguments. */
 static void expected_argument(const struct option_row *row, char *text, size_t room)
 {
@@ -360,6 +390,7 @@ const struct option_kind option_cert = {sizeof(struct tls_files), read_cert, exp
 const struct option_kind option_key = {sizeof(struct tls_files), read_key, expected_argument};
 const struct option_kind option_misbehave = {sizeof(struct stream_misbehaviour), read_misbehaviour,
                                              expected_misbehaviour};
+const struct option_kind option_days = {sizeof(struct threshold_days), read_days, expected_days};
 const struct option_kind option_limits = {sizeof(struct threshold_list), read_limits, expected_argument};
 const struct option_kind option_listener = {sizeof(struct target), NULL, NULL};
 const struct option_kind option_peer = {sizeof(struct target), NULL, NULL};

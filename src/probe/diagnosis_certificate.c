@@ -20,6 +20,21 @@ static struct text_line validity(const struct probe_group *group)
     return text;
 }
 
+/* The certificate at fault: the server's, or the CA's above it that expires first, and how long it has. */
+static struct text_line expiring(const struct probe_group *group)
+{
+    const struct stream_tls_facts *facts = &probe_group_first(group)->tls;
+    struct text_line text = {0};
+    if (facts->expires_first[0] == '\0') {
+        text_append(&text, "the certificate ");
+        probe_words_validity(group->result, facts, &text);
+    } else {
+        text_append(&text, "the CA certificate \"%s\" above the server's: ", facts->expires_first);
+        probe_words_validity_until(group->result, facts->expires_first_at, &text);
+    }
+    return text;
+}
+
 static bool is_untrusted(const struct probe_address *address)
 {
     return address->err.reason == ERR_CERT_UNTRUSTED && !address->tls.trusted;
@@ -31,12 +46,13 @@ bool probe_is_no_trust_store(const struct probe_result *result, const struct pro
     return address->err.reason == ERR_CERT_NO_TRUST_STORE;
 }
 
-void probe_tells_no_trust_store(const struct probe_group *group, struct words_line *line)
+void probe_tells_no_trust_store(const struct probe_group *group, struct text_line *line)
 {
-    words_add(line,
-              "This machine has no usable trust store, so the certificate at %s cannot be verified, whatever "
-              "it is like: %s.",
-              probe_group_place(group).text, probe_group_first(group)->err.text);
+    text_append(
+        line,
+        "This machine has no usable trust store, so the certificate at %s cannot be verified, whatever "
+        "it is like: %s.",
+        probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 bool probe_is_missing_intermediate(const struct probe_result *result, const struct probe_address *address)
@@ -130,7 +146,8 @@ void probe_tells_cert_expired(const struct probe_group *group, struct text_line 
 /* --insecure believes what others will not. */
 static bool is_believed(const struct probe_result *result, const struct probe_address *address)
 {
-    return address->err.reason == ERR_OK && has_ended(result, address);
+    return address->err.reason == ERR_OK && probe_has_certificate(address) &&
+           probe_expires(address) < result->started_s;
 }
 
 bool probe_finds_cert_expired(struct probe_group *group)
@@ -141,9 +158,8 @@ bool probe_finds_cert_expired(struct probe_group *group)
 
 void probe_tells_cert_believed(const struct probe_group *group, struct text_line *line)
 {
-    text_append(
-        line, "At %s the certificate %s, though it was not checked here: other clients refuse it, renew it.",
-        probe_group_place(group).text, validity(group).text);
+    text_append(line, "At %s %s, though it was not checked here: other clients refuse it, renew it.",
+                probe_group_place(group).text, expiring(group).text);
 }
 
 bool probe_is_cert_early(const struct probe_result *result, const struct probe_address *address)
@@ -227,16 +243,17 @@ void probe_tells_cert_pin(const struct probe_group *group, struct text_line *lin
         probe_group_place(group).text, probe_group_first(group)->tls.pin);
 }
 
-/* A certificate of a short life is not late before most of it is over. */
+/* A certificate of a short life is not late before most of it is over; how long a CA's is, is not known. */
 static bool ends_soon(const struct probe_result *result, const struct probe_address *address)
 {
     enum { DAY_S = 24 * 60 * 60 };
     int64_t left_s, life_s; /* dates are a peer's words */
-    if (address->err.reason != ERR_OK || address->tls.not_after == 0 ||
-        __builtin_sub_overflow(address->tls.not_after, result->started_s, &left_s) ||
+    if (address->err.reason != ERR_OK || !probe_has_certificate(address) ||
+        __builtin_sub_overflow(probe_expires(address), result->started_s, &left_s) ||
         __builtin_sub_overflow(address->tls.not_after, address->tls.not_before, &life_s))
         return false;
-    return left_s >= 0 && left_s < (int64_t)SOON_DAYS * DAY_S && left_s < life_s / SOON_PART;
+    return left_s >= 0 && left_s < (int64_t)SOON_DAYS * DAY_S &&
+           (address->tls.expires_first[0] != '\0' || left_s < life_s / SOON_PART);
 }
 
 bool probe_finds_cert_ending(struct probe_group *group)
@@ -247,6 +264,10 @@ bool probe_finds_cert_ending(struct probe_group *group)
 
 void probe_tells_cert_ending(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line, "At %s the certificate has %s: it should have been renewed by now.",
-                probe_group_place(group).text, validity(group).text);
+    if (probe_group_first(group)->tls.expires_first[0] == '\0')
+        text_append(line, "At %s the certificate has %s: it should have been renewed by now.",
+                    probe_group_place(group).text, validity(group).text);
+    else
+        text_append(line, "At %s %s: the server needs a chain that stays valid.",
+                    probe_group_place(group).text, expiring(group).text);
 }

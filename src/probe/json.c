@@ -217,6 +217,8 @@ static void put_certificate(FILE *out, const struct probe_result *result, const 
     put_chain(out, tls);
     put_time(out, "not_before", tls->not_before);
     put_time(out, "not_after", tls->not_after);
+    put_known(out, "expires_first", tls->expires_first);
+    put_time(out, "expires_first_at", probe_expires(address));
     (void)fprintf(out, ",\"days_left\":%" PRId64, probe_days_left(result, address));
     put_known(out, "key", tls->key);
     put_pin(out, tls->pin);

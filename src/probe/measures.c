@@ -42,12 +42,18 @@ int64_t probe_slowest_ns(const struct probe_result *result, int time)
 
 bool probe_has_certificate(const struct probe_address *address)
 {
-    return address->tls.not_after != 0 || address->tls.chain_count > 0;
+    return address->tls.chain_count > 0;
+}
+
+int64_t probe_expires(const struct probe_address *address)
+{
+    const struct stream_tls_facts *tls = &address->tls;
+    return tls->expires_first[0] != '\0' ? tls->expires_first_at : tls->not_after;
 }
 
 int64_t probe_days_left(const struct probe_result *result, const struct probe_address *address)
 {
-    int64_t left_s = address->tls.not_after - result->started_s;
+    int64_t left_s = probe_expires(address) - result->started_s;
     return left_s / DAY_S - (left_s % DAY_S < 0);
 }
 
@@ -58,7 +64,7 @@ const struct probe_address *probe_first_to_expire(const struct probe_result *res
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
         if (probe_has_certificate(address) &&
-            (first == NULL || address->tls.not_after < first->tls.not_after))
+            (first == NULL || probe_expires(address) < probe_expires(first)))
             first = address;
     }
     return first;

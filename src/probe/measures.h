@@ -19,10 +19,14 @@ int64_t probe_slowest_ns(const struct probe_result *result, int time);
 /* Returns: whether the peer showed a certificate. */
 bool probe_has_certificate(const struct probe_address *address);
 
-/* Returns: whole days from the round to the certificate's end, rounded down: -1 on the day after it. */
+/* Returns: when the first certificate of the verified chain expires, the peer's own or a CA's above it;
+ * seconds since 1970. */
+int64_t probe_expires(const struct probe_address *address);
+
+/* Returns: whole days from the round to then, rounded down: -1 on the day after it. */
 int64_t probe_days_left(const struct probe_result *result, const struct probe_address *address);
 
-/* Returns: the address whose certificate ends first, NULL where there is no certificate. */
+/* Returns: the address whose chain expires first, NULL where there is no certificate. */
 const struct probe_address *probe_first_to_expire(const struct probe_result *result);
 
 /* Returns: "ipv6" or "ipv4". */

@@ -94,6 +94,15 @@ static void put_time(FILE *out, int time, int64_t ns, const struct thresholds *t
                   crit != NULL ? crit->text : "");
 }
 
+static void put_days_limit(FILE *out, int expected, const struct threshold_list *list)
+{
+    const struct threshold_range *range = threshold_find(list, "days");
+    if (expected > 0)
+        (void)fprintf(out, "%d:", expected);
+    else if (range != NULL)
+        (void)fputs(range->text, out);
+}
+
 static void put_performance(FILE *out, const struct probe_result *result, const struct thresholds *thresholds)
 {
     const struct probe_address *first = probe_first_to_expire(result);
@@ -111,9 +120,10 @@ static void put_performance(FILE *out, const struct probe_result *result, const 
     if (first == NULL)
         return;
     (void)fprintf(out, "%s 'days'=%" PRId64 ";", bar, probe_days_left(result, first));
-    if (thresholds->expect_days > 0)
-        (void)fprintf(out, "%d:", thresholds->expect_days);
-    (void)fputs(";;;", out);
+    put_days_limit(out, thresholds->expect_days.warning, &thresholds->warn);
+    (void)fputc(';', out);
+    put_days_limit(out, thresholds->expect_days.critical, &thresholds->crit);
+    (void)fputs(";;", out);
 }
 
 int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out)

@@ -227,24 +227,33 @@ void probe_words_names(const struct stream_tls_facts *facts, struct text_line *l
         text_append(line, "for nothing in subjectAltName, and without a subject");
 }
 
-void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
-                          struct text_line *line)
+void probe_words_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line)
 {
     enum { DAY_S = 86400 };
-    int64_t left_s = facts->not_after - result->started_s;
+    int64_t left_s = not_after - result->started_s;
     int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
-    struct text from = probe_words_date(facts->not_before), until = probe_words_date(facts->not_after);
+    struct text until = probe_words_date(not_after);
     struct text span = {"less than a day"};
 
-    from.text[strcspn(from.text, " ")] = until.text[strcspn(until.text, " ")] = '\0';
+    until.text[strcspn(until.text, " ")] = '\0';
     if (days > 0)
         (void)snprintf(span.text, sizeof(span.text), "%" PRId64 " day%s", days, days == 1 ? "" : "s");
-    if (facts->not_before > result->started_s)
-        text_append(line, "not valid before %s", from.text);
-    else if (left_s < 0)
+    if (left_s < 0)
         text_append(line, "expired %s ago, on %s", span.text, until.text);
     else
         text_append(line, "%s left, until %s", span.text, until.text);
+}
+
+void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
+                          struct text_line *line)
+{
+    struct text from = probe_words_date(facts->not_before);
+
+    from.text[strcspn(from.text, " ")] = '\0';
+    if (facts->not_before > result->started_s)
+        text_append(line, "not valid before %s", from.text);
+    else
+        probe_words_validity_until(result, facts->not_after, line);
 }
 
 const char *probe_words_last(const struct probe_result *result, size_t findings)

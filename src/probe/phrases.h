@@ -46,6 +46,7 @@ void probe_words_names(const struct stream_tls_facts *facts, struct text_line *l
 /* "42 days left, until 2026-02-12", "expired 3 days ago, on 2025-12-29". */
 void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
                           struct text_line *line);
+void probe_words_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line);
 
 /* Seconds since 1970 as "2026-01-01 00:00:00 UTC". */
 struct text probe_words_date(int64_t seconds);

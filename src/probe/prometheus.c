@@ -45,7 +45,7 @@ static bool certificate_not_before(const struct probe_address *address, double *
 
 static bool certificate_not_after(const struct probe_address *address, double *value)
 {
-    *value = (double)address->tls.not_after;
+    *value = (double)probe_expires(address);
     return probe_has_certificate(address);
 }
 
@@ -75,7 +75,8 @@ static const struct address_metric address_metrics[] = {
     {"certificate_not_before_timestamp_seconds",
      "When the peer's certificate begins to be valid, also where it was refused.", certificate_not_before},
     {"certificate_not_after_timestamp_seconds",
-     "When the peer's certificate expires or has expired, also where it was refused.", certificate_not_after},
+     "When the first certificate of the verified chain expires or has expired: the peer's own or a CA's above it.",
+     certificate_not_after},
     {"certificate_trusted", "Whether chain, name, dates and purpose of the certificate have all held.",
      certificate_trusted},
     {"volume_sent_bytes", "Sent for --volume.", volume_sent},

@@ -94,14 +94,15 @@ static void put_agreed(const struct probe_page *page, const struct probe_result 
 
 static bool has_certificate(const struct probe_address *address)
 {
-    return address->tls.not_after != 0 || address->tls.subject[0] != '\0';
+    return address->tls.chain_count > 0;
 }
 
 static bool same_certificate(const struct stream_tls_facts *a, const struct stream_tls_facts *b)
 {
     return strcmp(a->pin, b->pin) == 0 && strcmp(a->subject, b->subject) == 0 &&
            strcmp(a->issuer, b->issuer) == 0 && a->not_before == b->not_before &&
-           a->not_after == b->not_after && a->chain_count == b->chain_count &&
+           a->not_after == b->not_after && strcmp(a->expires_first, b->expires_first) == 0 &&
+           a->expires_first_at == b->expires_first_at && a->chain_count == b->chain_count &&
            strcmp(a->distrust, b->distrust) == 0;
 }
 
@@ -170,6 +171,12 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
                 facts->key[0] != '\0' ? ", " : "", facts->key);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     put_chain(page, facts);
+    if (facts->expires_first[0] != '\0') {
+        line = (struct text_line){0};
+        text_append(&line, "expires first: the CA certificate \"%s\", ", facts->expires_first);
+        probe_words_validity_until(result, facts->expires_first_at, &line);
+        probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
+    }
     if (facts->pin[0] != '\0') {
         line = (struct text_line){0};
         text_append(&line, "pin sha256:%s", facts->pin);

@@ -11,8 +11,8 @@
 
 enum { WORD_BYTES = 48, NUMBER_BYTES = 24, SECONDS_MAX = 1000000000 };
 
-static const char *const names[] = {"resolve", "connect", "tls",    "welcome",
-                                    "name",    "close",   "volume", "total"};
+static const char *const names[] = {"resolve", "connect", "tls",   "welcome", "name",
+                                    "close",   "volume",  "total", "days"};
 
 enum { NAMES = sizeof names / sizeof names[0] };
 
@@ -20,6 +20,7 @@ enum { NAMES = sizeof names / sizeof names[0] };
 struct spec {
     const char *option;
     struct err *err;
+    bool days; /* what is being read limits days, not a time */
 };
 
 static const char *shown(struct bytes word, char room[WORD_BYTES])
@@ -47,8 +48,9 @@ static const char *find_name(struct bytes word)
     return NULL;
 }
 
-/* "0.2", "200ms", "1s"; to the nanosecond, which is what is measured and what is written of it. */
-static int parse_time(const struct spec *spec, struct bytes word, double *seconds)
+/* "0.2", "200ms", "1s", or a number of days; to the nanosecond, which is what is measured and what is written
+ * of it. */
+static int parse_value(const struct spec *spec, struct bytes word, double *seconds)
 {
     char number[NUMBER_BYTES];
     char room[WORD_BYTES];
@@ -61,17 +63,23 @@ static int parse_time(const struct spec *spec, struct bytes word, double *second
         digits += word.data[n] != '.';
     }
     struct bytes unit = bytes_skip(word, n);
-    bool in_ms = equals(unit, "ms");
-    if (digits == 0 || dots > 1 || n >= sizeof number || !(in_ms || unit.length == 0 || equals(unit, "s")))
+    bool in_ms = !spec->days && equals(unit, "ms");
+    bool has_unit = in_ms || (!spec->days && equals(unit, "s"));
+    if (digits == 0 || dots > 1 || n >= sizeof number || !(has_unit || unit.length == 0)) {
+        if (spec->days)
+            return err_set(spec->err, ERR_USAGE, 0,
+                           "%s: \"%s\" is not a number of days: give days=30: or days=7:", spec->option,
+                           shown(word, room));
         return err_set(spec->err, ERR_USAGE, 0,
                        "%s: \"%s\" is not a time: give seconds such as 0.2, or a unit such as 200ms or 1s",
                        spec->option, shown(word, room));
+    }
     memcpy(number, word.data, n);
     number[n] = '\0';
     *seconds = round(strtod(number, NULL) / (in_ms ? 1000 : 1) * NS_PER_S) / NS_PER_S;
     if (*seconds > (double)SECONDS_MAX)
-        return err_set(spec->err, ERR_USAGE, 0, "%s: \"%s\" is more than %d s", spec->option,
-                       shown(word, room), SECONDS_MAX);
+        return err_set(spec->err, ERR_USAGE, 0, "%s: \"%s\" is more than %d%s", spec->option,
+                       shown(word, room), SECONDS_MAX, spec->days ? "" : " s");
     return 0;
 }
 
@@ -123,9 +131,9 @@ static int parse_range(const struct spec *spec, struct bytes word, struct thresh
                        spec->option, shown(word, room));
     if (equals(start, "~"))
         range->start = -INFINITY;
-    else if (start.length > 0 && parse_time(spec, start, &range->start) < 0)
+    else if (start.length > 0 && parse_value(spec, start, &range->start) < 0)
         return -1;
-    if (end.length > 0 && parse_time(spec, end, &range->end) < 0)
+    if (end.length > 0 && parse_value(spec, end, &range->end) < 0)
         return -1;
     if (range->start > range->end)
         return err_set(spec->err, ERR_USAGE, 0, "%s: the range \"%s\" begins above its end", spec->option,
@@ -134,7 +142,7 @@ static int parse_range(const struct spec *spec, struct bytes word, struct thresh
     return 0;
 }
 
-static int parse_term(const struct spec *spec, struct bytes word, struct threshold_list *list)
+static int parse_term(struct spec *spec, struct bytes word, struct threshold_list *list)
 {
     char room[WORD_BYTES];
     size_t sign = until(word, '=');
@@ -145,10 +153,11 @@ static int parse_term(const struct spec *spec, struct bytes word, struct thresho
     if (name == NULL)
         return err_set(
             spec->err, ERR_USAGE, 0,
-            "%s: there is no time \"%s\": name resolve, connect, tls, welcome, name, close, volume "
-            "or total",
+            "%s: there is no time \"%s\": name resolve, connect, tls, welcome, name, close, volume, "
+            "total or days",
             spec->option, shown(label, room));
     struct threshold_range range;
+    spec->days = strcmp(name, "days") == 0;
     if (parse_range(spec, named ? bytes_skip(word, sign + 1) : word, &range) < 0)
         return -1;
     if (threshold_find(list, name) != NULL)
@@ -163,7 +172,7 @@ _Static_assert((int)NAMES <= (int)THRESHOLD_TERMS_MAX, "a list holds each name o
 
 int threshold_parse(struct threshold_list *list, const char *option, const char *text, struct err *err)
 {
-    struct spec spec = {option, err};
+    struct spec spec = {.option = option, .err = err};
     struct bytes rest = {text, strlen(text)};
 
     *list = (struct threshold_list){0};

@@ -15,9 +15,13 @@ static bool is_made_for_this_run(const struct tls_server_config *config)
 static void log_expiry(const struct tls_server *tls)
 {
     struct tls_identity_facts facts;
-    for (size_t i = 0; tls_server_identity(tls, i, &facts); i++)
-        server_log_expiry(facts.names,
-                          (double)(facts.not_after - (int64_t)time(NULL)) / (double)SECONDS_A_DAY);
+    for (size_t i = 0; tls_server_identity(tls, i, &facts); i++) {
+        const int64_t now = (int64_t)time(NULL);
+        server_log_expiry(facts.names, (double)(facts.not_after - now) / (double)SECONDS_A_DAY);
+        if (facts.expires_first[0] != '\0')
+            server_log_ca_expiry(facts.expires_first, facts.names,
+                                 (double)(facts.expires_first_at - now) / (double)SECONDS_A_DAY);
+    }
 }
 
 int certificates_open(const struct tls_server_config *config, struct tls_server **tls, size_t count,

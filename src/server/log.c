@@ -44,6 +44,22 @@ void server_log_expiry(const char *names, double days)
         log_write(LOG_WARNING, "The certificate for %s expires in %.1f days: renew it", names, days);
 }
 
+void server_log_ca_expiry(const char *ca, const char *names, double days)
+{
+    if (days < 0)
+        log_write(
+            LOG_WARNING,
+            "The CA certificate \"%s\" above that for %s has expired, clients reject it: replace it in the "
+            "file of --cert",
+            ca, names);
+    else if (days < (double)EXPIRY_WARNING_DAYS)
+        log_write(
+            LOG_WARNING,
+            "The CA certificate \"%s\" above that for %s expires in %.1f days: replace it in the file of "
+            "--cert",
+            ca, names, days);
+}
+
 void server_log_pin(const struct endpoint *at, const char *pin)
 {
     char text[ENDPOINT_TEXT_BYTES];

@@ -25,6 +25,9 @@ void server_log_descriptors(size_t max_connections, size_t limit, size_t needed)
 /* Before the certificate expires, or after: days < 0. */
 void server_log_expiry(const char *names, double days);
 
+/* The same of a CA certificate that is sent along and expires before the server's own. */
+void server_log_ca_expiry(const char *ca, const char *names, double days);
+
 /* For a certificate that was made for this run: how to connect. */
 void server_log_pin(const struct endpoint *at, const char *pin);
 

@@ -82,6 +82,53 @@ const char *tls_certificate_names(X509 *certificate, char *text, size_t room)
     return text;
 }
 
+const char *tls_certificate_title(X509 *certificate, char *text, size_t room)
+{
+    tls_name_text(X509_get_subject_name(certificate), text, room);
+    return text[0] != '\0' ? text : tls_certificate_names(certificate, text, room);
+}
+
+static int64_t expiry(const X509 *certificate)
+{
+    return tls_seconds(X509_get0_notAfter(certificate));
+}
+
+X509 *tls_first_to_expire(const STACK_OF(X509) * verified)
+{
+    X509 *first = NULL;
+    for (int i = 0; i < sk_X509_num(verified); i++)
+        if (first == NULL || expiry(sk_X509_value(verified, i)) < expiry(first))
+            first = sk_X509_value(verified, i);
+    return first;
+}
+
+static bool is_issued_by(X509 *issuer, X509 *certificate)
+{
+    return X509_check_issued(issuer, certificate) == X509_V_OK;
+}
+
+/* Returns: of the issuers that were sent, the one that is valid for longest; NULL. */
+static X509 *issuer_among(const STACK_OF(X509) * sent, X509 *certificate)
+{
+    X509 *issuer = NULL;
+    for (int i = 0; i < sk_X509_num(sent); i++) {
+        X509 *candidate = sk_X509_value(sent, i);
+        if (is_issued_by(candidate, certificate) && !is_issued_by(candidate, candidate) &&
+            (issuer == NULL || expiry(candidate) > expiry(issuer)))
+            issuer = candidate;
+    }
+    return issuer;
+}
+
+X509 *tls_first_to_expire_of_sent(X509 *leaf, const STACK_OF(X509) * sent)
+{
+    X509 *first = leaf, *at = leaf;
+    for (int i = 0; i < sk_X509_num(sent) && (at = issuer_among(sent, at)) != NULL; i++)
+        if (expiry(at) < expiry(first))
+            first = at;
+    return first;
+}
+
 int tls_certificate_pin(X509 *certificate, struct tls_pin *pin)
 {
     unsigned char *der = NULL;

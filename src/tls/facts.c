@@ -69,16 +69,24 @@ static void put_certificate(X509 *certificate, struct stream_tls_facts *facts)
     }
 }
 
-/* A subject without a name of its own, as certificates of hosts may have, is told by the hosts. */
 static void put_link(X509 *certificate, struct stream_tls_facts *facts)
 {
     if (facts->chain_count < STREAM_TLS_CHAIN_MAX) {
-        char *text = facts->chain[facts->chain_count];
-        tls_name_text(X509_get_subject_name(certificate), text, sizeof facts->chain[0]);
-        if (text[0] == '\0')
-            tls_certificate_names(certificate, text, sizeof facts->chain[0]);
+        tls_certificate_title(certificate, facts->chain[facts->chain_count], sizeof facts->chain[0]);
     }
     facts->chain_count++;
+}
+
+/* Where nothing was verified, as in a resumed session, what was sent says what a client needs. */
+static void put_expiry(SSL *ssl, X509 *leaf, const STACK_OF(X509) * sent, struct stream_tls_facts *facts)
+{
+    X509 *first = tls_first_to_expire(SSL_get0_verified_chain(ssl));
+    if (first == NULL)
+        first = tls_first_to_expire_of_sent(leaf, sent);
+    if (X509_cmp(first, leaf) == 0)
+        return;
+    facts->expires_first_at = tls_seconds(X509_get0_notAfter(first));
+    tls_certificate_title(first, facts->expires_first, sizeof facts->expires_first);
 }
 
 bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_tls_facts *facts)
@@ -96,6 +104,7 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
         put_link(leaf, facts);
     for (int i = 0; i < sk_X509_num(chain); i++)
         put_link(sk_X509_value(chain, i), facts);
+    put_expiry(ssl, leaf, chain, facts);
     facts->trusted = code == X509_V_OK;
     if (verdict->store != TLS_STORE_USABLE)
         put(facts->distrust, sizeof facts->distrust, "no trust store on this machine");

@@ -324,6 +324,11 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
     X509 *certificate = server->identities->list[index].certificate;
     *facts = (struct tls_identity_facts){.not_after = tls_seconds(X509_get0_notAfter(certificate))};
     tls_certificate_names(certificate, facts->names, sizeof facts->names);
+    X509 *first = tls_first_to_expire_of_sent(certificate, server->identities->list[index].chain);
+    if (first != certificate) {
+        facts->expires_first_at = tls_seconds(X509_get0_notAfter(first));
+        tls_certificate_title(first, facts->expires_first, sizeof facts->expires_first);
+    }
     if (tls_certificate_pin(certificate, &pin) == 0)
         tls_pin_format(&pin, facts->pin);
     return true;

@@ -16,7 +16,7 @@ from harness import ROOT, Case, environment, main, skip_file
 
 SCRIPT = ROOT / "scripts" / "generate-certs"
 GOOD = ["ca.crt", "ca.key", "client.crt", "client.key", "server.crt", "server.key"]
-FAULTS = ["expired", "expired-intermediate", "ip-in-cn", "missing-intermediate", "name-in-cn", "not-yet-valid",
+FAULTS = ["expired", "expired-intermediate", "expiring-intermediate", "ip-in-cn", "missing-intermediate", "name-in-cn", "not-yet-valid",
           "nul-in-san", "partial-wildcard", "self-signed", "sha1", "unknown-ca", "unknown-critical", "weak-rsa",
           "wrong-name", "wrong-purpose"]
 # X509_V_ERR_… of OpenSSL, whose texts change
@@ -401,6 +401,12 @@ class Bad(Certificates):
             with self.subTest(name):
                 self.assertEqual(self.bad(name, *options, ca=ca), "OK")
                 self.assertEqual(self.bad(name, "-verify_hostname", "localhost", *options, ca=ca), "OK")
+
+    def test_the_intermediate_that_expires_soon_has_five_days_left(self):
+        chain = self.out / "bad" / "expiring-intermediate.crt"
+        for at, ends in ((4 * 86400, "OK"), (6 * 86400, EXPIRED)):
+            self.assertEqual(self.bad("expiring-intermediate", "-attime", str(int(time.time()) + at), "-untrusted",
+                                      chain), ends)
 
     def test_the_names_are_the_only_fault_of_the_others(self):
         for name, host, accepts in (("wrong-name", "localhost", "wrong.example"),

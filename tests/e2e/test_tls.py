@@ -257,6 +257,10 @@ class Identity(TlsCase):
                 self.assertEqual(len(found), 2 if warned else 0, server.log.bytes())
         with Server("--tls", *identity(certificates("--bad").bad("expired"))) as server:
             server.log.expect("The certificate for .* has expired, clients reject it")
+        for name, said in (("expiring-intermediate", r'"tcpgreet expiring intermediate CA" above .* expires in 5\.\d days'),
+                           ("expired-intermediate", r'"tcpgreet expired intermediate CA" above .* has expired, clients')):
+            with Server("--tls", *identity(certificates("--bad").bad(name))) as server:
+                server.log.expect("The CA certificate " + said)
 
 
 class Agreement(TlsCase):

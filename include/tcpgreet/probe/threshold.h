@@ -1,4 +1,5 @@
-/* Limits on a probe's times as --warn and --crit give them: "0.2", "connect=0.1,total=0.5", "tls=@1:2". */
+/* Limits on a probe's times and on certificates as --warn and --crit give them: "0.2",
+ * "connect=0.1,total=0.5", "tls=@1:2", "days=30:". */
 #ifndef TCPGREET_PROBE_THRESHOLD_H
 #define TCPGREET_PROBE_THRESHOLD_H
 
@@ -14,12 +15,12 @@ struct threshold_range {
     double start; /* -INFINITY for "~" */
     double end;   /* INFINITY where none is given */
     bool inside;
-    char text[THRESHOLD_RANGE_BYTES]; /* in seconds without a unit, for performance data */
+    char text[THRESHOLD_RANGE_BYTES]; /* without a unit, for performance data */
 };
 
 struct threshold_term {
-    char name[THRESHOLD_NAME_BYTES]; /* a phase's name, or "total" */
-    struct threshold_range range;    /* seconds; given as "0.2", "200ms" or "1s" */
+    char name[THRESHOLD_NAME_BYTES]; /* a phase's name, "total" or "days" */
+    struct threshold_range range;    /* seconds; given as "0.2", "200ms" or "1s"; of "days": a number */
 };
 
 /* Starts as {0}. */
@@ -28,11 +29,17 @@ struct threshold_list {
     size_t count;
 };
 
+/* Days that every certificate of the verified chain stays valid for; fewer are a warning, or critical. */
+struct threshold_days {
+    int warning;  /* 0: any */
+    int critical; /* 0: any; never more than warning */
+};
+
 /* What a run is held to. */
 struct thresholds {
     struct threshold_list warn;
     struct threshold_list crit;
-    int expect_days; /* 0: any */
+    struct threshold_days expect_days;
 };
 
 /* Errors: usage: what was wrong in it and what would be right. option is for the message: "--warn". */

@@ -26,8 +26,11 @@ struct stream_tls_facts {
     char subject[256]; /* of the peer's certificate: its names; "" where it sent none */
     bool nameless;     /* it has no names: subject is its own, for which no client takes it */
     char issuer[256];
-    int64_t not_after; /* seconds since 1970; 0 where there is no certificate */
-    char pin[65];      /* SHA-256 of its public key, hexadecimal */
+    int64_t not_after;        /* seconds since 1970; 0 where there is no certificate */
+    char expires_first[160];  /* the CA certificate of the verified chain that expires first; "" where the
+                                 peer's own does, and where nothing above it is known */
+    int64_t expires_first_at; /* when */
+    char pin[65];             /* SHA-256 of its public key, hexadecimal */
     int64_t not_before;
     char key[32];                          /* "EC P-256", "RSA 2048" */
     char chain[STREAM_TLS_CHAIN_MAX][160]; /* subjects as sent, the peer's own first */

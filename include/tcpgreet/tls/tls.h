@@ -118,7 +118,10 @@ void tls_server_free(struct tls_server *server);
 /* What a server's operator wants to know of one identity. */
 struct tls_identity_facts {
     char names[256];
-    int64_t not_after;            /* seconds since 1970 */
+    int64_t not_after; /* seconds since 1970 */
+    char
+        expires_first[160]; /* the CA certificate above it, of those sent, that expires sooner; "" for none */
+    int64_t expires_first_at;     /* when */
     char pin[TLS_PIN_TEXT_BYTES]; /* "sha256:..." */
 };
 

@@ -107,7 +107,7 @@ static void every_option_of_a_probe_reaches_its_field(void **state)
     assert_int_equal(probe->format, FORMAT_TEXT);
     assert_int_equal(probe->color, FORMAT_COLOR_AUTO);
     assert_int_equal(probe->interval_ms + probe->retry_ms + probe->timeout_ms, 0);
-    assert_int_equal(probe->count + probe->limits.expect_days + probe->volume_bytes, 0);
+    assert_int_equal(probe->count + probe->limits.expect_days.warning + probe->volume_bytes, 0);
     assert_int_equal(probe->limits.warn.count + probe->limits.crit.count, 0);
     assert_null(probe->plot);
     assert_null(probe->command);
@@ -121,13 +121,21 @@ static void every_option_of_a_probe_reaches_its_field(void **state)
     assert_int_equal(probe->until, PROBE_UNTIL_TLS);
     assert_int_equal(probe->count, 3);
     assert_int_equal(probe->interval_ms, 2000);
-    assert_int_equal(probe->limits.expect_days, 14);
+    assert_int_equal(probe->limits.expect_days.warning, 14);
+    assert_int_equal(probe->limits.expect_days.critical, 0);
     assert_string_equal(threshold_find(&probe->limits.warn, "total")->text, "0.2");
     assert_string_equal(threshold_find(&probe->limits.crit, "connect")->text, "0.1");
     assert_int_equal(probe->limits.crit.count, 2);
     assert_true(probe->require_any);
     assert_int_equal(probe->attempt_delay_ms, 300);
     assert_string_equal(probe->plot, "x.svg");
+    options_fini(&options);
+
+    PARSE("--probe", "a", "1", "--tls", "--expect-days=30,7", "--warn=days=30:,total=1", "--crit=days=@0:6");
+    assert_int_equal(probe->limits.expect_days.warning, 30);
+    assert_int_equal(probe->limits.expect_days.critical, 7);
+    assert_string_equal(threshold_find(&probe->limits.warn, "days")->text, "30:");
+    assert_string_equal(threshold_find(&probe->limits.crit, "days")->text, "@6");
     options_fini(&options);
 
     PARSE("--retry=30s", "--probe", "a:1", "--explain", "-q", "--volume=64k", "--", "make", "-k", "--");

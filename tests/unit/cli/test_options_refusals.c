@@ -170,7 +170,17 @@ static void probe_options_are_checked(void **state)
     REFUSE("--interval takes a time from 10ms", "--probe", "a", "1", "--interval=9ms");
     REFUSE("--until takes resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
     REFUSE("--retry takes a time", "--probe", "a", "1", "--retry=5");
-    REFUSE("--expect-days takes a whole number from 1 to 36500", "--probe", "a", "1", "--expect-days=0");
+    REFUSE("--expect-days takes WARN or WARN,CRIT, each a whole number from 1 to 36500", "--probe", "a", "1",
+           "--expect-days=0");
+    REFUSE("--expect-days takes WARN or WARN,CRIT", "--probe", "a", "1", "--tls", "--expect-days=30,");
+    REFUSE("--expect-days takes WARN or WARN,CRIT", "--probe", "a", "1", "--tls", "--expect-days=30,7,1");
+    REFUSE("--expect-days takes WARN or WARN,CRIT", "--probe", "a", "1", "--tls",
+           "--expect-days=000000000000000000000000000030");
+    REFUSE("the second number, which is critical, must not be above the first", "--probe", "a", "1", "--tls",
+           "--expect-days=7,30");
+    REFUSE("--warn limits days, which is not measured", "--probe", "a", "1", "--warn=days=30:");
+    REFUSE("--warn: \"7d\" is not a number of days", "--probe", "a", "1", "--tls", "--warn=days=7d:");
+    REFUSE("--crit: \"1s\" is not a number of days", "--probe", "a", "1", "--tls", "--crit=days=1s");
     REFUSE("--warn: the range \"2:1\" begins above its end", "--probe", "a", "1", "--warn=2:1");
     REFUSE("--crit: there is no time \"conect\"", "--probe", "a", "1", "--crit", "conect=1");
     REFUSE("--volume takes a number of bytes from 1 to 1024M", "--probe", "a", "1", "--volume=0");

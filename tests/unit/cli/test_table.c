@@ -34,7 +34,8 @@ static bool has_fields_of_its_kind(const struct option_row *row)
 
 static bool is_well_formed(const struct option_row *row)
 {
-    bool number = row->kind == &option_integer || row->kind == &option_duration || row->kind == &option_bytes;
+    bool number = row->kind == &option_integer || row->kind == &option_duration ||
+                  row->kind == &option_bytes || row->kind == &option_days;
     bool choice = row->kind == &option_choice || row->kind == &option_either;
     bool chooses = row->group == OPTION_GROUP_MODE || row->group == OPTION_GROUP_ABOUT;
 

@@ -97,13 +97,14 @@ static void a_certificate_is_told_also_where_it_was_refused(void **state)
     use(PROBE_SAMPLE_CERT_EXPIRED);
     assert_has("\"reason\":\"cert-expired\",\"text\":\"");
     assert_has("\"failed_phase\":\"tls\"");
-    assert_has("\"tls\":null,\"certificate\":{\"names\":\"greet.example.net\","
-               "\"issuer\":\"Example Issuing CA 3\",\"chain_length\":2,"
-               "\"chain\":[\"greet.example.net\",\"Example Issuing CA 3\"],"
-               "\"not_before\":\"2025-09-30T00:00:00Z\",\"not_after\":\"2025-12-29T00:00:00Z\","
-               "\"days_left\":-3,\"key\":\"RSA 2048\","
-               "\"pin\":\"sha256:11c40f5de2b7394488d05b7c31f2a9e06a1c0f5de2b7394488d05b7c31f2a911\","
-               "\"trusted\":false,\"distrust\":\"it expired on 2025-12-29 00:00 UTC, 3 days ago\"}");
+    assert_has(
+        "\"tls\":null,\"certificate\":{\"names\":\"greet.example.net\","
+        "\"issuer\":\"Example Issuing CA 3\",\"chain_length\":2,"
+        "\"chain\":[\"greet.example.net\",\"Example Issuing CA 3\"],"
+        "\"not_before\":\"2025-09-30T00:00:00Z\",\"not_after\":\"2025-12-29T00:00:00Z\","
+        "\"expires_first\":null,\"expires_first_at\":\"2025-12-29T00:00:00Z\",\"days_left\":-3,\"key\":\"RSA 2048\","
+        "\"pin\":\"sha256:11c40f5de2b7394488d05b7c31f2a9e06a1c0f5de2b7394488d05b7c31f2a911\","
+        "\"trusted\":false,\"distrust\":\"it expired on 2025-12-29 00:00 UTC, 3 days ago\"}");
     assert_has("\"verdict\":{\"word\":\"cert-expired\",\"exit_code\":6,\"text\":\"");
 }
 
@@ -190,7 +191,8 @@ static void a_time_that_rfc_3339_cannot_tell_is_null(void **state)
     (void)state;
     use(PROBE_SAMPLE_THRESHOLD);
     result.addresses[0].tls.not_after = INT64_C(253402300799);
-    assert_has("\"not_after\":\"9999-12-31T23:59:59Z\",\"days_left\":2912442");
+    assert_has(
+        "\"not_after\":\"9999-12-31T23:59:59Z\",\"expires_first\":null,\"expires_first_at\":\"9999-12-31T23:59:59Z\",\"days_left\":2912442");
     result.addresses[0].tls.not_after = INT64_C(253402300800);
     assert_has("\"not_after\":null");
     result.addresses[0].tls.not_after = INT64_C(67768036191676800); /* more years than an int has */

@@ -192,7 +192,7 @@ static void limits_that_hold_are_quiet(void **state)
     (void)state;
     use(PROBE_SAMPLE_TLS_WELL);
     hold_to("total=1,connect=0.01132,volume=1", "2");
-    thresholds.expect_days = 42;
+    thresholds.expect_days.warning = 42;
     assert_says(OK, "TCPGREET OK - greet.example.net:6000: 2 of 2 addresses are well, slowest total "
                     "0.061730 s");
     assert_performance("'days'=42;42:;;;\n", true);
@@ -216,7 +216,7 @@ static void the_days_a_certificate_has_left_are_a_warning(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_TLS_WELL);
-    thresholds.expect_days = 43;
+    thresholds.expect_days.warning = 43;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "[2001:db8:10::25]:6000 is valid for 42 days more, --expect-days asks for 43");
     assert_performance("'days'=42;43:;;;\n", true);
@@ -224,21 +224,55 @@ static void the_days_a_certificate_has_left_are_a_warning(void **state)
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "192.0.2.25:6000 is valid for 1 day more, --expect-days asks for 43");
     result.addresses[1].tls.not_after = result.started_s - 1;
-    thresholds.expect_days = 2;
+    thresholds.expect_days.warning = 2;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "192.0.2.25:6000 is no longer valid, --expect-days asks for 2 days");
     use(PROBE_SAMPLE_WELL);
     assert_says(OK, "TCPGREET OK - localhost:6000: 2 of 2 addresses are well, slowest total 0.000670 s");
 }
 
+/* The chain counts as a whole: the CA that expires first is named, and its days are what is measured. */
+static void a_ca_that_expires_first_is_held_to_the_limits_by_its_name(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_TLS_WELL);
+    snprintf(result.addresses[1].tls.expires_first, sizeof result.addresses[1].tls.expires_first, "Old CA");
+    result.addresses[1].tls.expires_first_at = result.started_s + 5 * INT64_C(86400) + 3600;
+    thresholds.expect_days = (struct threshold_days){.warning = 30, .critical = 5};
+    assert_says(WARNING,
+                "TCPGREET WARNING - greet.example.net:6000: the CA certificate \"Old CA\" above that at "
+                "192.0.2.25:6000 is valid for 5 days more, --expect-days asks for 30");
+    assert_performance("'days'=5;30:;5:;;\n", true);
+    thresholds.expect_days.critical = 6;
+    assert_says(CRITICAL,
+                "TCPGREET CRITICAL - greet.example.net:6000: the CA certificate \"Old CA\" above that at "
+                "192.0.2.25:6000 is valid for 5 days more, --expect-days asks for 6");
+    thresholds.expect_days = (struct threshold_days){0};
+    hold_to("days=30:", "days=6:");
+    assert_says(CRITICAL,
+                "TCPGREET CRITICAL - greet.example.net:6000: the CA certificate \"Old CA\" above that at "
+                "192.0.2.25:6000 is valid for 5 days more, outside --crit days=6:");
+    assert_performance("'days'=5;30:;6:;;\n", true);
+    hold_to("days=@5:9", NULL);
+    assert_says(WARNING,
+                "TCPGREET WARNING - greet.example.net:6000: the CA certificate \"Old CA\" above that at "
+                "192.0.2.25:6000 is valid for 5 days more, inside --warn days=@5:9");
+    hold_to("days=5:", "days=4:");
+    assert_performance("'days'=5;5:;4:;;\n", true);
+    result.addresses[1].tls.expires_first_at = result.started_s - 1;
+    assert_says(CRITICAL,
+                "TCPGREET CRITICAL - greet.example.net:6000: the CA certificate \"Old CA\" above that at "
+                "192.0.2.25:6000 is no longer valid, outside --crit days=4:");
+}
+
 static void a_verdict_of_limits_is_not_told_twice(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_THRESHOLD);
-    thresholds.expect_days = 60;
+    thresholds.expect_days.warning = 60;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "192.0.2.25:6000 is valid for 42 days more, --expect-days asks for 60");
-    thresholds.expect_days = 0;
+    thresholds.expect_days.warning = 0;
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate is valid for 42 days "
                          "more, --expect-days asks for 60");
 }
@@ -306,6 +340,7 @@ int main(void)
         cmocka_unit_test_setup(limits_that_hold_are_quiet, start),
         cmocka_unit_test_setup(a_failure_and_a_broken_limit_are_both_told, start),
         cmocka_unit_test_setup(the_days_a_certificate_has_left_are_a_warning, start),
+        cmocka_unit_test_setup(a_ca_that_expires_first_is_held_to_the_limits_by_its_name, start),
         cmocka_unit_test_setup(a_verdict_of_limits_is_not_told_twice, start),
         cmocka_unit_test_setup(a_target_that_the_verdict_names_is_not_named_twice, start),
         cmocka_unit_test_setup(nothing_but_the_verdict_is_told_of_nothing, start),

@@ -56,6 +56,57 @@ static void expect_certificate(const struct stream_tls_facts *facts, const struc
     assert_true(facts->not_before < facts->not_after);
 }
 
+/* The chain that was verified counts, up to its anchor, and nothing else that was sent. */
+static void the_first_of_the_verified_chain_to_expire_is_named(void **state)
+{
+    const struct certificates *all = *state;
+    struct certificate soon, leaf, brief, gone, stray;
+    certificate_make(&soon,
+                     &(struct certificate_wish){
+                         .issuer = &all->root, .common_name = "soon CA", .ca = true, .until_s = 5 * DAY});
+    certificate_make(&leaf, &(struct certificate_wish){
+                                .issuer = &soon, .names = SAN, .until_s = 9 * DAY, .purpose = "serverAuth"});
+    certificate_make(&brief, &(struct certificate_wish){.issuer = &soon, .names = SAN, .until_s = 2 * DAY});
+    certificate_make(
+        &gone,
+        &(struct certificate_wish){
+            .issuer = &all->root, .common_name = "gone CA", .ca = true, .from_s = -9 * DAY, .until_s = -DAY});
+    certificate_make(&stray,
+                     &(struct certificate_wish){.common_name = "test root", .ca = true, .until_s = DAY / 2});
+    char path[CERTIFICATES_PATH_BYTES];
+    certificates_put(certificates_path(all, "soon.crt", path), soon.x509);
+    const struct {
+        struct tls_client_config config;
+        const struct certificate *chain[5];
+        const struct certificate *first; /* NULL: the leaf */
+    } rows[] = {
+        {{.ca = all->ca_file}, {&leaf, &soon}, &all->root}, /* for a day, and not sent */
+        {{.ca = path}, {&leaf, &soon}, &soon},
+        {{.ca = path}, {&leaf, &gone, &stray, &soon}, &soon},
+        {{.ca = path}, {&brief, &soon}, NULL},
+        {{.ca = path}, {&brief, &gone}, NULL},
+        {{.policy.insecure = true}, {&leaf, &gone, &stray, &soon}, &soon},
+        {{.policy.insecure = true}, {&leaf, &gone}, NULL},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct tls_client *client = tls_party_client(&rows[i].config);
+        struct stream_tls_facts facts = meet(client, 0, rows[i].chain, ERR_OK);
+        char title[160] = "";
+        if (rows[i].first != NULL)
+            tls_certificate_title(rows[i].first->x509, title, sizeof title);
+        if (strcmp(facts.expires_first, title) != 0)
+            fail_msg("row %zu: \"%s\", not \"%s\"", i, facts.expires_first, title);
+        assert_int_equal(facts.expires_first_at,
+                         rows[i].first != NULL ? tls_seconds(X509_get0_notAfter(rows[i].first->x509)) : 0);
+        tls_client_free(client);
+    }
+    certificate_fini(&stray);
+    certificate_fini(&gone);
+    certificate_fini(&brief);
+    certificate_fini(&leaf);
+    certificate_fini(&soon);
+}
+
 enum signer { ROOT, INTERMEDIATE, INTERMEDIATE_NOT_SENT, ITSELF };
 
 static void what_is_refused_is_told_all_the_same(void **state)
@@ -378,6 +429,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_refused_is_told_all_the_same),
+        cmocka_unit_test(the_first_of_the_verified_chain_to_expire_is_named),
         cmocka_unit_test(a_fault_above_is_told_as_one_above),
         cmocka_unit_test(what_holds_is_told_though_the_handshake_fails_later),
         cmocka_unit_test(a_client_is_told_to_the_server_that_refuses_it),

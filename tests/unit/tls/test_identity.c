@@ -242,6 +242,36 @@ static void a_ca_that_cannot_be_read_is_refused(void **state)
     }
 }
 
+/* A server's own chain, of what its file has: what does not lead up from its certificate does not count. */
+static void the_ca_of_a_server_that_expires_before_its_certificate_is_named(void **state)
+{
+    const struct certificates *all = *state;
+    struct certificate soon, leaf;
+    struct tls_identity_facts facts;
+    const char *path = path_of(all, "soon.pem");
+
+    certificate_make(&soon,
+                     &(struct certificate_wish){.issuer = &all->root, .common_name = "soon CA", .ca = true});
+    certificate_make(&leaf, &(struct certificate_wish){
+                                .issuer = &soon, .names = "DNS:localhost", .until_s = 9 * CERTIFICATES_DAY});
+    for (int sends = 0; sends < 2; sends++) {
+        certificates_put_bytes(path, (struct bytes){"", 0});
+        certificates_put(path, leaf.x509);
+        certificates_put(path, all->intermediate.x509);
+        if (sends)
+            certificates_put(path, soon.x509);
+        certificates_put_key(path, leaf.key, NULL);
+        struct tls_server *server =
+            tls_party_server(&(struct tls_server_config){.identities = {{path, NULL}}});
+        assert_true(tls_server_identity(server, 0, &facts));
+        assert_string_equal(facts.expires_first, sends ? "soon CA" : "");
+        assert_true(!sends || facts.expires_first_at < facts.not_after);
+        tls_server_free(server);
+    }
+    certificate_fini(&leaf);
+    certificate_fini(&soon);
+}
+
 /* --tls with no --cert: its pin is all a client needs. */
 static void a_certificate_made_in_memory_serves_and_is_known_by_its_pin(void **state)
 {
@@ -339,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_certificate_without_a_key_is_no_secret),
         cmocka_unit_test(bad_files_are_refused_before_anything_else),
         cmocka_unit_test(a_ca_that_cannot_be_read_is_refused),
+        cmocka_unit_test(the_ca_of_a_server_that_expires_before_its_certificate_is_named),
         cmocka_unit_test(a_certificate_made_in_memory_serves_and_is_known_by_its_pin),
         cmocka_unit_test(a_pin_is_64_hexadecimal_digits),
         cmocka_unit_test(protocols_are_written_as_the_wire_has_them),
