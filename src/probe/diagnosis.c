@@ -9,13 +9,13 @@
 enum scope {
     CAUSE, /* failures that are not explained yet; by this they are */
     HINT,  /* the same, but later rules may say why */
-    FACT   /* every address, well or not */
+    FACT   /* every address, failed or not */
 };
 
 /*
  * The one table of what a probe can be wrong with: the word, which is never renamed, the addresses that it is
- * about (as a choice among all, or one by one), the sentence. The most telling first. A failure is explained
- * once.
+ * about (as a choice among all, or one by one), the sentence. The most significant first. A failure is
+ * explained once.
  */
 static const struct rule {
     const char *word;
@@ -28,13 +28,13 @@ static const struct rule {
     {"dns-temporary", probe_finds_dns_failure, NULL, probe_tells_dns_failure, CAUSE},
     {"ipv6-unavailable", probe_finds_no_v6, NULL, probe_tells_no_family, CAUSE},
     {"ipv4-unavailable", probe_finds_no_v4, NULL, probe_tells_no_family, CAUSE},
-    {"ipv6-dead", probe_finds_dead_v6, NULL, probe_tells_dead_family, CAUSE},
-    {"ipv4-dead", probe_finds_dead_v4, NULL, probe_tells_dead_family, CAUSE},
+    {"ipv6-unreachable", probe_finds_unreachable_v6, NULL, probe_tells_unreachable_family, CAUSE},
+    {"ipv4-unreachable", probe_finds_unreachable_v4, NULL, probe_tells_unreachable_family, CAUSE},
     {"unreachable-all", probe_finds_unreachable, NULL, probe_tells_unreachable, CAUSE},
     {"all-refused", probe_finds_refused, NULL, probe_tells_refused, CAUSE},
     {"timeout-all", probe_finds_timeout, NULL, probe_tells_timeout, CAUSE},
     {"connect-mixed", probe_finds_mixed, NULL, probe_tells_mixed, CAUSE},
-    {"address-differs", probe_finds_dead_outlier, NULL, probe_tells_outlier, CAUSE},
+    {"address-differs", probe_finds_unconnected_outlier, NULL, probe_tells_outlier, CAUSE},
     {"address-differs", probe_finds_outlier, NULL, probe_tells_outlier, HINT},
     {"plaintext-peer", NULL, probe_is_plaintext_peer, probe_tells_plaintext_peer, CAUSE},
     {"tls-peer", NULL, probe_is_tls_peer, probe_tells_tls_peer, CAUSE},

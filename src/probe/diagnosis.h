@@ -16,11 +16,12 @@ void probe_tell_reach(const struct probe_group *group, struct text_line *line);
 void probe_tell_reach_of_family(const struct probe_group *group, struct text_line *line);
 
 /* Rules about names and paths. */
-probe_choose_fn probe_finds_no_name, probe_finds_dns_failure, probe_finds_dns_slow_type, probe_finds_dead_v6,
-    probe_finds_dead_v4, probe_finds_unreachable, probe_finds_refused, probe_finds_timeout, probe_finds_mixed,
-    probe_finds_dead_outlier, probe_finds_outlier, probe_finds_lost_syn, probe_finds_retransmits;
+probe_choose_fn probe_finds_no_name, probe_finds_dns_failure, probe_finds_dns_slow_type,
+    probe_finds_unreachable_v6, probe_finds_unreachable_v4, probe_finds_unreachable, probe_finds_refused,
+    probe_finds_timeout, probe_finds_mixed, probe_finds_unconnected_outlier, probe_finds_outlier,
+    probe_finds_lost_syn, probe_finds_retransmits;
 probe_tell_fn probe_tells_no_name, probe_tells_dns_failure, probe_tells_dns_slow_type,
-    probe_tells_dead_family, probe_tells_unreachable, probe_tells_refused, probe_tells_timeout,
+    probe_tells_unreachable_family, probe_tells_unreachable, probe_tells_refused, probe_tells_timeout,
     probe_tells_mixed, probe_tells_outlier, probe_tells_lost_syn, probe_tells_retransmits;
 
 /* Rules about TLS. */

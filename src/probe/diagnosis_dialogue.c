@@ -18,9 +18,7 @@ void probe_tells_volume_broken(const struct probe_group *group, struct text_line
 {
     text_append(
         line,
-        "At %s short names pass and a large transfer stands still: the path swallows large packets; look for "
-        "a "
-        "link with a smaller MTU behind a filter that drops ICMP (a smaller MTU or MSS clamping helps).",
+        "At %s short names are answered and a large transfer stalls: the path drops large packets. Look for a link with a smaller MTU behind a filter that drops ICMP; a smaller MTU or MSS clamping helps.",
         probe_group_place(group).text);
 }
 
@@ -32,11 +30,10 @@ bool probe_is_volume_corrupted(const struct probe_result *result, const struct p
 
 void probe_tells_volume_corrupted(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s short names pass and a large transfer comes back changed: %s; something on the way "
-                "rewrites bytes, "
-                "or the server mixes them up.",
-                probe_group_place(group).text, probe_group_first(group)->err.text);
+    text_append(
+        line,
+        "At %s short names are answered correctly and a large transfer is corrupted: %s. A middlebox rewrites bytes, or the server has a defect.",
+        probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 bool probe_is_reset(const struct probe_result *result, const struct probe_address *address)
@@ -53,16 +50,13 @@ void probe_tells_reset(const struct probe_group *group, struct text_line *line)
     if (last == PROBE_CONNECT || last == PROBE_WELCOME)
         text_append(
             line,
-            "At %s the connection is accepted and then reset, %s: a firewall that cuts, a list of who "
-            "may come, "
-            "or a service that is overloaded or falls over.",
-            place.text, group->result->tls ? "without a word after the TLS handshake" : "without a word");
+            "At %s the connection is accepted and then reset, %s: a firewall, an access list, or a service that is overloaded or crashes.",
+            place.text, group->result->tls ? "without a byte after the TLS handshake" : "without a byte");
     else
-        text_append(line,
-                    "At %s the connection is reset in the middle (%s): the service fell over, or a firewall "
-                    "cuts; see "
-                    "the server's log.",
-                    place.text, probe_phase_name(last));
+        text_append(
+            line,
+            "At %s the connection is reset during the dialogue (%s): the service crashed, or a firewall interferes. See the server's log.",
+            place.text, probe_phase_name(last));
 }
 
 bool probe_is_wrong_service(const struct probe_result *result, const struct probe_address *address)
@@ -74,12 +68,10 @@ bool probe_is_wrong_service(const struct probe_result *result, const struct prob
 void probe_tells_wrong_service(const struct probe_group *group, struct text_line *line)
 {
     char said[SAID_BYTES];
-    text_append(line,
-                "At %s another service answers, it said \"%s\": is that the right port? A service that does "
-                "not greet is "
-                "probed with --until %s.",
-                probe_group_place(group).text, probe_said(probe_group_first(group), said, sizeof said),
-                group->result->tls ? "tls" : "connect");
+    text_append(
+        line,
+        "At %s another service answers: it sent \"%s\". Check the port; to probe a service that is not a tcpgreet server, use --until auto.",
+        probe_group_place(group).text, probe_said(probe_group_first(group), said, sizeof said));
 }
 
 bool probe_is_wrong_answer(const struct probe_result *result, const struct probe_address *address)
@@ -90,7 +82,7 @@ bool probe_is_wrong_answer(const struct probe_result *result, const struct probe
 
 void probe_tells_wrong_answer(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line, "At %s the server greets as it should, and then goes wrong (%s): %s.",
+    text_append(line, "At %s the welcome is correct and a later answer is wrong (%s): %s.",
                 probe_group_place(group).text, probe_phase_name(probe_group_first(group)->last),
                 probe_group_first(group)->err.text);
 }
@@ -110,9 +102,7 @@ void probe_tells_mute_after_tls(const struct probe_group *group, struct text_lin
 {
     text_append(
         line,
-        "At %s the TLS handshake is well and no whole welcome comes after it: what ends TLS there is up, the "
-        "service "
-        "behind it may be down; one that does not greet is probed with --until tls.",
+        "At %s the TLS handshake succeeds and no complete welcome follows: what terminates TLS works, and the service behind it may be down. To probe a service that is not a tcpgreet server, use --until auto.",
         probe_group_place(group).text);
 }
 
@@ -120,9 +110,7 @@ void probe_tells_mute(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
-        "At %s the connection is accepted and no whole welcome comes: the kernel there answers, the service "
-        "hangs or is "
-        "overloaded; one that does not greet is probed with --until connect.",
+        "At %s the connection is accepted and no complete welcome follows: the kernel accepts, and the service hangs or is overloaded. To probe a service that is not a tcpgreet server, use --until auto.",
         probe_group_place(group).text);
 }
 
@@ -138,12 +126,13 @@ void probe_tells_unanswered(const struct probe_group *group, struct text_line *l
     struct text_line place = probe_group_place(group);
 
     if (last == PROBE_VOLUME)
-        text_append(line, "At %s short names pass and a large transfer is not done in time: %s.", place.text,
-                    probe_group_first(group)->err.text);
+        text_append(line, "At %s short names are answered and a large transfer is not complete in time: %s.",
+                    place.text, probe_group_first(group)->err.text);
     else
         text_append(
-            line, "At %s the server welcomes, and then %s: it is too slow for --answer-timeout, or hangs.",
-            place.text, last == PROBE_CLOSE ? "does not end when told exit" : "does not answer a name");
+            line,
+            "At %s the server sends its welcome and then %s: it hangs, or is too slow for --answer-timeout.",
+            place.text, last == PROBE_CLOSE ? "does not close after exit" : "does not answer a name");
 }
 
 bool probe_is_truncated(const struct probe_result *result, const struct probe_address *address)
@@ -161,22 +150,17 @@ void probe_tells_truncated(const struct probe_group *group, struct text_line *li
     if (last == PROBE_VOLUME)
         text_append(
             line,
-            "At %s short names pass and a large transfer is cut off: a middlebox has enough of it, or "
-            "the server "
-            "has a limit; see its log.",
+            "At %s short names are answered and a large transfer is cut off: a middlebox ends it, or the server has a limit. See the server's log.",
             place.text);
     else if (last == PROBE_CLOSE)
         text_append(
             line,
-            "At %s every word comes, but TLS ends without close_notify: nobody can tell that from a cut; the "
-            "server must end TLS before it closes, unless a middlebox ends the connection for it.",
+            "At %s every answer arrives, but TLS ends without close_notify, which cannot be distinguished from truncation: the server must send close_notify before it closes, unless a middlebox closes the connection.",
             place.text);
     else
         text_append(
             line,
-            "At %s the stream is cut off within TLS (%s), without close_notify: a middlebox truncates, "
-            "or the "
-            "server fell over; see its log.",
+            "At %s the stream is truncated (%s), without close_notify: a middlebox closed the connection, or the server crashed. See the server's log.",
             place.text, probe_phase_name(last));
 }
 
@@ -196,14 +180,11 @@ void probe_tells_early_end(const struct probe_group *group, struct text_line *li
     else if (first->last <= PROBE_WELCOME)
         text_append(
             line,
-            "At %s the connection is accepted and ended before the welcome is whole: a list of who may "
-            "come, a "
-            "service that falls over, or one that is not a greeter (--until connect).",
+            "At %s the connection is accepted and closed before the welcome is complete: an access list, a port forwarder whose backend is down, a service that crashes, or one that is not a tcpgreet server.",
             place.text);
     else
         text_append(
             line,
-            "At %s the server ends the dialogue too early (%s): it fell over, or a middlebox cuts; see "
-            "its log.",
+            "At %s the server ends the dialogue too early (%s): it crashed, or a middlebox closed the connection. See the server's log.",
             place.text, probe_phase_name(first->last));
 }

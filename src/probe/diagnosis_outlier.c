@@ -6,14 +6,14 @@
 
 enum { PIN_SHOWN = 16 };
 
-static bool is_dead(const struct probe_result *result, const struct probe_address *address)
+static bool is_unconnected(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
     return !probe_address_connected(address);
 }
 
-/* Returns: how many of a family are well, or at least reached. */
-static size_t live(const struct probe_result *result, int family, bool reached)
+/* Returns: how many of a family are OK, or at least connected. */
+static size_t count_of(const struct probe_result *result, int family, bool reached)
 {
     size_t count = 0;
     for (size_t i = 0; i < result->address_count; i++) {
@@ -26,42 +26,42 @@ static size_t live(const struct probe_result *result, int family, bool reached)
 
 static bool has_reached_siblings(const struct probe_result *result, const struct probe_address *address)
 {
-    return live(result, endpoint_family(&address->peer), true) > 0;
+    return count_of(result, endpoint_family(&address->peer), true) > 0;
 }
 
-static bool has_well_siblings(const struct probe_result *result, const struct probe_address *address)
+static bool has_ok_siblings(const struct probe_result *result, const struct probe_address *address)
 {
-    return live(result, endpoint_family(&address->peer), false) > 0;
+    return count_of(result, endpoint_family(&address->peer), false) > 0;
 }
 
-bool probe_finds_dead_outlier(struct probe_group *group)
+bool probe_finds_unconnected_outlier(struct probe_group *group)
 {
-    probe_group_keep(group, is_dead);
+    probe_group_keep(group, is_unconnected);
     probe_group_keep(group, has_reached_siblings);
     return group->count > 0;
 }
 
 bool probe_finds_outlier(struct probe_group *group)
 {
-    probe_group_keep(group, has_well_siblings);
+    probe_group_keep(group, has_ok_siblings);
     return group->count > 0;
 }
 
-/* What became of those that connect is told by other rules. */
+/* Other rules report on those that connect. */
 void probe_tells_outlier(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     const struct probe_address *first = probe_group_first(group);
-    size_t well = live(result, AF_INET6, false) + live(result, AF_INET, false);
+    size_t ok = count_of(result, AF_INET6, false) + count_of(result, AF_INET, false);
     bool many = group->count > 1;
 
-    text_append(line, "Of %zu addresses %s %s from the others", probe_result_counted(result),
+    text_append(line, "Of %zu addresses, %s %s from the others", probe_result_counted(result),
                 probe_group_place(group).text, many ? "differ" : "differs");
-    if (well > 0)
-        text_append(line, ", of which %zu %s well", well, well == 1 ? "is" : "are");
+    if (ok > 0)
+        text_append(line, ", of which %zu %s OK", ok, ok == 1 ? "is" : "are");
     if (!probe_address_connected(first))
         text_append(line, " (%s)", first->err.text);
-    text_append(line, ": look at %s, or take %s out of the name.", many ? "those hosts" : "that host",
+    text_append(line, ": check %s, or remove %s from DNS.", many ? "those hosts" : "that host",
                 many ? "them" : "it");
 }
 
@@ -90,7 +90,7 @@ static const struct probe_address *most_common(const struct probe_result *result
     return best;
 }
 
-/* A failure that is one of the certificate's has been told. */
+/* A certificate failure has been reported. */
 bool probe_finds_other_cert(struct probe_group *group)
 {
     const struct probe_address *common = most_common(group->result);
@@ -114,12 +114,11 @@ void probe_tells_other_cert(const struct probe_group *group, struct text_line *l
 
     probe_words_validity(group->result, &first->tls, &theirs);
     probe_words_validity(group->result, &common->tls, &ours);
-    text_append(line,
-                "At %s there is another certificate than at the other addresses (%s, key %.*s...; there %s, "
-                "key %.*s...): "
-                "was a host left out when it was renewed?",
-                probe_group_place(group).text, theirs.text, PIN_SHOWN, first->tls.pin, ours.text, PIN_SHOWN,
-                common->tls.pin);
+    text_append(
+        line,
+        "At %s the certificate differs from that of the other addresses (%s, key %.*s...; there %s, key %.*s...): was one host omitted from a renewal?",
+        probe_group_place(group).text, theirs.text, PIN_SHOWN, first->tls.pin, ours.text, PIN_SHOWN,
+        common->tls.pin);
 }
 
 static bool has_lost_syn(const struct probe_result *result, const struct probe_address *address)
@@ -139,9 +138,9 @@ void probe_tells_lost_syn(const struct probe_group *group, struct text_line *lin
     const struct probe_address *first = probe_group_first(group);
     uint32_t again = first->tcp.syn_retransmits;
 
-    text_append(
-        line, "At %s the connect took %s because a SYN was lost, or the answer to it: it was sent again",
-        probe_group_place(group).text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
+    text_append(line, "At %s connecting took %s because a SYN or its answer was lost: it was retransmitted",
+                probe_group_place(group).text,
+                probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
     if (again == 1)
         text_append(line, " once.");
     else
@@ -159,8 +158,8 @@ static uint32_t segments_again(const struct probe_address *address)
 static bool has_retransmits(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    bool told = address->last == PROBE_VOLUME && probe_address_fails(address);
-    return probe_address_connected(address) && segments_again(address) > 0 && !told;
+    bool is_reported = address->last == PROBE_VOLUME && probe_address_fails(address);
+    return probe_address_connected(address) && segments_again(address) > 0 && !is_reported;
 }
 
 bool probe_finds_retransmits(struct probe_group *group)
@@ -172,6 +171,6 @@ bool probe_finds_retransmits(struct probe_group *group)
 void probe_tells_retransmits(const struct probe_group *group, struct text_line *line)
 {
     uint32_t again = segments_again(probe_group_first(group));
-    text_append(line, "At %s %" PRIu32 " segment%s had to be sent again: the path loses packets.",
+    text_append(line, "At %s %" PRIu32 " segment%s had to be retransmitted: the path loses packets.",
                 probe_group_place(group).text, again, again == 1 ? "" : "s");
 }

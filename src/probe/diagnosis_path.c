@@ -63,14 +63,12 @@ static void tell_no_family(const struct probe_result *result, enum race_family f
     if (result->answers[family].only_in_hosts)
         text_append(
             line,
-            "/etc/hosts has no IPv%c address for %s, and no other was asked for: try without -%c, or add "
-            "it there.",
+            "/etc/hosts has no IPv%c address for %s, and no other was requested: try without -%c, or add it there.",
             digit, result->host, digit);
     else
         text_append(
             line,
-            "There is no IPv%c address for %s, and no other was asked for: try without -%c, or have its %s "
-            "record made.",
+            "There is no IPv%c address for %s, and no other was requested: try without -%c, or add its %s record.",
             digit, result->host, digit, record_of[family]);
 }
 
@@ -87,9 +85,8 @@ void probe_tells_no_name(const struct probe_group *group, struct text_line *line
     else if (target_is_localhost(result->host))
         tell_no_localhost(result, line);
     else
-        text_append(
-            line, "There is no address for %s: look for a typing error, or have the name put into its zone.",
-            result->host);
+        text_append(line, "There is no address for %s: check the spelling, or add the name to its zone.",
+                    result->host);
 }
 
 bool probe_finds_dns_failure(struct probe_group *group)
@@ -103,21 +100,19 @@ void probe_tells_dns_failure(const struct probe_group *group, struct text_line *
     const struct probe_result *result = group->result;
     enum race_family family = dns_fails(&result->answers[RACE_V6]) ? RACE_V6 : RACE_V4;
     const struct probe_answer *answer = &result->answers[family], *other = &result->answers[other_of(family)];
-    const char *how = answer->span.end_ns < 0 ? "gives no answer" : "fails";
+    const char *how = answer->span.end_ns < 0 ? "does not answer" : "fails";
 
     if (target_is_localhost(result->host))
         tell_no_localhost(result, line);
     else if (!other->asked || dns_fails(other))
-        text_append(line,
-                    "The name service %s for %s: that may pass (--retry waits for it); if it stays, look at "
-                    "/etc/resolv.conf here, and at the name servers of the zone.",
-                    how, result->host);
+        text_append(
+            line,
+            "The name service %s for %s. This may be temporary (--retry waits for it); if it persists, check /etc/resolv.conf here, and the name servers of the zone.",
+            how, result->host);
     else
         text_append(
             line,
-            "The name service %s for the %s record of %s, though not for %s: clients wait for it, and some "
-            "give up the whole name; the name servers of the zone must answer for %s too, were it only that "
-            "there is none.",
+            "The name service %s for the %s record of %s, but not for %s: clients wait for it, and some then fail to resolve the name at all. The name servers of the zone must answer for %s too, even if there is no such record.",
             how, record_of[family], result->host, record_of[other_of(family)], record_of[family]);
 }
 
@@ -137,29 +132,28 @@ bool probe_finds_dns_slow_type(struct probe_group *group)
 void probe_tells_dns_slow_type(const struct probe_group *group, struct text_line *line)
 {
     enum race_family slow = is_slow(group->result, RACE_V6) ? RACE_V6 : RACE_V4, fast = other_of(slow);
-    text_append(line,
-                "The %s answer for %s took %s, the %s answer %s: clients that wait for both are that slow; "
-                "look for a "
-                "name server, or a firewall before it, that drops questions for %s.",
-                record_of[slow], group->result->host,
-                probe_words_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
-                probe_words_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
+    text_append(
+        line,
+        "The %s answer for %s took %s, the %s answer %s: clients that wait for both are delayed as much. Look for a name server, or a firewall before it, that drops queries for %s.",
+        record_of[slow], group->result->host,
+        probe_words_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
+        probe_words_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
 }
 
-static bool is_dead(const struct probe_result *result, const struct probe_address *address)
+static bool is_unconnected(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
     return !probe_address_connected(address);
 }
 
-static bool is_dead_v6(const struct probe_result *result, const struct probe_address *address)
+static bool is_unconnected_v6(const struct probe_result *result, const struct probe_address *address)
 {
-    return is_dead(result, address) && endpoint_family(&address->peer) == AF_INET6;
+    return is_unconnected(result, address) && endpoint_family(&address->peer) == AF_INET6;
 }
 
-static bool is_dead_v4(const struct probe_result *result, const struct probe_address *address)
+static bool is_unconnected_v4(const struct probe_result *result, const struct probe_address *address)
 {
-    return is_dead(result, address) && endpoint_family(&address->peer) == AF_INET;
+    return is_unconnected(result, address) && endpoint_family(&address->peer) == AF_INET;
 }
 
 static bool any_connected(const struct probe_result *result, int family)
@@ -182,15 +176,15 @@ static bool is_whole_family(const struct probe_group *group, int family)
     return group->count > 0 && group->count == count;
 }
 
-bool probe_finds_dead_v6(struct probe_group *group)
+bool probe_finds_unreachable_v6(struct probe_group *group)
 {
-    probe_group_keep(group, is_dead_v6);
+    probe_group_keep(group, is_unconnected_v6);
     return is_whole_family(group, AF_INET6) && any_connected(group->result, AF_INET);
 }
 
-bool probe_finds_dead_v4(struct probe_group *group)
+bool probe_finds_unreachable_v4(struct probe_group *group)
 {
-    probe_group_keep(group, is_dead_v4);
+    probe_group_keep(group, is_unconnected_v4);
     return is_whole_family(group, AF_INET) && any_connected(group->result, AF_INET6);
 }
 
@@ -200,29 +194,31 @@ static bool is_unreachable_here(const struct probe_address *address)
     return probe_address_reach(address) != REACH_OPEN;
 }
 
-void probe_tells_dead_family(const struct probe_group *group, struct text_line *line)
+void probe_tells_unreachable_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
-    enum race_family dead = endpoint_family(&first->peer) == AF_INET6 ? RACE_V6 : RACE_V4;
+    enum race_family failed = endpoint_family(&first->peer) == AF_INET6 ? RACE_V6 : RACE_V4;
     struct text_line place = probe_group_place(group);
-    char lives = digit_of[other_of(dead)];
+    char works = digit_of[other_of(failed)];
 
     if (is_unreachable_here(first)) {
         probe_tell_reach_of_family(group, line);
         return;
     }
-    text_append(line, "IPv%c is dead while IPv%c lives: ", digit_of[dead], lives);
+    text_append(line, "IPv%c is unreachable, IPv%c works: ", digit_of[failed], works);
     if (first->err.reason == ERR_CONNECT_TIMEOUT)
-        text_append(line, "at %s nothing answers within %s, the packets are swallowed; %s.", place.text,
-                    probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
-                    dead == RACE_V6 ? "clients without Happy Eyeballs hang there until they give up"
-                                    : "clients that have IPv4 alone cannot come");
+        text_append(
+            line,
+            "no answer from %s within %s, packets to it are dropped, probably by a firewall or a missing route; %s.",
+            place.text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
+            failed == RACE_V6 ? "clients without Happy Eyeballs wait there until they time out"
+                              : "clients that have only IPv4 cannot connect");
     else if (first->err.reason == ERR_CONNECT_REFUSED)
-        text_append(line, "at %s the connection is refused, the service may listen for IPv%c only.",
-                    place.text, lives);
+        text_append(line, "%s refuses the connection, the service may listen for IPv%c only.", place.text,
+                    works);
     else
-        text_append(line, "at %s there is no way: %s.", place.text, first->err.text);
-    text_append(line, " Make the service reachable there, or take the %s record out.", record_of[dead]);
+        text_append(line, "%s: %s.", place.text, first->err.text);
+    text_append(line, " Make the service reachable there, or remove the %s record.", record_of[failed]);
 }
 
 /* Returns: whether nothing that counts connects, and all of it fails for this reason, or cannot be tried from
@@ -231,7 +227,7 @@ static bool all_fail(struct probe_group *group, enum err_reason reason)
 {
     size_t met = 0;
 
-    probe_group_keep(group, is_dead);
+    probe_group_keep(group, is_unconnected);
     if (group->count == 0 || group->count < probe_result_counted(group->result))
         return false;
     for (size_t i = 0; i < group->count; i++) {
@@ -254,8 +250,7 @@ void probe_tells_unreachable(const struct probe_group *group, struct text_line *
     if (is_unreachable_here(probe_group_first(group)))
         probe_tell_reach(group, line);
     else
-        text_append(line,
-                    "There is no way to %s: %s; the routing on the way is at fault, or the host is away.",
+        text_append(line, "No route leads to %s: %s. Routing on the path is at fault, or the host is down.",
                     probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
@@ -282,8 +277,7 @@ void probe_tells_refused(const struct probe_group *group, struct text_line *line
 {
     text_append(
         line,
-        "At %s the connection is refused, nothing listens there: is the service running, is %u its port, and "
-        "does it listen on this address and not on localhost alone? (A firewall can refuse, too.)",
+        "At %s the connection is refused, nothing listens there: is the service running, is %u its port, and does it listen on this address and not only on localhost? (A firewall can refuse, too.)",
         tried_place(group).text, endpoint_port(&probe_group_first(group)->peer));
 }
 
@@ -294,16 +288,15 @@ bool probe_finds_timeout(struct probe_group *group)
 
 void probe_tells_timeout(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s nothing answers: a firewall swallows the packets, or no such host is up; check the "
-                "address, and "
-                "the firewalls from here to there.",
-                tried_place(group).text);
+    text_append(
+        line,
+        "No answer from %s: a firewall drops the packets, or no such host is up. Check the address, and the firewalls on the path.",
+        tried_place(group).text);
 }
 
 bool probe_finds_mixed(struct probe_group *group)
 {
-    probe_group_keep(group, is_dead);
+    probe_group_keep(group, is_unconnected);
     return group->count > 0 && group->count == probe_result_counted(group->result);
 }
 
@@ -317,8 +310,6 @@ void probe_tells_mixed(const struct probe_group *group, struct text_line *line)
     }
     text_append(
         line,
-        "No address can be connected to: %zu refused, %zu without an answer, %zu out of reach; is the "
-        "service "
-        "running, and is its port open in the firewalls?",
+        "No address can be connected to: %zu refused, %zu timed out, %zu unreachable. Is the service running, and is its port open in the firewalls?",
         refused, silent, group->count - refused - silent);
 }

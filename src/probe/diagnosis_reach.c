@@ -94,9 +94,8 @@ void probe_tell_reach_of_family(const struct probe_group *group, struct text_lin
     char remedy[REACH_TEXT_BYTES];
 
     put_reach(probe_address_reach(first), family, true, line);
-    text_append(line, " to %s, while IPv%c works: %s, or try IPv%c alone with -%c.",
-                probe_group_place(group).text, works,
-                reach_remedy(probe_address_reach(first), family, remedy), works, works);
+    text_append(line, " to %s, IPv%c works: %s, or try only IPv%c with -%c.", probe_group_place(group).text,
+                works, reach_remedy(probe_address_reach(first), family, remedy), works, works);
 }
 
 /* Returns: whether any of the family does not count. Writes which. */

@@ -12,8 +12,8 @@ void probe_tells_plaintext_peer(const struct probe_group *group, struct text_lin
 {
     char said[SAID_BYTES];
     probe_said(probe_group_first(group), said, sizeof said);
-    text_append(line, "At %s no TLS is spoken%s%s%s: leave --tls out, or take the port that has TLS.",
-                probe_group_place(group).text, said[0] != '\0' ? ", the answer is \"" : "", said,
+    text_append(line, "At %s the server does not use TLS%s%s%s: leave out --tls, or use the TLS port.",
+                probe_group_place(group).text, said[0] != '\0' ? ", it replied \"" : "", said,
                 said[0] != '\0' ? "\"" : "");
 }
 
@@ -26,8 +26,8 @@ bool probe_is_tls_peer(const struct probe_result *result, const struct probe_add
 void probe_tells_tls_peer(const struct probe_group *group, struct text_line *line)
 {
     bool assumed = probe_group_first(group)->err.detail == ERR_DETAIL_TLS_ASSUMED;
-    text_append(line, "At %s TLS %s spoken, and this probe came in plain: try --tls.",
-                probe_group_place(group).text, assumed ? "may be" : "is");
+    text_append(line, "At %s the server %s, and this probe is plain: add --tls.",
+                probe_group_place(group).text, assumed ? "probably uses TLS" : "uses TLS");
 }
 
 bool probe_is_silent_peer(const struct probe_result *result, const struct probe_address *address)
@@ -38,12 +38,10 @@ bool probe_is_silent_peer(const struct probe_result *result, const struct probe_
 
 void probe_tells_silent_peer(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s the connection is accepted and the TLS handshake stays without a byte in answer: the "
-                "service may "
-                "hang, or speak plain and wait for its client (try without --tls), or a filter on the way "
-                "swallows TLS.",
-                probe_group_place(group).text);
+    text_append(
+        line,
+        "At %s the connection is accepted and there is no reply to the ClientHello: the service hangs, or does not use TLS and waits for its client (try without --tls), or a filter on the path drops TLS.",
+        probe_group_place(group).text);
 }
 
 bool probe_is_tls_version(const struct probe_result *result, const struct probe_address *address)
@@ -56,9 +54,7 @@ void probe_tells_tls_version(const struct probe_group *group, struct text_line *
 {
     text_append(
         line,
-        "At %s no version of TLS is spoken that is allowed here: the server needs TLS 1.2 at least, or "
-        "1.3 where "
-        "--tls-min asks for it.",
+        "At %s the server supports no TLS version that is allowed here: it needs at least TLS 1.2, or 1.3 where --tls-min requires it.",
         probe_group_place(group).text);
 }
 
@@ -75,7 +71,7 @@ void probe_tells_client_certificate(const struct probe_group *group, struct text
         text_append(line, "At %s %s: it must come from a CA that the server trusts.",
                     probe_group_place(group).text, first->err.text);
     else
-        text_append(line, "At %s a client certificate is required: give --cert and --key.",
+        text_append(line, "At %s a client certificate is required: add --cert and --key.",
                     probe_group_place(group).text);
 }
 
@@ -90,11 +86,7 @@ void probe_tells_tls_cut(const struct probe_group *group, struct text_line *line
     bool certificate = probe_group_first(group)->tls.pin[0] != '\0';
     text_append(
         line,
-        "At %s the connection is cut in the middle of the TLS handshake, %s the server's certificate: "
-        "see the "
-        "server's log; if it has nothing of this, a middlebox cuts, which may dislike the name that is "
-        "asked for "
-        "(another --servername tells).",
+        "At %s the connection is closed during the TLS handshake, %s the server's certificate: see the server's log. If it has nothing about this, a middlebox closes the connection, perhaps because of the SNI (try another --servername).",
         probe_group_place(group).text, certificate ? "after" : "before");
 }
 
@@ -106,11 +98,10 @@ bool probe_is_tls_stalled(const struct probe_result *result, const struct probe_
 
 void probe_tells_tls_stalled(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s the TLS handshake begins and then stands still: the path may lose large packets, such "
-                "as those "
-                "with the certificate (a wrong MTU, ICMP filtered), or the server hangs.",
-                probe_group_place(group).text);
+    text_append(
+        line,
+        "At %s the TLS handshake begins and then stalls: the path may drop large packets, such as those with the certificate (a wrong MTU, ICMP filtered), or the server hangs.",
+        probe_group_place(group).text);
 }
 
 bool probe_is_tls_alert(const struct probe_result *result, const struct probe_address *address)
@@ -123,8 +114,7 @@ void probe_tells_tls_alert(const struct probe_group *group, struct text_line *li
 {
     text_append(
         line,
-        "At %s %s: the server's log says what it misses; often it knows no such name (--servername), no such "
-        "protocol (--alpn) or no cipher of ours.",
+        "At %s %s: see the server's log. Often it does not know the SNI (--servername) or the protocol (--alpn), or supports none of the offered ciphers.",
         probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
@@ -136,9 +126,8 @@ bool probe_is_tls_protocol(const struct probe_result *result, const struct probe
 
 void probe_tells_tls_protocol(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s something begins like TLS and goes wrong: %s; see the server's log, or what changes "
-                "bytes on the "
-                "way.",
-                probe_group_place(group).text, probe_group_first(group)->err.text);
+    text_append(
+        line,
+        "At %s the TLS handshake begins and then fails: %s. See the server's log, or look for a middlebox that changes bytes.",
+        probe_group_place(group).text, probe_group_first(group)->err.text);
 }

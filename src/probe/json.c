@@ -266,13 +266,13 @@ static void put_race(FILE *out, const struct probe_result *result)
     char text[ENDPOINT_TEXT_BYTES];
 
     (void)fputs(",\"race\":[", out);
-    for (size_t i = 0; i < result->heat_count; i++) {
-        const struct probe_heat *heat = &result->heats[i];
+    for (size_t i = 0; i < result->attempt_count; i++) {
+        const struct probe_attempt *attempt = &result->attempts[i];
         (void)fprintf(out, "%s{\"address\":", i > 0 ? "," : "");
-        serialize_quoted(out, probe_host_text(&result->addresses[heat->address].peer, text));
-        put_seconds(out, "start_seconds", heat->start_ns);
-        put_seconds(out, "end_seconds", heat->end_ns);
-        put_bool(out, "won", heat->won);
+        serialize_quoted(out, probe_host_text(&result->addresses[attempt->address].peer, text));
+        put_seconds(out, "start_seconds", attempt->start_ns);
+        put_seconds(out, "end_seconds", attempt->end_ns);
+        put_bool(out, "won", attempt->won);
         (void)fputc('}', out);
     }
     (void)fputc(']', out);

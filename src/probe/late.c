@@ -19,13 +19,12 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         if (err->reason != ERR_INTERRUPTED)
             continue;
         err_clear(err);
-        if (result->literal) /* nobody was asked */
-            err_set(err, ERR_CONNECT_TIMEOUT, 0, "the %g s of the whole run were over before %s was tried",
-                    seconds, result->host);
+        if (result->literal) /* no name service was asked */
+            err_set(err, ERR_CONNECT_TIMEOUT, 0, "--timeout (%g s) expired before %s was tried", seconds,
+                    result->host);
         else
             err_set(err, ERR_RESOLVE_TEMPORARY, 0,
-                    "no name server answered for the IPv%c addresses of %s within "
-                    "the %g s of the whole run",
+                    "no name server answered for the IPv%c addresses of %s before --timeout (%g s) expired",
                     i == RACE_V6 ? '6' : '4', result->host, seconds);
     }
     for (size_t i = 0; i < result->address_count; i++) {
@@ -34,7 +33,7 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
             continue;
         enum err_reason reason = lateness(address->last, address->err.awaited);
         err_clear(&address->err);
-        err_set(&address->err, reason, 0, "the %g s of the whole run were over", seconds);
+        err_set(&address->err, reason, 0, "--timeout (%g s) expired", seconds);
     }
     probe_result_judge(result);
 }

@@ -21,11 +21,11 @@ static int64_t total_ns(const struct probe_address *address)
 
 int64_t probe_time_ns(const struct probe_address *address, int time)
 {
-    bool well = address->err.reason == ERR_OK;
+    bool ok = address->err.reason == ERR_OK;
 
     if (time == PROBE_TOTAL)
-        return well ? total_ns(address) : -1;
-    return well || time != (int)address->last ? probe_span_ns(&address->spans[time]) : -1;
+        return ok ? total_ns(address) : -1;
+    return ok || time != (int)address->last ? probe_span_ns(&address->spans[time]) : -1;
 }
 
 int64_t probe_slowest_ns(const struct probe_result *result, int time)
@@ -110,6 +110,6 @@ const char *probe_resumption_word(enum probe_resumption resumption)
                                         [PROBE_RESUMPTION_NO_TICKET] = "no-ticket",
                                         [PROBE_RESUMPTION_REFUSED] = "refused",
                                         [PROBE_RESUMPTION_FAILED] = "failed",
-                                        [PROBE_RESUMPTION_TAKEN] = "taken"};
+                                        [PROBE_RESUMPTION_ACCEPTED] = "accepted"};
     return words[resumption];
 }

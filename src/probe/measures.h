@@ -10,7 +10,7 @@ enum { PROBE_TOTAL = PROBE_PHASES, PROBE_TIMES };
 /* Returns: a phase's name, or "total". */
 const char *probe_time_name(int time);
 
-/* Returns: how long a phase that went well took, or the total of an address that is well; -1. */
+/* Returns: how long a phase that succeeded took, or the total of an address that is OK; -1. */
 int64_t probe_time_ns(const struct probe_address *address, int time);
 
 /* Returns: the slowest of all addresses, -1 where there is none. */

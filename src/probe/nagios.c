@@ -11,7 +11,7 @@ enum status { STATUS_OK, STATUS_WARNING, STATUS_CRITICAL, STATUS_UNKNOWN };
 
 static const char *const status_words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
 
-/* What this side could not do says nothing of the other. */
+/* A failure on this side is no statement about the peer. */
 static enum status status_of(enum err_reason reason)
 {
     switch (reason) {
@@ -38,15 +38,14 @@ static void put_text(FILE *out, const char *text)
         (void)fputc(*at == '|' ? '/' : *at, out);
 }
 
-static void put_well(FILE *out, const struct probe_result *result)
+static void put_ok(FILE *out, const struct probe_result *result)
 {
-    size_t well = 0, counted = probe_result_counted(result);
+    size_t ok = 0, counted = probe_result_counted(result);
     int64_t slowest_ns = probe_slowest_ns(result, PROBE_TOTAL);
 
     for (size_t i = 0; i < result->address_count; i++)
-        well += result->addresses[i].err.reason == ERR_OK;
-    (void)fprintf(out, "%zu of %zu %s %s well", well, counted, counted == 1 ? "address" : "addresses",
-                  well == 1 ? "is" : "are");
+        ok += result->addresses[i].err.reason == ERR_OK;
+    (void)fprintf(out, "%zu/%zu %s OK", ok, counted, counted == 1 ? "address" : "addresses");
     if (slowest_ns >= 0)
         (void)fprintf(out, ", slowest total %.6f s", (double)slowest_ns / NS_PER_S);
 }
@@ -73,7 +72,7 @@ static void put_said(FILE *out, const struct probe_result *result, const struct 
         put_text(out, result->verdict.text);
         between = "; ";
     } else if (count == 0) {
-        put_well(out, result);
+        put_ok(out, result);
     }
     for (size_t i = 0; i < count; i++) {
         (void)fputs(between, out);

@@ -55,7 +55,7 @@ void probe_output_init(struct probe_output *output, const struct probe_config *c
     };
 }
 
-bool probe_output_tells_all(const struct probe_output *output)
+bool probe_output_is_complete(const struct probe_output *output)
 {
     return output->config->quiet || output->config->format == FORMAT_TEXT ||
            output->config->format == FORMAT_NAGIOS;
@@ -92,9 +92,9 @@ static int write_plot(const struct probe_config *config, const struct probe_resu
 
 static void write_text(struct probe_output *output, const struct probe_result *result)
 {
-    bool well = result->verdict.reason == ERR_OK;
+    bool ok = result->verdict.reason == ERR_OK;
 
-    if (!output->config->quiet && !(well && has_command(output->config)))
+    if (!output->config->quiet && !(ok && has_command(output->config)))
         probe_report_text(result, &output->style, output->at.file);
 }
 
@@ -104,7 +104,7 @@ int probe_output_result(struct probe_output *output, const struct probe_result *
     bool is_plugin = config->format == FORMAT_NAGIOS;
 
     if (is_plugin && write_plot(config, result, err) < 0)
-        return -1; /* a plugin has one line, and now it is about this */
+        return -1; /* a plugin has one line, and it is about this failure */
     if (output_text_open(&output->at, err) < 0)
         return -1;
     switch (config->format) {

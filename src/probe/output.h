@@ -34,14 +34,14 @@ int probe_output_round(struct probe_output *output, const struct probe_result *r
 int probe_output_summary(struct probe_output *output, const struct probe_summary *summary,
                          const struct probe_result *last, struct err *err);
 
-/* With -v, tells standard error of a round that is to be tried again. */
+/* With -v, reports a round that will be repeated, on standard error. */
 void probe_output_attempt(const struct probe_output *output, const struct probe_result *result);
 
-/* Returns: whether a failed result needs no further word: it is told on the spot, or nobody wants to know. */
-bool probe_output_tells_all(const struct probe_output *output);
+/* Returns: whether a failed result needs no further message: the output reports it, or -q is given. */
+bool probe_output_is_complete(const struct probe_output *output);
 
-/* Holds a result that is well to the limits. Returns: whether all is well; if not, the verdict says
- * so. */
+/* Checks a result that is OK against the limits. Returns: whether it is within them; if not, the verdict is
+ * threshold. */
 bool probe_output_judge(const struct probe_output *output, struct probe_result *result);
 
 /* Makes of a round that was given up because the time of the whole run was over one that came to its end, and

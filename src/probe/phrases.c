@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEATS_SHOWN = 4 };
+enum { ATTEMPTS_SHOWN = 4 };
 
 struct text probe_words_time(int64_t ns)
 {
@@ -27,29 +27,40 @@ void probe_words_target(const struct probe_result *result, struct text_line *lin
     text_append(line, "%s%s", result->target, result->tls ? " over TLS" : "");
 }
 
-void probe_words_verdict(const struct probe_result *result, struct text_line *line)
+const char *probe_words_reason(enum err_reason reason)
 {
-    static const char *const as_far_as[] = {[PROBE_UNTIL_RESOLVE] = ", as far as its addresses",
-                                            [PROBE_UNTIL_CONNECT] = ", as far as connect",
-                                            [PROBE_UNTIL_TLS] = ", as far as TLS",
-                                            [PROBE_UNTIL_DIALOGUE] = ""};
-    size_t well = 0, counted = probe_result_counted(result);
-
-    for (size_t i = 0; i < result->address_count; i++)
-        well += result->addresses[i].err.reason == ERR_OK;
-    text_append(line, "%s", result->verdict.reason == ERR_OK ? "well" : err_word(result->verdict.reason));
-    if (result->address_count == 0)
-        text_append(line, ", no address");
-    else if (result->verdict.reason == ERR_OK && well == counted)
-        text_append(line, ", %zu address%s", counted, counted == 1 ? "" : "es");
-    else
-        text_append(line, ", %zu of %zu address%s well", well, counted, counted == 1 ? "" : "es");
-    text_append(line, "%s, in %s",
-                (unsigned)result->until <= PROBE_UNTIL_DIALOGUE ? as_far_as[result->until] : "",
-                probe_words_time(result->total_ns).text);
+    return reason == ERR_OK ? "OK" : err_word(reason);
 }
 
-/* Whether neither family has an address: of one alone nobody can tell a name that is not there. */
+static void add_count(const struct probe_result *result, struct text_line *line)
+{
+    size_t ok = 0, counted = probe_result_counted(result);
+    const char *plural = counted == 1 ? "" : "es";
+
+    for (size_t i = 0; i < result->address_count; i++)
+        ok += result->addresses[i].err.reason == ERR_OK;
+    if (result->address_count == 0)
+        text_append(line, ", no address");
+    else if (result->until == PROBE_UNTIL_RESOLVE)
+        text_append(line, ", %zu address%s", counted, plural);
+    else
+        text_append(line, ", %zu/%zu address%s OK", ok, counted, plural);
+}
+
+void probe_words_verdict(const struct probe_result *result, struct text_line *line)
+{
+    static const char *const through[] = {[PROBE_UNTIL_RESOLVE] = " through name resolution",
+                                          [PROBE_UNTIL_CONNECT] = " through TCP",
+                                          [PROBE_UNTIL_TLS] = " through TCP and TLS",
+                                          [PROBE_UNTIL_DIALOGUE] = ""};
+
+    text_append(line, "%s%s", probe_words_reason(result->verdict.reason),
+                result->verdict.reason == ERR_OK ? through[result->until] : "");
+    add_count(result, line);
+    text_append(line, ", %s", probe_words_time(result->total_ns).text);
+}
+
+/* Whether neither family has an address: one family alone does not show that a name does not exist. */
 static bool is_unknown(const struct probe_result *result)
 {
     return result->address_count == 0 && result->answers[RACE_V6].asked && result->answers[RACE_V4].asked;
@@ -95,32 +106,45 @@ static const char *peer_of(const struct probe_result *result, size_t address, ch
     return address < result->address_count ? endpoint_format(&result->addresses[address].peer, text) : "?";
 }
 
-void probe_words_race(const struct probe_result *result, struct text_line *line)
+static void add_attempts(const struct probe_result *result, struct text_line *line)
 {
-    const struct probe_heat *winner = NULL;
     char peer[ENDPOINT_TEXT_BYTES];
 
-    if (result->heat_count == 0 || result->address_count < 2)
-        return;
     text_append(line, "a client would start");
-    for (size_t i = 0; i < result->heat_count; i++) {
-        const struct probe_heat *heat = &result->heats[i];
-        if (i < HEATS_SHOWN)
-            text_append(line, "%s %s at %s", i > 0 ? "," : "", peer_of(result, heat->address, peer),
-                        probe_words_time(heat->start_ns).text);
-        if (heat->won)
-            winner = heat;
+    for (size_t i = 0; i < result->attempt_count && i < ATTEMPTS_SHOWN; i++)
+        text_append(line, "%s %s at %s", i > 0 ? "," : "", peer_of(result, result->attempts[i].address, peer),
+                    probe_words_time(result->attempts[i].start_ns).text);
+    if (result->attempt_count > ATTEMPTS_SHOWN)
+        text_append(line, ", %zu more by %s", result->attempt_count - ATTEMPTS_SHOWN,
+                    probe_words_time(result->attempts[result->attempt_count - 1].start_ns).text);
+    text_append(line, "; ");
+}
+
+void probe_words_race(const struct probe_result *result, struct text_line *line)
+{
+    const struct probe_attempt *winner = NULL;
+    char peer[ENDPOINT_TEXT_BYTES];
+
+    if (result->attempt_count == 0 || result->address_count < 2)
+        return;
+    for (size_t i = 0; i < result->attempt_count; i++)
+        if (result->attempts[i].won)
+            winner = &result->attempts[i];
+    text_append(line, "Happy Eyeballs: ");
+    if (result->attempt_count > 1 || winner == NULL)
+        add_attempts(result, line);
+    if (winner == NULL) {
+        text_append(line, "none of them connects.");
+        return;
     }
-    if (result->heat_count > HEATS_SHOWN)
-        text_append(line, ", %zu more by %s", result->heat_count - HEATS_SHOWN,
-                    probe_words_time(result->heats[result->heat_count - 1].start_ns).text);
-    if (winner == NULL)
-        text_append(line, "; none of them connects");
-    else if (result->heat_count == 1)
-        text_append(line, ", and no other: it wins after %s", probe_words_time(winner->end_ns).text);
+    const struct err *err = &result->addresses[winner->address].err;
+    text_append(line, "%s would use %s, connected after %s", result->attempt_count > 1 ? "it" : "a client",
+                peer_of(result, winner->address, peer), probe_words_time(winner->end_ns).text);
+    if (err->reason != ERR_OK && err->reason != ERR_INTERRUPTED)
+        text_append(line, ", and then fail there (%s): most clients try no other address after that.",
+                    err_word(err->reason));
     else
-        text_append(line, "; %s wins after %s", peer_of(result, winner->address, peer),
-                    probe_words_time(winner->end_ns).text);
+        text_append(line, result->attempt_count > 1 ? "." : "; no fallback needed.");
 }
 
 void probe_words_phases(const struct probe_row *row, struct text_line *line)
@@ -138,18 +162,18 @@ void probe_words_phases(const struct probe_row *row, struct text_line *line)
     }
 }
 
-/* Of all segments sent again, SYNs are told apart: each of the first has cost a second and more. */
+/* Of all segments sent again, SYNs stand apart: the first retransmission of one takes a second. */
 static void add_retransmits(const struct tcp_facts *tcp, struct text_line *line)
 {
     uint32_t syn = tcp->syn_retransmits;
     uint32_t others = tcp->retransmits > syn ? tcp->retransmits - syn : 0;
 
     if (syn == 1)
-        text_append(line, "%sSYN sent again once", line->length > 0 ? ", " : "");
+        text_append(line, "%sSYN retransmitted once", line->length > 0 ? ", " : "");
     else if (syn > 1)
-        text_append(line, "%sSYN sent again %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
+        text_append(line, "%sSYN retransmitted %" PRIu32 " times", line->length > 0 ? ", " : "", syn);
     if (others > 0)
-        text_append(line, "%s%" PRIu32 " segment%s sent again", line->length > 0 ? ", " : "", others,
+        text_append(line, "%s%" PRIu32 " segment%s retransmitted", line->length > 0 ? ", " : "", others,
                     others == 1 ? "" : "s");
 }
 
@@ -199,12 +223,12 @@ void probe_words_resumption(const struct probe_address *address, struct text_lin
 {
     static const char *const found[] = {
         [PROBE_RESUMPTION_UNTRIED] = "",
-        [PROBE_RESUMPTION_NO_TICKET] = "resumption: the server gave no ticket",
-        [PROBE_RESUMPTION_REFUSED] = "resumption: refused, a full handshake again",
+        [PROBE_RESUMPTION_NO_TICKET] = "resumption: the server sent no ticket",
+        [PROBE_RESUMPTION_REFUSED] = "resumption: ticket not accepted, full handshake",
         [PROBE_RESUMPTION_FAILED] = "resumption: the second connection failed",
-        [PROBE_RESUMPTION_TAKEN] = "resumption: taken"};
+        [PROBE_RESUMPTION_ACCEPTED] = "resumption: works"};
 
-    if ((unsigned)address->resumption <= PROBE_RESUMPTION_TAKEN)
+    if ((unsigned)address->resumption <= PROBE_RESUMPTION_ACCEPTED)
         text_append(line, "%s", found[address->resumption]);
 }
 
@@ -259,7 +283,7 @@ void probe_words_validity(const struct probe_result *result, const struct stream
 const char *probe_words_last(const struct probe_result *result, size_t findings)
 {
     if (result->verdict.reason == ERR_OK)
-        return findings == 0 ? "All is well." : "Apart from that all is well.";
+        return findings == 0 ? "All checks passed." : "All other checks passed.";
     if (findings > 0 && result->verdict.reason != ERR_THRESHOLD && result->verdict.reason != ERR_INTERRUPTED)
         return NULL;
     return result->verdict.text;

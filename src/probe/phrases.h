@@ -8,32 +8,36 @@
 /* Nanoseconds as text_time has them; "0 ms" for none. */
 struct text probe_words_time(int64_t ns);
 
+/* Returns: "OK", or the word of a failure. */
+const char *probe_words_reason(enum err_reason reason);
+
 /* "greet.example.net:6000 over TLS" */
 void probe_words_target(const struct probe_result *result, struct text_line *line);
 
-/* "degraded, 1 of 2 addresses well, in 10.0 s" */
+/* "degraded, 1/2 addresses OK, 10.0 s" */
 void probe_words_verdict(const struct probe_result *result, struct text_line *line);
 
 /* "IPv6: 2 addresses in 3.14 ms; IPv4: none (no such name)"; nothing for a literal. */
 void probe_words_answers(const struct probe_result *result, struct text_line *line);
 
-/* "a client would start [::1]:6000 at 0 ms, ...; [::1]:6000 wins after 1.2 ms"; nothing
+/* "Happy Eyeballs: a client would use [::1]:6000, connected after 1.2 ms; no fallback needed."; nothing
  * where none ran, or where one address is all there is. */
 void probe_words_race(const struct probe_result *result, struct text_line *line);
 
 /* "resolve 1.21 ms, connect 10.0 s (failed)" */
 void probe_words_phases(const struct probe_row *row, struct text_line *line);
 
-/* "from [::1]:53500 on lo, SYN sent again once, MSS 32741, RTT 21.0 µs"; nothing where nothing is known. */
+/* "from [::1]:53500 on lo, SYN retransmitted once, MSS 32741, RTT 21.0 µs"; nothing where nothing is known.
+ */
 void probe_words_path(const struct probe_address *address, struct text_line *line);
 
-/* The end of that, from what was sent again on; the comma only where something stands before. */
+/* The end of that, from what was retransmitted on; the comma only where something stands before. */
 void probe_words_kernel(const struct probe_address *address, struct text_line *line);
 
 /* "TLSv1.3, TLS_AES_128_GCM_SHA256, x25519, ALPN greet"; nothing without a handshake. */
 void probe_words_tls(const struct probe_address *address, struct text_line *line);
 
-/* "resumption: taken"; nothing where it was not tried. */
+/* "resumption: works"; nothing where it was not tried. */
 void probe_words_resumption(const struct probe_address *address, struct text_line *line);
 
 /* "211 names, 1048576 bytes sent, 65536 received"; nothing where none was sent. */

@@ -51,8 +51,6 @@ static void note_race(struct notes *notes, const struct probe_result *result)
     probe_words_race(result, &race);
     if (race.length == 0)
         return;
-    text_append(&race, ".");
-    race.text[0] = 'A';
     note(notes, "sub", LINE_COLUMNS, race.text);
 }
 

@@ -58,7 +58,7 @@ struct probe_plot_panel probe_plot_panel(const struct probe_result *result, int 
 
     for (size_t i = 0; i < count; i++) {
         probe_row_fill(result, i, &row);
-        size_t word = strlen(err_word(row.reason));
+        size_t word = strlen(probe_words_reason(row.reason));
         label = strlen(row.label) > label ? strlen(row.label) : label;
         reason = word > reason ? word : reason;
     }
@@ -130,7 +130,7 @@ static void put_bars(FILE *out, const struct probe_plot_panel *panel, const stru
                       "<g><title>%s: %s, from %s on%s%s</title><rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" "
                       "width=\"%d\" height=\"%d\"/>\n",
                       name_of(bar->phase), time.text, probe_words_time(span->begin_ns).text,
-                      bar->failed ? "; failed: " : "", bar->failed ? err_word(row->reason) : "",
+                      bar->failed ? "; failed: " : "", bar->failed ? probe_words_reason(row->reason) : "",
                       probe_phase_name(bar->phase), x, y, bar->end - bar->begin, BAR_HEIGHT);
         put_bar_words(out, bar, x, y, time.text);
         (void)fputs("</g>\n", out);
@@ -182,7 +182,7 @@ static void put_row(FILE *out, const struct probe_plot_panel *panel, const struc
              row->reason == ERR_OK ? "good"
              : row->counts         ? "bad"
                                    : "sub",
-             "start", err_word(row->reason));
+             "start", probe_words_reason(row->reason));
     if (panel->numbers)
         put_numbers(out, panel, row, y + (BAR_HEIGHT + 13));
 }

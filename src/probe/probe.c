@@ -17,8 +17,8 @@ enum {
     NS_PER_MS = 1000 * 1000,
     INTERVAL_MS = 1000,  /* of a series that names none, as ping(8) has it */
     PAUSE_MIN_MS = 100,  /* of a retry: below what a person notices, above what loads a service that starts */
-    PAUSE_MAX_MS = 1000, /* no service that took long is kept from its guests for longer than this */
-    LAST_ROUND_MS = 100, /* what a last try needs of the time: a round trip around the world takes 200 ms */
+    PAUSE_MAX_MS = 1000, /* a service that took long to start is noticed within this */
+    LAST_ROUND_MS = 100, /* what a last attempt needs: half a round trip around the world */
     SIGNALS = 2
 };
 
@@ -34,7 +34,7 @@ struct run {
     struct probe_round *round;   /* NULL: none is under way */
     struct probe_result current; /* its result */
     struct probe_result last;    /* of the last round that is over */
-    bool well;                   /* last is, limits and all */
+    bool ok;                     /* last is, with its limits */
     bool interrupted;
     bool is_waiting;          /* a round is over, and its line is not written yet */
     bool is_delivering;       /* all is over, and the output is not written yet */
@@ -84,7 +84,7 @@ static void keep_result(struct run *run)
     probe_result_fini(&run->last);
     run->last = run->current;
     run->current = (struct probe_result){0};
-    run->well = probe_output_judge(&run->output, &run->last);
+    run->ok = probe_output_judge(&run->output, &run->last);
 }
 
 static void stop(struct run *run)
@@ -136,7 +136,7 @@ static int64_t next_round(struct run *run)
 
     if (is_series(run))
         return config->count > 0 && run->sum.rounds >= (uint64_t)config->count ? -1 : next_on_grid(run);
-    if (!is_retry(run) || run->well || pause_ms <= 0)
+    if (!is_retry(run) || run->ok || pause_ms <= 0)
         return -1;
     run->pause_ms = least_of(2 * run->pause_ms, PAUSE_MAX_MS);
     return pause_ms;
@@ -215,8 +215,8 @@ static void on_limit(uv_timer_t *timer)
     if (!cut || run->sum.rounds > 0)
         return; /* what a series has not finished does not count, unless it is all there is */
     if (run->last.started_s != 0 && run->current.total_ns < run->last.total_ns)
-        return; /* nor does a try that had less time than the one before needed to tell something */
-    probe_result_rehearse(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
+        return; /* nor does an attempt that had less time than the one before needed for its result */
+    probe_result_simulate(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
     probe_late(&run->current, limit_ms(run->config));
     keep_result(run);
     if (is_series(run))
@@ -298,10 +298,10 @@ static int prepare(struct run *run, struct err *err)
     return run->output.queue != NULL ? watch(run, err) : -1;
 }
 
-/* Returns: the exit code where verdict is told, else -1 with err. */
+/* Returns: the exit code where the verdict has been reported, else -1 with err. */
 static int conclude(const struct run *run, const struct err *verdict, struct err *err)
 {
-    if (verdict->reason != ERR_OK && !probe_output_tells_all(&run->output)) {
+    if (verdict->reason != ERR_OK && !probe_output_is_complete(&run->output)) {
         *err = *verdict;
         return -1;
     }

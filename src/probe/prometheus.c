@@ -70,17 +70,18 @@ static bool volume_received(const struct probe_address *address, double *value)
 static const struct address_metric address_metrics[] = {
     {"tcp_rtt_seconds", "The kernel's smoothed round trip time.", tcp_rtt},
     {"tcp_mss_bytes", "Maximum segment size of what was sent.", tcp_mss},
-    {"tcp_retransmits", "Segments sent again, SYN included.", tcp_retransmits},
-    {"tcp_syn_retransmits", "SYN segments sent again.", tcp_syn_retransmits},
+    {"tcp_retransmits", "Retransmitted segments, SYN included.", tcp_retransmits},
+    {"tcp_syn_retransmits", "Retransmitted SYN segments.", tcp_syn_retransmits},
     {"certificate_not_before_timestamp_seconds",
      "When the peer's certificate begins to be valid, also where it was refused.", certificate_not_before},
     {"certificate_not_after_timestamp_seconds",
      "When the first certificate of the verified chain expires or has expired: the peer's own or a CA's above it.",
      certificate_not_after},
-    {"certificate_trusted", "Whether chain, name, dates and purpose of the certificate have all held.",
+    {"certificate_trusted",
+     "Whether the verification of chain, name, dates and purpose of the certificate succeeded.",
      certificate_trusted},
     {"volume_sent_bytes", "Sent for --volume.", volume_sent},
-    {"volume_received_bytes", "Received for --volume, every byte as it was sent.", volume_received},
+    {"volume_received_bytes", "Received and verified for --volume.", volume_received},
 };
 
 /* A metric being written: its head comes with its first sample, so that none stands without any. */
@@ -153,7 +154,7 @@ static void put_address_metric(FILE *out, const struct probe_result *result,
 static void put_verdict(FILE *out, const struct probe_result *result)
 {
     struct metric metric = {out, result, "verdict_info",
-                            "What was asked for, and the word for what was found.", false};
+                            "What was requested, and the reason word of the verdict.", false};
     begin(&metric);
     put_label(&metric, "tls", result->tls ? "yes" : "no");
     put_label(&metric, "until", probe_until_word(result->until));
@@ -164,7 +165,7 @@ static void put_verdict(FILE *out, const struct probe_result *result)
 
 static void put_round(FILE *out, const struct probe_result *result)
 {
-    put_gauge(out, result, "success", "Whether the verdict is ok.", result->verdict.reason == ERR_OK);
+    put_gauge(out, result, "success", "Whether the verdict is OK.", result->verdict.reason == ERR_OK);
     put_verdict(out, result);
     put_gauge(out, result, "exit_code", "The exit code that goes with the verdict.",
               err_exit_code(result->verdict.reason));
@@ -178,9 +179,10 @@ static void put_dns(FILE *out, const struct probe_result *result)
     struct metric seconds = {out, result, "dns_lookup_seconds",
                              "How long the name service took for the addresses of a family.", false};
     struct metric addresses = {out, result, "dns_addresses",
-                               "How many addresses of a family the name service told.", false};
-    struct metric reason = {out, result, "dns_reason_info",
-                            "Whether the name service told addresses of a family, ok, or why not.", false};
+                               "How many addresses of a family the name service returned.", false};
+    struct metric reason = {
+        out, result, "dns_reason_info",
+        "Whether the name service returned addresses of a family (ok), or the reason why not.", false};
 
     for (int i = 0; i < RACE_FAMILIES; i++) {
         int64_t ns = probe_span_ns(&result->answers[i].span);
@@ -207,7 +209,8 @@ static void put_dns(FILE *out, const struct probe_result *result)
 static void put_reasons(FILE *out, const struct probe_result *result)
 {
     struct metric metric = {out, result, "reason_info",
-                            "How each address ended: ok, or why and in which phase it failed.", false};
+                            "The result of each address: ok, or the reason and the phase in which it failed.",
+                            false};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
@@ -239,8 +242,8 @@ static void put_phases(FILE *out, const struct probe_result *result)
 /* An address that this machine cannot reach at all has neither failed nor succeeded. */
 static void put_success(FILE *out, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "address_success", "Whether every phase asked for went well.",
-                            false};
+    struct metric metric = {out, result, "address_success",
+                            "Whether every phase that was requested succeeded.", false};
 
     for (size_t i = 0; i < result->address_count; i++) {
         if (!probe_result_counts(result, &result->addresses[i]))
@@ -272,7 +275,7 @@ static void put_tls(FILE *out, const struct probe_result *result)
 static void put_certificates(FILE *out, const struct probe_result *result)
 {
     struct metric metric = {out, result, "certificate_info",
-                            "Whose certificate was shown, also where it was refused.", false};
+                            "The certificate that the server sent, also where it was refused.", false};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
@@ -290,11 +293,11 @@ static void put_certificates(FILE *out, const struct probe_result *result)
 static void put_race(FILE *out, const struct probe_result *result)
 {
     struct metric metric = {out, result, "race_won",
-                            "Whether a client that races the addresses would take this one.", false};
+                            "Whether a client that races the addresses would use this one.", false};
 
-    for (size_t i = 0; i < result->heat_count; i++) {
-        begin_address(&metric, &result->addresses[result->heats[i].address]);
-        end(&metric, result->heats[i].won);
+    for (size_t i = 0; i < result->attempt_count; i++) {
+        begin_address(&metric, &result->addresses[result->attempts[i].address]);
+        end(&metric, result->attempts[i].won);
     }
 }
 
@@ -308,7 +311,7 @@ static bool is_told(const struct probe_finding *findings, size_t i)
 
 static void put_findings(FILE *out, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "finding_info", "What the diagnosis names.", false};
+    struct metric metric = {out, result, "finding_info", "What the diagnosis found.", false};
     struct probe_finding findings[PROBE_FINDINGS_MAX];
     size_t count = probe_diagnose(result, findings);
 
@@ -324,7 +327,8 @@ static void put_findings(FILE *out, const struct probe_result *result)
 static void put_remarks(FILE *out, const struct probe_result *result)
 {
     struct metric metric = {out, result, "remark_info",
-                            "What is no finding, such as a family that this machine lacks.", false};
+                            "Remarks, which are not findings, such as a family that this machine lacks.",
+                            false};
     struct probe_finding remarks[PROBE_REMARKS_MAX];
     size_t count = probe_remarks(result, remarks);
 

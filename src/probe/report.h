@@ -13,11 +13,11 @@ enum { PROBE_FINDINGS_MAX = 16, PROBE_SENTENCE_BYTES = 600 };
 
 /* One finding. Printable, one sentence, one line. */
 struct probe_finding {
-    const char *word; /* the rule's: "ipv6-dead", "dns-slow-one-type", ...; never renamed */
+    const char *word; /* the rule's: "ipv6-unreachable", "dns-slow-one-type", ...; never renamed */
     char text[PROBE_SENTENCE_BYTES];
 };
 
-/* Returns: how many findings the rules have made, the most telling first. Source: the table in
+/* Returns: how many findings the rules have made, the most significant first. Source: the table in
  * probe_diagnosis.c, docs/probe.md. */
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
 
@@ -36,7 +36,7 @@ struct probe_alert {
 };
 
 /* Holds what was measured to its limits: each phase of every address that got through it, the total (to the
- * end of the last phase but the volume) of every address that is well, the days every certificate has left.
+ * end of the last phase but the volume) of every address that is OK, the days every certificate has left.
  * Returns: how many limits are broken, one a phase, the critical ones first. */
 size_t probe_alerts(const struct probe_result *result, const struct thresholds *thresholds,
                     struct probe_alert alerts[PROBE_ALERTS_MAX]);
@@ -45,7 +45,7 @@ struct probe_style {
     int columns; /* 80 where it is not known */
     bool utf8;
     bool color;
-    bool verbose; /* all facts, also where all is well */
+    bool verbose; /* all facts, also where all checks passed */
 };
 
 /* Each writes one whole result. The caller checks out for errors. now_s is the wall clock, for days left. */

@@ -21,8 +21,8 @@ enum probe_phase {
     PROBE_CONNECT,
     PROBE_TLS,
     PROBE_WELCOME, /* from the end of the handshake to the first byte of the server's */
-    PROBE_NAME,    /* from a name said to its whole answer */
-    PROBE_CLOSE,   /* from exit said to the server's end */
+    PROBE_NAME,    /* from a name sent to its complete answer */
+    PROBE_CLOSE,   /* from exit sent to the server's end */
     PROBE_VOLUME,  /* --volume, on a connection of its own */
     PROBE_PHASES
 };
@@ -38,10 +38,10 @@ struct probe_span {
 
 enum probe_resumption {
     PROBE_RESUMPTION_UNTRIED,
-    PROBE_RESUMPTION_NO_TICKET, /* the server gave none */
-    PROBE_RESUMPTION_REFUSED,   /* it made a full handshake again */
+    PROBE_RESUMPTION_NO_TICKET, /* the server sent none */
+    PROBE_RESUMPTION_REFUSED,   /* it made a full handshake instead */
     PROBE_RESUMPTION_FAILED,    /* the second connection did not come up */
-    PROBE_RESUMPTION_TAKEN
+    PROBE_RESUMPTION_ACCEPTED
 };
 
 struct probe_volume {
@@ -50,8 +50,8 @@ struct probe_volume {
     uint64_t received_bytes;
 };
 
-/* One address. Invariant: err.reason == ERR_OK if and only if every phase asked for went well; else `last` is
- * the phase that failed. */
+/* One address. Invariant: err.reason == ERR_OK if and only if every phase that was requested succeeded; else
+ * `last` is the phase that failed. */
 struct probe_address {
     struct endpoint peer;
     struct endpoint local;                 /* AF_UNSPEC: never bound */
@@ -59,7 +59,7 @@ struct probe_address {
     struct probe_span spans[PROBE_PHASES];
     enum probe_phase last; /* the last one begun */
     struct err err;        /* its text does not name the peer */
-    enum reach reach;      /* what this machine has against it, found when connect began */
+    enum reach reach;      /* what keeps this machine from reaching it, found when connect began */
     struct tcp_facts tcp;
     struct stream_tls_facts tls; /* version "": no handshake was finished; certificate fields also where it
                                     was refused */
@@ -77,7 +77,7 @@ struct probe_answer {
 };
 
 /* One attempt of the race as a client would run it (RFC 8305), computed from what was measured. */
-struct probe_heat {
+struct probe_attempt {
     size_t address; /* index */
     int64_t start_ns;
     int64_t end_ns; /* -1: closed because another won */
@@ -97,10 +97,10 @@ struct probe_result {
     struct probe_answer answers[RACE_FAMILIES];
     struct probe_address *addresses; /* IPv6 first, in the resolver's order */
     size_t address_count;
-    struct probe_heat heats[PROBE_ADDRESSES_MAX];
-    size_t heat_count;
-    struct err verdict; /* ERR_OK: well; the reason gives word and exit code: one of an address, ERR_DEGRADED,
-                           ERR_THRESHOLD, resolve-… */
+    struct probe_attempt attempts[PROBE_ADDRESSES_MAX];
+    size_t attempt_count;
+    struct err verdict;        /* ERR_OK: all passed; the reason gives word and exit code: one of an address,
+                                  ERR_DEGRADED,        ERR_THRESHOLD, resolve-… */
     bool verdict_names_target; /* verdict.text begins with the target, which is a single address */
 };
 
@@ -123,11 +123,11 @@ bool probe_result_counts(const struct probe_result *result, const struct probe_a
 /* Returns: how many do. */
 size_t probe_result_counted(const struct probe_result *result);
 
-/* Computes heats from what was measured: the planner of RFC 8305 in virtual time, with each family's answer
- * and each address's connect as they came. Shape: attempt_delay_ms as the planner's. */
-void probe_result_rehearse(struct probe_result *result, int64_t attempt_delay_ms, int64_t connect_timeout_ms);
+/* Computes attempts from what was measured: the planner of RFC 8305 in virtual time, with each family's
+ * answer and each address's connect as they came. Shape: attempt_delay_ms as the planner's. */
+void probe_result_simulate(struct probe_result *result, int64_t attempt_delay_ms, int64_t connect_timeout_ms);
 
-/* Computes the verdict from answers and the addresses that count: all well: ERR_OK; none: the failure that
+/* Computes the verdict from answers and the addresses that count: all OK: ERR_OK; none: the failure that
  * got furthest, of equals the first; some, without require_any, or a family whose name service fails:
  * ERR_DEGRADED, but where this side alone is at fault, out of descriptors or not permitted, its own reason.
  * Writes verdict.text, one sentence. */

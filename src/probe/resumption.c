@@ -7,7 +7,8 @@ static void on_up(void *context)
     struct probe_resumption_test *test = context;
     struct err err = {0};
 
-    test->outcome = stream_tls_resumed(test->conn.stream) ? PROBE_RESUMPTION_TAKEN : PROBE_RESUMPTION_REFUSED;
+    test->outcome =
+        stream_tls_resumed(test->conn.stream) ? PROBE_RESUMPTION_ACCEPTED : PROBE_RESUMPTION_REFUSED;
     stream_shutdown(test->conn.stream, &err); /* an orderly close, which is not waited for */
     conn_abort(&test->conn, NULL);
 }

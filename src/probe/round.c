@@ -55,7 +55,7 @@ static void conclude(const struct probe_round *round)
 
     if (latest > result->total_ns)
         result->total_ns = latest;
-    probe_result_rehearse(result, round->scope.plan.attempt_delay_ms, round->scope.plan.connect_timeout_ms);
+    probe_result_simulate(result, round->scope.plan.attempt_delay_ms, round->scope.plan.connect_timeout_ms);
     probe_result_judge(result);
 }
 
@@ -319,8 +319,9 @@ static void tell_interrupted(struct probe_result *result)
 {
     for (size_t family = 0; family < RACE_FAMILIES; family++)
         if (is_unanswered(&result->answers[family]))
-            err_set(&result->answers[family].err, ERR_INTERRUPTED, 0, "given up before the answer came");
-    err_set(&result->verdict, ERR_INTERRUPTED, 0, "given up before the round was over");
+            err_set(&result->answers[family].err, ERR_INTERRUPTED, 0,
+                    "interrupted before the answer arrived");
+    err_set(&result->verdict, ERR_INTERRUPTED, 0, "interrupted before the round was complete");
 }
 
 void probe_round_cancel(struct probe_round *round)

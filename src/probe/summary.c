@@ -65,7 +65,7 @@ bool probe_summary_changes(const struct probe_summary *summary, const struct pro
     for (size_t i = 0; i < result->address_count; i++) {
         const struct endpoint *peer = &result->addresses[i].peer;
         enum race_family family = family_of(peer);
-        if (summary->told[family] && has_answered(&result->answers[family]) &&
+        if (summary->answered[family] && has_answered(&result->answers[family]) &&
             !holds(summary->known, summary->known_count, peer))
             add_change(&line, "now also ", came++, peer);
     }
@@ -94,7 +94,7 @@ static void remember(struct probe_summary *summary, const struct probe_result *r
             summary->known[summary->known_count++] = *peer;
     }
     for (size_t family = 0; family < RACE_FAMILIES; family++)
-        summary->told[family] = summary->told[family] || has_answered(&result->answers[family]);
+        summary->answered[family] = summary->answered[family] || has_answered(&result->answers[family]);
 }
 
 /* Returns: the address's row, made where there is none; NULL with err without memory, NULL where all are
@@ -151,7 +151,7 @@ int probe_summary_add(struct probe_summary *summary, const struct probe_result *
         summary->first_s = result->started_s;
     }
     summary->last_s = result->started_s;
-    summary->well += result->verdict.reason == ERR_OK;
+    summary->ok += result->verdict.reason == ERR_OK;
     summary->nameless += result->address_count == 0;
     if (rank(result->verdict.reason) > rank(summary->worst.reason))
         summary->worst = result->verdict;

@@ -1,4 +1,4 @@
-/* Many rounds of a probe: a line for each address and round, and at the end what they come to. */
+/* Many rounds of a probe: a line for each address and round, and at the end a summary. */
 #ifndef TCPGREET_PROBE_SUMMARY_H
 #define TCPGREET_PROBE_SUMMARY_H
 
@@ -13,7 +13,8 @@
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/histogram.h"
 
-/* Addresses that a summary can tell apart; further ones, of a name that changes all the time, are counted. */
+/* Addresses that a summary counts separately; further ones, of a name that changes all the time, are counted.
+ */
 enum { PROBE_SUMMARY_ROWS_MAX = 256 };
 
 /* One address over all rounds in which it counted. Invariants: the sum of reasons is rounds; total.total ==
@@ -22,7 +23,7 @@ struct probe_summary_row {
     struct endpoint peer;
     uint64_t rounds; /* in which the name had it, and it counted */
     uint64_t reasons[ERR_REASON_COUNT];
-    struct histogram total;   /* of those that were well */
+    struct histogram total;   /* of those that were OK */
     struct histogram connect; /* of those that got so far */
 };
 
@@ -30,18 +31,18 @@ struct probe_summary_row {
 struct probe_summary {
     char target[300]; /* printable */
     uint64_t rounds;
-    uint64_t well;      /* rounds in which all was */
+    uint64_t ok;        /* rounds whose verdict is OK */
     uint64_t nameless;  /* rounds without any address */
-    uint64_t uncounted; /* addresses that were not told apart, once a round */
+    uint64_t uncounted; /* addresses that were not counted separately, once a round */
     int64_t first_s;    /* wall clock, seconds since 1970, of the first round and of the last */
     int64_t last_s;
-    struct err worst; /* the verdict of the worst round: no address well, else degraded, else a threshold; of
+    struct err worst; /* the verdict of the worst round: no address OK, else degraded, else a threshold; of
                          several the first */
     struct probe_summary_row *rows[PROBE_SUMMARY_ROWS_MAX]; /* in the order in which they were seen first */
     size_t row_count;
-    struct endpoint known[PROBE_ADDRESSES_MAX]; /* the addresses as they were told last */
+    struct endpoint known[PROBE_ADDRESSES_MAX]; /* the addresses as they were answered last */
     size_t known_count;
-    bool told[RACE_FAMILIES];                        /* whether known holds an answer for the family */
+    bool answered[RACE_FAMILIES];                    /* whether known holds an answer for the family */
     struct probe_finding remarks[PROBE_REMARKS_MAX]; /* of the last round that had any */
     size_t remark_count;
 };

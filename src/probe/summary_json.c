@@ -55,9 +55,9 @@ void probe_summary_json(const struct probe_summary *summary, FILE *out)
     (void)fputs("{\"schema\":\"" PROBE_SUMMARY_SCHEMA "\",\"target\":", out);
     serialize_quoted(out, summary->target);
     (void)fprintf(out,
-                  ",\"rounds\":%" PRIu64 ",\"well\":%" PRIu64 ",\"without_address\":%" PRIu64
+                  ",\"rounds\":%" PRIu64 ",\"ok\":%" PRIu64 ",\"without_address\":%" PRIu64
                   ",\"uncounted\":%" PRIu64 ",\"worst\":{\"word\":\"%s\",\"exit_code\":%d,\"text\":",
-                  summary->rounds, summary->well, summary->nameless, summary->uncounted,
+                  summary->rounds, summary->ok, summary->nameless, summary->uncounted,
                   err_word(summary->worst.reason), err_exit_code(summary->worst.reason));
     if (summary->worst.reason == ERR_OK)
         (void)fputs("null", out);

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "measures.h"
+#include "phrases.h"
 #include "tcpgreet/format/text.h"
 
 #define NS_PER_S 1e9
@@ -33,7 +34,8 @@ static void put_address(const struct probe_result *result, const struct probe_ad
     const char *between = ": ";
 
     add_clock(&line, result->started_s);
-    text_append(&line, "%s %s", endpoint_format(&address->peer, peer), err_word(address->err.reason));
+    text_append(&line, "%s %s", endpoint_format(&address->peer, peer),
+                probe_words_reason(address->err.reason));
     if (total_ns >= 0)
         text_append(&line, " %s", text_time((double)total_ns / NS_PER_S).text);
     for (int time = 0; time < PROBE_PHASES; time++) {
@@ -104,8 +106,8 @@ void probe_summary_text(const struct probe_summary *summary, const struct probe_
 {
     struct text_line line = {0};
 
-    text_append(&line, "%s: %" PRIu64 " round%s, %" PRIu64 " all well", summary->target, summary->rounds,
-                summary->rounds == 1 ? "" : "s", summary->well);
+    text_append(&line, "%s: %" PRIu64 " round%s, %" PRIu64 " all OK", summary->target, summary->rounds,
+                summary->rounds == 1 ? "" : "s", summary->ok);
     if (summary->worst.reason != ERR_OK)
         text_append(&line, ", the worst %s: %s", err_word(summary->worst.reason), summary->worst.text);
     (void)fputc('\n', out);
@@ -116,7 +118,7 @@ void probe_summary_text(const struct probe_summary *summary, const struct probe_
         (void)fprintf(out, "no address in %" PRIu64 " round%s\n", summary->nameless,
                       summary->nameless == 1 ? "" : "s");
     if (summary->uncounted > 0)
-        (void)fprintf(out, "and further addresses, more than the %d that are told apart\n",
+        (void)fprintf(out, "and further addresses, beyond the %d that are counted separately\n",
                       PROBE_SUMMARY_ROWS_MAX);
     for (size_t i = 0; i < summary->remark_count; i++) {
         line = (struct text_line){0};

@@ -25,8 +25,6 @@ static void put_race(const struct probe_page *page, const struct probe_result *r
     if (race.length == 0)
         return;
     (void)fputc('\n', page->out);
-    text_append(&race, ".");
-    race.text[0] = 'A';
     probe_page_wrap(page, 0, 2, PROBE_PLAIN, race.text);
 }
 

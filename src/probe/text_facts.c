@@ -21,7 +21,7 @@ static void put_address(const struct probe_page *page, const struct probe_row *r
     struct text_line line = {0};
 
     text_append(&line, "%s: %s", row->label,
-                row->reason == ERR_OK          ? "well"
+                row->reason == ERR_OK          ? "OK"
                 : address->err.text[0] != '\0' ? address->err.text
                                                : err_word(row->reason));
     probe_page_wrap(page, 0, 2, row->reason == ERR_OK ? PROBE_HEAD : PROBE_BAD, line.text);
@@ -34,8 +34,8 @@ static void put_address(const struct probe_page *page, const struct probe_row *r
     put_fact(page, probe_words_volume, address);
 }
 
-/* Beside a failure: a well address that has lost segments, for that is where its time went. What does not
- * count has a remark. */
+/* Beside a failure: an address that is OK and has lost segments, for that is where its time went. What does
+ * not count has a remark. */
 static bool is_remarkable(const struct probe_result *result, const struct probe_address *address)
 {
     bool failed = address->err.reason != ERR_OK && probe_result_counts(result, address);
@@ -44,34 +44,35 @@ static bool is_remarkable(const struct probe_result *result, const struct probe_
 
 void probe_text_facts(const struct probe_page *page, const struct probe_result *result)
 {
-    size_t told = 0;
-    size_t untold = 0;
+    size_t shown = 0;
+    size_t left_out = 0;
     struct probe_row row;
 
     for (size_t i = 0; i < probe_row_count(result); i++) {
         probe_row_fill(result, i, &row);
         if (row.address == NULL || !(page->style->verbose || is_remarkable(result, row.address)))
             continue;
-        if (told >= SHOWN_MAX && !page->style->verbose) {
-            untold++;
+        if (shown >= SHOWN_MAX && !page->style->verbose) {
+            left_out++;
             continue;
         }
-        if (told++ == 0)
+        if (shown++ == 0)
             (void)fputc('\n', page->out);
         put_address(page, &row);
     }
-    if (untold > 0) {
+    if (left_out > 0) {
         struct text_line line = {0};
-        text_append(&line, "%zu more like these; -v tells of each", untold);
+        text_append(&line, "%zu more; -v shows each", left_out);
         probe_page_wrap(page, 0, 2, PROBE_FAINT, line.text);
     }
 }
 
-/* What the handshakes agreed upon, once, where it is the same everywhere and not told with each already. */
+/* What the handshakes agreed upon, once, where it is the same everywhere and is not shown with each already.
+ */
 static void put_agreed(const struct probe_page *page, const struct probe_result *result)
 {
     struct text_line agreed = {0};
-    size_t untold = 0;
+    size_t left_out = 0;
 
     for (size_t i = 0; i < result->address_count; i++) {
         struct text_line line = {0};
@@ -84,9 +85,9 @@ static void put_agreed(const struct probe_page *page, const struct probe_result 
         if (agreed.length > 0 && strcmp(line.text, agreed.text) != 0)
             return;
         agreed = line;
-        untold += !is_remarkable(result, &result->addresses[i]);
+        left_out += !is_remarkable(result, &result->addresses[i]);
     }
-    if (untold > 0) {
+    if (left_out > 0) {
         (void)fputc('\n', page->out);
         probe_page_wrap(page, 0, 2, PROBE_PLAIN, agreed.text);
     }
@@ -167,7 +168,7 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     line = (struct text_line){0};
     probe_words_validity(result, facts, &line);
-    text_append(&line, ", issued by %s%s%s", facts->issuer[0] != '\0' ? facts->issuer : "nobody named",
+    text_append(&line, ", issued by %s%s%s", facts->issuer[0] != '\0' ? facts->issuer : "no named issuer",
                 facts->key[0] != '\0' ? ", " : "", facts->key);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     put_chain(page, facts);
@@ -191,25 +192,25 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
 
 void probe_text_certificates(const struct probe_page *page, const struct probe_result *result)
 {
-    size_t told = 0;
-    size_t untold = 0;
+    size_t shown = 0;
+    size_t left_out = 0;
 
     if (!page->style->verbose)
         put_agreed(page, result);
     for (size_t i = 0; i < result->address_count; i++) {
         if (!has_certificate(&result->addresses[i]) || !is_first(result, i))
             continue;
-        if (told >= SHOWN_MAX && !page->style->verbose) {
-            untold++;
+        if (shown >= SHOWN_MAX && !page->style->verbose) {
+            left_out++;
             continue;
         }
-        if (told++ == 0)
+        if (shown++ == 0)
             (void)fputc('\n', page->out);
         put_certificate(page, result, i);
     }
-    if (untold > 0) {
+    if (left_out > 0) {
         struct text_line line = {0};
-        text_append(&line, "%zu more certificates; -v tells of each", untold);
+        text_append(&line, "%zu more certificates; -v shows each", left_out);
         probe_page_wrap(page, 0, 2, PROBE_FAINT, line.text);
     }
 }

@@ -77,7 +77,7 @@ static void end(struct probe_transfer *transfer)
         finish(transfer, NULL);
         return;
     }
-    err_set(&err, ERR_DIALOGUE_EARLY_END, 0, "the server ended %s",
+    err_set(&err, ERR_DIALOGUE_EARLY_END, 0, "the server closed %s",
             volume_where(&transfer->volume, where, sizeof where));
     finish(transfer, &err);
 }
@@ -225,7 +225,7 @@ static void on_timer(uv_timer_t *timer)
                       "received nothing for %g s, %s: the path may drop large packets",
                       (double)limit_ms / 1000, where);
     else
-        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "no answer became whole within %g s, %s",
+        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "no answer was complete within %g s, %s",
                 2 * (double)limit_ms / 1000, where);
     finish(transfer, &err);
 }

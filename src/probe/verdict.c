@@ -4,15 +4,15 @@
 
 /* What a verdict is made of. */
 struct tally {
-    size_t well;
+    size_t ok;
     size_t counted;                     /* addresses */
     const struct probe_address *worst;  /* of those that fail, the one that got furthest, of these one that
                                            was tried; NULL */
     const struct probe_answer *unasked; /* of the families whose name service fails, the first; NULL */
-    const struct probe_answer *empty;   /* of those without an address, the one that says most; NULL */
+    const struct probe_answer *empty;   /* of those without an address, the most significant; NULL */
 };
 
-/* What this side could not do says nothing of the other. */
+/* A failure on this side is no statement about the peer. */
 static bool is_untried(const struct probe_address *address)
 {
     int code = err_exit_code(address->err.reason);
@@ -35,7 +35,7 @@ static struct tally count(const struct probe_result *result)
         if (!probe_result_counts(result, address))
             continue;
         if (address->err.reason == ERR_OK)
-            tally.well++;
+            tally.ok++;
         else if (is_worse(address, tally.worst))
             tally.worst = address;
     }
@@ -47,7 +47,7 @@ static struct tally count(const struct probe_result *result)
         if (fails && tally.unasked == NULL)
             tally.unasked = answer;
         if (tally.empty == NULL || (fails && tally.empty->err.reason == ERR_RESOLVE_NOT_FOUND))
-            tally.empty = answer; /* a failure that may pass says more than one that will not */
+            tally.empty = answer; /* a temporary failure is more significant than a permanent one */
     }
     return tally;
 }
@@ -65,13 +65,13 @@ static void judge_unresolved(struct probe_result *result, const struct tally *ta
     if (empty == NULL || empty->err.reason == ERR_OK)
         err_set(&result->verdict, ERR_RESOLVE_NOT_FOUND, 0, "there is no address for %s", result->host);
     else if (one && !result->literal)
-        err_set_from(&result->verdict, &empty->err, "%s (only IPv%c was asked for)", empty->err.text,
+        err_set_from(&result->verdict, &empty->err, "%s (only IPv%c was requested)", empty->err.text,
                      family_digit(result, empty));
     else
         result->verdict = empty->err;
 }
 
-static void judge_dead(struct probe_result *result, const struct tally *tally)
+static void judge_failed(struct probe_result *result, const struct tally *tally)
 {
     const struct probe_address *worst = tally->worst;
     char peer[ENDPOINT_TEXT_BYTES];
@@ -81,15 +81,15 @@ static void judge_dead(struct probe_result *result, const struct tally *tally)
         err_set_from(&result->verdict, &worst->err, "%s: %s", peer, worst->err.text);
     else
         err_set_from(&result->verdict, &worst->err,
-                     "none of %zu addresses is well; the one that got furthest is %s: %s", tally->counted,
-                     peer, worst->err.text);
+                     "none of %zu addresses is OK; the one that got furthest is %s: %s", tally->counted, peer,
+                     worst->err.text);
 }
 
 static void judge_mixed(struct probe_result *result, const struct tally *tally)
 {
     char peer[ENDPOINT_TEXT_BYTES];
     const struct probe_address *worst = tally->worst;
-    size_t failed = tally->counted - tally->well;
+    size_t failed = tally->counted - tally->ok;
 
     if (worst == NULL)
         err_set(&result->verdict, ERR_DEGRADED, 0, "the name service fails for IPv%c: %s",
@@ -98,9 +98,8 @@ static void judge_mixed(struct probe_result *result, const struct tally *tally)
         err_set_from(&result->verdict, &worst->err, "%zu of %zu addresses could not be tried: %s: %s", failed,
                      tally->counted, endpoint_format(&worst->peer, peer), worst->err.text);
     else
-        err_set(&result->verdict, ERR_DEGRADED, 0, "%zu of %zu addresses %s not well: %s: %s", failed,
-                tally->counted, failed == 1 ? "is" : "are", endpoint_format(&worst->peer, peer),
-                worst->err.text);
+        err_set(&result->verdict, ERR_DEGRADED, 0, "%zu of %zu addresses failed: %s: %s", failed,
+                tally->counted, endpoint_format(&worst->peer, peer), worst->err.text);
 }
 
 void probe_result_judge(struct probe_result *result)
@@ -111,8 +110,8 @@ void probe_result_judge(struct probe_result *result)
     result->verdict_names_target = false;
     if (result->address_count == 0)
         judge_unresolved(result, &tally);
-    else if (tally.well == 0 && tally.worst != NULL)
-        judge_dead(result, &tally);
+    else if (tally.ok == 0 && tally.worst != NULL)
+        judge_failed(result, &tally);
     else if ((tally.worst != NULL || tally.unasked != NULL) && !result->require_any)
         judge_mixed(result, &tally);
 }

@@ -180,7 +180,7 @@ class TheSchema(FormatCase):
         spoil(lambda r: r.update(more=1))
         spoil(lambda r: r.pop("race"))
         spoil(lambda r: r["verdict"].update(word="fine"))
-        spoil(lambda r: r["verdict"].update(text="all is well"))
+        spoil(lambda r: r["verdict"].update(text="all checks passed"))
         spoil(lambda r: r["addresses"][0].update(ok=False))
         spoil(lambda r: r["addresses"][0]["phases"].update(quit={"begin_seconds": 0, "seconds": 1}))
         spoil(lambda r: r["addresses"][0]["phases"]["connect"].update(seconds=-1))
@@ -215,7 +215,7 @@ class Json(FormatCase):
             result = self.json("both", server.port, code=9, wrap=names.wrap)
             self.json("both", server.port, "--require", "any", wrap=names.wrap)
         self.assertEqual(result["verdict"]["word"], "degraded")
-        self.assertEqual(result["findings"][0]["word"], "ipv6-dead")
+        self.assertEqual(result["findings"][0]["word"], "ipv6-unreachable")
         self.assertEqual([(a["reason"], a["failed_phase"]) for a in result["addresses"]],
                          [("connect-refused", "connect"), ("ok", None)])
 
@@ -305,7 +305,7 @@ class Monitoring(FormatCase):
         with Server() as server:
             word, said, data = self.nagios("::1", server.port)
         self.assertEqual(word, "OK")
-        self.assertRegex(said, r"^\[::1\]:\d+: 1 of 1 address is well, slowest total 0\.\d{6} s$")
+        self.assertRegex(said, r"^\[::1\]:\d+: 1/1 address OK, slowest total 0\.\d{6} s$")
         self.assertLessEqual({"total", "connect", "welcome", "name", "close"}, set(data))
 
     def test_nobody_listens(self):
@@ -356,10 +356,10 @@ class OverTls(FormatCase):
             address, = self.json("::1", server.port, *self.options)["addresses"]
             found = self.prometheus("::1", server.port, *self.options)
             word, _, data = self.nagios("::1", server.port, *self.options)
-        self.assertEqual((address["tls"]["version"], address["tls"]["resumption"]), ("TLSv1.3", "taken"))
+        self.assertEqual((address["tls"]["version"], address["tls"]["resumption"]), ("TLSv1.3", "accepted"))
         self.assertTrue(address["certificate"]["trusted"])
         self.assertEqual(address["certificate"]["pin"], "sha256:" + tls_harness.pin_of(self.made.server[0])[-64:])
-        self.assertEqual(self.sample(found, "tls_info", version="TLSv1.3", resumption="taken"), 1)
+        self.assertEqual(self.sample(found, "tls_info", version="TLSv1.3", resumption="accepted"), 1)
         self.assertEqual(word, "OK")
         self.same_days(address["certificate"]["days_left"], data)
 

@@ -115,7 +115,7 @@ class ProbeCase(Case):
 class ExitCodes(ProbeCase):
     def test_well(self):
         with Server() as server:
-            self.assertEnds(probe("::1", server.port), 0, b": well, 1 address, in ")
+            self.assertEnds(probe("::1", server.port), 0, b": OK, 1/1 address OK, ")
 
     def test_refused(self):
         with refusing_port() as port:
@@ -124,7 +124,7 @@ class ExitCodes(ProbeCase):
     @needs_names
     def test_degraded_unless_one_address_is_enough(self):
         with Names(BOTH) as names, only_on_ipv6() as server:
-            self.assertEnds(probe("both", server.port, wrap=names.wrap), 9, b"degraded, 1 of 2 addresses well")
+            self.assertEnds(probe("both", server.port, wrap=names.wrap), 9, b"degraded, 1/2 addresses OK")
             self.assertEnds(probe("both", server.port, "--require", "any", wrap=names.wrap), 0)
             self.assertEnds(probe("both", server.port, "-6", wrap=names.wrap), 0)
             self.assertEnds(probe("both", server.port, "-4", wrap=names.wrap), 4, b"connect-refused")
@@ -193,11 +193,11 @@ class Output(ProbeCase):
 
     def test_json_is_one_line_and_the_sentence_is_for_people(self):
         with Server() as server, refusing_port() as port:
-            well = probe("::1", server.port, "--format", "json")
-            self.assertEnds(well, 0)
-            self.assertEqual(well.out.count(b"\n"), 1)
-            self.assertEqual(json.loads(well.out)["schema"], "tcpgreet.probe.v1")
-            validate(json.loads(well.out))
+            ok = probe("::1", server.port, "--format", "json")
+            self.assertEnds(ok, 0)
+            self.assertEqual(ok.out.count(b"\n"), 1)
+            self.assertEqual(json.loads(ok.out)["schema"], "tcpgreet.probe.v1")
+            validate(json.loads(ok.out))
             self.assertFails(probe("::1", port, "--format", "json"), 4, "connect-refused")
             over = probe("::1", server.port, "--format", "json", "--crit", NEVER_MET)
             self.assertFails(over, 10, "threshold")
@@ -280,13 +280,13 @@ class Output(ProbeCase):
         with Server("--misbehave", "drip:2ms") as server:
             done = probe("::1", server.port, "--volume", "1M", "--answer-timeout", "500ms",
                          env=environment(COLUMNS="400"))
-            self.assertEnds(done, 7, b" is not done in time: no answer became whole within 1 s, after ")
+            self.assertEnds(done, 7, b" is not complete in time: no answer was complete within 1 s, after ")
 
     def test_a_transfer_that_the_end_of_the_run_cuts_blames_no_path(self):
         with Server() as server:
             done = probe("::1", server.port, "--volume", "1024M", "--timeout", "300ms",
                          env=environment(COLUMNS="400"))
-            self.assertEnds(done, 7, b" is not done in time: the 0.3 s of the whole run were over.")
+            self.assertEnds(done, 7, b" is not complete in time: --timeout (0.3 s) expired.")
             self.assertNotIn(b"large packets", done.out)
 
 
@@ -299,11 +299,11 @@ class Monitoring(ProbeCase):
 
     def test_states_and_their_codes(self):
         with Server() as server, refusing_port() as port:
-            well, dead = ("::1", str(server.port)), ("::1", str(port))
-            self.assertIn(b" | ", self.plugin(0, b"OK", *well))
-            self.plugin(0, b"OK", *well, "--warn", "1000")
-            self.plugin(1, b"WARNING", *well, "--warn", NEVER_MET)
-            self.plugin(2, b"CRITICAL", *well, "--warn", NEVER_MET, "--crit", NEVER_MET)
+            ok, dead = ("::1", str(server.port)), ("::1", str(port))
+            self.assertIn(b" | ", self.plugin(0, b"OK", *ok))
+            self.plugin(0, b"OK", *ok, "--warn", "1000")
+            self.plugin(1, b"WARNING", *ok, "--warn", NEVER_MET)
+            self.plugin(2, b"CRITICAL", *ok, "--warn", NEVER_MET, "--crit", NEVER_MET)
             self.plugin(2, b"CRITICAL", *dead)
 
     def test_a_wrong_command_line_is_unknown(self):
@@ -332,8 +332,8 @@ class Rounds(ProbeCase):
             self.assertEnds(done, 0)
             lines = done.out.decode().splitlines()
             for line in lines[:3]:
-                self.assertRegex(line, rf"^\d\d:\d\d:\d\d \[::1\]:{server.port} ok \S+ \S+: resolve .*, close \S+ \S+$")
-            self.assertEqual(lines[3:6], ["", f"[::1]:{server.port}: 3 rounds, 3 all well",
+                self.assertRegex(line, rf"^\d\d:\d\d:\d\d \[::1\]:{server.port} OK \S+ \S+: resolve .*, close \S+ \S+$")
+            self.assertEqual(lines[3:6], ["", f"[::1]:{server.port}: 3 rounds, 3 all OK",
                                           f"[::1]:{server.port}: 3 rounds, 0 failed (0 %)"])
             self.assertRegex(lines[6], r"^  total: min \S+ \S+, median \S+ \S+, p99 \S+ \S+$")
             self.assertRegex(lines[7], r"^  connect: min ")
@@ -343,9 +343,9 @@ class Rounds(ProbeCase):
     def test_an_interrupt_ends_with_the_summary(self):
         with Server() as server:
             running = Running("::1", str(server.port), "--interval", "10ms")
-            running.out.expect(r"\[::1\]:\d+ ok ", 3)
+            running.out.expect(r"\[::1\]:\d+ OK ", 3)
             self.assertEqual(running.end(), 0)
-            running.out.expect(r"^\[::1\]:\d+: \d+ rounds, \d+ all well$")
+            running.out.expect(r"^\[::1\]:\d+: \d+ rounds, \d+ all OK$")
             self.assertEqual(running.err.bytes(), b"")
 
     def test_an_interrupt_before_the_first_round_is_over(self):
@@ -358,10 +358,10 @@ class Rounds(ProbeCase):
     def test_the_end_of_the_whole_run_ends_with_the_summary(self):
         with Server() as server:
             done = probe("::1", server.port, "--interval", "10ms", "--timeout", f"{round(300 * PATIENCE)}ms")
-            self.assertEnds(done, 0, b"all well\n")
+            self.assertEnds(done, 0, b"all OK\n")
         with Script(mute) as server:
             done = probe("::1", server.port, "--interval", "10ms", "--timeout", "200ms")
-            self.assertEnds(done, 7, b": 1 round, 0 all well, the worst dialogue-timeout: ")
+            self.assertEnds(done, 7, b": 1 round, 0 all OK, the worst dialogue-timeout: ")
 
     def test_the_code_is_that_of_the_worst_round(self):
         count = [0]
@@ -375,7 +375,7 @@ class Rounds(ProbeCase):
 
         with Script(second_is_bad) as server:
             done = probe("::1", server.port, "--count", "3", "--interval", "10ms")
-            self.assertEnds(done, 7, b": 3 rounds, 2 all well, the worst dialogue-reset: ")
+            self.assertEnds(done, 7, b": 3 rounds, 2 all OK, the worst dialogue-reset: ")
             self.assertIn(b": 3 rounds, 1 failed (33.3 %), mostly dialogue-reset\n", done.out)
 
     def test_json_lines_and_their_summary(self):
@@ -388,7 +388,7 @@ class Rounds(ProbeCase):
                 validate(one)
             self.assertEqual([one["schema"] for one in rounds], ["tcpgreet.probe.v1"] * 2)
             self.assertEqual(summary["schema"], "tcpgreet.probe-summary.v1")
-            self.assertEqual((summary["rounds"], summary["well"]), (2, 2))
+            self.assertEqual((summary["rounds"], summary["ok"]), (2, 2))
             self.assertEqual(summary["addresses"][0]["total_seconds"]["count"], 2)
         with refusing_port() as port:
             done = probe("::1", port, "--count", "2", "--interval", "10ms", "--format", "json")
@@ -411,7 +411,7 @@ class Rounds(ProbeCase):
 
         with Script(slow) as server:
             done = probe("::1", server.port, "--count", "4", "--interval", "10ms")
-            self.assertEnds(done, 0, b": 4 rounds, 4 all well")
+            self.assertEnds(done, 0, b": 4 rounds, 4 all OK")
         self.assertEqual(most[0], 1)
 
     @needs_names
@@ -469,14 +469,14 @@ class Waiting(ProbeCase):
             running.err.expect(r"^\d\d:\d\d:\d\d \[::1\]:\d+ connect-refused", 2)
             server.open()
             self.assertEqual(running.wait(), 0)
-            running.out.expect(": well, 1 address")
+            running.out.expect(": OK, 1/1 address")
             self.assertNotIn(b"refused", running.out.bytes())
 
     def test_it_gives_up_with_the_last_round(self):
         with refusing_port() as port:
             done = probe("::1", port, "--retry", "400ms")
             self.assertEnds(done, 4, b"connect-refused")
-            self.assertEqual(done.out.count(b"connect-refused, 0 of 1"), 1)
+            self.assertEqual(done.out.count(b"connect-refused, 0/1"), 1)
             done = probe("::1", port, "--retry", "400ms", "-v")
             self.assertGreaterEqual(done.err.count(b" connect-refused: "), 2)
 
@@ -543,9 +543,9 @@ class Command(ProbeCase):
     def test_a_command_that_cannot_run_is_told_as_by_env(self):
         with Server() as server:
             self.assertEnds(probe("::1", server.port, "--", "/nonexistent\x1b"), 127, err=
-                            b"tcpgreet: all is well, but \"/nonexistent\\x1b\" cannot be run: No such file or directory\n")
+                            b"tcpgreet: all checks passed, but \"/nonexistent\\x1b\" cannot be run: No such file or directory\n")
             self.assertEnds(probe("::1", server.port, "--", "/etc"), 126, err=
-                            b"tcpgreet: all is well, but \"/etc\" cannot be run: Permission denied\n")
+                            b"tcpgreet: all checks passed, but \"/etc\" cannot be run: Permission denied\n")
 
 
 if __name__ == "__main__":

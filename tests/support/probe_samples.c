@@ -90,21 +90,22 @@ static const struct sample samples[PROBE_SAMPLES] = {
         {"tls_well", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 3140,
          .v4_us = 2870,
          .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0", TIMES(11320, 24180, 240, 11460, 11390),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1428, .rtt_us = 11270},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 11270},
                   {"192.0.2.25", "198.51.100.14", "eth0", TIMES(10940, 23760, 220, 11020, 10980),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1448, .rtt_us = 10910}}},
-    [PROBE_SAMPLE_V6_DEAD] =
-        {"v6_dead", "greet.example.net", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 1210, .v4_us = 1090,
-         .verdict = ERR_DEGRADED,
-         .text = "1 of 2 addresses is not well: [2001:db8:10::25]:6000: no answer within 10 s",
-         .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0", TIMES(9998790, -1, -1, -1, -1),
-                   ERR_CONNECT_TIMEOUT, "no answer within 10 s", .retransmits = 4, .syn_retransmits = 4},
-                  {"192.0.2.25", "198.51.100.14", "eth0", TIMES(410, -1, 520, 430, 390), .mss = 1448,
-                   .rtt_us = 402}}},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1448, .rtt_us = 10910}}},
+    [PROBE_SAMPLE_V6_DEAD] = {"v6_dead", "greet.example.net", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 1210,
+                              .v4_us = 1090, .verdict = ERR_DEGRADED,
+                              .text =
+                                  "1 of 2 addresses failed: [2001:db8:10::25]:6000: no answer within 10 s",
+                              .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0",
+                                        TIMES(9998790, -1, -1, -1, -1), ERR_CONNECT_TIMEOUT,
+                                        "no answer within 10 s", .retransmits = 4, .syn_retransmits = 4},
+                                       {"192.0.2.25", "198.51.100.14", "eth0", TIMES(410, -1, 520, 430, 390),
+                                        .mss = 1448, .rtt_us = 402}}},
     [PROBE_SAMPLE_CERT_EXPIRED] =
         {"cert_expired", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 1840,
          .v4_us = 1790, .verdict = ERR_CERT_EXPIRED,
-         .text = "none of 2 addresses is well; the one that got furthest is [2001:db8:10::25]:6000: the "
+         .text = "none of 2 addresses is OK; the one that got furthest is [2001:db8:10::25]:6000: the "
                  "certificate expired on 2025-12-29 00:00 UTC, 3 days ago",
          .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0", TIMES(8120, 9470, -1, -1, -1),
                    ERR_CERT_EXPIRED, "the certificate expired on 2025-12-29 00:00 UTC, 3 days ago",
@@ -119,7 +120,7 @@ static const struct sample samples[PROBE_SAMPLES] = {
     [PROBE_SAMPLE_DEGRADED_MIXED] =
         {"degraded_mixed", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 2410,
          .v4_us = 3002480, .verdict = ERR_DEGRADED,
-         .text = "4 of 5 addresses are not well: 192.0.2.25:6000: the peer reset the connection in the TLS "
+         .text = "4 of 5 addresses failed: 192.0.2.25:6000: the peer reset the connection in the TLS "
                  "handshake",
          .rows = {{"2001:db8:ffff:1234:5678:9abc:def0:1234", "2001:db8:77::14", "eth0",
                    TIMES(21400, 43100, 310, 21900, 21500), .tls = &good_tls,
@@ -138,18 +139,18 @@ static const struct sample samples[PROBE_SAMPLES] = {
     [PROBE_SAMPLE_EIGHT] =
         {"eight", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 5210,
          .v4_us = 4870, .verdict = ERR_DEGRADED,
-         .text = "2 of 8 addresses are not well: 192.0.2.23:6000: the peer said nothing within 1.5 s",
+         .text = "2 of 8 addresses failed: 192.0.2.23:6000: the peer said nothing within 1.5 s",
          .rows = {{"2001:db8:10::21", "2001:db8:77::14", "eth0", TIMES(12100, 25300, 240, 12200, 12150),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1428, .rtt_us = 12000},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 12000},
                   {"2001:db8:10::22", "2001:db8:77::14", "eth0", TIMES(1031200, 25100, 240, 12300, 12050),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1428, .rtt_us = 12100,
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 12100,
                    .retransmits = 1, .syn_retransmits = 1},
                   {"2001:db8:10::23", "2001:db8:77::14", "eth0", TIMES(12300, 25600, 230, 12400, 12250),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1428, .rtt_us = 12200},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 12200},
                   {"2001:db8:10::24", "2001:db8:77::14", "eth0", TIMES(12200, 25200, 250, 12300, 12200),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1428, .rtt_us = 12100},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 12100},
                   {"192.0.2.21", "198.51.100.14", "eth0", TIMES(11100, 23300, 220, 11200, 11100),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1448, .rtt_us = 11000},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1448, .rtt_us = 11000},
                   {"192.0.2.22", "198.51.100.14", "eth0", TIMES(11200, 23700, -1, -1, -1), ERR_CERT_NAME,
                    "the certificate is for default.hosting.example, "
                    "*.customers.hosting.example, not for greet.example.net",
@@ -158,7 +159,7 @@ static const struct sample samples[PROBE_SAMPLES] = {
                    ERR_DIALOGUE_TIMEOUT, "the peer said nothing within 1.5 s", &good_tls,
                    PROBE_RESUMPTION_NO_TICKET, .mss = 1448, .rtt_us = 11200},
                   {"192.0.2.24", "198.51.100.14", "eth0", TIMES(11000, 23100, 230, 11100, 11050),
-                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_TAKEN, .mss = 1448, .rtt_us = 10900}}},
+                   .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1448, .rtt_us = 10900}}},
     [PROBE_SAMPLE_LITERAL] = {"literal", "::1", .literal = true, .until = PROBE_UNTIL_CONNECT,
                               .rows = {{"::1", "::1", "lo", TIMES(47, -1, -1, -1, -1), .mss = 32741,
                                         .rtt_us = 18}}},
@@ -189,7 +190,7 @@ static const struct sample samples[PROBE_SAMPLES] = {
                                         .mss = 32768, .rtt_us = 19}}},
     [PROBE_SAMPLE_CROWD] = {"crowd", "pool.example.net", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 8210,
                             .v4_us = 9120, .verdict = ERR_DEGRADED,
-                            .text = "12 of 128 addresses are not well: [2001:db8:10::a]:6000: connection "
+                            .text = "12 of 128 addresses failed: [2001:db8:10::a]:6000: connection "
                                     "refused (nothing listens on that port)"},
 };
 
@@ -250,7 +251,7 @@ static void fill_answer(struct probe_answer *answer, int64_t us, enum err_reason
 }
 
 /* A race with 250 ms between two starts, families in turn, where the first to connect wins. */
-static void fill_heats(struct probe_result *result)
+static void fill_attempts(struct probe_result *result)
 {
     size_t next[RACE_FAMILIES] = {0, result->answers[RACE_V6].count};
     size_t end[RACE_FAMILIES] = {result->answers[RACE_V6].count, result->address_count};
@@ -265,16 +266,17 @@ static void fill_heats(struct probe_result *result)
         bool connects = address->last > PROBE_CONNECT || address->err.reason == ERR_OK;
         if (start_ns >= won_ns)
             break;
-        result->heats[result->heat_count++] = (struct probe_heat){index, start_ns, start_ns + took_ns, false};
+        result->attempts[result->attempt_count++] =
+            (struct probe_attempt){index, start_ns, start_ns + took_ns, false};
         if (connects && start_ns + took_ns < won_ns)
             won_ns = start_ns + took_ns;
         start_ns += connects || took_ns > 250000 * US ? 250000 * US : took_ns;
     }
-    for (size_t i = 0; i < result->heat_count; i++) {
-        struct probe_heat *heat = &result->heats[i];
-        heat->won = heat->end_ns == won_ns;
-        if (heat->end_ns > won_ns)
-            heat->end_ns = -1;
+    for (size_t i = 0; i < result->attempt_count; i++) {
+        struct probe_attempt *attempt = &result->attempts[i];
+        attempt->won = attempt->end_ns == won_ns;
+        if (attempt->end_ns > won_ns)
+            attempt->end_ns = -1;
     }
 }
 
@@ -339,7 +341,7 @@ void probe_sample_make(enum probe_sample which, struct probe_result *result)
                 sample->host);
     if (result->total_ns == 0)
         result->total_ns = (sample->v6_us > sample->v4_us ? sample->v6_us : sample->v4_us) * US;
-    fill_heats(result);
+    fill_attempts(result);
     if (sample->verdict != ERR_OK)
         err_set(&result->verdict, sample->verdict, 0, "%s", sample->text);
 }

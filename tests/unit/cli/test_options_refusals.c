@@ -182,7 +182,7 @@ static void probe_options_are_checked(void **state)
     REFUSE("--warn: \"7d\" is not a number of days", "--probe", "a", "1", "--tls", "--warn=days=7d:");
     REFUSE("--crit: \"1s\" is not a number of days", "--probe", "a", "1", "--tls", "--crit=days=1s");
     REFUSE("--warn: the range \"2:1\" begins above its end", "--probe", "a", "1", "--warn=2:1");
-    REFUSE("--crit: there is no time \"conect\"", "--probe", "a", "1", "--crit", "conect=1");
+    REFUSE("--crit: unknown time \"conect\"", "--probe", "a", "1", "--crit", "conect=1");
     REFUSE("--volume takes a number of bytes from 1 to 1024M", "--probe", "a", "1", "--volume=0");
     REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1025M");
     REFUSE("--volume takes a number of bytes", "--probe", "a", "1", "--volume=1G");

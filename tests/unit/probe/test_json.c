@@ -113,7 +113,7 @@ static void what_a_handshake_agreed_on_is_told(void **state)
     (void)state;
     use(PROBE_SAMPLE_TLS_WELL);
     assert_has("\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"group\":\"x25519\","
-               "\"alpn\":\"greet\",\"resumption\":\"taken\"}");
+               "\"alpn\":\"greet\",\"resumption\":\"accepted\"}");
     result.addresses[0].tls.alpn[0] = result.addresses[0].tls.group[0] = '\0';
     result.addresses[0].resumption = PROBE_RESUMPTION_NO_TICKET;
     assert_has("\"group\":null,\"alpn\":null,\"resumption\":\"no-ticket\"}");
@@ -265,7 +265,7 @@ static void every_sample_is_one_object_on_one_line(void **state)
         use((enum probe_sample)i);
         json_t *root = read_back();
         assert_int_equal(json_array_size(json_object_get(root, "addresses")), result.address_count);
-        assert_int_equal(json_array_size(json_object_get(root, "race")), result.heat_count);
+        assert_int_equal(json_array_size(json_object_get(root, "race")), result.attempt_count);
         assert_string_equal(json_string_value(json_object_get(root, "target")), result.target);
         assert_string_equal(json_string_value(json_object_get(json_object_get(root, "verdict"), "word")),
                             err_word(result.verdict.reason));

@@ -83,14 +83,14 @@ static void the_line_of_two_addresses_that_are_well(void **state)
     int status;
     use(PROBE_SAMPLE_WELL);
     char *whole = line(&status);
-    assert_string_equal(whole, "TCPGREET OK - localhost:6000: 2 of 2 addresses are well, slowest total "
+    assert_string_equal(whole, "TCPGREET OK - localhost:6000: 2/2 addresses OK, slowest total "
                                "0.000670 s | 'total'=0.000670s;;;0; 'resolve'=0.000312s;;;0; "
                                "'connect'=0.000058s;;;0; 'welcome'=0.000143s;;;0; 'name'=0.000096s;;;0; "
                                "'close'=0.000061s;;;0;\n");
     assert_int_equal(status, OK);
     free(whole);
     use(PROBE_SAMPLE_LITERAL);
-    assert_says(OK, "TCPGREET OK - [::1]:6000: 1 of 1 address is well, slowest total 0.000047 s");
+    assert_says(OK, "TCPGREET OK - [::1]:6000: 1/1 address OK, slowest total 0.000047 s");
 }
 
 static void what_this_machine_cannot_reach_does_not_count(void **state)
@@ -98,7 +98,7 @@ static void what_this_machine_cannot_reach_does_not_count(void **state)
     (void)state;
     use(PROBE_SAMPLE_NO_IPV6);
     assert_says(OK,
-                "TCPGREET OK - localhost:6000: 1 of 1 address is well, slowest total 0.000618 s; IPv6 is "
+                "TCPGREET OK - localhost:6000: 1/1 address OK, slowest total 0.000618 s; IPv6 is "
                 "switched off on this machine: [::1]:6000 cannot be reached from here and does not count.");
     assert_performance("'connect'=0.000044s;", true);
 }
@@ -111,12 +111,12 @@ static void a_verdict_is_a_status_and_its_text(void **state)
                           "gret.example.net: no such name");
     assert_performance("|", false);
     use(PROBE_SAMPLE_EIGHT);
-    assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: 2 of 8 addresses are not well: "
+    assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: 2 of 8 addresses failed: "
                          "192.0.2.23:6000: the peer said nothing within 1.5 s");
     use(PROBE_SAMPLE_CERT_EXPIRED);
     assert_says(
         CRITICAL,
-        "TCPGREET CRITICAL - greet.example.net:6000: none of 2 addresses is well; the one that got furthest "
+        "TCPGREET CRITICAL - greet.example.net:6000: none of 2 addresses is OK; the one that got furthest "
         "is [2001:db8:10::25]:6000: the certificate expired on 2025-12-29 00:00 UTC, 3 days ago");
 }
 
@@ -144,7 +144,7 @@ static void one_well_is_enough_where_any_is_asked_for(void **state)
     result.require_any = true;
     err_clear(&result.verdict);
     hold_to(NULL, "5");
-    assert_says(OK, "TCPGREET OK - greet.example.net:6000: 1 of 2 addresses is well, slowest total "
+    assert_says(OK, "TCPGREET OK - greet.example.net:6000: 1/2 addresses OK, slowest total "
                     "0.002840 s");
     assert_performance("'connect'=0.000410s", true);
 }
@@ -193,7 +193,7 @@ static void limits_that_hold_are_quiet(void **state)
     use(PROBE_SAMPLE_TLS_WELL);
     hold_to("total=1,connect=0.01132,volume=1", "2");
     thresholds.expect_days.warning = 42;
-    assert_says(OK, "TCPGREET OK - greet.example.net:6000: 2 of 2 addresses are well, slowest total "
+    assert_says(OK, "TCPGREET OK - greet.example.net:6000: 2/2 addresses OK, slowest total "
                     "0.061730 s");
     assert_performance("'days'=42;42:;;;\n", true);
 }
@@ -203,7 +203,7 @@ static void a_failure_and_a_broken_limit_are_both_told(void **state)
     (void)state;
     use(PROBE_SAMPLE_EIGHT);
     hold_to(NULL, "connect=1");
-    assert_says(CRITICAL, "TCPGREET CRITICAL - greet.example.net:6000: 2 of 8 addresses are not well: "
+    assert_says(CRITICAL, "TCPGREET CRITICAL - greet.example.net:6000: 2 of 8 addresses failed: "
                           "192.0.2.23:6000: the peer said nothing within 1.5 s; connect "
                           "took 1.031200 s at [2001:db8:10::22]:6000, outside --crit connect=1");
     err_clear(&result.verdict);
@@ -228,7 +228,7 @@ static void the_days_a_certificate_has_left_are_a_warning(void **state)
     assert_says(WARNING, "TCPGREET WARNING - greet.example.net:6000: the certificate at "
                          "192.0.2.25:6000 is no longer valid, --expect-days asks for 2 days");
     use(PROBE_SAMPLE_WELL);
-    assert_says(OK, "TCPGREET OK - localhost:6000: 2 of 2 addresses are well, slowest total 0.000670 s");
+    assert_says(OK, "TCPGREET OK - localhost:6000: 2/2 addresses OK, slowest total 0.000670 s");
 }
 
 /* The chain counts as a whole: the CA that expires first is named, and its days are what is measured. */

@@ -176,7 +176,9 @@ static void every_plot_is_xml_with_a_bar_a_phase(void **state)
         for (size_t i = 0; i < result.address_count; i++) {
             char peer[ENDPOINT_TEXT_BYTES];
             char reason[64];
-            (void)snprintf(reason, sizeof(reason), ">%s</text>", err_word(result.addresses[i].err.reason));
+            (void)snprintf(
+                reason, sizeof(reason), ">%s</text>",
+                result.addresses[i].err.reason == ERR_OK ? "OK" : err_word(result.addresses[i].err.reason));
             assert_has(plot, endpoint_format(&result.addresses[i].peer, peer));
             assert_has(strstr(plot, peer), reason);
             for (int phase = 0; phase < PROBE_PHASES; phase++)
@@ -185,7 +187,7 @@ static void every_plot_is_xml_with_a_bar_a_phase(void **state)
         assert_int_equal(assert_bars(plot), phases);
         result.verdict.text[words_of(result.verdict.text, 80)] = '\0'; /* of the first line */
         if (result.verdict.reason == ERR_OK)
-            assert_has(plot, ">All is well.</text>");
+            assert_has(plot, ">All checks passed.</text>");
         else if (result.verdict.reason == ERR_THRESHOLD)
             assert_has(plot, result.verdict.text);
         else /* the finding has said it */
@@ -206,14 +208,16 @@ static void a_bar_says_its_phase_its_time_and_where_it_failed(void **state)
     assert_has(plot, "<title>connect: 10.0 s, from 1.21 ms on; failed: connect-timeout</title>");
     assert_has(plot, ">connect 10.0 s</text>");
     assert_has(plot, "<title>welcome: 520 \u00b5s, from 1.50 ms on</title>");
-    assert_has(plot, "resolve 1.21 ms, connect 10.0 s (failed), SYN sent again 4 times<");
-    assert_has(plot, "A client would start [2001:db8:10::25]:6000 at 0 ms, 192.0.2.25:6000 at 250 ms; ");
+    assert_has(plot, "resolve 1.21 ms, connect 10.0 s (failed), SYN retransmitted 4 times<");
+    assert_has(
+        plot,
+        "Happy Eyeballs: a client would start [2001:db8:10::25]:6000 at 0 ms, 192.0.2.25:6000 at 250 ms; ");
     assert_has(plot, "&lt;b&gt;&amp;amp;&lt;/b&gt; is wrong with the path to greet.example.net.");
     assert_has(plot, "class=\"cross\"");
     free(plot);
     plot = plot_of_sample(PROBE_SAMPLE_TLS_WELL);
     assert_has(plot, "<title>Probe of greet.example.net:6000 over TLS</title>");
-    assert_has(plot, "<tspan class=\"good\">well</tspan>, 2 addresses, in 61.7 ms");
+    assert_has(plot, "<tspan class=\"good\">OK</tspan>, 2/2 addresses OK, 61.7 ms");
     assert_lacks(plot, "class=\"cross\"");
     assert_lacks(plot, "failed");
     free(plot);

@@ -52,10 +52,10 @@ static void the_metrics_of_one_address_that_is_well(void **state)
     char *text = exposition();
     assert_string_equal(
         text,
-        "# HELP tcpgreet_probe_success Whether the verdict is ok.\n"
+        "# HELP tcpgreet_probe_success Whether the verdict is OK.\n"
         "# TYPE tcpgreet_probe_success gauge\n"
         "tcpgreet_probe_success{target=\"[::1]:6000\"} 1\n"
-        "# HELP tcpgreet_probe_verdict_info What was asked for, and the word for what was found.\n"
+        "# HELP tcpgreet_probe_verdict_info What was requested, and the reason word of the verdict.\n"
         "# TYPE tcpgreet_probe_verdict_info gauge\n"
         "tcpgreet_probe_verdict_info{target=\"[::1]:6000\",tls=\"no\",until=\"connect\",require=\"all\","
         "reason=\"ok\"} 1\n"
@@ -68,7 +68,7 @@ static void the_metrics_of_one_address_that_is_well(void **state)
         "# HELP tcpgreet_probe_duration_seconds How long the probe took.\n"
         "# TYPE tcpgreet_probe_duration_seconds gauge\n"
         "tcpgreet_probe_duration_seconds{target=\"[::1]:6000\"} 4.7e-05\n"
-        "# HELP tcpgreet_probe_reason_info How each address ended: ok, or why and in which phase it failed.\n"
+        "# HELP tcpgreet_probe_reason_info The result of each address: ok, or the reason and the phase in which it failed.\n"
         "# TYPE tcpgreet_probe_reason_info gauge\n"
         "tcpgreet_probe_reason_info{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\",reason=\"ok\","
         "failed_phase=\"\"} 1\n"
@@ -76,7 +76,7 @@ static void the_metrics_of_one_address_that_is_well(void **state)
         "# TYPE tcpgreet_probe_phase_seconds gauge\n"
         "tcpgreet_probe_phase_seconds{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\","
         "phase=\"connect\"} 4.7e-05\n"
-        "# HELP tcpgreet_probe_address_success Whether every phase asked for went well.\n"
+        "# HELP tcpgreet_probe_address_success Whether every phase that was requested succeeded.\n"
         "# TYPE tcpgreet_probe_address_success gauge\n"
         "tcpgreet_probe_address_success{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\"} 1\n"
         "# HELP tcpgreet_probe_tcp_rtt_seconds The kernel's smoothed round trip time.\n"
@@ -85,13 +85,13 @@ static void the_metrics_of_one_address_that_is_well(void **state)
         "# HELP tcpgreet_probe_tcp_mss_bytes Maximum segment size of what was sent.\n"
         "# TYPE tcpgreet_probe_tcp_mss_bytes gauge\n"
         "tcpgreet_probe_tcp_mss_bytes{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\"} 32741\n"
-        "# HELP tcpgreet_probe_tcp_retransmits Segments sent again, SYN included.\n"
+        "# HELP tcpgreet_probe_tcp_retransmits Retransmitted segments, SYN included.\n"
         "# TYPE tcpgreet_probe_tcp_retransmits gauge\n"
         "tcpgreet_probe_tcp_retransmits{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\"} 0\n"
-        "# HELP tcpgreet_probe_tcp_syn_retransmits SYN segments sent again.\n"
+        "# HELP tcpgreet_probe_tcp_syn_retransmits Retransmitted SYN segments.\n"
         "# TYPE tcpgreet_probe_tcp_syn_retransmits gauge\n"
         "tcpgreet_probe_tcp_syn_retransmits{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\"} 0\n"
-        "# HELP tcpgreet_probe_race_won Whether a client that races the addresses would take this one.\n"
+        "# HELP tcpgreet_probe_race_won Whether a client that races the addresses would use this one.\n"
         "# TYPE tcpgreet_probe_race_won gauge\n"
         "tcpgreet_probe_race_won{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\"} 1\n");
     free(text);
@@ -211,7 +211,7 @@ static void what_a_handshake_agreed_on_is_told(void **state)
     use(PROBE_SAMPLE_TLS_WELL);
     assert_has("\ntcpgreet_probe_tls_info{target=\"greet.example.net:6000\",address=\"192.0.2.25\","
                "family=\"ipv4\",version=\"TLSv1.3\",cipher=\"TLS_AES_128_GCM_SHA256\",group=\"x25519\","
-               "alpn=\"greet\",resumption=\"taken\"} 1\n",
+               "alpn=\"greet\",resumption=\"accepted\"} 1\n",
                true);
     assert_has("tcpgreet_probe_certificate_trusted{target=\"greet.example.net:6000\",address=\"192.0.2.25\","
                "family=\"ipv4\"} 1\n",

@@ -27,7 +27,7 @@ struct family {
     } addresses[FAMILY_MAX];
 };
 
-struct heat {
+struct attempt {
     size_t address;
     double start_ms, end_ms; /* SILENT: closed because another won */
 };
@@ -35,8 +35,8 @@ struct heat {
 struct rehearsal {
     const char *name;
     struct family families[RACE_FAMILIES];
-    struct heat heats[2 * FAMILY_MAX];
-    size_t heat_count;
+    struct attempt attempts[2 * FAMILY_MAX];
+    size_t attempt_count;
     int winner; /* address; -1 */
 };
 
@@ -144,17 +144,18 @@ static void a_client_would_run_the_race_so(void **state)
         struct probe_result result = {.until = PROBE_UNTIL_DIALOGUE};
         for (unsigned family = 0; family < RACE_FAMILIES; family++)
             add_family(&result, (enum race_family)family, &due->families[family]);
-        probe_result_rehearse(&result, DELAY_MS, TIMEOUT_MS);
-        if (result.heat_count != due->heat_count)
-            fail_msg("%s: %zu heats", due->name, result.heat_count);
-        for (size_t h = 0; h < due->heat_count; h++) {
-            const struct probe_heat *heat = &result.heats[h];
-            const struct heat *wanted = &due->heats[h];
+        probe_result_simulate(&result, DELAY_MS, TIMEOUT_MS);
+        if (result.attempt_count != due->attempt_count)
+            fail_msg("%s: %zu attempts", due->name, result.attempt_count);
+        for (size_t h = 0; h < due->attempt_count; h++) {
+            const struct probe_attempt *attempt = &result.attempts[h];
+            const struct attempt *wanted = &due->attempts[h];
             int64_t end_ns = wanted->end_ms < 0 ? -1 : MS(wanted->end_ms);
-            if (heat->address != wanted->address || heat->start_ns != MS(wanted->start_ms) ||
-                heat->end_ns != end_ns || heat->won != ((int)heat->address == due->winner))
-                fail_msg("%s: heat %zu is of %zu, %.3f to %.3f ms%s", due->name, h, heat->address,
-                         (double)heat->start_ns / 1e6, (double)heat->end_ns / 1e6, heat->won ? ", won" : "");
+            if (attempt->address != wanted->address || attempt->start_ns != MS(wanted->start_ms) ||
+                attempt->end_ns != end_ns || attempt->won != ((int)attempt->address == due->winner))
+                fail_msg("%s: attempt %zu is of %zu, %.3f to %.3f ms%s", due->name, h, attempt->address,
+                         (double)attempt->start_ns / 1e6, (double)attempt->end_ns / 1e6,
+                         attempt->won ? ", won" : "");
         }
         probe_result_fini(&result);
     }
@@ -169,9 +170,9 @@ static void a_failure_after_connect_is_none_in_the_race(void **state)
     address->spans[PROBE_CONNECT] = (struct probe_span){0, MS(5)};
     address->last = PROBE_TLS;
     err_set(&address->err, ERR_CERT_EXPIRED, 0, "x");
-    probe_result_rehearse(&result, DELAY_MS, TIMEOUT_MS);
-    assert_int_equal(result.heat_count, 1);
-    assert_true(result.heats[0].won);
+    probe_result_simulate(&result, DELAY_MS, TIMEOUT_MS);
+    assert_int_equal(result.attempt_count, 1);
+    assert_true(result.attempts[0].won);
     probe_result_fini(&result);
 }
 
@@ -184,8 +185,8 @@ static void a_connect_that_the_kernel_gave_up_has_its_time(void **state)
     address->spans[PROBE_CONNECT] = (struct probe_span){0, MS(3000)};
     address->last = PROBE_CONNECT;
     err_set(&address->err, ERR_CONNECT_TIMEOUT, ETIMEDOUT, "x");
-    probe_result_rehearse(&result, DELAY_MS, TIMEOUT_MS);
-    assert_int_equal(result.heats[0].end_ns, MS(3000));
+    probe_result_simulate(&result, DELAY_MS, TIMEOUT_MS);
+    assert_int_equal(result.attempts[0].end_ns, MS(3000));
     probe_result_fini(&result);
 }
 
@@ -195,8 +196,8 @@ static void where_nothing_connects_there_is_no_race(void **state)
                                   .answers[RACE_V4] = {true, 1, {0, 0}, {0}, false}};
     (void)state;
     add_address(&result, AF_INET, 0);
-    probe_result_rehearse(&result, DELAY_MS, TIMEOUT_MS);
-    assert_int_equal(result.heat_count, 0);
+    probe_result_simulate(&result, DELAY_MS, TIMEOUT_MS);
+    assert_int_equal(result.attempt_count, 0);
     probe_result_fini(&result);
 }
 
@@ -215,11 +216,11 @@ static void a_full_race_fits(void **state)
             err_set(&address->err, ERR_CONNECT_TIMEOUT, 0, "x");
         }
     }
-    probe_result_rehearse(&result, DELAY_MS, TIMEOUT_MS);
-    assert_int_equal(result.heat_count, PROBE_ADDRESSES_MAX);
-    for (size_t i = 0; i < result.heat_count; i++) {
-        assert_int_equal(result.heats[i].end_ns, MS(TIMEOUT_MS));
-        assert_false(result.heats[i].won);
+    probe_result_simulate(&result, DELAY_MS, TIMEOUT_MS);
+    assert_int_equal(result.attempt_count, PROBE_ADDRESSES_MAX);
+    for (size_t i = 0; i < result.attempt_count; i++) {
+        assert_int_equal(result.attempts[i].end_ns, MS(TIMEOUT_MS));
+        assert_false(result.attempts[i].won);
     }
     probe_result_fini(&result);
 }
@@ -249,7 +250,7 @@ static const struct judgement judgements[] = {
      ERR_OK,
      false,
      ERR_CERT_NAME,
-     "none of 3 addresses is well; the one that got furthest is [::2]:6000: cert-name"},
+     "none of 3 addresses is OK; the one that got furthest is [::2]:6000: cert-name"},
     {"of equals the first",
      {{PROBE_CONNECT, ERR_CONNECT_TIMEOUT}, {PROBE_CONNECT, ERR_CONNECT_REFUSED}},
      1,
@@ -258,7 +259,7 @@ static const struct judgement judgements[] = {
      ERR_OK,
      true,
      ERR_CONNECT_TIMEOUT,
-     "none of 2 addresses is well; the one that got furthest is [::1]:6000: connect-timeout"},
+     "none of 2 addresses is OK; the one that got furthest is [::1]:6000: connect-timeout"},
     {"the only one",
      {{PROBE_NAME, ERR_DIALOGUE_TIMEOUT}},
      0,
@@ -276,7 +277,7 @@ static const struct judgement judgements[] = {
      ERR_OK,
      false,
      ERR_DEGRADED,
-     "1 of 3 addresses is not well: [::2]:6000: connect-timeout"},
+     "1 of 3 addresses failed: [::2]:6000: connect-timeout"},
     {"several of several",
      {{PROBE_CONNECT, ERR_CONNECT_TIMEOUT}, {PROBE_TLS, ERR_TLS_ALERT}, {PROBE_CLOSE, ERR_OK}},
      2,
@@ -285,7 +286,7 @@ static const struct judgement judgements[] = {
      ERR_OK,
      false,
      ERR_DEGRADED,
-     "2 of 3 addresses are not well: [::2]:6000: tls-alert"},
+     "2 of 3 addresses failed: [::2]:6000: tls-alert"},
     {"one that this side could not try",
      {{PROBE_CONNECT, ERR_SYSTEM_DESCRIPTORS}, {PROBE_CLOSE, ERR_OK}, {PROBE_CLOSE, ERR_OK}},
      2,
@@ -303,7 +304,7 @@ static const struct judgement judgements[] = {
      ERR_OK,
      false,
      ERR_DEGRADED,
-     "2 of 3 addresses are not well: [::2]:6000: connect-refused"},
+     "2 of 3 addresses failed: [::2]:6000: connect-refused"},
     {"IPv6 off here does not count",
      {{PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}, {PROBE_CLOSE, ERR_OK}},
      1,
@@ -330,7 +331,7 @@ static const struct judgement judgements[] = {
      ERR_OK,
      false,
      ERR_DEGRADED,
-     "1 of 2 addresses is not well: 127.0.0.2:6000: connect-timeout"},
+     "1 of 2 addresses failed: 127.0.0.2:6000: connect-timeout"},
     {"IPv6 off here, and asked for alone",
      {{PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}, {PROBE_CONNECT, ERR_CONNECT_UNREACHABLE}},
      2,
@@ -339,7 +340,7 @@ static const struct judgement judgements[] = {
      ERR_USAGE,
      false,
      ERR_CONNECT_UNREACHABLE,
-     "none of 2 addresses is well; the one that got furthest is [::1]:6000: connect-unreachable"},
+     "none of 2 addresses is OK; the one that got furthest is [::1]:6000: connect-unreachable"},
     {"any will do",
      {{PROBE_CONNECT, ERR_CONNECT_TIMEOUT}, {PROBE_CLOSE, ERR_OK}},
      1,
@@ -394,7 +395,7 @@ static const struct judgement judgements[] = {
      ERR_USAGE,
      false,
      ERR_RESOLVE_NOT_FOUND,
-     "resolve-not-found (only IPv6 was asked for)"},
+     "resolve-not-found (only IPv6 was requested)"},
 };
 
 static void judge_answer(struct probe_answer *answer, enum err_reason reason, size_t count)

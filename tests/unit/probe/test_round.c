@@ -98,8 +98,8 @@ static void a_literal_goes_through_every_phase(void **state)
     assert_true(endpoint_port(&address->local) != 0);
     assert_string_equal(address->interface, "lo");
     assert_int_equal(address->resumption, PROBE_RESUMPTION_UNTRIED);
-    assert_int_equal(result->heat_count, 1);
-    assert_true(result->heats[0].won);
+    assert_int_equal(result->attempt_count, 1);
+    assert_true(result->attempts[0].won);
 }
 
 static void each_address_is_tried_and_the_bad_one_told(void **state)
@@ -118,12 +118,11 @@ static void each_address_is_tried_and_the_bad_one_told(void **state)
     assert_int_equal(result->address_count, 2);
     prober_expect_failure(&result->addresses[0], PROBE_CONNECT, ERR_CONNECT_REFUSED, "Connection refused");
     prober_expect_well(result, 1, PROBE_CLOSE);
-    snprintf(sentence, sizeof sentence, "1 of 2 addresses is not well: 127.0.0.2:%u: Connection refused",
-             port);
+    snprintf(sentence, sizeof sentence, "1 of 2 addresses failed: 127.0.0.2:%u: Connection refused", port);
     assert_string_equal(result->verdict.text, sentence);
     assert_int_equal(result->verdict.reason, ERR_DEGRADED);
-    assert_int_equal(result->heat_count, 2);
-    assert_true(result->heats[1].won);
+    assert_int_equal(result->attempt_count, 2);
+    assert_true(result->attempts[1].won);
 }
 
 static void a_refusal_by_all_is_the_verdict(void **state)
@@ -176,7 +175,7 @@ static void an_address_that_comes_twice_is_tried_once(void **state)
     assert_int_equal(prober->result.answers[RACE_V4].count, 2);
     prober_expect_well(&prober->result, 0, PROBE_RESOLVE);
     prober_expect_well(&prober->result, 1, PROBE_RESOLVE);
-    assert_int_equal(prober->result.heat_count, 0);
+    assert_int_equal(prober->result.attempt_count, 0);
     assert_int_equal(prober->result.verdict.reason, ERR_OK);
 }
 
@@ -216,9 +215,10 @@ static void silence_eats_nobody_elses_time(void **state)
     assert_true(prober->result.addresses[1].spans[PROBE_CLOSE].end_ns < silent->spans[PROBE_CONNECT].end_ns);
     assert_int_equal(prober->result.verdict.reason, ERR_DEGRADED);
 
-    assert_int_equal(prober->result.heat_count, 2);
-    assert_int_equal(prober->result.heats[0].end_ns, -1); /* the delay is shortened by the short deadline */
-    assert_true(prober->result.heats[1].won);
+    assert_int_equal(prober->result.attempt_count, 2);
+    assert_int_equal(prober->result.attempts[0].end_ns,
+                     -1); /* the delay is shortened by the short deadline */
+    assert_true(prober->result.attempts[1].won);
 }
 
 static void what_a_peer_does_is_told_with_its_phase(void **state)
@@ -295,7 +295,7 @@ static void a_name_that_leads_nowhere_is_the_verdict(void **state)
     } cases[] = {
         {"nowhere.example", true, ERR_RESOLVE_NOT_FOUND, "there is no address for nowhere.example"},
         {"v4.example", false, ERR_RESOLVE_NOT_FOUND,
-         "there is no address for v4.example (only IPv6 was asked for)"},
+         "there is no address for v4.example (only IPv6 was requested)"},
         {"later.example", true, ERR_RESOLVE_TEMPORARY,
          "no name server had an answer for later.example: try again, or check /etc/resolv.conf"},
     };
@@ -424,7 +424,7 @@ static void a_volume_that_fails_is_told_with_its_place(void **state)
          100,
          PROBER_LONG_MS,
          ERR_DIALOGUE_EARLY_END,
-         "the server ended after 0 of 100 bytes, in a name of 1 bytes"},
+         "the server closed after 0 of 100 bytes, in a name of 1 bytes"},
         {{GOOD, {{WELCOME}, -1, false}},
          100,
          50,

@@ -93,7 +93,7 @@ static void a_dialogue_under_tls_goes_through_every_phase(void **state)
         assert_string_equal(result->addresses[0].tls.version, "TLSv1.3");
         assert_true(result->addresses[0].tls.trusted);
         assert_false(result->addresses[0].tls.resumed); /* the next round makes a full handshake too */
-        assert_int_equal(result->addresses[0].resumption, PROBE_RESUMPTION_TAKEN);
+        assert_int_equal(result->addresses[0].resumption, PROBE_RESUMPTION_ACCEPTED);
         assert_true(result->addresses[0].tcp.known);
     }
     prober_server_close(&server);
@@ -257,7 +257,7 @@ static void resumption_is_what_the_server_makes_of_it(void **state)
         int guests;
         enum probe_resumption resumption;
     } cases[] = {
-        {true, true, false, 2, PROBE_RESUMPTION_TAKEN},
+        {true, true, false, 2, PROBE_RESUMPTION_ACCEPTED},
         {true, false, false, 2, PROBE_RESUMPTION_REFUSED},
         {true, true, true, 2, PROBE_RESUMPTION_FAILED},
         {false, false, false, 1, PROBE_RESUMPTION_NO_TICKET},

@@ -134,7 +134,7 @@ static void each_address_has_its_rounds_failures_and_times(void **state)
     ADD({{"::1", ERR_OK, 300}, {"127.0.0.1", ERR_OK, 50}});
     ADD({{"::1", ERR_OK, 200}, {"127.0.0.1", ERR_CONNECT_REFUSED, 50}}, .verdict = ERR_DEGRADED);
     char *said = text(&utf8);
-    assert_string_equal(said, "\nhost:6000: 3 rounds, 1 all well, the worst degraded: sentence of degraded\n"
+    assert_string_equal(said, "\nhost:6000: 3 rounds, 1 all OK, the worst degraded: sentence of degraded\n"
                               "[::1]:6000: 3 rounds, 0 failed (0 %)\n"
                               "  total: min 200 µs, median 400 µs, p99 600 µs\n"
                               "  connect: min 100 µs, median 200 µs, p99 300 µs\n"
@@ -156,7 +156,7 @@ static void what_this_machine_cannot_reach_has_no_rounds_and_one_remark(void **s
     const char *at = strstr(said, remark);
     assert_non_null(at);
     assert_string_equal(at + strlen(remark), "\n");
-    assert_non_null(strstr(said, "\nhost:6000: 2 rounds, 2 all well\n127.0.0.1:6000: 2 rounds, 0 failed"));
+    assert_non_null(strstr(said, "\nhost:6000: 2 rounds, 2 all OK\n127.0.0.1:6000: 2 rounds, 0 failed"));
     assert_null(strstr(object, "{\"address\":\"::1\""));
     assert_non_null(strstr(object, "],\"remarks\":[{\"word\":\"ipv6-unavailable\",\"text\":\"IPv6 is"));
     free(said);
@@ -168,7 +168,7 @@ static void a_terminal_of_ascii_is_shown_ascii(void **state)
     (void)state;
     ADD({{"::1", ERR_OK, 100}});
     char *said = text(&ascii);
-    assert_string_equal(said, "\nhost:6000: 1 round, 1 all well\n"
+    assert_string_equal(said, "\nhost:6000: 1 round, 1 all OK\n"
                               "[::1]:6000: 1 round, 0 failed (0 %)\n"
                               "  total: min 200 us, median 200 us, p99 200 us\n"
                               "  connect: min 100 us, median 100 us, p99 100 us\n");
@@ -207,7 +207,7 @@ static void the_worst_round_is_the_first_of_its_rank(void **state)
         if (summary.worst.reason != rounds[i].worst)
             fail_msg("after round %zu the worst is %s", i, err_word(summary.worst.reason));
     }
-    assert_int_equal(summary.well, 2);
+    assert_int_equal(summary.ok, 2);
     assert_string_equal(summary.worst.text, "sentence of tls-alert");
 }
 
@@ -258,7 +258,7 @@ static void a_round_has_a_line_an_address(void **state)
     probe_summary_round(&result, "now also [::1]:6000", &utf8, written.out);
     char *said = written_close(&written);
     assert_string_equal(said, "00:00:00 host:6000: now also [::1]:6000\n"
-                              "00:00:00 [::1]:6000 ok 200 µs: resolve 0 s, connect 100 µs, name 100 µs\n"
+                              "00:00:00 [::1]:6000 OK 200 µs: resolve 0 s, connect 100 µs, name 100 µs\n"
                               "00:00:00 127.0.0.1:6000 connect-refused: resolve 0 s\n");
     free(said);
     probe_result_fini(&result);
@@ -273,7 +273,7 @@ static void a_round_without_addresses_or_over_a_limit_says_why(void **state)
     } cases[] = {{{{{0}}, .verdict = ERR_RESOLVE_NOT_FOUND},
                   "00:00:00 resolve-not-found: sentence of resolve-not-found\n"},
                  {{{{"::1", ERR_OK, 100}}, .verdict = ERR_THRESHOLD},
-                  "00:00:00 [::1]:6000 ok 200 us: resolve 0 s, connect 100 us, name 100 us\n"
+                  "00:00:00 [::1]:6000 OK 200 us: resolve 0 s, connect 100 us, name 100 us\n"
                   "00:00:00 threshold: sentence of threshold\n"}};
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -297,7 +297,7 @@ static void the_json_has_counts_reasons_and_seconds(void **state)
     char *said = json();
     assert_string_equal(
         said,
-        "{\"schema\":\"tcpgreet.probe-summary.v1\",\"target\":\"host:6000\",\"rounds\":3,\"well\":1,"
+        "{\"schema\":\"tcpgreet.probe-summary.v1\",\"target\":\"host:6000\",\"rounds\":3,\"ok\":1,"
         "\"without_address\":1,\"uncounted\":0,\"worst\":{\"word\":\"resolve-not-found\",\"exit_code\":3,"
         "\"text\":"
         "\"sentence of resolve-not-found\"},\"addresses\":["
@@ -322,7 +322,7 @@ static void addresses_without_end_are_counted_and_not_kept(void **state)
     assert_int_equal(summary.uncounted, 3);
     assert_int_equal(summary.known_count, 1);
     char *said = text(&ascii);
-    assert_non_null(strstr(said, "\nand further addresses, more than the 256 that are told apart\n"));
+    assert_non_null(strstr(said, "\nand further addresses, beyond the 256 that are counted separately\n"));
     free(said);
 }
 
