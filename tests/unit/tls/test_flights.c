@@ -146,7 +146,7 @@ static bool far_shake(struct far *far)
     if (result != STREAM_OK)
         return false;
     far->up = true;
-    far->shaken_at = BIO_number_written(SSL_get_wbio(far->ssl));
+    far->shaken_at = (size_t)BIO_number_written(SSL_get_wbio(far->ssl));
     far_begin(far);
     return true;
 }
