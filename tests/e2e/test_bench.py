@@ -233,7 +233,8 @@ class CountsAgreeOverTls(BenchCase):
 
     def test_a_certificate_of_nobody_known_ends_the_run_early(self):
         with Server("--tls", *self.made.serve()) as server:
-            done = bench("::1", server.port, "--tls", "--duration", "30s", "--format", "json")
+            done = bench("::1", server.port, "--tls", "--ca", tls_harness.certificates("--bad").ca, "--duration", "30s",
+                         "--format", "json")
             self.assertFails(done, 6, "cert-untrusted")
             self.assertLess(done.seconds, 10 * PATIENCE)
             self.assertEqual(list(measured(done)["failures"]), ["cert-untrusted"])

@@ -192,7 +192,8 @@ class Trust(TlsCase):
                 self.assertDialogue(say(server, env=environment(**env)), MICHAEL)
                 self.assertRefused(say(server, "--ca", self.other.ca, env=environment(**env)),
                                    "cert-untrusted")
-            self.assertRefused(say(server), "cert-untrusted")
+            env = environment(SSL_CERT_FILE=self.other.ca, SSL_CERT_DIR="/nowhere")
+            self.assertRefused(say(server, env=env), "cert-untrusted")
 
     def test_a_ca_that_is_none_is_told(self):
         nothing = folder() / "nothing.pem"
