@@ -297,7 +297,7 @@ static void abort_all(struct bench_worker *worker)
         if (!connection->open || connection->conn.stream == NULL) /* NULL: it is being closed */
             continue;
         if (!connection->up)
-            stream_waiting(connection->conn.stream, &err);
+            stream_handshake_expire(connection->conn.stream, &err);
         else
             err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the run ended before the answer arrived");
         conn_abort(&connection->conn, &err);

@@ -323,7 +323,7 @@ static void expire_handshake(struct client *client)
 {
     struct err why = {0};
 
-    stream_waiting(client->conn.stream, &why);
+    stream_handshake_expire(client->conn.stream, &why);
     if (why.reason == ERR_TLS_SILENT_PEER)
         set_expired(client, why.reason, "waiting for a reply to the ClientHello");
     else if (why.reason == ERR_OK || why.reason == ERR_TLS_TIMEOUT)

@@ -74,7 +74,7 @@ void conn_follow(struct conn *conn, const struct sink *answers, struct bytes res
 
     count_names(conn);
     if (over)
-        stream_cork(conn->stream, true);
+        conn->stream->corked = true;
     send_answers(conn, answers, interest);
     if (conn->phase == CONN_CLOSING)
         return;
@@ -236,7 +236,7 @@ void conn_step(struct conn *conn, bool readable)
             conn_close(conn);
         } else if (conn_is_paused(conn)) {
             break;
-        } else if (!readable && stream_drained(conn->stream)) {
+        } else if (!readable && !conn->stream->more) {
             interest |= UV_READABLE;
             break;
         } else if (reads++ == READS_PER_STEP) {

@@ -24,7 +24,7 @@ static void expire(struct conn *conn, int64_t now)
     if (conn->phase != CONN_TALKING && now >= conn->phase_deadline_ms) {
         trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
         if (conn->phase == CONN_HANDSHAKING)
-            stream_waiting(conn->stream, &err);
+            stream_handshake_expire(conn->stream, &err);
         conn_fail(conn, err.reason == ERR_OK ? NULL : &err);
     } else if (queued && now >= conn->stall_deadline_ms) {
         trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));

@@ -18,18 +18,16 @@
 #define MSG_NOSIGNAL 0 /* where it is missing, SO_NOSIGPIPE or an ignored SIGPIPE stands in */
 #endif
 #ifndef MSG_MORE
-#define MSG_MORE 0 /* where it is missing, a farewell takes a segment of its own */
+#define MSG_MORE 0 /* where it is missing, a final message takes a segment of its own */
 #endif
 
 struct stream_tcp {
     struct stream base;
     int fd;
-    bool full;  /* the last recv filled its room: the kernel has more, or just had no more */
-    bool spent; /* it did not, and the caller has not waited since: the next read need not ask */
-    bool corked;
 };
 
-/* One that was not connected when it was made: the smaller struct is what thousands of idle guests cost. */
+/* One that was not connected when it was made. The smaller struct is what thousands of idle connections cost.
+ */
 struct stream_connecting {
     struct stream_tcp tcp;
     bool waited;               /* for the outcome, once */
@@ -41,9 +39,10 @@ static struct stream_tcp *of(struct stream *stream)
     return (struct stream_tcp *)stream;
 }
 
-static enum stream_result tcp_handshake(struct stream *stream, struct err *err)
+static enum stream_result tcp_handshake(struct stream *stream, bool expired, struct err *err)
 {
     (void)stream;
+    (void)expired;
     (void)err;
     return STREAM_OK;
 }
@@ -63,23 +62,17 @@ static enum stream_result failure(enum stream_result want, const char *doing, st
 static enum stream_result tcp_read(struct stream *stream, void *data, size_t room, size_t *count,
                                    struct err *err)
 {
-    struct stream_tcp *tcp = of(stream);
-    int fd = tcp->fd;
+    int fd = of(stream)->fd;
     uint64_t begin = trace_begin();
     ssize_t n;
 
-    if (tcp->spent) {
-        tcp->spent = false;
-        return STREAM_WANT_READ;
-    }
     do
         n = recv(fd, data, room, 0);
     while (n < 0 && errno == EINTR);
 
-    tcp->full = n > 0 && (size_t)n == room;
+    stream->more = n > 0 && (size_t)n == room; /* to read on is cheaper than to be woken for the rest */
     if (n > 0) {
         *count = (size_t)n;
-        tcp->spent = !tcp->full;
         trace(.step = TRACE_READ, .fd = fd, .begin_ns = begin, .result = n, .data = {data, (size_t)n});
         return STREAM_OK;
     }
@@ -93,24 +86,11 @@ static enum stream_result tcp_read(struct stream *stream, void *data, size_t roo
     return result;
 }
 
-/* Nothing is held here. To read on after a full recv is cheaper than to be woken for the rest. */
-static bool tcp_drained(struct stream *stream)
-{
-    struct stream_tcp *tcp = of(stream);
-    tcp->spent = false; /* the caller waits now */
-    return !tcp->full;
-}
-
-static void tcp_cork(struct stream *stream, bool corked)
-{
-    of(stream)->corked = corked;
-}
-
 static enum stream_result tcp_write(struct stream *stream, const void *data, size_t length, size_t *count,
                                     struct err *err)
 {
     int fd = of(stream)->fd;
-    int flags = of(stream)->corked ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+    int flags = stream->corked ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
     uint64_t begin = trace_begin();
     ssize_t n;
 
@@ -141,12 +121,6 @@ static enum stream_result tcp_shutdown(struct stream *stream, struct err *err)
     return STREAM_OK;
 }
 
-static void tcp_waiting(const struct stream *stream, struct err *err)
-{
-    (void)stream;
-    (void)err; /* a handshake that is done at once waits for nothing */
-}
-
 static int tcp_fd(const struct stream *stream)
 {
     return ((const struct stream_tcp *)stream)->fd;
@@ -161,18 +135,19 @@ static void tcp_free(struct stream *stream)
 static const struct stream_ops tcp_ops = {
     .handshake = tcp_handshake,
     .read = tcp_read,
-    .drained = tcp_drained,
     .write = tcp_write,
-    .cork = tcp_cork,
     .shutdown = tcp_shutdown,
-    .waiting = tcp_waiting,
     .fd = tcp_fd,
     .free = tcp_free,
 };
 
-static enum stream_result connecting_handshake(struct stream *stream, struct err *err)
+static enum stream_result connecting_handshake(struct stream *stream, bool expired, struct err *err)
 {
     struct stream_connecting *connecting = (struct stream_connecting *)stream;
+    if (expired) {
+        err_set(err, ERR_CONNECT_TIMEOUT, 0, "no answer in time");
+        return STREAM_FAILED;
+    }
     if (!connecting->waited) {
         connecting->waited = true;
         return STREAM_WANT_WRITE;
@@ -183,20 +158,11 @@ static enum stream_result connecting_handshake(struct stream *stream, struct err
     return STREAM_OK;
 }
 
-static void connecting_waiting(const struct stream *stream, struct err *err)
-{
-    (void)stream;
-    err_set(err, ERR_CONNECT_TIMEOUT, 0, "no answer in time");
-}
-
 static const struct stream_ops connecting_ops = {
     .handshake = connecting_handshake,
     .read = tcp_read,
-    .drained = tcp_drained,
     .write = tcp_write,
-    .cork = tcp_cork,
     .shutdown = tcp_shutdown,
-    .waiting = connecting_waiting,
     .fd = tcp_fd,
     .free = tcp_free,
 };

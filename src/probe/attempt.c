@@ -390,7 +390,7 @@ static enum err_reason awaited(const struct probe_trial *trial)
 
     if (trial->stage == PROBE_STAGE_DIALOGUE && trial->record->last == PROBE_TLS &&
         trial->conn.stream != NULL)
-        stream_waiting(trial->conn.stream, &err);
+        stream_handshake_expire(trial->conn.stream, &err);
     return err.reason;
 }
 

@@ -219,7 +219,7 @@ static void on_timer(uv_timer_t *timer)
         return;
     }
     if (!transfer->up)
-        stream_waiting(transfer->stream, &err);
+        stream_handshake_expire(transfer->stream, &err);
     else if (due_ms == silent_ms)
         err_set_facts(&err, ERR_DIALOGUE_TIMEOUT, &(struct err_facts){.detail = ERR_DETAIL_VOLUME_STALLED},
                       "received nothing for %g s, %s: the path may drop large packets",

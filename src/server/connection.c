@@ -51,8 +51,7 @@ static void on_up(void *context)
     if (connections->streams.tls == NULL)
         return;
     counters_add(&connections->config.counters->handshakes, 1);
-    counters_add(&connections->config.counters->resumed,
-                 stream_tls_resumed(stream_misbehave_below(connection->conn.stream)));
+    counters_add(&connections->config.counters->resumed, stream_tls_resumed(connection->conn.stream));
 }
 
 /* A peer that closed without sending anything: a scanner, a load balancer's check. */

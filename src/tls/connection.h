@@ -16,7 +16,7 @@ enum stream_tls_progress {
     STREAM_TLS_DOWN
 };
 
-/* Invariant: err is set only inside an operation. */
+/* Invariant: err and lower_drained are set only inside an operation. */
 struct stream_tls {
     struct stream base;
     struct stream *lower;
@@ -28,6 +28,7 @@ struct stream_tls {
     struct tls_warm *warm;
     uint8_t slot;       /* in warm; TLS_WARM_MAX: it is cold */
     bool lower_ended;   /* the peer has sent its FIN */
+    bool lower_drained; /* the last read below left nothing: the next one would wait */
     bool ahead;         /* OpenSSL may hold bytes that wake no poll: some came, and it has not waited since */
     bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
     uint8_t progress;   /* enum stream_tls_progress */
@@ -51,7 +52,7 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
 /* The connection ended in the handshake; on the server's side that may be a mere look at the port. */
 void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err);
 
-/* For struct stream_ops. */
-void stream_tls_waiting(const struct stream *stream, struct err *err);
+/* The time for the handshake is over: what it was waiting for. Returns: STREAM_FAILED. */
+enum stream_result stream_tls_expire(const struct stream_tls *tls, struct err *err);
 
 #endif

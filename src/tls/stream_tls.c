@@ -56,6 +56,14 @@ static void begin(struct stream_tls *tls, struct err *err)
     tls->err = err;
 }
 
+/* After each call. What OpenSSL has read ahead, decrypted or not, wakes no poll. SSL_has_pending is asked
+ * after a read only: from 3.2 on it does not see what was read ahead of a change of keys. */
+static void end(struct stream_tls *tls)
+{
+    tls->lower_drained = false;
+    tls->base.more = tls->ahead || tls->lower->more;
+}
+
 /* OpenSSL's verdict on a call as one of the five words. */
 static enum stream_result result_of(struct stream_tls *tls, int returned, const char *doing, struct err *err)
 {
@@ -76,9 +84,11 @@ static enum stream_result result_of(struct stream_tls *tls, int returned, const 
     }
 }
 
-static enum stream_result handshake(struct stream *stream, struct err *err)
+static enum stream_result handshake(struct stream *stream, bool expired, struct err *err)
 {
     struct stream_tls *tls = of(stream);
+    if (expired)
+        return tls->progress >= STREAM_TLS_UP ? STREAM_OK : stream_tls_expire(tls, err);
     if (tls->progress == STREAM_TLS_NEW) {
         enum stream_result lower = stream_handshake(tls->lower, err);
         if (lower == STREAM_FAILED && err->reason == ERR_DIALOGUE_RESET)
@@ -90,6 +100,7 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
     }
     begin(tls, err);
     int returned = SSL_do_handshake(tls->ssl);
+    end(tls);
     enum stream_result result = result_of(tls, returned, "the TLS handshake", err);
     if (result == STREAM_EOF) {
         err_set(err, ERR_TLS_PROTOCOL, 0, "the peer ended TLS in the middle of the handshake");
@@ -98,7 +109,6 @@ static enum stream_result handshake(struct stream *stream, struct err *err)
     if (result == STREAM_OK) {
         tls->progress = STREAM_TLS_UP;
         tls->flood = 0;
-        stream_cork(tls->lower, false);
         tls_verdict_fini(&tls->verdict);
         if (trace_sink != NULL) {
             struct stream_tls_facts facts;
@@ -119,17 +129,9 @@ static enum stream_result read_tls(struct stream *stream, void *data, size_t roo
         tls->flood = 0;
         tls->asked_in_vain = false;
         tls->ahead = SSL_has_pending(tls->ssl) != 0;
-        return STREAM_OK;
     }
-    return result_of(tls, returned, "reading", err);
-}
-
-/* What OpenSSL has read ahead, decrypted or not, wakes no poll. SSL_has_pending is asked after a read only:
- * from 3.2 on it does not see what was read ahead of a change of keys. */
-static bool drained(struct stream *stream)
-{
-    struct stream_tls *tls = of(stream);
-    return !tls->ahead && stream_drained(tls->lower);
+    end(tls);
+    return returned == 1 ? STREAM_OK : result_of(tls, returned, "reading", err);
 }
 
 static enum stream_result write_tls(struct stream *stream, const void *data, size_t length, size_t *count,
@@ -143,6 +145,7 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
 
     begin(tls, err);
     int returned = SSL_write_ex(tls->ssl, data, offered, count);
+    end(tls);
     enum stream_result result = returned == 1 ? STREAM_OK : result_of(tls, returned, "writing", err);
     tls->pending = result == STREAM_WANT_READ || result == STREAM_WANT_WRITE ? (uint16_t)offered : 0;
     if (result == STREAM_EOF) {
@@ -152,17 +155,13 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
     return result;
 }
 
-static void cork(struct stream *stream, bool corked)
-{
-    stream_cork(of(stream)->lower, corked);
-}
-
 static enum stream_result shutdown_tls(struct stream *stream, struct err *err)
 {
     struct stream_tls *tls = of(stream);
     if (tls->progress == STREAM_TLS_UP) {
         begin(tls, err);
         int returned = SSL_shutdown(tls->ssl);
+        end(tls);
         if (returned < 0) {
             enum stream_result result = result_of(tls, returned, "ending TLS", err);
             if (result != STREAM_OK && result != STREAM_EOF)
@@ -190,16 +189,20 @@ static void free_tls(struct stream *stream)
     free(tls);
 }
 
+static struct stream *lower(const struct stream *stream)
+{
+    return ((const struct stream_tls *)stream)->lower;
+}
+
 static const struct stream_ops tls_ops = {
+    .layer = STREAM_LAYER_TLS,
     .handshake = handshake,
     .read = read_tls,
-    .drained = drained,
     .write = write_tls,
-    .cork = cork,
     .shutdown = shutdown_tls,
-    .waiting = stream_tls_waiting,
     .fd = fd,
     .free = free_tls,
+    .lower = lower,
 };
 
 struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct tls_warm *warm,
@@ -219,7 +222,7 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
         return NULL;
     }
     *tls = (struct stream_tls){
-        .base = {&tls_ops}, .lower = lower, .ssl = ssl, .whose = copy, .warm = warm, .slot = TLS_WARM_MAX};
+        .base.ops = &tls_ops, .lower = lower, .ssl = ssl, .whose = copy, .warm = warm, .slot = TLS_WARM_MAX};
     tls->verdict.whose = copy;
     SSL_set_bio(ssl, bio, bio);
     SSL_set_msg_callback(ssl, on_message);
@@ -229,9 +232,9 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
 
 bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts)
 {
-    const struct stream_tls *tls = (const struct stream_tls *)stream;
+    const struct stream_tls *tls = (const struct stream_tls *)stream_find(stream, STREAM_LAYER_TLS);
     *facts = (struct stream_tls_facts){0};
-    if (stream->ops != &tls_ops)
+    if (tls == NULL)
         return false;
     if (tls->progress < STREAM_TLS_UP)
         return tls->verdict.leaf != NULL && tls_facts_peer(tls->ssl, &tls->verdict, facts);
@@ -242,6 +245,6 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
 
 bool stream_tls_resumed(const struct stream *stream)
 {
-    const struct stream_tls *tls = (const struct stream_tls *)stream;
-    return stream->ops == &tls_ops && tls->progress >= STREAM_TLS_UP && SSL_session_reused(tls->ssl) == 1;
+    const struct stream_tls *tls = (const struct stream_tls *)stream_find(stream, STREAM_LAYER_TLS);
+    return tls != NULL && tls->progress >= STREAM_TLS_UP && SSL_session_reused(tls->ssl) == 1;
 }

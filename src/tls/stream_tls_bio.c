@@ -31,8 +31,11 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
         err_set(tls->err, ERR_TLS_PROTOCOL, 0, "the peer floods this side with handshake messages");
         return bio_result(bio, tls, STREAM_FAILED);
     }
-    enum stream_result result = stream_read(tls->lower, data, room, count, tls->err);
+    enum stream_result result = STREAM_WANT_READ;
+    if (!tls->lower_drained)
+        result = stream_read(tls->lower, data, room, count, tls->err);
     tls->ahead = result == STREAM_OK;
+    tls->lower_drained = result == STREAM_OK && !tls->lower->more;
     if (result == STREAM_OK && tls->progress < STREAM_TLS_UP)
         stream_tls_keep_first(tls, data, *count);
     return bio_result(bio, tls, result);
@@ -45,9 +48,9 @@ static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
     bool is_last_alert = ERR_peek_error() != 0; /* what it is about counts, not whether it can be sent */
     *count = 0;
     err_clear(&ignored);
-    if (tls->progress == STREAM_TLS_SHAKING &&
-        tls->whose == NULL) /* a ticket waits for the server's first words */
-        stream_cork(tls->lower, SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET);
+    tls->lower->corked = tls->base.corked;
+    if (tls->progress == STREAM_TLS_SHAKING && tls->whose == NULL) /* a ticket waits for the first data */
+        tls->lower->corked = SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET;
     return bio_result(bio, tls,
                       stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err));
 }

@@ -134,13 +134,12 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
     return STREAM_FAILED;
 }
 
-void stream_tls_waiting(const struct stream *stream, struct err *err)
+enum stream_result stream_tls_expire(const struct stream_tls *tls, struct err *err)
 {
-    const struct stream_tls *tls = (const struct stream_tls *)stream;
     const char *whose = tls->whose != NULL ? tls->whose : "the client";
 
     if (tls->progress == STREAM_TLS_NEW)
-        stream_waiting(tls->lower, err);
+        stream_handshake_expire(tls->lower, err);
     else if (tls->first_count > 0 && !speaks_tls(tls))
         fail_plaintext(tls, err);
     else if (tls->first_count == 0 && tls->whose == NULL)
@@ -150,4 +149,5 @@ void stream_tls_waiting(const struct stream *stream, struct err *err)
                 "%s says nothing in answer to the TLS handshake (it may not speak TLS at this port)", whose);
     else
         err_set(err, ERR_TLS_TIMEOUT, 0, "the TLS handshake with %s took too long", whose);
+    return STREAM_FAILED;
 }

@@ -19,10 +19,10 @@ PATIENT = f"{int(LIMIT_S)}s"
 
 # Kind: what the log says at the start.
 PLAIN_KINDS = {"delay:20s": "each answer leaves late, by 20000 ms",
-               "drip:20s": "answers leave byte by byte, one each 20000 ms",
+               "drip:20s": "answers are sent one byte at a time, every 20000 ms",
                "reset": "the first answer to a name is a reset",
                "half-close": "this side ends after the welcome, and names are not answered",
-               "mute": "nothing is said"}
+               "mute": "nothing is sent"}
 KINDS = {**PLAIN_KINDS, "no-close-notify": "TLS ends without close_notify"} if WITH_TLS else PLAIN_KINDS
 
 

@@ -27,7 +27,7 @@ static enum stream_result intercept(struct fault *fault, enum kind kind, struct 
     unsigned number = ++faults->operations;
 
     if (faults->fail_at > 0 && number >= faults->fail_at) {
-        err_set(err, ERR_DIALOGUE_RESET, 0, "operation %u fails as it was told", faults->fail_at);
+        err_set(err, ERR_DIALOGUE_RESET, 0, "operation %u fails, as configured", faults->fail_at);
         return STREAM_FAILED;
     }
     fault->wanted[kind] = faults->want_every > 0 && number % faults->want_every == 0 && !fault->wanted[kind];
@@ -42,13 +42,30 @@ static size_t limit(const struct fault *fault, size_t bytes)
     return piece > 0 && piece < bytes ? piece : bytes;
 }
 
-static enum stream_result fault_handshake(struct stream *stream, struct err *err)
+/* After each operation that has reached the stream below. */
+static enum stream_result settle(struct fault *fault, enum stream_result result)
+{
+    fault->base.more = buf_length(&fault->hoard) > 0 || fault->lower->more;
+    return result;
+}
+
+static enum stream_result expire(struct fault *fault, struct err *err)
+{
+    if (!fault->faults->mute)
+        return stream_handshake_expire(fault->lower, err);
+    err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the handshake never ends, as configured");
+    return STREAM_FAILED;
+}
+
+static enum stream_result fault_handshake(struct stream *stream, bool expired, struct err *err)
 {
     struct fault *fault = of(stream);
+    if (expired)
+        return expire(fault, err);
     enum stream_result instead = intercept(fault, HANDSHAKE, err);
     if (instead != STREAM_OK)
         return instead;
-    return fault->faults->mute ? STREAM_WANT_READ : stream_handshake(fault->lower, err);
+    return fault->faults->mute ? STREAM_WANT_READ : settle(fault, stream_handshake(fault->lower, err));
 }
 
 static void take_all(struct fault *fault)
@@ -61,19 +78,10 @@ static void take_all(struct fault *fault)
             abort();
 }
 
-static enum stream_result fault_read(struct stream *stream, void *data, size_t room, size_t *count,
+static enum stream_result read_below(struct fault *fault, void *data, size_t room, size_t *count,
                                      struct err *err)
 {
-    struct fault *fault = of(stream);
-    struct stream_faults *faults = fault->faults;
-    enum stream_result instead = intercept(fault, READ, err);
-
-    if (instead != STREAM_OK)
-        return instead;
-    if (faults->end_at > 0 && faults->operations >= faults->end_at)
-        return STREAM_EOF;
-    room = limit(fault, room);
-    if (faults->hoard)
+    if (fault->faults->hoard)
         take_all(fault);
     if (buf_length(&fault->hoard) == 0)
         return stream_read(fault->lower, data, room, count, err);
@@ -83,10 +91,18 @@ static enum stream_result fault_read(struct stream *stream, void *data, size_t r
     return STREAM_OK;
 }
 
-static bool fault_drained(struct stream *stream)
+static enum stream_result fault_read(struct stream *stream, void *data, size_t room, size_t *count,
+                                     struct err *err)
 {
     struct fault *fault = of(stream);
-    return buf_length(&fault->hoard) == 0 && stream_drained(fault->lower);
+    const struct stream_faults *faults = fault->faults;
+    enum stream_result instead = intercept(fault, READ, err);
+
+    if (instead != STREAM_OK)
+        return instead;
+    if (faults->end_at > 0 && faults->operations >= faults->end_at)
+        return STREAM_EOF;
+    return settle(fault, read_below(fault, data, limit(fault, room), count, err));
 }
 
 static enum stream_result fault_write(struct stream *stream, const void *data, size_t length, size_t *count,
@@ -96,7 +112,7 @@ static enum stream_result fault_write(struct stream *stream, const void *data, s
     enum stream_result instead = intercept(fault, WRITE, err);
     if (instead != STREAM_OK)
         return instead;
-    return stream_write(fault->lower, data, limit(fault, length), count, err);
+    return settle(fault, stream_write(fault->lower, data, limit(fault, length), count, err));
 }
 
 static enum stream_result fault_shutdown(struct stream *stream, struct err *err)
@@ -105,16 +121,7 @@ static enum stream_result fault_shutdown(struct stream *stream, struct err *err)
     enum stream_result instead = intercept(fault, SHUTDOWN, err);
     if (instead != STREAM_OK)
         return instead;
-    return fault->faults->stuck ? STREAM_WANT_READ : stream_shutdown(fault->lower, err);
-}
-
-static void fault_waiting(const struct stream *stream, struct err *err)
-{
-    const struct fault *fault = (const struct fault *)stream;
-    if (fault->faults->mute)
-        err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the handshake never ends, as it was told");
-    else
-        stream_waiting(fault->lower, err);
+    return fault->faults->stuck ? STREAM_WANT_READ : settle(fault, stream_shutdown(fault->lower, err));
 }
 
 static int fault_fd(const struct stream *stream)
@@ -131,15 +138,19 @@ static void fault_free(struct stream *stream)
     free(fault);
 }
 
+static struct stream *fault_lower(const struct stream *stream)
+{
+    return ((const struct fault *)stream)->lower;
+}
+
 static const struct stream_ops fault_ops = {
     .handshake = fault_handshake,
     .read = fault_read,
-    .drained = fault_drained,
     .write = fault_write,
     .shutdown = fault_shutdown,
-    .waiting = fault_waiting,
     .fd = fault_fd,
     .free = fault_free,
+    .lower = fault_lower,
 };
 
 struct stream *stream_fault_new(struct stream *lower, struct stream_faults *faults)
@@ -147,6 +158,6 @@ struct stream *stream_fault_new(struct stream *lower, struct stream_faults *faul
     struct fault *fault = malloc(sizeof *fault);
     if (fault == NULL)
         abort();
-    *fault = (struct fault){.base = {&fault_ops}, .lower = lower, .faults = faults};
+    *fault = (struct fault){.base.ops = &fault_ops, .lower = lower, .faults = faults};
     return &fault->base;
 }

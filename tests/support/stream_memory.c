@@ -29,9 +29,10 @@ static struct end *of(struct stream *stream)
     return (struct end *)stream;
 }
 
-static enum stream_result memory_handshake(struct stream *stream, struct err *err)
+static enum stream_result memory_handshake(struct stream *stream, bool expired, struct err *err)
 {
     (void)stream;
+    (void)expired;
     (void)err;
     return STREAM_OK;
 }
@@ -42,19 +43,15 @@ static enum stream_result memory_read(struct stream *stream, void *data, size_t 
     struct pipe *pipe = of(stream)->in;
     (void)err;
 
+    stream->more = false;
     if (pipe->length == 0)
         return pipe->ended ? STREAM_EOF : STREAM_WANT_READ;
     *count = pipe->length < room ? pipe->length : room;
     memcpy(data, pipe->data, *count);
     pipe->length -= *count;
     memmove(pipe->data, pipe->data + *count, pipe->length);
+    stream->more = pipe->length > 0;
     return STREAM_OK;
-}
-
-/* All memory is user space. */
-static bool memory_drained(struct stream *stream)
-{
-    return of(stream)->in->length == 0;
 }
 
 static enum stream_result reset(struct err *err)
@@ -86,12 +83,6 @@ static enum stream_result memory_shutdown(struct stream *stream, struct err *err
     return STREAM_OK;
 }
 
-static void memory_waiting(const struct stream *stream, struct err *err)
-{
-    (void)stream;
-    err_set(err, ERR_INTERNAL, 0, "there is no handshake to wait for");
-}
-
 static int memory_fd(const struct stream *stream)
 {
     (void)stream;
@@ -116,10 +107,8 @@ static void memory_free(struct stream *stream)
 static const struct stream_ops memory_ops = {
     .handshake = memory_handshake,
     .read = memory_read,
-    .drained = memory_drained,
     .write = memory_write,
     .shutdown = memory_shutdown,
-    .waiting = memory_waiting,
     .fd = memory_fd,
     .free = memory_free,
 };
@@ -140,7 +129,8 @@ void stream_memory_pair(struct stream *ends[2], size_t capacity)
         link->pipes[i] = (struct pipe){.data = allocate(capacity), .capacity = capacity};
     for (size_t i = 0; i < 2; i++) {
         struct end *end = allocate(sizeof *end);
-        *end = (struct end){{&memory_ops}, link, &link->pipes[1 - i], &link->pipes[i]};
+        *end = (struct end){
+            .base.ops = &memory_ops, .link = link, .in = &link->pipes[1 - i], .out = &link->pipes[i]};
         ends[i] = &end->base;
     }
 }

@@ -101,9 +101,10 @@ static void act_now_or_later(struct link *link)
         link->prompt->act(link->prompt->context);
 }
 
-static enum stream_result handshake(struct stream *stream, struct err *err)
+static enum stream_result handshake(struct stream *stream, bool expired, struct err *err)
 {
     (void)stream;
+    (void)expired;
     (void)err;
     return STREAM_OK;
 }
@@ -134,15 +135,9 @@ static enum stream_result near_read(struct stream *stream, void *data, size_t ro
     struct link *link = of(stream);
     (void)err;
     enum stream_result result = read_way(&link->to_near, come(link), data, room, count);
+    stream->more = come(link) > 0;
     settle(link);
     return result;
-}
-
-/* Nothing is held above the descriptor. */
-static bool near_drained(struct stream *stream)
-{
-    (void)stream;
-    return true;
 }
 
 static enum stream_result near_write(struct stream *stream, const void *data, size_t length, size_t *count,
@@ -169,7 +164,9 @@ static enum stream_result far_read(struct stream *stream, void *data, size_t roo
 {
     struct way *way = &of(stream)->to_far;
     (void)err;
-    return read_way(way, buf_length(&way->bytes), data, room, count);
+    enum stream_result result = read_way(way, buf_length(&way->bytes), data, room, count);
+    stream->more = buf_length(&way->bytes) > 0;
+    return result;
 }
 
 static enum stream_result far_write(struct stream *stream, const void *data, size_t length, size_t *count,
@@ -189,12 +186,6 @@ static enum stream_result far_shutdown(struct stream *stream, struct err *err)
     link->to_near.ended = true;
     settle(link);
     return STREAM_OK;
-}
-
-static void waiting(const struct stream *stream, struct err *err)
-{
-    (void)stream;
-    err_set(err, ERR_INTERNAL, 0, "there is no handshake to wait for");
 }
 
 static int near_fd(const struct stream *stream)
@@ -232,10 +223,8 @@ static void far_free(struct stream *stream)
 static const struct stream_ops near_ops = {
     .handshake = handshake,
     .read = near_read,
-    .drained = near_drained,
     .write = near_write,
     .shutdown = near_shutdown,
-    .waiting = waiting,
     .fd = near_fd,
     .free = near_free,
 };
@@ -245,7 +234,6 @@ static const struct stream_ops far_ops = {
     .read = far_read,
     .write = far_write,
     .shutdown = far_shutdown,
-    .waiting = waiting,
     .fd = far_fd,
     .free = far_free,
 };
@@ -263,7 +251,7 @@ void stream_prompt_pair(struct stream *ends[2], const struct stream_prompt *prom
     for (size_t i = 0; i < 2; i++) {
         struct end *end = malloc(sizeof *end);
         must(end != NULL);
-        *end = (struct end){{ops[i]}, link};
+        *end = (struct end){.base.ops = ops[i], .link = link};
         ends[i] = &end->base;
     }
 }

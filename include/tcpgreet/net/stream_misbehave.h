@@ -12,12 +12,12 @@
 /* Answers are what is written; the first of them is the welcome. The handshake is always a good one. */
 enum stream_misbehave_kind {
     STREAM_MISBEHAVE_NOT,
-    STREAM_MISBEHAVE_DELAY,           /* each answer leaves ms after it was due; nothing is heard meanwhile */
+    STREAM_MISBEHAVE_DELAY,           /* each answer leaves ms after it was due; nothing is read meanwhile */
     STREAM_MISBEHAVE_DRIP,            /* a byte, and ms before the next one */
-    STREAM_MISBEHAVE_RESET,           /* the first answer after something was heard is an RST */
-    STREAM_MISBEHAVE_HALF_CLOSE,      /* our side ends after the welcome; what is heard is not answered */
+    STREAM_MISBEHAVE_RESET,           /* the first answer after something was received is an RST */
+    STREAM_MISBEHAVE_HALF_CLOSE,      /* our side ends after the welcome; what is received is not answered */
     STREAM_MISBEHAVE_NO_CLOSE_NOTIFY, /* our side ends with a bare FIN */
-    STREAM_MISBEHAVE_MUTE,            /* nothing is said; for each read, an empty name is heard */
+    STREAM_MISBEHAVE_MUTE,            /* nothing is sent; each read gives an empty name */
     STREAM_MISBEHAVE_KINDS
 };
 
@@ -27,13 +27,10 @@ struct stream_misbehaviour {
 };
 
 /* Takes: lower, also on failure. Borrows: loop, until its next turn after stream_free.
- * Shape: kind is not STREAM_MISBEHAVE_NOT; lower has a descriptor, not watched on loop by anybody else.
+ * Shape: kind is not STREAM_MISBEHAVE_NOT; lower has a descriptor that nothing else on loop polls.
  * Returns: the stream; NULL with err. Errors: internal, system-descriptors. Thread: the loop's. */
 struct stream *stream_misbehave_new(const struct stream_misbehaviour *how, uv_loop_t *loop,
                                     struct stream *lower, struct err *err);
-
-/* Returns: the stream below one that misbehaves; any other stream itself. */
-const struct stream *stream_misbehave_below(const struct stream *stream);
 
 /* Returns: how many descriptors such a stream needs beside its socket's. */
 unsigned stream_misbehave_descriptors(enum stream_misbehave_kind kind);

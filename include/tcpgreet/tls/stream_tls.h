@@ -39,11 +39,11 @@ struct stream_tls_facts {
     char distrust[160]; /* why not; "" where trusted, or where there is no certificate */
 };
 
-/* Returns: false where stream is not TLS, or nothing is known yet: neither is its handshake done nor has the
- * peer sent a certificate. Without the former, version is "". */
+/* Returns: false where no layer of stream is TLS, or nothing is known yet: neither is its handshake done nor
+ * has the peer sent a certificate. Without the former, version is "". */
 bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts);
 
-/* Returns: whether stream is TLS, its handshake done, and a session resumed. */
+/* Returns: whether a layer of stream is TLS, its handshake done, and a session resumed. */
 bool stream_tls_resumed(const struct stream *stream);
 
 #endif

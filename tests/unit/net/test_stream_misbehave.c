@@ -411,7 +411,7 @@ static void it_can_be_freed_in_every_state(void **state)
     }
 }
 
-static void what_lies_below_can_be_asked(void **state)
+static void the_stream_below_can_be_found(void **state)
 {
     struct meeting *meeting = *state;
     for (size_t i = 0; i < COUNT(all); i++) {
@@ -421,8 +421,9 @@ static void what_lies_below_can_be_asked(void **state)
         struct stream *lower = stream_tcp_new(fds[0], &err);
         struct stream *stream = stream_misbehave_new(all[i], &meeting->loop, lower, &err);
         assert_non_null(stream);
-        assert_ptr_equal(stream_misbehave_below(stream), lower);
-        assert_ptr_equal(stream_misbehave_below(lower), lower);
+        assert_ptr_equal(stream_lower(stream), lower);
+        assert_null(stream_lower(lower));
+        assert_null(stream_find(stream, STREAM_LAYER_TLS));
         stream_free(stream); /* before anything was asked of it */
         assert_int_equal(recv(fds[1], &err, 1, 0), 0);
         close(fds[1]);
@@ -477,7 +478,7 @@ static void each_kind_is_told_in_words(void **state)
                                     stream_misbehave_text(all[j], other, sizeof other));
         }
     assert_string_equal(stream_misbehave_text(&drip, text, sizeof text),
-                        "answers leave byte by byte, one each 10 ms");
+                        "answers are sent one byte at a time, every 10 ms");
 }
 
 #define MEETING_TEST(test) cmocka_unit_test_setup_teardown(test, meeting_set_up, meeting_tear_down)
@@ -501,7 +502,7 @@ int main(void)
         cmocka_unit_test(a_lower_stream_that_wants_to_wait_changes_nothing),
         cmocka_unit_test(a_lower_stream_that_fails_ends_it_at_any_operation),
         cmocka_unit_test(it_can_be_freed_in_every_state),
-        MEETING_TEST(what_lies_below_can_be_asked),
+        MEETING_TEST(the_stream_below_can_be_found),
         MEETING_TEST(what_cannot_be_watched_leaves_nothing_behind),
         MEETING_TEST(without_descriptors_nothing_is_left_behind),
         cmocka_unit_test(each_kind_is_told_in_words),

@@ -234,7 +234,7 @@ static struct err peer_is_called(struct stream *stream, struct stream *peer, str
         said = bytes_skip(said, length);
     } while (true);
     if (result != STREAM_FAILED)
-        stream_waiting(stream, &err);
+        stream_handshake_expire(stream, &err);
     assert_int_equal(ERR_peek_error(), 0);
     return err;
 }
