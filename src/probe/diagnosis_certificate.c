@@ -105,11 +105,18 @@ void probe_tells_cert_name(const struct probe_group *group, struct text_line *li
         text_append(line, "At %s no certificate can fit: %s.", probe_group_place(group).text,
                     first->err.text);
     else if (first->err.detail == ERR_DETAIL_NO_NAMES)
-        text_append(line,
-                    "At %s the certificate of \"%s\" names nothing in subjectAltName, and a common name does "
-                    "not count: "
-                    "issue it again with %s there.",
-                    probe_group_place(group).text, first->tls.subject, expected(group));
+        text_append(
+            line,
+            "At %s the certificate of \"%s\" has no host name or address in subjectAltName, and a common name does "
+            "not count: "
+            "issue it again with %s there.",
+            probe_group_place(group).text, first->tls.subject, expected(group));
+    else if (first->err.detail == ERR_DETAIL_ADDRESS_AS_NAME)
+        text_append(
+            line,
+            "At %s the certificate has %s as a DNS name, where no client looks for an address: issue it again "
+            "with the address as an IP address in subjectAltName (IP:%s).",
+            probe_group_place(group).text, expected(group), expected(group));
     else
         text_append(
             line,
@@ -208,11 +215,18 @@ bool probe_is_cert_purpose(const struct probe_result *result, const struct probe
 
 void probe_tells_cert_purpose(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s the certificate is not one for TLS servers: issue it with the extended key usage "
-                "serverAuth, or "
-                "configure the right one.",
-                probe_group_place(group).text);
+    if (probe_group_first(group)->err.detail == ERR_DETAIL_KEY_USAGE)
+        text_append(
+            line,
+            "At %s the certificate may not be used for signatures, which every TLS handshake needs: issue it "
+            "with the key usage digitalSignature.",
+            probe_group_place(group).text);
+    else
+        text_append(line,
+                    "At %s the certificate is not one for TLS servers: issue it with the extended key usage "
+                    "serverAuth, or "
+                    "configure the right one.",
+                    probe_group_place(group).text);
 }
 
 bool probe_is_cert_weak(const struct probe_result *result, const struct probe_address *address)

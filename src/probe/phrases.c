@@ -246,9 +246,9 @@ void probe_words_names(const struct stream_tls_facts *facts, struct text_line *l
     if (!facts->nameless)
         text_append(line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
     else if (facts->subject[0] != '\0')
-        text_append(line, "for nothing in subjectAltName (its subject: %s)", facts->subject);
+        text_append(line, "for no host name or address (it has: %s)", facts->subject);
     else
-        text_append(line, "for nothing in subjectAltName, and without a subject");
+        text_append(line, "for no host name or address, and without a subject");
 }
 
 void probe_words_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line)

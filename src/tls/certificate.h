@@ -3,6 +3,7 @@
 #define TCPGREET_TLS_CERTIFICATE_H
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,9 +12,17 @@
 /* The names in a certificate, printable: DNS and IP SANs, else its subject. Returns: text. */
 const char *tls_certificate_names(X509 *certificate, char *text, size_t room);
 
-/* Appends the names of the kinds that count, DNS and IP. Returns: how many there are. */
+/* Appends the names, those that are neither of DNS nor IP with their kind: "URI:…", "email:…", and a DNS name
+ * that is an address as "DNS:…". Returns: how many DNS and IP names there are, which alone count. */
 int tls_certificate_alternative_names(X509 *certificate, char *text, size_t room);
 const char *tls_name_text(const X509_NAME *name, char *text, size_t room);
+/* Returns: whether it is for a host name, by RFC 9525. Beyond that an underscore in the host, which DNS
+ * allows and host names do not, matches a wildcard, as in curl and GnuTLS. */
+bool tls_certificate_is_for(X509 *certificate, const char *host);
+
+/* Returns: whether an address, "127.0.0.1", stands in it as a DNS name, which no client accepts. */
+bool tls_certificate_has_address_as_name(X509 *certificate, const char *address);
+
 /* The subject, or the names where it has none. Returns: text. */
 const char *tls_certificate_title(X509 *certificate, char *text, size_t room);
 

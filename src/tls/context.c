@@ -21,7 +21,7 @@
     "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                                              \
     "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512"
 
-enum { CERTIFICATES_BYTES = 64 * 1024, SECURITY_LEVEL = 2 /* 112 bits: RSA from 2048, no SHA-1 */ };
+enum { SECURITY_LEVEL = 2 /* 112 bits: RSA from 2048, no SHA-1 */ };
 
 int tls_fail(struct err *err, enum err_reason reason, const char *doing)
 {
@@ -91,7 +91,7 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
                         SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1);
-    SSL_CTX_set_max_cert_list(context, CERTIFICATES_BYTES);
+    SSL_CTX_set_max_cert_list(context, TLS_CERTIFICATES_BYTES);
     if (SSL_CTX_set_min_proto_version(context, policy->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_ciphersuites(context, SUITES_13) == 1 &&
         SSL_CTX_set_cipher_list(context, SUITES_12) == 1 &&

@@ -27,6 +27,8 @@ struct tls_once {
 /* Returns: whether make has returned true, now or before. Thread: any. */
 bool tls_once(struct tls_once *once, bool (*make)(void));
 
+enum { TLS_CERTIFICATES_BYTES = 64 * 1024 }; /* at most, of a peer */
+
 /* Shape: set_role is SSL_set_accept_state or SSL_set_connect_state. Errors: internal: no memory. */
 SSL *tls_connection_new(SSL_CTX *context, void (*set_role)(SSL *), struct err *err);
 

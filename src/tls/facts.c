@@ -57,7 +57,7 @@ static void put_certificate(X509 *certificate, struct stream_tls_facts *facts)
     char text[TLS_PIN_TEXT_BYTES];
     facts->nameless =
         tls_certificate_alternative_names(certificate, facts->subject, sizeof facts->subject) == 0;
-    if (facts->nameless)
+    if (facts->nameless && facts->subject[0] == '\0')
         tls_name_text(X509_get_subject_name(certificate), facts->subject, sizeof facts->subject);
     tls_name_text(X509_get_issuer_name(certificate), facts->issuer, sizeof facts->issuer);
     facts->not_before = tls_seconds(X509_get0_notBefore(certificate));
@@ -100,7 +100,7 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
         return false;
     ERR_set_mark(); /* a key that cannot be read is no failure of the stream's */
     put_certificate(leaf, facts);
-    if (SSL_is_server(ssl) == 1) /* whose chain begins above the leaf */
+    if (SSL_is_server(ssl) == 1 || sk_X509_num(chain) <= 0) /* a server's begins above the leaf */
         put_link(leaf, facts);
     for (int i = 0; i < sk_X509_num(chain); i++)
         put_link(sk_X509_value(chain, i), facts);

@@ -81,13 +81,6 @@ static int copy(struct identities *identities, const struct identities *from, st
     return 0;
 }
 
-static bool is_for(const struct tls_identity *identity, const char *name)
-{
-    return X509_check_host(identity->certificate, name, 0,
-                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
-                           NULL) == 1;
-}
-
 static int use(SSL *ssl, const struct tls_identity *identity)
 {
     return SSL_use_cert_and_key(ssl, identity->certificate, identity->key, identity->chain, 1);
@@ -104,7 +97,7 @@ static int on_certificate(SSL *ssl, void *argument)
     if (name == NULL)
         return 1; /* the defaults */
     for (size_t i = 0; i < identities->count; i++) {
-        if (!is_for(&identities->list[i], name))
+        if (!tls_certificate_is_for(identities->list[i].certificate, name))
             continue;
         if (!found)
             SSL_certs_clear(ssl);

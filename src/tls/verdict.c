@@ -29,12 +29,6 @@ static void format_span(int64_t seconds, int more, char *text, size_t room)
     snprintf(text, room, "%lld %s%s", n, units[i].name, n == 1 ? "" : "s");
 }
 
-static bool has_alternative_names(X509 *certificate)
-{
-    char text[64] = "";
-    return certificate != NULL && tls_certificate_alternative_names(certificate, text, sizeof text) > 0;
-}
-
 void tls_verdict_fini(struct tls_verdict *verdict)
 {
     X509_free(verdict->certificate);
@@ -48,6 +42,13 @@ struct tls_verdict *tls_verdict_of(const SSL *ssl)
     return SSL_get_app_data(ssl);
 }
 
+/* A certificate that stands above another, and is none of a CA. */
+static bool is_no_ca(int code)
+{
+    return code == X509_V_ERR_INVALID_CA || code == X509_V_ERR_INVALID_NON_CA ||
+           code == X509_V_ERR_KEYUSAGE_NO_CERTSIGN;
+}
+
 /* "the certificate of localhost", "the CA certificate "X" above it". */
 static const char *put_which(const struct tls_verdict *verdict, char *text, size_t room)
 {
@@ -57,7 +58,8 @@ static const char *put_which(const struct tls_verdict *verdict, char *text, size
     else if (verdict->depth == 0)
         snprintf(text, room, "the client's certificate");
     else
-        snprintf(text, room, "the CA certificate \"%s\" above that of %s",
+        snprintf(text, room, "the %scertificate \"%s\" above that of %s",
+                 is_no_ca(verdict->code) ? "" : "CA ",
                  verdict->certificate != NULL
                      ? tls_name_text(X509_get_subject_name(verdict->certificate), name, sizeof name)
                      : "?",
@@ -94,19 +96,35 @@ static int fail_dates(const struct tls_verdict *verdict, const char *which, stru
         which, when, span);
 }
 
+/* names: those that there are, of any kind. */
+static int fail_nameless(const struct tls_verdict *verdict, const char *which, const char *names,
+                         struct err *err)
+{
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NO_NAMES);
+    if (names[0] != '\0')
+        return err_set_facts(err, ERR_CERT_NAME, &facts,
+                             "%s has no host name or address in subjectAltName, only %s", which, names);
+    return err_set_facts(err, ERR_CERT_NAME, &facts,
+                         "%s has no host name or address in subjectAltName (a common name is not used)",
+                         which);
+}
+
 static int fail_name(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     char names[200] = "";
     X509 *certificate = verdict->leaf != NULL ? verdict->leaf : verdict->certificate;
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_OTHER_NAMES);
 
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NO_NAMES);
-
-    if (!has_alternative_names(certificate))
-        return err_set_facts(err, ERR_CERT_NAME, &facts,
-                             "%s has no host name or address in subjectAltName (a common name is not used)",
-                             which);
-    tls_certificate_names(certificate, names, sizeof names);
-    facts.detail = ERR_DETAIL_OTHER_NAMES;
+    if (certificate == NULL || tls_certificate_alternative_names(certificate, names, sizeof names) == 0)
+        return fail_nameless(verdict, which, names, err);
+    if (tls_certificate_has_address_as_name(certificate, verdict->whose)) {
+        facts.detail = ERR_DETAIL_ADDRESS_AS_NAME;
+        return err_set_facts(
+            err, ERR_CERT_NAME, &facts,
+            "%s has %s in subjectAltName as a DNS name, where no client looks for an address: it "
+            "must be an IP address there (IP:%s)",
+            which, verdict->whose, verdict->whose);
+    }
     return err_set_facts(err, ERR_CERT_NAME, &facts,
                          "%s is for %s, not for %s (--servername sets the name to expect)", which, names,
                          verdict->whose);
@@ -150,6 +168,55 @@ static int fail_pin(const struct tls_verdict *verdict, const char *which, struct
     return err_set_facts(err, ERR_CERT_PIN, &facts, "%s has another key than --pin allows: %s", which, text);
 }
 
+/* What only a sentence tells apart. */
+static const struct {
+    int code;
+    enum err_reason reason;
+    enum err_detail detail;
+    const char *sentence; /* after which certificate it is */
+} others[] = {
+    {X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE, ERR_CERT_PURPOSE, ERR_DETAIL_KEY_USAGE,
+     "may not be used for signatures, which every TLS handshake needs (its key usage lacks digitalSignature)"},
+    {X509_V_ERR_INVALID_CA, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "may not sign others: it is not that of a CA (basicConstraints, keyUsage)"},
+    {X509_V_ERR_INVALID_NON_CA, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "may not sign others: it is not that of a CA (basicConstraints)"},
+    {X509_V_ERR_KEYUSAGE_NO_CERTSIGN, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "may not sign others (its key usage lacks keyCertSign)"},
+    {X509_V_ERR_PATH_LENGTH_EXCEEDED, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "has more CA certificates below it than it allows (the path length of its basicConstraints)"},
+    {X509_V_ERR_CERT_CHAIN_TOO_LONG, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "stands in a chain of more certificates than are verified"},
+    {X509_V_ERR_PERMITTED_VIOLATION, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "has a name that a CA above it may not issue certificates for (its name constraints)"},
+    {X509_V_ERR_EXCLUDED_VIOLATION, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "has a name that a CA above it may not issue certificates for (its name constraints)"},
+    {X509_V_ERR_SUBTREE_MINMAX, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "stands below a CA whose name constraints cannot be checked (minimum or maximum)"},
+    {X509_V_ERR_UNSUPPORTED_CONSTRAINT_TYPE, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "stands below a CA whose name constraints cannot be checked (a kind of name that is not supported)"},
+    {X509_V_ERR_UNSUPPORTED_CONSTRAINT_SYNTAX, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "stands below a CA whose name constraints cannot be checked (their syntax)"},
+    {X509_V_ERR_UNSUPPORTED_NAME_SYNTAX, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "has a name that cannot be checked against the name constraints of a CA above it (its syntax)"},
+    {X509_V_ERR_CERT_SIGNATURE_FAILURE, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "has a signature that is not its issuer's: it was changed, or another CA has the same name"},
+    {X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION, ERR_CERT_UNTRUSTED, ERR_DETAIL_NONE,
+     "has a critical extension that this program does not know"},
+};
+
+static int fail_otherwise(const struct tls_verdict *verdict, const char *which, struct err *err)
+{
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (others[i].code == verdict->code) {
+            facts.detail = others[i].detail;
+            return err_set_facts(err, others[i].reason, &facts, "%s %s", which, others[i].sentence);
+        }
+    return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts, "%s is rejected: %s", which,
+                         X509_verify_cert_error_string(verdict->code));
+}
+
 int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
 {
     char which[600];
@@ -189,8 +256,7 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
     case X509_V_ERR_APPLICATION_VERIFICATION:
         return fail_pin(verdict, which, err);
     default:
-        return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts, "%s is rejected: %s", which,
-                             X509_verify_cert_error_string(verdict->code));
+        return fail_otherwise(verdict, which, err);
     }
 }
 
@@ -215,6 +281,13 @@ const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
         {X509_V_ERR_EE_KEY_TOO_SMALL, "its key is too short"},
         {X509_V_ERR_CA_KEY_TOO_SMALL, "its key is too short"},
         {X509_V_ERR_CA_MD_TOO_WEAK, "signed with a broken hash"},
+        {X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE, "not to be used for signatures"},
+        {X509_V_ERR_INVALID_CA, "may not sign others"},
+        {X509_V_ERR_INVALID_NON_CA, "may not sign others"},
+        {X509_V_ERR_KEYUSAGE_NO_CERTSIGN, "may not sign others"},
+        {X509_V_ERR_PATH_LENGTH_EXCEEDED, "too many CA certificates below it"},
+        {X509_V_ERR_PERMITTED_VIOLATION, "outside the name constraints of a CA above it"},
+        {X509_V_ERR_EXCLUDED_VIOLATION, "outside the name constraints of a CA above it"},
         {X509_V_ERR_APPLICATION_VERIFICATION, "another key than --pin allows"},
     };
     const char *words = X509_verify_cert_error_string(code);

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "certificate.h"
 #include "store.h"
@@ -92,6 +93,28 @@ static void keep_store_fault(X509_STORE_CTX *store)
         verdict->store = tls_store_fault(X509_STORE_CTX_get0_store(store), &verdict->directory);
 }
 
+/* By this program's own rule, where OpenSSL's has found no name that matches. */
+static bool is_for_whose(X509_STORE_CTX *store)
+{
+    const struct tls_verdict *verdict = verdict_of(store);
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    return verdict != NULL && verdict->whose != NULL && leaf != NULL &&
+           tls_certificate_is_for(leaf, verdict->whose);
+}
+
+/* Every key exchange that is offered needs a signature by the peer's key. OpenSSL looks at that in some of
+ * them only. Without the extension a key may do everything. Source: RFC 5280 section 4.2.1.3. */
+static bool may_sign(X509_STORE_CTX *store)
+{
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    if ((X509_get_key_usage(leaf) & KU_DIGITAL_SIGNATURE) != 0)
+        return true;
+    X509_STORE_CTX_set_error(store, X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE);
+    X509_STORE_CTX_set_error_depth(store, 0);
+    X509_STORE_CTX_set_current_cert(store, leaf);
+    return false;
+}
+
 /* Called for each fault that OpenSSL finds; returning 1 goes on as if there were none. */
 static int on_fault(int well, X509_STORE_CTX *store)
 {
@@ -101,6 +124,10 @@ static int on_fault(int well, X509_STORE_CTX *store)
     if (well)
         return 1;
     if (trust != NULL && trust->pins_stand_alone && pin_covers(code)) {
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+        return 1;
+    }
+    if (code == X509_V_ERR_HOSTNAME_MISMATCH && is_for_whose(store)) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }
@@ -126,7 +153,7 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
     }
     X509_STORE_CTX_set_app_data(store, argument);
     X509_STORE_CTX_set_verify_cb(store, on_fault);
-    if (X509_verify_cert(store) > 0)
+    if (X509_verify_cert(store) > 0 && may_sign(store))
         return 1;
     keep_verdict(store, X509_STORE_CTX_get_error(store)); /* it may fail without a fault: no memory */
     return 0;

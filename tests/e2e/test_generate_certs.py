@@ -16,11 +16,12 @@ from harness import ROOT, Case, environment, main, skip_file
 
 SCRIPT = ROOT / "scripts" / "generate-certs"
 GOOD = ["ca.crt", "ca.key", "client.crt", "client.key", "server.crt", "server.key"]
-FAULTS = ["expired", "expired-intermediate", "expiring-intermediate", "ip-in-cn", "missing-intermediate", "name-in-cn", "not-yet-valid",
+FAULTS = ["expired", "expired-intermediate", "expiring-intermediate", "ip-as-dns", "ip-in-cn", "missing-intermediate", "name-constraints", "name-in-cn", "not-yet-valid",
           "nul-in-san", "partial-wildcard", "self-signed", "sha1", "unknown-ca", "unknown-critical", "weak-rsa",
-          "wrong-name", "wrong-purpose"]
+          "wrong-key-usage", "wrong-name", "wrong-purpose"]
 # X509_V_ERR_… of OpenSSL, whose texts change
 NOT_YET_VALID, EXPIRED, SELF_SIGNED, NO_ISSUER, WRONG_PURPOSE = 9, 10, 18, 20, 26
+NOT_PERMITTED = 47
 UNKNOWN_CRITICAL, HOSTNAME_MISMATCH, IP_MISMATCH, WEAK_KEY, WEAK_DIGEST = 34, 62, 64, 66, 68
 BAD = sorted([f"{fault}.{kind}" for fault in FAULTS for kind in ("crt", "key")] + ["intermediate.crt"])
 
@@ -381,6 +382,7 @@ class Bad(Certificates):
                 ("sha1", WEAK_DIGEST, ()),
                 ("missing-intermediate", NO_ISSUER, ()),
                 ("expired-intermediate", EXPIRED, chain),
+                ("name-constraints", NOT_PERMITTED, ("-untrusted", self.out / "bad" / "name-constraints.crt")),
                 ("unknown-critical", UNKNOWN_CRITICAL, ())):
             with self.subTest(name):
                 self.assertEqual(self.bad(name, *options), fault)
@@ -416,7 +418,9 @@ class Bad(Certificates):
                 self.assertEqual(self.bad(name), "OK")
                 self.assertEqual(self.bad(name, "-verify_hostname", host), HOSTNAME_MISMATCH)
                 self.assertEqual(self.bad(name, "-verify_hostname", accepts), "OK")
-        for name in ("ip-in-cn", "nul-in-san"):
+        self.assertIn("DNS:127.0.0.1", text_of(self.out / "bad" / "ip-as-dns.crt"))
+        self.assertRegex(text_of(self.out / "bad" / "wrong-key-usage.crt"), r"Key Usage: critical\s+Key Agreement\n")
+        for name in ("ip-as-dns", "ip-in-cn", "nul-in-san"):
             self.assertEqual(self.bad(name), "OK")
             self.assertEqual(self.bad(name, "-verify_ip", "127.0.0.1"), IP_MISMATCH)
 

@@ -97,9 +97,15 @@ static void add_unknown(X509 *x509)
 static void add_extensions(X509 *x509, X509 *issuer, const struct certificate_wish *wish)
 {
     if (wish->ca) {
-        add_extension(x509, issuer, NID_basic_constraints, "critical,CA:TRUE");
-        add_extension(x509, issuer, NID_key_usage, "critical,keyCertSign,cRLSign");
+        add_extension(x509, issuer, NID_basic_constraints,
+                      wish->basic != NULL ? wish->basic : "critical,CA:TRUE");
+        add_extension(x509, issuer, NID_key_usage,
+                      wish->usage != NULL ? wish->usage : "critical,keyCertSign,cRLSign");
+    } else if (wish->usage != NULL) {
+        add_extension(x509, issuer, NID_key_usage, wish->usage);
     }
+    if (wish->constraints != NULL)
+        add_extension(x509, issuer, NID_name_constraints, wish->constraints);
     if (wish->names != NULL)
         add_extension(x509, issuer, NID_subject_alt_name, wish->names);
     if (wish->purpose != NULL)

@@ -22,13 +22,16 @@ struct certificate {
 struct certificate_wish {
     const struct certificate *issuer;
     const char *common_name;
-    const char *names;   /* subjectAltName, as x509v3_config(5) has it */
-    const char *purpose; /* extendedKeyUsage, likewise */
-    struct bytes name;   /* instead of `names`: one DNS name of any bytes */
-    int64_t from_s;      /* seconds from now */
-    int64_t until_s;     /* likewise; 0: a day */
-    const char *from;    /* instead of from_s: a date as ASN1_TIME_set_string(3) has it */
-    const char *until;   /* instead of until_s */
+    const char *names;       /* subjectAltName, as x509v3_config(5) has it */
+    const char *purpose;     /* extendedKeyUsage, likewise */
+    const char *usage;       /* keyUsage, likewise; of a CA instead of what CAs have */
+    const char *basic;       /* basicConstraints, likewise */
+    const char *constraints; /* nameConstraints, likewise */
+    struct bytes name;       /* instead of `names`: one DNS name of any bytes */
+    int64_t from_s;          /* seconds from now */
+    int64_t until_s;         /* likewise; 0: a day */
+    const char *from;        /* instead of from_s: a date as ASN1_TIME_set_string(3) has it */
+    const char *until;       /* instead of until_s */
     enum certificate_key kind;
     bool ca;
     bool sha1;

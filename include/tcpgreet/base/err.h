@@ -71,7 +71,9 @@ enum err_detail {
     ERR_DETAIL_ISSUER_UNKNOWN,      /* cert-untrusted: no trust anchor above it (depth, name of the host) */
     ERR_DETAIL_NO_NAMES,            /* cert-name: nothing in subjectAltName (name of the host) */
     ERR_DETAIL_OTHER_NAMES,         /* cert-name: other names (name of the host) */
+    ERR_DETAIL_ADDRESS_AS_NAME,     /* cert-name: the address stands there as a DNS name (name of the host) */
     ERR_DETAIL_HOST_UNFIT,          /* cert-name: no certificate can be for such a host (name) */
+    ERR_DETAIL_KEY_USAGE,           /* cert-purpose: it may not sign, which every handshake needs */
     ERR_DETAIL_TLS_ASSUMED,    /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
     ERR_DETAIL_SERVER_FULL,    /* dialogue-early-end: the server has too many connections */
     ERR_DETAIL_VOLUME_STALLED, /* dialogue-timeout: a large transfer received nothing at all for a while */

@@ -128,8 +128,27 @@ static const struct diagnosed_row rows[] = {
        HOST}},
      .tls = true,
      .findings = {{"cert-name",
-                   "of \"" HOST "\" names nothing in subjectAltName, and a common name does not count: "
+                   "of \"" HOST
+                   "\" has no host name or address in subjectAltName, and a common name does not count: "
                    "issue it again with " HOST " there"}}},
+    {"an address as a DNS name",
+     {{.peer = V4,
+       PROBE_TLS,
+       ERR_CERT_NAME,
+       "has 192.0.2.25 as a DNS name",
+       SHOWN_OTHER_NAME,
+       ERR_DETAIL_ADDRESS_AS_NAME,
+       V4}},
+     .tls = true,
+     .findings =
+         {{"cert-name",
+           "has 192.0.2.25 as a DNS name, where no client looks for an address: issue it again with the "
+           "address as an IP address in subjectAltName (IP:192.0.2.25)."}}},
+    {"not for signatures",
+     {{.peer = V4, PROBE_TLS, ERR_CERT_PURPOSE, "no", SHOWN_GOOD, ERR_DETAIL_KEY_USAGE}},
+     .tls = true,
+     .findings = {{"cert-purpose",
+                   "may not be used for signatures, which every TLS handshake needs: issue it with"}}},
     {"a host that no certificate can name",
      {{.peer = V4,
        PROBE_TLS,

@@ -205,6 +205,16 @@ static void a_time_that_rfc_3339_cannot_tell_is_null(void **state)
     assert_has("\"not_before\":null");
 }
 
+/* The first second of 1970 is a date as any other. */
+static void a_time_of_zero_is_a_time(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_THRESHOLD);
+    result.addresses[0].tls.not_after = 0;
+    assert_has(
+        "\"not_after\":\"1970-01-01T00:00:00Z\",\"expires_first\":null,\"expires_first_at\":\"1970-01-01T00:00:00Z\"");
+}
+
 static void a_long_chain_is_counted(void **state)
 {
     (void)state;
@@ -316,6 +326,7 @@ int main(void)
         cmocka_unit_test(what_this_machine_cannot_reach_does_not_count),
         cmocka_unit_test(a_certificate_is_told_also_where_it_was_refused),
         cmocka_unit_test(what_a_handshake_agreed_on_is_told),
+        cmocka_unit_test(a_time_of_zero_is_a_time),
         cmocka_unit_test(days_left_are_rounded_down),
         cmocka_unit_test(a_phase_that_was_not_reached_is_absent),
         cmocka_unit_test(a_phase_that_was_cut_short_has_no_length),

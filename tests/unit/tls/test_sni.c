@@ -19,6 +19,7 @@ static const struct certificate_wish wishes[] = {
     {.names = "DNS:b.example,DNS:*.b.example", .common_name = "ECDSA for b"},
     {.names = "DNS:b.example", .common_name = "RSA for b", .kind = CERTIFICATE_RSA_2048},
     {.names = "DNS:rsa.example", .common_name = "RSA alone", .kind = CERTIFICATE_RSA_2048},
+    {.names = "DNS:*.corp.example", .common_name = "ECDSA for corp"},
 };
 
 struct scene {
@@ -93,8 +94,9 @@ static void the_name_asked_for_chooses_the_identity(void **state)
     static const struct {
         const char *host;
         size_t identity;
-    } cases[] = {{"a.example", 0},     {"A.Example", 0},      {"b.example", 1}, {"x.b.example", 1},
-                 {"x.y.b.example", 0}, {"elsewhere.test", 0}, {NULL, 0},        {"rsa.example", 3},
+    } cases[] = {{"a.example", 0},   {"A.Example", 0},     {"b.example", 1},
+                 {"x.b.example", 1}, {"x.y.b.example", 0}, {"elsewhere.test", 0},
+                 {NULL, 0},          {"rsa.example", 3},   {"foo_bar.corp.example", 4},
                  {"ECDSA for b", 0} /* a common name does not count */};
     for (size_t i = 0; i < 2 * COUNT(cases); i++)
         expect_identity(*state, cases[i / 2].host, NULL, i % 2 == 0 ? 0 : TLS1_2_VERSION,
@@ -119,7 +121,8 @@ static void the_signatures_offered_choose_the_key(void **state)
 static void each_identity_is_told_to_the_operator(void **state)
 {
     const struct scene *scene = *state;
-    static const char *const names[] = {"a.example", "b.example, *.b.example", "b.example", "rsa.example"};
+    static const char *const names[] = {"a.example", "b.example, *.b.example", "b.example", "rsa.example",
+                                        "*.corp.example"};
     struct tls_identity_facts facts;
     for (size_t i = 0; i < COUNT(names); i++) {
         assert_true(tls_server_identity(scene->server, i, &facts));

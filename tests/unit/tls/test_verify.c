@@ -97,6 +97,12 @@ static const struct row rows[] = {
      " days ago (1969-12-31 23:59 UTC)",
      false},
     {"localhost",
+     {.names = SAN, .from = "690101000000Z", .until = "700101000000Z"},
+     ROOT,
+     ERR_CERT_EXPIRED,
+     " days ago (1970-01-01 00:00 UTC)",
+     false},
+    {"localhost",
      {.names = SAN, .from = "99990101000000Z", .until = "99991231235959Z"},
      ROOT,
      ERR_CERT_NOT_YET_VALID,
@@ -116,7 +122,64 @@ static const struct row rows[] = {
      "the certificate of 127.0.0.1 is for localhost, ::1, not for 127.0.0.1",
      true},
     {"::1", {.names = "DNS:localhost,IP:127.0.0.1"}, ROOT, ERR_CERT_NAME, "not for ::1", true},
-    {"127.0.0.1", {.names = "DNS:127.0.0.1"}, ROOT, ERR_CERT_NAME, "is for 127.0.0.1, not for", true},
+    {"127.0.0.1",
+     {.names = "DNS:127.0.0.1"},
+     ROOT,
+     ERR_CERT_NAME,
+     "the certificate of 127.0.0.1 has 127.0.0.1 in subjectAltName as a DNS name, where no client looks for an "
+     "address: it must be an IP address there (IP:127.0.0.1)",
+     true},
+    {"::1",
+     {.names = "DNS:a.example,DNS:0:0::1"},
+     ROOT,
+     ERR_CERT_NAME,
+     "it must be an IP address there (IP:::1)",
+     true},
+    {"127.0.0.1",
+     {.names = "DNS:127.0.0.2"},
+     ROOT,
+     ERR_CERT_NAME,
+     "the certificate of 127.0.0.1 is for DNS:127.0.0.2, not for 127.0.0.1",
+     true},
+    {"localhost",
+     {.common_name = "localhost", .names = "URI:spiffe://a.example/x,email:a@localhost"},
+     ROOT,
+     ERR_CERT_NAME,
+     CERTIFICATE
+     "has no host name or address in subjectAltName, only URI:spiffe://a.example/x, email:a@localhost",
+     true},
+    {"localhost",
+     {.names = "DNS:a.example,URI:https://b.example/"},
+     ROOT,
+     ERR_CERT_NAME,
+     CERTIFICATE "is for a.example, URI:https://b.example/, not for localhost",
+     true},
+    {"foo_bar.corp.example", {.names = "DNS:*.corp.example"}, ROOT, ERR_OK, "", true},
+    {"_foo.Corp.example", {.names = "DNS:a.example,DNS:*.corp.EXAMPLE"}, ROOT, ERR_OK, "", true},
+    {"foo.my_corp.example", {.names = "DNS:*.my_corp.example"}, ROOT, ERR_OK, "", true},
+    {"foo_bar.corp.example", {.names = "DNS:foo_bar.corp.example"}, ROOT, ERR_OK, "", true},
+    {"foo_bar.corp.example",
+     {.names = "DNS:foo-bar.corp.example"},
+     ROOT,
+     ERR_CERT_NAME,
+     "not for foo_bar",
+     true},
+    {"foo_bar.corp.example", {.names = "DNS:f*.corp.example"}, ROOT, ERR_CERT_NAME, "not for foo_bar", true},
+    {"foo_bar.corp.example", {.names = "DNS:*.example"}, ROOT, ERR_CERT_NAME, "not for foo_bar", true},
+    {"foo_bar.example", {.names = "DNS:*.example"}, ROOT, ERR_CERT_NAME, "not for foo_bar", true},
+    {"a.foo_bar.corp.example",
+     {.names = "DNS:*.corp.example"},
+     ROOT,
+     ERR_CERT_NAME,
+     "not for a.foo_bar",
+     true},
+    {"foo_bar.corp.example", {.common_name = "*.corp.example"}, ROOT, ERR_CERT_NAME, "common name", true},
+    {"foo_bar.corp.example",
+     {.name = BYTES_LITERAL("*.corp.example\0.evil.example")},
+     ROOT,
+     ERR_CERT_NAME,
+     "not for foo_bar",
+     true},
     {"::ffff:127.0.0.1", {.names = "IP:127.0.0.1"}, ROOT, ERR_CERT_NAME, "not for ::ffff:127.0.0.1", true},
     {"localhost",
      {.common_name = "localhost"},
@@ -129,7 +192,7 @@ static const struct row rows[] = {
      {.common_name = "localhost", .names = "email:a@localhost"},
      ROOT,
      ERR_CERT_NAME,
-     "a common name is not used",
+     "only email:a@localhost",
      true},
     {"a.example.com", {.names = "DNS:a*.example.com"}, ROOT, ERR_CERT_NAME, "is for a*.example.com", true},
     {"a.example.com", {.names = "DNS:*a.example.com"}, ROOT, ERR_CERT_NAME, "is for *a.example.com", true},
@@ -189,6 +252,20 @@ static const struct row rows[] = {
      ERR_CERT_PURPOSE,
      "is not for a TLS server",
      false},
+    {"localhost", {.names = SAN, .usage = "digitalSignature"}, ROOT, ERR_OK, "", true},
+    {"localhost",
+     {.names = SAN, .usage = "keyEncipherment", .kind = CERTIFICATE_RSA_2048},
+     ROOT,
+     ERR_CERT_PURPOSE,
+     CERTIFICATE
+     "may not be used for signatures, which every TLS handshake needs (its key usage lacks digitalSig",
+     false},
+    {"localhost",
+     {.names = SAN, .usage = "critical,keyAgreement"},
+     ROOT,
+     ERR_CERT_PURPOSE,
+     "lacks digitalS",
+     false},
     /* strength */
     {"localhost",
      {.names = SAN, .kind = CERTIFICATE_RSA_1024},
@@ -207,14 +284,14 @@ static const struct row rows[] = {
      {.names = SAN, .unknown_critical = true},
      ROOT,
      ERR_CERT_UNTRUSTED,
-     CERTIFICATE "is rejected: unhandled critical extension",
+     CERTIFICATE "has a critical extension that this program does not know",
      false},
 };
 
 /* The server's certificate of a row, and the chain it sends. */
 struct exhibit {
     struct certificate certificate;
-    const struct certificate *chain[3];
+    const struct certificate *chain[4];
 };
 
 static void exhibit_make(struct exhibit *exhibit, const struct certificates *all, const struct row *row)
@@ -378,7 +455,16 @@ static void a_fault_of_the_ca_above_names_it(void **state)
          "the CA certificate \"SHA-1 CA\" above that of localhost is signed with a broken hash"},
         {{.common_name = "no CA at all"},
          ERR_CERT_UNTRUSTED,
-         "the CA certificate \"no CA at all\" above that of"},
+         "the certificate \"no CA at all\" above that of localhost may not sign others"},
+        {{.common_name = "no signer", .ca = true, .usage = "digitalSignature"},
+         ERR_CERT_UNTRUSTED,
+         "the certificate \"no signer\" above that of localhost may not sign others"},
+        {{.common_name = "narrow CA", .ca = true, .constraints = "permitted;DNS:other.example"},
+         ERR_CERT_UNTRUSTED,
+         "the certificate of localhost has a name that a CA above it may not issue certificates for (its name"},
+        {{.common_name = "narrow CA", .ca = true, .constraints = "critical,excluded;DNS:localhost"},
+         ERR_CERT_UNTRUSTED,
+         "the certificate of localhost has a name that a CA above it may not issue certificates for (its name"},
     };
     const struct certificates *all = *state;
     struct tls_meeting meeting = {0};
@@ -397,6 +483,49 @@ static void a_fault_of_the_ca_above_names_it(void **state)
     }
     tls_meeting_part(&meeting);
     tls_client_free(client);
+}
+
+static void a_path_of_more_cas_than_one_of_them_allows_is_refused(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    struct tls_client *client = tls_party_client_plain(all);
+    struct certificate above, below, leaf;
+
+    certificate_make(&above, &(struct certificate_wish){.issuer = &all->root,
+                                                        .common_name = "short CA",
+                                                        .ca = true,
+                                                        .basic = "critical,CA:TRUE,pathlen:0"});
+    certificate_make(&below,
+                     &(struct certificate_wish){.issuer = &above, .common_name = "sub CA", .ca = true});
+    certificate_make(&leaf, &(struct certificate_wish){.issuer = &below, .names = SAN});
+    visit(&meeting, client, &(struct exhibit){.chain = {&leaf, &below, &above, NULL}}, "localhost");
+    tls_party_expect_failure(
+        &meeting.client, ERR_CERT_UNTRUSTED,
+        "the CA certificate \"short CA\" above that of localhost has more CA certificates below "
+        "it than it allows");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    certificate_fini(&leaf);
+    certificate_fini(&below);
+    certificate_fini(&above);
+}
+
+static void certificates_of_more_than_64_kib_are_refused_in_words(void **state)
+{
+    static char name[70 * 1024];
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    struct tls_client *client = tls_party_client_plain(all);
+    struct certificate leaf;
+
+    memset(name, 'a', sizeof name);
+    certificate_make(&leaf, &(struct certificate_wish){.issuer = &all->root, .name = {name, sizeof name}});
+    visit(&meeting, client, &(struct exhibit){.chain = {&leaf, NULL}}, "localhost");
+    tls_party_expect_failure(&meeting.client, ERR_TLS_PROTOCOL, "(its certificates may have 64 KiB in all)");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    certificate_fini(&leaf);
 }
 
 /* A self-signed certificate is believed where it is the one that --ca names. */
@@ -545,6 +674,8 @@ int main(void)
         cmocka_unit_test(insecure_and_pins_do_what_they_say_and_no_more),
         cmocka_unit_test(a_wrong_pin_is_answered_with_the_right_one),
         cmocka_unit_test(a_fault_of_the_ca_above_names_it),
+        cmocka_unit_test(a_path_of_more_cas_than_one_of_them_allows_is_refused),
+        cmocka_unit_test(certificates_of_more_than_64_kib_are_refused_in_words),
         cmocka_unit_test(what_ca_names_is_believed),
         cmocka_unit_test(every_certificate_of_ca_is_an_anchor),
         cmocka_unit_test(the_systems_trust_store_is_trusted),
