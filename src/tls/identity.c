@@ -27,11 +27,16 @@ struct passphrase {
     struct err *err;
 };
 
-static int from_file(const char *path, char *buffer, int room, struct err *err)
+static int from_file(const struct tls_policy *policy, char *buffer, int room, struct err *err)
 {
+    const char *path = policy->passphrase_file;
     struct file file;
     if (file_read("--key-passphrase-file", path, &file, err) < 0)
         return -1;
+    if (!policy->insecure && tls_check_mode("--key-passphrase-file", path, &file, err) < 0) {
+        file_free(&file);
+        return -1;
+    }
     size_t length = 0;
     while (length < file.length && file.data[length] != '\n' && file.data[length] != '\r')
         length++;
@@ -53,7 +58,7 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
     (void)writing;
 
     if (ask->policy->passphrase_file != NULL)
-        return from_file(ask->policy->passphrase_file, buffer, room, ask->err);
+        return from_file(ask->policy, buffer, room, ask->err);
     snprintf(prompt, sizeof prompt, "Pass phrase for %s: ", ask->key);
     if (!ask->policy->may_ask || isatty(STDIN_FILENO) != 1 ||
         EVP_read_pw_string(buffer, room, prompt, 0) != 0)
@@ -93,10 +98,12 @@ static int load_key(struct tls_identity *identity, const char *path, const struc
                  ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_EVP ||
                  ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_PROV;
     ERR_clear_error();
-    return err_set(err, ERR_SYSTEM_FILE, 0,
-                   wrong ? "the pass phrase for the key in %s is wrong"
-                         : "there is no private key in %s (PEM is expected)",
-                   path);
+    if (wrong && err->reason == ERR_OK)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "the pass phrase for the key in %s is wrong", path);
+    if (holds_key(file))
+        return err_set(err, ERR_SYSTEM_FILE, 0,
+                       "the private key in %s cannot be read: it is damaged or of an unknown kind", path);
+    return err_set(err, ERR_SYSTEM_FILE, 0, "there is no private key in %s (PEM is expected)", path);
 }
 
 static int load_certificates(struct tls_identity *identity, const char *path, const struct file *file,
@@ -120,10 +127,66 @@ static int load_certificates(struct tls_identity *identity, const char *path, co
     bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
     ERR_clear_error();
     if (identity->chain == NULL || !whole)
-        return err_set(err, ERR_SYSTEM_FILE, 0, "a certificate in %s is damaged", path);
+        return err_set(err, ERR_SYSTEM_FILE, 0, "certificate %d in %s is damaged",
+                       identity->certificate != NULL ? sk_X509_num(identity->chain) + 2 : 1, path);
     if (identity->certificate == NULL)
         return err_set(err, ERR_SYSTEM_FILE, 0, "there is no certificate in %s (PEM is expected)", path);
     return 0;
+}
+
+/* The curves and kinds of keys that the signature algorithms and groups offered here have, for both roles:
+ * with another, every handshake would fail. */
+static int check_kind(const struct tls_identity *identity, const char *path, struct err *err)
+{
+    static const int curves[] = {NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1};
+    char curve[64] = "of its own parameters";
+    size_t length;
+
+    switch (EVP_PKEY_get_base_id(identity->key)) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+    case EVP_PKEY_ED25519:
+    case EVP_PKEY_ED448:
+        return 0;
+    case EVP_PKEY_EC:
+        if (EVP_PKEY_get_group_name(identity->key, curve, sizeof curve, &length) == 1)
+            for (size_t i = 0; i < sizeof curves / sizeof curves[0]; i++)
+                if (OBJ_txt2nid(curve) == curves[i])
+                    return 0;
+        ERR_clear_error();
+        return err_set(
+            err, ERR_SYSTEM_FILE, 0,
+            "the key in %s is on the curve %s, which the groups and signatures offered by this program "
+            "exclude: no TLS handshake can succeed (use P-256, P-384 or P-521)",
+            path, curve);
+    default:
+        return err_set(
+            err, ERR_SYSTEM_FILE, 0,
+            "the key in %s is of the kind %s, with which no TLS handshake can succeed (use EC, RSA or "
+            "Ed25519)",
+            path, EVP_PKEY_get0_type_name(identity->key));
+    }
+}
+
+/* The first certificate must be the key's. */
+static int check_pair(const struct tls_identity *identity, const struct tls_files *files, const char *path,
+                      struct err *err)
+{
+    int at = X509_check_private_key(identity->certificate, identity->key) == 1 ? 1 : 0;
+    for (int i = 0; i < sk_X509_num(identity->chain) && at == 0; i++)
+        if (X509_check_private_key(sk_X509_value(identity->chain, i), identity->key) == 1)
+            at = i + 2;
+    ERR_clear_error();
+    if (at == 1)
+        return 0;
+    if (at == 0)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "the key in %s does not belong to the certificate in %s",
+                       path, files->cert);
+    return err_set(
+        err, ERR_SYSTEM_FILE, 0,
+        "the key in %s belongs to certificate %d in %s, which must be the first there, in front of the CA "
+        "certificates",
+        path, at, files->cert);
 }
 
 int tls_identity_load(struct tls_identity *identity, const struct tls_files *files,
@@ -136,23 +199,20 @@ int tls_identity_load(struct tls_identity *identity, const struct tls_files *fil
     *identity = (struct tls_identity){0};
     ERR_clear_error();
     if (file_read("--cert", files->cert, &certs, err) < 0 ||
+        tls_pem_check("--cert", files->cert, &certs, err) < 0 ||
         load_certificates(identity, files->cert, &certs, err) < 0)
         goto out;
     if (files->key == NULL && !holds_key(&certs)) {
         err_set(err, ERR_SYSTEM_FILE, 0, "there is no private key in %s: give --key FILE", path);
         goto out;
     }
-    if (files->key != NULL && file_read("--key", path, &key, err) < 0)
+    if (files->key != NULL &&
+        (file_read("--key", path, &key, err) < 0 || tls_pem_check("--key", path, &key, err) < 0))
         goto out;
     if (load_key(identity, path, files->key != NULL ? &key : &certs, policy, err) < 0)
         goto out;
-    if (X509_check_private_key(identity->certificate, identity->key) == 1) {
+    if (check_kind(identity, path, err) == 0 && check_pair(identity, files, path, err) == 0)
         result = 0;
-    } else {
-        ERR_clear_error();
-        err_set(err, ERR_SYSTEM_FILE, 0, "the key in %s does not belong to the certificate in %s", path,
-                files->cert);
-    }
 out:
     file_free(&certs);
     file_free(&key);

@@ -129,6 +129,10 @@ static int add_file(X509_STORE *store, const char *what, const char *path, STACK
     struct file file;
     if (file_read(what, path, &file, err) < 0)
         return -1;
+    if (tls_pem_check(what, path, &file, err) < 0) {
+        file_free(&file);
+        return -1;
+    }
     ERR_clear_error();
     BIO *bio = tls_file_bio(&file, err);
     int count = bio != NULL ? add_all(store, bio, names) : -1;

@@ -178,9 +178,46 @@ class Identity(TlsCase):
                                    "--key", key)
         self.assertRefusesToListen(8, "system-file", f"there is no private key in {nothing} .*", "--cert", certificate,
                                    "--key", nothing)
-        self.assertRefusesToListen(8, "system-file", f"(there is no|a) certificate in {half} .*", "--cert", half,
+        self.assertRefusesToListen(8, "system-file", rf"--cert {half} is damaged: block 1 \(CERTIFICATE\) was cut off, .*", "--cert", half,
                                    "--key", key)
-        self.assertRefusesToListen(8, "system-file", f"a certificate in {two} is damaged", "--cert", two, "--key", key)
+        self.assertRefusesToListen(8, "system-file", rf"--cert {two} is damaged: block 2 \(CERTIFICATE\) was cut off, .*",
+                                   "--cert", two, "--key", key)
+        glued = folder() / "glued.crt"
+        with open(self.made.server[0], "rb") as one, open(self.made.ca, "rb") as other:
+            glued.write_bytes(one.read().rstrip() + other.read())
+        self.assertRefusesToListen(8, "system-file", rf"--cert {glued} is damaged: in line \d+ a BEGIN or END is not .*",
+                                   "--cert", glued, "--key", key)
+        for option in "--ca", "--client-ca":
+            self.assertFails(run("--listen", "::1", "0", "--tls", option, two) if option == "--client-ca" else
+                             run("--connect", "::1", "1", "--tls", option, two), 8, "system-file")
+
+    def test_a_root_in_front_of_the_servers_certificate_is_named(self):
+        certificate, key = self.made.server
+        turned = folder() / "root-first.crt"
+        with open(self.made.ca, "rb") as one, open(certificate, "rb") as other:
+            turned.write_bytes(one.read() + other.read())
+        self.assertRefusesToListen(8, "system-file", f"the key in {key} belongs to certificate 2 in {turned}, which must "
+                                   "be the first there, in front of the CA certificates",
+                                   "--cert", turned, "--key", key)
+
+    def on_curve(self, curve):
+        """A certificate and its key."""
+        place = folder()
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-noenc", "-keyout", "key",
+                "-out", "crt", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:localhost,IP:::1", cwd=place)
+        (place / "key").chmod(0o600)
+        return str(place / "crt"), str(place / "key")
+
+    def test_a_curve_with_which_no_handshake_can_succeed_is_refused_at_the_start(self):
+        for curve in "brainpoolP256r1", "secp256k1", "secp224r1":
+            with self.subTest(curve):
+                self.assertRefusesToListen(8, "system-file", rf"the key in \S+ is on the curve {curve}, which the groups and "
+                                           r"signatures offered by this program exclude: no TLS handshake can succeed .*",
+                                           *identity(self.on_curve(curve)))
+        for curve in "P-384", "P-521":
+            certificate, key = self.on_curve(curve)
+            with self.subTest(curve), Server("--tls", *identity((certificate, key))) as server:
+                self.assertDialogue(connect("::1", server.port, "Michael", "--tls", "--ca", certificate), MICHAEL)
         self.assertRefusesToListen(8, "system-file", ".* short a key.*|using a certificate .*",
                                    *identity(certificates("--bad").bad("weak-rsa")))
 

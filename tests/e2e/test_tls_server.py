@@ -296,8 +296,8 @@ class Reload(TlsCase):
         def cut_key():
             os.truncate(self.key, 100)
 
-        yield "the certificate is half-written", half, "(there is no|a) certificate in .*"
-        yield "the key is half-written", cut_key, "there is no private key in .*"
+        yield "the certificate is half-written", half, "--cert .* is damaged: block 1 .CERTIFICATE. was cut off"
+        yield "the key is half-written", cut_key, "--key .* is damaged: block 1 .* was cut off"
         yield "the key is not there", lambda: os.unlink(self.key), "--key .* cannot be read: No such file or directory"
         yield "the certificate is not there", lambda: os.unlink(self.cert), "--cert .* cannot be read: No such file"
         yield "the key is another's", lambda: shutil.copy(self.other.server[1], self.key), \
@@ -308,6 +308,11 @@ class Reload(TlsCase):
             r"the key in .* is accessible to others \(mode 0644\)"
         yield "it is empty", lambda: os.truncate(self.cert, 0), "there is no certificate in .*"
         yield "it is a folder", lambda: (os.unlink(self.cert), os.mkdir(self.cert)), ".* it is a directory"
+        curve = folder()
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:brainpoolP256r1", "-noenc", "-keyout",
+                "key", "-out", "crt", "-subj", "/CN=x", cwd=curve)
+        (curve / "key").chmod(0o600)
+        yield "a curve that no handshake can use", lambda: self.put((curve / "crt", curve / "key")), ".* brainpoolP256r1"
         for name, path in (("key", self.key), ("certificate", self.cert)):  # with no writer, an open would wait for ever
             yield f"the {name} is a FIFO", lambda path=path: (os.unlink(path), os.mkfifo(path)), ".* it is a FIFO"
 

@@ -128,7 +128,8 @@ void certificate_make(struct certificate *certificate, const struct certificate_
 {
     static long serial;
 
-    *certificate = (struct certificate){X509_new(), key_of(wish->kind)};
+    *certificate =
+        (struct certificate){X509_new(), wish->curve != NULL ? EVP_EC_gen(wish->curve) : key_of(wish->kind)};
     X509 *x509 = certificate->x509;
     must(x509 != NULL && certificate->key != NULL);
     X509 *issuer = wish->issuer != NULL ? wish->issuer->x509 : x509;

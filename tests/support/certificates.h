@@ -33,6 +33,7 @@ struct certificate_wish {
     const char *from;        /* instead of from_s: a date as ASN1_TIME_set_string(3) has it */
     const char *until;       /* instead of until_s */
     enum certificate_key kind;
+    const char *curve; /* instead of kind */
     bool ca;
     bool sha1;
     bool unknown_critical; /* holds a critical extension that nobody knows */

@@ -55,6 +55,30 @@ static void put_half(const char *from, const char *to)
     close(out);
 }
 
+static void append(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A certificate and its key on each curve. */
+static void put_on_curves(const struct certificates *all)
+{
+    static const char *const curves[] = {"brainpoolP256r1", "secp256k1", "secp224r1", "P-384", "P-521"};
+    for (size_t i = 0; i < COUNT(curves); i++) {
+        char name[32];
+        struct certificate certificate;
+        certificate_make(&certificate,
+                         &(struct certificate_wish){.names = "DNS:localhost", .curve = curves[i]});
+        snprintf(name, sizeof name, "%s.pem", i == 0 ? "brainpool" : curves[i]);
+        certificates_put(path_of(all, name), certificate.x509);
+        certificates_put_key(path_of(all, name), certificate.key, NULL);
+        certificate_fini(&certificate);
+    }
+}
+
 static int make_files(void **state)
 {
     certificates_set_up(state);
@@ -69,6 +93,11 @@ static int make_files(void **state)
     certificates_put(path_of(all, "cut.crt"), all->server.x509);
     put_half(path_of(all, "server.crt"), path_of(all, "cut.crt"));
     put_half(path_of(all, "server.crt"), path_of(all, "half.crt"));
+    certificates_put(path_of(all, "second-broken.pem"), all->server.x509);
+    append(path_of(all, "second-broken.pem"), texts[2][1]);
+    certificates_put(path_of(all, "root-first.crt"), all->root.x509);
+    certificates_put(path_of(all, "root-first.crt"), all->server.x509);
+    put_on_curves(all);
     certificates_put_key(path_of(all, "server.key"), all->server.key, NULL);
     put_half(path_of(all, "server.key"), path_of(all, "half.key"));
     certificates_put_key(path_of(all, "client.key"), all->client.key, NULL);
@@ -107,17 +136,29 @@ static const struct {
     {"empty.pem", "server.key", NULL, "there is no certificate in "},
     {"prose.pem", "server.key", NULL, "there is no certificate in "},
     {"server.key", "server.key", NULL, "there is no certificate in "},
-    {"broken.pem", "server.key", NULL, "broken.pem is damaged"},
+    {"broken.pem", "server.key", NULL, "certificate 1 in "},
+    {"second-broken.pem", "server.key", NULL, "second-broken.pem is damaged"},
+    {"second-broken.pem", "server.key", NULL, "certificate 2 in "},
     {"not-asn1.pem", "server.key", NULL, "not-asn1.pem is damaged"},
-    {"half.crt", "server.key", NULL, "half.crt is damaged"},
-    {"cut.crt", "server.key", NULL, "cut.crt is damaged"},
+    {"half.crt", "server.key", NULL,
+     "half.crt is damaged: block 1 (CERTIFICATE) was cut off, its END line is missing"},
+    {"cut.crt", "server.key", NULL,
+     "cut.crt is damaged: block 2 (CERTIFICATE) was cut off, its END line is missing"},
+    {"root-first.crt", "server.key", NULL, "server.key belongs to certificate 2 in "},
+    {"brainpool.pem", NULL, NULL,
+     "brainpool.pem is on the curve brainpoolP256r1, which the groups and signatures offered by this program exclude"},
+    {"secp256k1.pem", NULL, NULL, "is on the curve secp256k1, which"},
+    {"secp224r1.pem", NULL, NULL, "is on the curve secp224r1, which"},
+    {"P-521.pem", NULL, NULL, NULL},
+    {"P-384.pem", NULL, NULL, NULL},
     {"server.crt", "empty.pem", NULL, "there is no private key in "},
     {"server.crt", "server.crt", NULL, "there is no private key in "},
     {"server.crt", NULL, NULL, "server.crt: give --key FILE"},
     {"server.crt", ".", NULL, "/. cannot be read: it is a directory"},
     {"server.crt", "prose.pem", NULL, "there is no private key in "},
-    {"server.crt", "broken.key", NULL, "there is no private key in "},
-    {"server.crt", "half.key", NULL, "there is no private key in "},
+    {"server.crt", "broken.key", NULL, "broken.key cannot be read: it is damaged or of an unknown kind"},
+    {"server.crt", "half.key", NULL,
+     "half.key is damaged: block 1 (PRIVATE KEY) was cut off, its END line is missing"},
 };
 
 static void a_certificate_and_its_key_are_taken_or_refused_in_words(void **state)
@@ -173,6 +214,25 @@ static void a_key_that_others_can_read_is_refused_unless_insecure(void **state)
         tls_identity_fini(&identity);
     }
     assert_int_equal(chmod(files.key, 0600), 0);
+}
+
+static void a_pass_phrase_that_others_can_read_is_refused_unless_insecure(void **state)
+{
+    const struct certificates *all = *state;
+    const struct tls_files files = {path_of(all, "server.crt"), path_of(all, "locked.key")};
+    const char *phrase = path_of(all, "phrase");
+    assert_int_equal(chmod(phrase, 0644), 0);
+    for (int insecure = 0; insecure < 2; insecure++) {
+        const struct tls_policy policy = {.insecure = insecure == 1, .passphrase_file = phrase};
+        struct tls_identity identity;
+        struct err err = {0};
+        assert_int_equal(tls_identity_load(&identity, &files, &policy, &err), insecure == 1 ? 0 : -1);
+        assert_int_equal(err.reason, insecure == 1 ? ERR_OK : ERR_SYSTEM_PERMISSION);
+        assert_true(insecure == 1 ||
+                    strstr(err.text, "phrase is accessible to others (mode 0644): chmod 600") != NULL);
+        tls_identity_fini(&identity);
+    }
+    assert_int_equal(chmod(phrase, 0600), 0);
 }
 
 static void a_key_in_the_certificates_file_is_guarded_too(void **state)
@@ -365,6 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_certificate_and_its_key_are_taken_or_refused_in_words),
         cmocka_unit_test(a_key_that_others_can_read_is_refused_unless_insecure),
+        cmocka_unit_test(a_pass_phrase_that_others_can_read_is_refused_unless_insecure),
         cmocka_unit_test(a_key_in_the_certificates_file_is_guarded_too),
         cmocka_unit_test(a_certificate_without_a_key_is_no_secret),
         cmocka_unit_test(bad_files_are_refused_before_anything_else),
