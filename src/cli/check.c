@@ -224,6 +224,11 @@ static int check_tls(const struct check *check)
 
     if (servername != NULL && target_parse(&name, servername, "0", check->err) != 0)
         return err_context(check->err, "--servername");
+    if (check->options->mode == MODE_LISTEN && is_given(check, "crl") && !is_given(check, "client-ca"))
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--crl with --listen checks client certificates: it needs --client-ca");
+    if (check->options->mode != MODE_LISTEN && is_given(check, "crl") && is_given(check, "insecure"))
+        return err_set(check->err, ERR_USAGE, 0, "--crl cannot be checked with --insecure");
     if (check->options->server.misbehaviour.kind == STREAM_MISBEHAVE_NO_CLOSE_NOTIFY &&
         !is_given(check, "tls"))
         return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
@@ -376,6 +381,7 @@ int options_check_system(const struct options *options, struct err *err)
     return tls_available(err) != 0 || check_identity_files(server->identities, err) != 0 ||
                    check_file("ca", options->client.tls.ca, err) != 0 ||
                    check_file("client-ca", server->client_ca, err) != 0 ||
+                   check_file("crl", server->policy.crl, err) != 0 ||
                    check_file("key-passphrase-file", server->policy.passphrase_file, err) != 0 ||
                    check_file("ticket-keys", server->ticket_keys, err) != 0
                ? -1

@@ -100,6 +100,8 @@ const struct option_row option_rows[] = {
     OPTION(TLS, flag, "tls", NULL, "use TLS", IN(L(use_tls), C(use_tls), P(use_tls), B(use_tls))),
     OPTION(TLS, text, "ca", "PATH", "trusted CAs: a file or a directory",
            IN(C(tls.ca), P(tls.ca), B(tls.ca))),
+    OPTION(TLS, text, "crl", "FILE", "revocation lists to check",
+           IN(L(tls.policy.crl), C(tls.policy.crl), P(tls.policy.crl), B(tls.policy.crl))),
     OPTION(TLS, text, "servername", "NAME", "name for SNI and verification",
            IN(C(tls.servername), P(tls.servername), B(tls.servername))),
     OPTION(

@@ -51,6 +51,7 @@ static const struct rule {
     {"cert-name", NULL, probe_is_cert_name, probe_tells_cert_name, CAUSE},
     {"cert-expired", NULL, probe_is_cert_expired, probe_tells_cert_expired, CAUSE},
     {"cert-not-yet-valid", NULL, probe_is_cert_early, probe_tells_cert_early, CAUSE},
+    {"cert-revoked", NULL, probe_is_cert_revoked, probe_tells_cert_revoked, CAUSE},
     {"cert-untrusted", NULL, probe_is_cert_untrusted, probe_tells_cert_untrusted, CAUSE},
     {"cert-purpose", NULL, probe_is_cert_purpose, probe_tells_cert_purpose, CAUSE},
     {"cert-weak", NULL, probe_is_cert_weak, probe_tells_cert_weak, CAUSE},

@@ -35,12 +35,12 @@ probe_tell_fn probe_tells_plaintext_peer, probe_tells_tls_peer, probe_tells_sile
 /* Rules about certificates. */
 probe_about_fn probe_is_no_trust_store, probe_is_missing_intermediate, probe_is_self_signed,
     probe_is_cert_name, probe_is_cert_expired, probe_is_cert_early, probe_is_cert_untrusted,
-    probe_is_cert_purpose, probe_is_cert_weak, probe_is_cert_pin;
+    probe_is_cert_purpose, probe_is_cert_weak, probe_is_cert_pin, probe_is_cert_revoked;
 probe_choose_fn probe_finds_cert_expired, probe_finds_cert_ending, probe_finds_other_cert;
 probe_tell_fn probe_tells_no_trust_store, probe_tells_missing_intermediate, probe_tells_self_signed,
     probe_tells_cert_name, probe_tells_cert_expired, probe_tells_cert_early, probe_tells_cert_untrusted,
-    probe_tells_cert_purpose, probe_tells_cert_weak, probe_tells_cert_pin, probe_tells_cert_believed,
-    probe_tells_cert_ending, probe_tells_other_cert;
+    probe_tells_cert_purpose, probe_tells_cert_weak, probe_tells_cert_pin, probe_tells_cert_revoked,
+    probe_tells_cert_believed, probe_tells_cert_ending, probe_tells_other_cert;
 
 /* Rules about the dialogue. */
 probe_about_fn probe_is_volume_broken, probe_is_volume_corrupted, probe_is_reset, probe_is_wrong_service,

@@ -229,6 +229,20 @@ void probe_tells_cert_purpose(const struct probe_group *group, struct text_line 
                     probe_group_place(group).text);
 }
 
+bool probe_is_cert_revoked(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_CERT_REVOKED;
+}
+
+void probe_tells_cert_revoked(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "At %s %s: clients that check revocation reject it, give the server a new certificate and a new key.",
+        probe_group_place(group).text, probe_group_first(group)->err.text);
+}
+
 bool probe_is_cert_weak(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;

@@ -121,6 +121,8 @@ static int configure(struct tls_client *client, const struct tls_client_config *
     SSL_CTX_sess_set_new_cb(client->context, on_session);
     if (!config->policy.insecure && tls_store_load(client->context, config->ca, err) < 0)
         return -1;
+    if (config->policy.crl != NULL && tls_store_add_crls(client->context, config->policy.crl, err) < 0)
+        return -1;
     if (use_identity(client->context, config, err) < 0 ||
         use_alpn(client->context, config->policy.alpn, err) < 0)
         return -1;

@@ -124,7 +124,8 @@ static int use_defaults(SSL_CTX *context, const struct identities *identities, s
     return 0;
 }
 
-/* What a client must prove, as bytes: the CAs of a file, or the folder with its last change. */
+/* What a client must prove, as bytes: the CAs and revocation lists of files, or the folder with its last
+ * change. */
 static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_server_config *config)
 {
     STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
@@ -138,6 +139,10 @@ static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_serv
         const X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
         if (certificate != NULL && (X509_digest(certificate, EVP_sha256(), print, &length) != 1 ||
                                     EVP_DigestUpdate(sum, print, length) != 1))
+            return -1;
+        const X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(trusted, i));
+        if (crl != NULL && (X509_CRL_digest(crl, EVP_sha256(), print, &length) != 1 ||
+                            EVP_DigestUpdate(sum, print, length) != 1))
             return -1;
     }
     if (config->client_auth == TLS_CLIENT_AUTH_NONE || stat(config->client_ca, &status) < 0 ||
@@ -189,6 +194,8 @@ static int set_client_auth(struct tls_server *server, const struct tls_server_co
         return tls_fail(err, ERR_INTERNAL, "reading the client CAs");
     }
     SSL_CTX_set_client_CA_list(server->context, names);
+    if (config->policy.crl != NULL && tls_store_add_crls(server->context, config->policy.crl, err) < 0)
+        return -1;
     if (config->client_auth == TLS_CLIENT_AUTH_REQUIRE)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(server->context, mode, NULL);

@@ -236,6 +236,53 @@ static int add_directory(SSL_CTX *context, const char *what, const char *path, s
                    path);
 }
 
+/* Returns: the next list; NULL at the end, or where it is none. */
+static X509_CRL *next_crl(BIO *bio, bool is_pem)
+{
+    return is_pem ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : d2i_X509_CRL_bio(bio, NULL);
+}
+
+static int add_crls(X509_STORE *store, BIO *bio, const char *path, bool is_pem, struct err *err)
+{
+    int count = 0;
+    for (X509_CRL *crl; (count == 0 || is_pem) && (crl = next_crl(bio, is_pem)) != NULL; count++) {
+        bool added = X509_STORE_add_crl(store, crl) == 1;
+        X509_CRL_free(crl);
+        if (!added)
+            return tls_fail(err, ERR_INTERNAL, "adding a revocation list");
+    }
+    bool whole = !is_pem || ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    if (count == 0 && whole)
+        return err_set(err, ERR_SYSTEM_FILE, 0,
+                       "there is no revocation list in --crl %s (PEM or DER is expected)", path);
+    return whole ? 0
+                 : err_set(err, ERR_SYSTEM_FILE, 0, "revocation list %d in --crl %s is damaged", count + 1,
+                           path);
+}
+
+int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err)
+{
+    static const char mark[] = "-----BEGIN ";
+    struct file file;
+    BIO *bio = NULL;
+    int result = -1;
+
+    if (file_read("--crl", path, &file, err) < 0)
+        return -1;
+    bool is_pem = memmem(file.data, file.length, mark, sizeof mark - 1) != NULL;
+    ERR_clear_error();
+    if (X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context),
+                                    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL) != 1)
+        tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
+    else if ((!is_pem || tls_pem_check("--crl", path, &file, err) == 0) &&
+             (bio = tls_file_bio(&file, err)) != NULL)
+        result = add_crls(SSL_CTX_get_cert_store(context), bio, path, is_pem, err);
+    BIO_free(bio);
+    file_free(&file);
+    return result;
+}
+
 int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                   struct err *err)
 {

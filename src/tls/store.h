@@ -15,6 +15,10 @@ int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
 int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                   struct err *err);
 
+/* Has certificates checked against the revocation lists of a file, PEM or one in DER. Errors: system-file,
+ * system-permission. */
+int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err);
+
 /* What keeps the system's trust store from being one. */
 enum tls_store_fault {
     TLS_STORE_USABLE,

@@ -168,6 +168,48 @@ static int fail_pin(const struct tls_verdict *verdict, const char *which, struct
     return err_set_facts(err, ERR_CERT_PIN, &facts, "%s has another key than --pin allows: %s", which, text);
 }
 
+static int fail_revoked(const struct tls_verdict *verdict, const char *which, struct err *err)
+{
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
+    char when[32];
+    format_time(verdict->since, when, sizeof when);
+    return err_set_facts(err, ERR_CERT_REVOKED, &facts, "%s was revoked by its issuer (%s)%s", which, when,
+                         verdict->whose != NULL ? "; ask its operator to replace it" : "");
+}
+
+/* No list that counts says whether it was revoked. */
+static int fail_revocation(const struct tls_verdict *verdict, const char *which, struct err *err)
+{
+    struct err_facts facts = facts_of(verdict, ERR_DETAIL_REVOCATION_UNKNOWN);
+    char issuer[200] = "?", when[32];
+    if (verdict->certificate != NULL)
+        tls_name_text(X509_get_issuer_name(verdict->certificate), issuer, sizeof issuer);
+    format_time(verdict->since, when, sizeof when);
+    switch (verdict->code) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+        return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts,
+                             "%s cannot be checked for revocation: --crl has no list of its issuer \"%s\"",
+                             which, issuer);
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+        return err_set_facts(
+            err, ERR_CERT_UNTRUSTED, &facts,
+            "%s cannot be checked for revocation: the list of \"%s\" in --crl expired (%s); get the "
+            "current one",
+            which, issuer, when);
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+        return err_set_facts(
+            err, ERR_CERT_UNTRUSTED, &facts,
+            "%s cannot be checked for revocation: the list of \"%s\" in --crl is not valid before %s; "
+            "check the clock of this machine",
+            which, issuer, when);
+    default:
+        return err_set_facts(
+            err, ERR_CERT_UNTRUSTED, &facts,
+            "%s cannot be checked for revocation: the list of \"%s\" in --crl cannot be used (%s)", which,
+            issuer, X509_verify_cert_error_string(verdict->code));
+    }
+}
+
 /* What only a sentence tells apart. */
 static const struct {
     int code;
@@ -253,6 +295,21 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
     case X509_V_ERR_CA_MD_TOO_WEAK:
         return err_set_facts(err, ERR_CERT_WEAK, &facts, "%s is signed with a broken hash such as SHA-1",
                              which);
+    case X509_V_ERR_CERT_REVOKED:
+        return fail_revoked(verdict, which, err);
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+    case X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD:
+    case X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
+    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+    case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
+        return fail_revocation(verdict, which, err);
     case X509_V_ERR_APPLICATION_VERIFICATION:
         return fail_pin(verdict, which, err);
     default:
@@ -281,6 +338,9 @@ const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
         {X509_V_ERR_EE_KEY_TOO_SMALL, "its key is too short"},
         {X509_V_ERR_CA_KEY_TOO_SMALL, "its key is too short"},
         {X509_V_ERR_CA_MD_TOO_WEAK, "signed with a broken hash"},
+        {X509_V_ERR_CERT_REVOKED, "revoked by its issuer"},
+        {X509_V_ERR_UNABLE_TO_GET_CRL, "no revocation list of its issuer"},
+        {X509_V_ERR_CRL_HAS_EXPIRED, "the revocation list of its issuer has expired"},
         {X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE, "not to be used for signatures"},
         {X509_V_ERR_INVALID_CA, "may not sign others"},
         {X509_V_ERR_INVALID_NON_CA, "may not sign others"},

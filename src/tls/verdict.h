@@ -4,6 +4,7 @@
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "store.h"
 #include "tcpgreet/base/err.h"
@@ -18,6 +19,7 @@ struct tls_verdict {
     X509 *certificate;          /* ours to free; NULL */
     X509 *leaf;                 /* likewise */
     STACK_OF(X509) * chain;     /* likewise: as sent, the leaf first */
+    int64_t since;              /* the date of what is at fault in a revocation list; seconds since 1970 */
     enum tls_store_fault store; /* the system's trust store, where it was needed and is none */
     const char *directory;      /* of TLS_STORE_UNHASHED; borrowed from the environment */
     bool leaf_alone;            /* the peer sent nothing but its own certificate */

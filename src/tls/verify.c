@@ -66,6 +66,22 @@ static void keep_chain(X509_STORE_CTX *store)
     ERR_pop_to_mark();
 }
 
+/* When it was revoked, or when the list that does not count was or will be valid. */
+static void keep_date(X509_STORE_CTX *store, struct tls_verdict *verdict)
+{
+    X509_REVOKED *entry = NULL;
+    X509_CRL *crl = X509_STORE_CTX_get0_current_crl(store);
+    if (crl == NULL)
+        return;
+    if (verdict->code == X509_V_ERR_CRL_HAS_EXPIRED)
+        verdict->since = tls_seconds(X509_CRL_get0_nextUpdate(crl));
+    else if (verdict->code == X509_V_ERR_CRL_NOT_YET_VALID)
+        verdict->since = tls_seconds(X509_CRL_get0_lastUpdate(crl));
+    else if (verdict->code == X509_V_ERR_CERT_REVOKED && verdict->certificate != NULL &&
+             X509_CRL_get0_by_cert(crl, &entry, verdict->certificate) == 1)
+        verdict->since = tls_seconds(X509_REVOKED_get0_revocationDate(entry));
+}
+
 static void keep_verdict(X509_STORE_CTX *store, int code)
 {
     struct tls_verdict *verdict = verdict_of(store);
@@ -76,6 +92,7 @@ static void keep_verdict(X509_STORE_CTX *store, int code)
     verdict->certificate = with_reference(X509_STORE_CTX_get_current_cert(store));
     if (verdict->leaf == NULL)
         verdict->leaf = with_reference(X509_STORE_CTX_get0_cert(store));
+    keep_date(store, verdict);
     verdict->leaf_alone = sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= 1;
 }
 
@@ -115,6 +132,21 @@ static bool may_sign(X509_STORE_CTX *store)
     return false;
 }
 
+/* A list is needed of the issuer of the peer's own certificate; those of the CAs above count where they are
+ * given. Of an anchor that is no root, the signature of a list that names it cannot be checked: the file is
+ * taken at its word. */
+static bool needs_no_list(X509_STORE_CTX *store, int code)
+{
+    int depth = X509_STORE_CTX_get_error_depth(store);
+    const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
+    X509 *anchor = sk_X509_value(chain, sk_X509_num(chain) - 1);
+    if (depth == 0)
+        return false;
+    return code == X509_V_ERR_UNABLE_TO_GET_CRL ||
+           ((code == X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER || code == X509_V_ERR_CRL_SIGNATURE_FAILURE) &&
+            depth == sk_X509_num(chain) - 1 && X509_check_issued(anchor, anchor) != X509_V_OK);
+}
+
 /* Called for each fault that OpenSSL finds; returning 1 goes on as if there were none. */
 static int on_fault(int well, X509_STORE_CTX *store)
 {
@@ -127,7 +159,7 @@ static int on_fault(int well, X509_STORE_CTX *store)
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }
-    if (code == X509_V_ERR_HOSTNAME_MISMATCH && is_for_whose(store)) {
+    if ((code == X509_V_ERR_HOSTNAME_MISMATCH && is_for_whose(store)) || needs_no_list(store, code)) {
         X509_STORE_CTX_set_error(store, X509_V_OK);
         return 1;
     }

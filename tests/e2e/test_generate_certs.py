@@ -17,13 +17,13 @@ from harness import ROOT, Case, environment, main, skip_file
 SCRIPT = ROOT / "scripts" / "generate-certs"
 GOOD = ["ca.crt", "ca.key", "client.crt", "client.key", "server.crt", "server.key"]
 FAULTS = ["expired", "expired-intermediate", "expiring-intermediate", "ip-as-dns", "ip-in-cn", "missing-intermediate", "name-constraints", "name-in-cn", "not-yet-valid",
-          "nul-in-san", "partial-wildcard", "self-signed", "sha1", "unknown-ca", "unknown-critical", "weak-rsa",
+          "nul-in-san", "partial-wildcard", "revoked", "self-signed", "sha1", "unknown-ca", "unknown-critical", "weak-rsa",
           "wrong-key-usage", "wrong-name", "wrong-purpose"]
 # X509_V_ERR_… of OpenSSL, whose texts change
 NOT_YET_VALID, EXPIRED, SELF_SIGNED, NO_ISSUER, WRONG_PURPOSE = 9, 10, 18, 20, 26
-NOT_PERMITTED = 47
+NOT_PERMITTED, REVOKED = 47, 23
 UNKNOWN_CRITICAL, HOSTNAME_MISMATCH, IP_MISMATCH, WEAK_KEY, WEAK_DIGEST = 34, 62, 64, 66, 68
-BAD = sorted([f"{fault}.{kind}" for fault in FAULTS for kind in ("crt", "key")] + ["intermediate.crt"])
+BAD = sorted([f"{fault}.{kind}" for fault in FAULTS for kind in ("crt", "key")] + ["intermediate.crt", "revoked.crl"])
 
 
 def shown(text):
@@ -403,6 +403,10 @@ class Bad(Certificates):
             with self.subTest(name):
                 self.assertEqual(self.bad(name, *options, ca=ca), "OK")
                 self.assertEqual(self.bad(name, "-verify_hostname", "localhost", *options, ca=ca), "OK")
+
+    def test_the_list_revokes_the_certificate_of_its_name_and_no_other(self):
+        for name, found in (("revoked", REVOKED), ("wrong-name", "OK")):
+            self.assertEqual(self.bad(name, "-crl_check", "-CRLfile", self.out / "bad" / "revoked.crl"), found)
 
     def test_the_intermediate_that_expires_soon_has_five_days_left(self):
         chain = self.out / "bad" / "expiring-intermediate.crt"

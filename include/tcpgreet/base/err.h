@@ -34,6 +34,7 @@
     X(ERR_CERT_PURPOSE, "cert-purpose", 6)                                                                   \
     X(ERR_CERT_WEAK, "cert-weak", 6)                                                                         \
     X(ERR_CERT_PIN, "cert-pin", 6)                                                                           \
+    X(ERR_CERT_REVOKED, "cert-revoked", 6)                                                                   \
     X(ERR_DIALOGUE_EARLY_END, "dialogue-early-end", 7)                                                       \
     X(ERR_DIALOGUE_TRUNCATED, "dialogue-truncated", 7)                                                       \
     X(ERR_DIALOGUE_WRONG_ANSWER, "dialogue-wrong-answer", 7)                                                 \
@@ -69,6 +70,8 @@ enum err_detail {
     ERR_DETAIL_CERTIFICATE_ABSENT,  /* tls-client-certificate: one is required and none was sent (alert) */
     ERR_DETAIL_CERTIFICATE_REFUSED, /* tls-client-certificate: the one that was sent is refused (alert) */
     ERR_DETAIL_ISSUER_UNKNOWN,      /* cert-untrusted: no trust anchor above it (depth, name of the host) */
+    ERR_DETAIL_REVOCATION_UNKNOWN,  /* cert-untrusted: no revocation list that can be used (name of the host)
+                                     */
     ERR_DETAIL_NO_NAMES,            /* cert-name: nothing in subjectAltName (name of the host) */
     ERR_DETAIL_OTHER_NAMES,         /* cert-name: other names (name of the host) */
     ERR_DETAIL_ADDRESS_AS_NAME,     /* cert-name: the address stands there as a DNS name (name of the host) */

@@ -39,8 +39,9 @@ struct tls_policy {
     bool tls13_only;             /* else TLS 1.2 and 1.3 */
     const char *alpn;            /* comma-separated, most wanted first; NULL */
     const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal, if may_ask */
-    bool may_ask;                /* the caller can wait for a person */
-    bool insecure;               /* client: believe any certificate; server: take keys that others can read */
+    const char *crl; /* file of revocation lists that certificates of peers are checked against; NULL */
+    bool may_ask;    /* the caller can wait for a person */
+    bool insecure;   /* client: believe any certificate; server: take keys that others can read */
 };
 
 struct tls_client_config {

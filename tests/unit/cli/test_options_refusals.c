@@ -195,6 +195,11 @@ static void probe_options_are_checked(void **state)
     REFUSE("unexpected argument: \"x\" (--probe takes HOST PORT [-- COMMAND...])", "--probe", "a", "1", "x",
            "--", "y");
     REFUSE("--ca needs --tls", "--probe", "a", "1", "--ca=x");
+    REFUSE("--crl needs --tls", "--connect", "a", "1", "--crl=x");
+    REFUSE("--crl with --listen checks client certificates: it needs --client-ca", "--listen", "1", "--tls",
+           "--crl=x");
+    REFUSE("--crl cannot be checked with --insecure", "--connect", "a", "1", "--tls", "--insecure",
+           "--crl=x");
     REFUSE("--expect-days needs --tls", "--probe", "a", "1", "--expect-days=7");
     REFUSE("--expect-days needs a handshake", "--probe", "a", "1", "--tls", "--until=connect",
            "--expect-days=7");

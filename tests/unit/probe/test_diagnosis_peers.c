@@ -144,6 +144,11 @@ static const struct diagnosed_row rows[] = {
          {{"cert-name",
            "has 192.0.2.25 as a DNS name, where no client looks for an address: issue it again with the "
            "address as an IP address in subjectAltName (IP:192.0.2.25)."}}},
+    {"revoked",
+     {{.peer = V4, PROBE_TLS, ERR_CERT_REVOKED, "it was revoked", SHOWN_GOOD}},
+     .tls = true,
+     .findings = {{"cert-revoked",
+                   AT_V4 "it was revoked: clients that check revocation reject it, give the server"}}},
     {"not for signatures",
      {{.peer = V4, PROBE_TLS, ERR_CERT_PURPOSE, "no", SHOWN_GOOD, ERR_DETAIL_KEY_USAGE}},
      .tls = true,

@@ -1,0 +1,241 @@
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <time.h>
+
+#include "support/tls_party.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define CHAIN "the certificate of localhost "
+#define UNKNOWN CHAIN "cannot be checked for revocation: "
+
+enum { HOUR = 60 * 60, DAY = 24 * HOUR };
+
+/* A revocation list. Shape: issuer NULL: none. */
+struct list {
+    const struct certificate *issuer;
+    const struct certificate *revoked; /* NULL: it is empty */
+    const struct certificate *signer;  /* NULL: the issuer */
+    int64_t from_s, until_s;           /* seconds from now; 0: an hour ago, in a day */
+};
+
+static struct certificate leaf;
+
+static void set_time(X509_CRL *crl, int (*set)(X509_CRL *, const ASN1_TIME *), int64_t from_now_s)
+{
+    ASN1_TIME *time = X509_gmtime_adj(NULL, (long)from_now_s);
+    assert_non_null(time);
+    assert_int_equal(set(crl, time), 1);
+    ASN1_TIME_free(time);
+}
+
+static X509_CRL *make(const struct list *list)
+{
+    X509_CRL *crl = X509_CRL_new();
+    const struct certificate *signer = list->signer != NULL ? list->signer : list->issuer;
+    assert_non_null(crl);
+    assert_int_equal(X509_CRL_set_version(crl, X509_CRL_VERSION_2), 1);
+    assert_int_equal(X509_CRL_set_issuer_name(crl, X509_get_subject_name(list->issuer->x509)), 1);
+    set_time(crl, X509_CRL_set1_lastUpdate, list->from_s != 0 ? list->from_s : -HOUR);
+    set_time(crl, X509_CRL_set1_nextUpdate, list->until_s != 0 ? list->until_s : DAY);
+    if (list->revoked != NULL) {
+        X509_REVOKED *entry = X509_REVOKED_new();
+        ASN1_TIME *when = ASN1_TIME_new();
+        assert_int_equal(ASN1_TIME_set_string(when, "20260102030405Z"), 1);
+        assert_int_equal(X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(list->revoked->x509)), 1);
+        assert_int_equal(X509_REVOKED_set_revocationDate(entry, when), 1);
+        assert_int_equal(X509_CRL_add0_revoked(crl, entry), 1);
+        ASN1_TIME_free(when);
+    }
+    assert_true(X509_CRL_sign(crl, signer->key, EVP_sha256()) > 0);
+    return crl;
+}
+
+/* Writes lists into a file, as PEM or the first in DER. */
+static void put(const char *path, const struct list *lists, size_t count, bool pem)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (size_t i = 0; i < count && lists[i].issuer != NULL; i++) {
+        X509_CRL *crl = make(&lists[i]);
+        assert_int_equal(pem ? PEM_write_X509_CRL(file, crl) : i2d_X509_CRL_fp(file, crl), 1);
+        X509_CRL_free(crl);
+    }
+    assert_int_equal(fclose(file), 0);
+}
+
+static void visit(struct tls_meeting *meeting, struct tls_client *client, const struct certificates *all)
+{
+    const struct certificate *const chain[] = {&leaf, &all->intermediate, NULL};
+    tls_meeting_part(meeting);
+    tls_meeting_wire(meeting);
+    meeting->client.stream = tls_client_stream(client, meeting->lowers[0], "localhost", NULL);
+    meeting->server.stream = tls_raw_server(meeting->lowers[1], 0, chain, NULL);
+    TLS_PLAN(&meeting->client, TLS_SHAKE);
+    TLS_PLAN(&meeting->server, TLS_SHAKE);
+    tls_meeting_run(meeting);
+}
+
+static void what_a_list_says_counts_and_what_it_cannot_say_is_named(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate *root = &all->root, *between = &all->intermediate;
+    char anchor[CERTIFICATES_PATH_BYTES], path[CERTIFICATES_PATH_BYTES];
+    const struct {
+        struct list lists[2];
+        const char *ca;
+        enum err_reason reason;
+        const char *sentence;
+    } rows[] = {
+        {{{.issuer = between}}, all->ca_file, ERR_OK, ""},
+        {{{.issuer = between}, {.issuer = root}}, all->ca_file, ERR_OK, ""},
+        {{{.issuer = between}}, anchor, ERR_OK, ""},
+        {{{.issuer = between}, {.issuer = root, .revoked = between}},
+         anchor,
+         ERR_CERT_REVOKED,
+         "the CA certificate \"test intermediate\" above that of localhost was revoked"},
+        {{{.issuer = between, .revoked = &leaf}},
+         all->ca_file,
+         ERR_CERT_REVOKED,
+         CHAIN "was revoked by its issuer (2026-01-02 03:04 UTC); ask its operator to replace it"},
+        {{{.issuer = between}, {.issuer = root, .revoked = between}},
+         all->ca_file,
+         ERR_CERT_REVOKED,
+         "the CA certificate \"test intermediate\" above that of localhost was revoked by its issuer (2026-01-02"},
+        {{{.issuer = root}},
+         all->ca_file,
+         ERR_CERT_UNTRUSTED,
+         UNKNOWN "--crl has no list of its issuer \"test intermediate\""},
+        {{{.issuer = between, .from_s = -2 * DAY, .until_s = -DAY}},
+         all->ca_file,
+         ERR_CERT_UNTRUSTED,
+         UNKNOWN "the list of \"test intermediate\" in --crl expired ("},
+        {{{.issuer = between, .from_s = DAY, .until_s = 2 * DAY}},
+         all->ca_file,
+         ERR_CERT_UNTRUSTED,
+         UNKNOWN "the list of \"test intermediate\" in --crl is not valid before "},
+        {{{.issuer = between, .signer = &all->stranger}},
+         all->ca_file,
+         ERR_CERT_UNTRUSTED,
+         UNKNOWN "the list of \"test intermediate\" in --crl cannot be used ("},
+    };
+    struct tls_meeting meeting = {0};
+
+    certificates_put(certificates_path(all, "anchor.crt", anchor), between->x509);
+    certificates_path(all, "lists", path);
+    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+        const bool pem = i % 2 == 0;
+        const struct list *lists = rows[i / 2].lists;
+        if (!pem && lists[1].issuer != NULL)
+            continue; /* a file of DER has one */
+        put(path, lists, COUNT(rows[0].lists), pem);
+        struct tls_client *client =
+            tls_party_client(&(struct tls_client_config){.ca = rows[i / 2].ca, .policy.crl = path});
+        visit(&meeting, client, all);
+        if (meeting.client.err.reason != rows[i / 2].reason ||
+            strstr(meeting.client.err.text, rows[i / 2].sentence) == NULL)
+            fail_msg("row %zu says \"%s\" (%s)", i / 2, meeting.client.err.text,
+                     err_word(meeting.client.err.reason));
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+    }
+}
+
+static void a_file_without_whole_lists_is_refused(void **state)
+{
+    const struct certificates *all = *state;
+    const struct {
+        const char *text, *sentence;
+    } cases[] = {
+        {"", "there is no revocation list in --crl "},
+        {"nothing of the kind", "there is no revocation list in --crl "},
+        {"-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n",
+         "there is no revocation list in --crl "},
+        {"-----BEGIN X509 CRL-----\nQUJD\n-----END X509 CRL-----\n", "revocation list 1 in --crl "},
+        {"-----BEGIN X509 CRL-----\nQUJD\n", "is damaged: block 1 (X509 CRL) was cut off"},
+    };
+    char path[CERTIFICATES_PATH_BYTES];
+    certificates_path(all, "broken", path);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct err err = {0};
+        certificates_put_bytes(path, (struct bytes){cases[i].text, strlen(cases[i].text)});
+        assert_null(
+            tls_client_new(&(struct tls_client_config){.ca = all->ca_file, .policy.crl = path}, &err));
+        if (err.reason != ERR_SYSTEM_FILE || strstr(err.text, cases[i].sentence) == NULL)
+            fail_msg("case %zu says \"%s\" (%s)", i, err.text, err_word(err.reason));
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+}
+
+/* A ticket from before the revocation does not help. */
+static void a_server_refuses_a_client_that_was_revoked(void **state)
+{
+    const struct certificates *all = *state;
+    char path[CERTIFICATES_PATH_BYTES];
+    certificates_path(all, "lists", path);
+    struct tls_server_config config = {.identities = {{all->server_file, NULL}},
+                                       .client_ca = all->ca_file,
+                                       .client_auth = TLS_CLIENT_AUTH_REQUIRE,
+                                       .policy.crl = path};
+    struct tls_client *client =
+        tls_party_client(&(struct tls_client_config){.ca = all->ca_file, .identity.cert = all->client_file});
+    struct tls_server *server = NULL;
+
+    for (int revoked = 0; revoked < 2; revoked++) {
+        struct tls_meeting meeting = {0};
+        put(path, &(struct list){&all->root, revoked ? &all->client : NULL, NULL, 0, 0}, 1, true);
+        struct tls_server *next = tls_party_server(&config);
+        if (server != NULL)
+            tls_server_inherit(next, server);
+        tls_server_free(server);
+        server = next;
+        tls_meeting_connect(&meeting, client, server, "localhost");
+        meeting.server.words = meeting.client.expected = BYTES_LITERAL("welcome");
+        TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR);
+        TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY);
+        tls_meeting_run(&meeting);
+        if (revoked) {
+            tls_party_expect_failure(
+                &meeting.server, ERR_CERT_REVOKED,
+                "the client's certificate was revoked by its issuer (2026-01-02 03:04 UTC)");
+            tls_party_expect_failure(&meeting.client, ERR_TLS_CLIENT_CERTIFICATE, "certificate revoked");
+        } else {
+            tls_party_expect_done(&meeting.client);
+        }
+        tls_meeting_part(&meeting);
+    }
+    tls_server_free(server);
+    tls_client_free(client);
+}
+
+static int set_up(void **state)
+{
+    certificates_set_up(state);
+    const struct certificates *all = *state;
+    certificate_make(&leaf,
+                     &(struct certificate_wish){.issuer = &all->intermediate, .names = "DNS:localhost"});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    certificate_fini(&leaf);
+    return certificates_tear_down(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_list_says_counts_and_what_it_cannot_say_is_named),
+        cmocka_unit_test(a_file_without_whole_lists_is_refused),
+        cmocka_unit_test(a_server_refuses_a_client_that_was_revoked),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
