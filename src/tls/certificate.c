@@ -18,7 +18,7 @@ int64_t tls_seconds(const ASN1_TIME *time)
     return ASN1_TIME_to_tm(time, &tm) == 1 ? timegm(&tm) : 0;
 }
 
-/* Appends one more name; what does not fit is told by dots. */
+/* Appends one more name; dots stand for what does not fit. */
 static void put_name(char *text, size_t room, const char *name)
 {
     size_t length = strlen(text);
@@ -33,7 +33,7 @@ static struct bytes bytes_of(const ASN1_STRING *string)
     return (struct bytes){(const char *)ASN1_STRING_get0_data(string), (size_t)ASN1_STRING_length(string)};
 }
 
-/* kind: "URI:"; "" for names that say themselves what they are. */
+/* kind: "URI:"; "" for names whose kind is obvious. */
 static void put_string(char *text, size_t room, const char *kind, const ASN1_STRING *string)
 {
     char shown[128], name[sizeof shown + 8];
@@ -41,7 +41,7 @@ static void put_string(char *text, size_t room, const char *kind, const ASN1_STR
     put_name(text, room, name);
 }
 
-/* Returns: how many bytes of an address stand in a text; 0 for none. */
+/* Returns: the length of the address that a text is; 0 for none. */
 static size_t parse_address(const char *text, unsigned char address[sizeof(struct in6_addr)])
 {
     if (inet_pton(AF_INET, text, address) == 1)

@@ -1,4 +1,4 @@
-/* What stands in a certificate, in printable form. */
+/* The contents of a certificate, in printable form. */
 #ifndef TCPGREET_TLS_CERTIFICATE_H
 #define TCPGREET_TLS_CERTIFICATE_H
 
@@ -20,7 +20,7 @@ const char *tls_name_text(const X509_NAME *name, char *text, size_t room);
  * allows and host names do not, matches a wildcard, as in curl and GnuTLS. */
 bool tls_certificate_is_for(X509 *certificate, const char *host);
 
-/* Returns: whether an address, "127.0.0.1", stands in it as a DNS name, which no client accepts. */
+/* Returns: whether an address, "127.0.0.1", is in it as a DNS name, which no client accepts. */
 bool tls_certificate_has_address_as_name(X509 *certificate, const char *address);
 
 /* The subject, or the names where it has none. Returns: text. */
@@ -30,7 +30,7 @@ const char *tls_certificate_title(X509 *certificate, char *text, size_t room);
  * several the lowest; NULL where there is none. */
 X509 *tls_first_to_expire(const STACK_OF(X509) * verified);
 
-/* The same of a chain that nobody has verified: the leaf and what leads up from it among what was sent. A
+/* The same of a chain that was not verified: the leaf and what leads up from it among what was sent. A
  * root does not count, as its receiver has its own. Returns: one of them. */
 X509 *tls_first_to_expire_of_sent(X509 *leaf, const STACK_OF(X509) * sent);
 

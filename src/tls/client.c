@@ -20,7 +20,8 @@
 
 enum { ALPN_BYTES = 512, HOST_BYTES = 256 };
 
-/* Invariant: ticket == NULL, or host is the name that was proved to whom gave it: it counts for no other. */
+/* Invariant: ticket == NULL, or host is the name whose certificate was verified: the ticket is used for no
+ * other. */
 struct tls_session {
     struct tls_client *client;
     SSL_SESSION *ticket; /* the newest */
@@ -48,7 +49,7 @@ static int open_key_log(struct tls_client *client, struct err *err)
     const char *path = tls_getenv("SSLKEYLOGFILE");
     if (path == NULL || path[0] == '\0')
         return 0;
-    /* Who can read this file can read what was said. */
+    /* This file makes it possible to decrypt the connection. */
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (fd >= 0 && (client->key_log = fdopen(fd, "a")) == NULL)
         close(fd);
@@ -68,7 +69,7 @@ static bool make_index(void)
     return session_index >= 0;
 }
 
-/* Keeps a copy: OpenSSL takes the original for spoilt where its connection is cut off. */
+/* Keeps a copy: OpenSSL marks the original as not resumable where its connection is cut off. */
 static int on_session(SSL *ssl, SSL_SESSION *given)
 {
     struct tls_session *session = SSL_get_ex_data(ssl, session_index);
@@ -141,7 +142,7 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
     client->newest.client = client;
     client->servername = config->servername;
     client->trust = (struct tls_trust){.pins = config->pins,
-                                       .believe_all = config->policy.insecure,
+                                       .accept_all = config->policy.insecure,
                                        .system_store = config->ca == NULL,
                                        .pins_stand_alone = config->pins.count > 0 && config->ca == NULL};
     if (configure(client, config, err) == 0)

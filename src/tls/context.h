@@ -1,4 +1,4 @@
-/* OpenSSL as this program uses it: contexts, connections, and its errors in words. */
+/* OpenSSL as this program uses it: contexts, connections, and its errors as messages. */
 #ifndef TCPGREET_TLS_CONTEXT_H
 #define TCPGREET_TLS_CONTEXT_H
 

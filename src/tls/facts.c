@@ -77,7 +77,8 @@ static void put_link(X509 *certificate, struct stream_tls_facts *facts)
     facts->chain_count++;
 }
 
-/* Where nothing was verified, as in a resumed session, what was sent says what a client needs. */
+/* Where nothing was verified, as in a resumed session, the certificates that were sent are what a client
+ * needs. */
 static void put_expiry(SSL *ssl, X509 *leaf, const STACK_OF(X509) * sent, struct stream_tls_facts *facts)
 {
     X509 *first = tls_first_to_expire(SSL_get0_verified_chain(ssl));

@@ -28,7 +28,7 @@ BIO *tls_file_bio(const struct file *file, struct err *err)
 #define END BYTES_LITERAL("-----END ")
 #define DASHES BYTES_LITERAL("-----")
 
-/* Where a check stands in a file. */
+/* The position of a check in a file. */
 struct scan {
     const char *what;
     const char *path;

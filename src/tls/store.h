@@ -6,7 +6,7 @@
 
 #include "tcpgreet/base/err.h"
 
-/* Whom to believe: a CA file or folder, NULL for the system's trust store. Errors: system-file. */
+/* The trust anchors: a CA file or directory, NULL for the system's trust store. Errors: system-file. */
 int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
 
 /* Trusts the certificates of a file or of a directory of hashed links, each as an anchor, also those of an

@@ -167,7 +167,7 @@ static int read_file(struct tickets *tickets, const char *path, bool insecure, s
     if (file_read("--ticket-keys", path, &file, err) < 0)
         return -1;
     if (!insecure && tls_check_mode("the ticket key file", path, &file, err) < 0) {
-        /* err says it */
+        /* err is set */
     } else if (file.length == 0 || file.length > sizeof tickets->keys || file.length % FILE_KEY_BYTES != 0) {
         err_set(err, ERR_SYSTEM_FILE, 0,
                 "the ticket keys in %s are not 1 to %d keys of %d bytes (openssl rand -out FILE %d)", path,

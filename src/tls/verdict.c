@@ -177,7 +177,7 @@ static int fail_revoked(const struct tls_verdict *verdict, const char *which, st
                          verdict->whose != NULL ? "; ask its operator to replace it" : "");
 }
 
-/* No list that counts says whether it was revoked. */
+/* No usable list shows whether it was revoked. */
 static int fail_revocation(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     struct err_facts facts = facts_of(verdict, ERR_DETAIL_REVOCATION_UNKNOWN);
@@ -210,7 +210,7 @@ static int fail_revocation(const struct tls_verdict *verdict, const char *which,
     }
 }
 
-/* What only a sentence tells apart. */
+/* Failures that differ only in their message. */
 static const struct {
     int code;
     enum err_reason reason;
@@ -321,7 +321,7 @@ const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
 {
     static const struct {
         int code;
-        const char *words;
+        const char *text;
     } brief[] = {
         {X509_V_ERR_UNSPECIFIED, "not checked (--insecure)"},
         {X509_V_ERR_CERT_HAS_EXPIRED, "expired"},
@@ -350,10 +350,10 @@ const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
         {X509_V_ERR_EXCLUDED_VIOLATION, "outside the name constraints of a CA above it"},
         {X509_V_ERR_APPLICATION_VERIFICATION, "another key than --pin allows"},
     };
-    const char *words = X509_verify_cert_error_string(code);
+    const char *found = X509_verify_cert_error_string(code);
     for (size_t i = 0; i < sizeof brief / sizeof brief[0]; i++)
         if (brief[i].code == code)
-            words = brief[i].words;
-    snprintf(text, room, "%s%s", depth > 0 ? "a CA above it: " : "", words);
+            found = brief[i].text;
+    snprintf(text, room, "%s%s", depth > 0 ? "a CA above it: " : "", found);
     return text;
 }

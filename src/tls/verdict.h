@@ -10,7 +10,7 @@
 #include "tcpgreet/base/err.h"
 
 /* The first verdict of a failed verification, kept for the sentence. On the client's side also what was
- * verified, until the handshake is done: OpenSSL need not tell it of one that failed. Starts as {0}, with
+ * verified, until the handshake is done: OpenSSL may not report it for one that failed. Starts as {0}, with
  * whose. */
 struct tls_verdict {
     const char *whose; /* the host that is expected; NULL on the server's side */
@@ -31,7 +31,7 @@ struct tls_verdict *tls_verdict_of(const SSL *ssl);
 /* Turns a verdict into reason and sentence. Returns: -1. */
 int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err);
 
-/* The same in a few words, of a code that a session may remember: "expired", "a CA above it: expired".
+/* The same as a short text, of a code that a session may remember: "expired", "a CA above it: expired".
  * Returns: text. */
 const char *tls_verdict_brief(int code, int depth, char *text, size_t room);
 

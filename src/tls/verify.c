@@ -19,7 +19,7 @@ static bool pin_matches(const struct tls_trust *trust, X509 *certificate)
     return false;
 }
 
-/* What a pin stands in for: the chain of trust and the name. Dates, purpose and strength count still. */
+/* What a pin replaces: the verification of chain and name. Dates, purpose and strength are still checked. */
 static bool pin_covers(int code)
 {
     switch (code) {
@@ -54,13 +54,13 @@ static struct tls_verdict *verdict_of(X509_STORE_CTX *store)
     return ssl != NULL ? tls_verdict_of(ssl) : NULL;
 }
 
-/* The client tells what it was shown whatever becomes of the handshake. */
+/* The client reports the certificates that it received even if the handshake fails. */
 static void keep_chain(X509_STORE_CTX *store)
 {
     struct tls_verdict *verdict = verdict_of(store);
     if (verdict == NULL || verdict->leaf != NULL || SSL_is_server(ssl_of(store)) == 1)
         return;
-    ERR_set_mark(); /* without memory less is told, and that is all */
+    ERR_set_mark(); /* without memory, less is reported */
     verdict->leaf = with_reference(X509_STORE_CTX_get0_cert(store));
     verdict->chain = X509_chain_up_ref(X509_STORE_CTX_get0_untrusted(store));
     ERR_pop_to_mark();
@@ -179,7 +179,7 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
         keep_verdict(store, X509_V_ERR_APPLICATION_VERIFICATION);
         return 0;
     }
-    if (trust->believe_all) {
+    if (trust->accept_all) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED); /* what sessions and facts remember of it */
         return 1;
     }

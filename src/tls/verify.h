@@ -7,12 +7,12 @@
 
 #include "tcpgreet/tls/tls.h"
 
-/* What to believe of a peer's certificate. */
+/* How a peer's certificate is verified. */
 struct tls_trust {
     struct tls_pins pins;
-    bool believe_all;      /* --insecure: pins count still */
+    bool accept_all;       /* --insecure: pins are still checked */
     bool system_store;     /* no --ca was given */
-    bool pins_stand_alone; /* a pin stands in for a chain of trust and a name */
+    bool pins_stand_alone; /* a pin replaces the verification of chain and name */
 };
 
 /* For SSL_CTX_set_cert_verify_callback; argument: struct tls_trust. Leaves its verdict with the stream. */

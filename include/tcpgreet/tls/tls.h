@@ -1,5 +1,5 @@
-/* TLS policy and identities: what is offered, who we are, whom we trust. Built without OpenSSL, each refuses
- * in words. */
+/* TLS policy and identities: what is offered, own certificates, trust anchors. Without OpenSSL, each fails
+ * with a message. */
 #ifndef TCPGREET_TLS_TLS_H
 #define TCPGREET_TLS_TLS_H
 
@@ -28,7 +28,7 @@ struct tls_pins {
     struct tls_pin list[TLS_PINS_MAX];
 };
 
-/* A certificate chain and its key, PEM. Shape: key NULL: it stands in cert. */
+/* A certificate chain and its key, PEM. Shape: key NULL: it is in cert. */
 struct tls_files {
     const char *cert;
     const char *key;
@@ -41,7 +41,7 @@ struct tls_policy {
     const char *passphrase_file; /* NULL: an encrypted key is asked for on the terminal, if may_ask */
     const char *crl; /* file of revocation lists that certificates of peers are checked against; NULL */
     bool may_ask;    /* the caller can wait for a person */
-    bool insecure;   /* client: believe any certificate; server: take keys that others can read */
+    bool insecure;   /* client: accept any certificate; server: accept key files that others can read */
 };
 
 struct tls_client_config {
@@ -133,7 +133,7 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
 int tls_pin_parse(const char *text, struct tls_pin *pin);
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 
-/* Returns: 0, or -1 where this program was built without TLS. Errors: usage: says so. */
+/* Returns: 0, or -1 where this program was built without TLS. Errors: usage. */
 int tls_available(struct err *err);
 
 /* Writes the line of --version. */
