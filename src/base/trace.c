@@ -5,6 +5,7 @@
 
 trace_fn *trace_sink;
 static void *trace_context;
+static _Thread_local enum trace_bytes trace_bytes;
 
 void trace_to(trace_fn *sink, void *context)
 {
@@ -23,11 +24,18 @@ uint64_t trace_begin(void)
     return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
 }
 
+void trace_bytes_are(enum trace_bytes bytes)
+{
+    trace_bytes = bytes;
+}
+
 void trace_emit(const struct trace_event *event)
 {
     if (trace_sink == NULL)
         return;
     int saved = errno;
-    trace_sink(trace_context, event);
+    struct trace_event step = *event;
+    step.bytes = trace_bytes;
+    trace_sink(trace_context, &step);
     errno = saved;
 }

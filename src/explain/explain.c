@@ -27,6 +27,9 @@ static const struct step_text {
     [TRACE_RESOLVED] =
         {"getaddrinfo result for", NOTE, "address",
          "The resolver has read /etc/hosts or queried a name server. If only one family has addresses, the other one's empty answer is not an error."},
+    [TRACE_RESOLVE_CANCEL] =
+        {"getaddrinfo: cancel for", NOTE, NULL,
+         "The result is no longer needed: the run ended, or another address connected. A query that was sent to a name server cannot be recalled; its answer is ignored."},
     [TRACE_RACE_HOLD] =
         {"race: wait", NOTE, NULL,
          "No attempt starts yet. If the IPv4 addresses arrive first, they wait 50 ms for the IPv6 addresses, which are preferred (RFC 8305, Happy Eyeballs)."},
@@ -143,7 +146,7 @@ static const struct step_text {
                         "A peer cannot keep a connection open forever without sending anything."},
     [TRACE_CLOSE] =
         {"close", CALL, NULL,
-         "Gives the descriptor back. Bytes that were never read would make the kernel send an RST, so the peer's end was awaited first."},
+         "Releases the descriptor. A connection attempt in progress is abandoned; a connection that is still open ends with a FIN, or with an RST if received bytes were not read."},
 };
 
 /* Everything set before the first event. */
@@ -191,6 +194,18 @@ static void put_head(const struct trace_event *event, const struct step_text *st
     }
 }
 
+/* The bytes of a TLS connection are counted and not shown. */
+static void put_count(const struct trace_event *event, const char *unit, const char *equals, char *text,
+                      size_t room)
+{
+    const char *plural = event->result == 1 ? "" : strcmp(unit, "address") == 0 ? "es" : "s";
+    enum trace_bytes bytes = event->data.length > 0 ? event->bytes : TRACE_BYTES_PLAIN;
+
+    put(text, room, "%s %lld %s%s%s%s", equals, (long long)event->result,
+        bytes == TRACE_BYTES_ENCRYPTED ? "encrypted " : "", unit, plural,
+        bytes == TRACE_BYTES_HANDSHAKE ? " during the TLS handshake" : "");
+}
+
 static void put_result(const struct trace_event *event, const struct step_text *step, char *text, size_t room)
 {
     const char *equals = step->form == CALL ? " =" : ":";
@@ -200,10 +215,7 @@ static void put_result(const struct trace_event *event, const struct step_text *
     else if (event->result < 0)
         put(text, room, "%s failed", equals);
     else if (step->unit != NULL)
-        put(text, room, "%s %lld %s%s", equals, (long long)event->result, step->unit,
-            event->result == 1                   ? ""
-            : strcmp(step->unit, "address") == 0 ? "es"
-                                                 : "s");
+        put_count(event, step->unit, equals, text, room);
     else if (event->step == TRACE_RACE_HOLD || event->step == TRACE_RACE_NEXT)
         put(text, room, "%s %lld ms", equals, (long long)event->result);
     else if (event->step == TRACE_SOCKET || event->step == TRACE_ACCEPT)
@@ -220,7 +232,7 @@ const char *explain_format(const struct trace_event *event, uint64_t start_ns, u
     snprintf(text, room, "%10.3f ms  ", (double)(now_ns - start_ns) / 1e6);
     put_head(event, step, text, room);
     put_result(event, step, text, room);
-    if (event->data.length > 0)
+    if (event->data.length > 0 && event->bytes == TRACE_BYTES_PLAIN)
         put(text, room, ": \"%s\"", escape_quoted(event->data, data, sizeof data));
     if (event->begin_ns != 0 && now_ns >= event->begin_ns)
         put(text, room, "  [%.3f ms]", (double)(now_ns - event->begin_ns) / 1e6);

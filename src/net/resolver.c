@@ -27,6 +27,7 @@ struct question {
     uv_getaddrinfo_t request;
     struct resolver *resolver; /* NULL: not under way */
     int family;                /* AF_UNSPEC: both */
+    bool is_answered;          /* or cancelled: nothing more is to be reported of it */
     uint64_t begin_ns;
 };
 
@@ -250,11 +251,12 @@ static void deliver(const struct question *question, const struct resolver_answe
     const char *text = answer->err != NULL ? answer->err->text : "";
 
     atomic_fetch_sub(&pending, 1);
+    if (resolver->cancelled)
+        return;
     trace(.step = TRACE_RESOLVED, .fd = -1, .begin_ns = question->begin_ns,
           .arguments = answer->family == AF_INET6 ? "AAAA" : "A",
           .result = answer->count > 0 ? (int64_t)answer->count : -1, .data = {text, strlen(text)});
-    if (!resolver->cancelled)
-        resolver->answer(resolver->context, answer);
+    resolver->answer(resolver->context, answer);
 }
 
 static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
@@ -262,6 +264,7 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
     struct question *question = request->data;
     struct resolver *resolver = question->resolver;
 
+    question->is_answered = true;
     for (size_t i = 0; i < FAMILIES; i++) {
         struct endpoint endpoints[ANSWER_MAX];
         struct err err = {0};
@@ -297,6 +300,7 @@ static void ask(struct resolver *resolver, struct question *question, int family
     question->resolver = resolver;
     question->family = family;
     question->request.data = question;
+    question->is_answered = false;
     question->begin_ns = trace_begin();
     snprintf(arguments, sizeof arguments, "%s, %s, %s", target->host, target->service, family_name(family));
     trace(.step = TRACE_RESOLVE, .fd = -1, .arguments = arguments);
@@ -395,6 +399,17 @@ bool resolver_is_only_in_hosts(const struct resolver *resolver, int family)
     return resolver->reading.data == NULL && is_only_in_hosts(&resolver->hosts, family);
 }
 
+static void cancel_question(struct question *question)
+{
+    if (!question->is_answered)
+        trace(.step = TRACE_RESOLVE_CANCEL, .fd = -1, .begin_ns = question->begin_ns,
+              .arguments = question->family == AF_INET6  ? "AAAA"
+                           : question->family == AF_INET ? "A"
+                                                         : "AAAA and A");
+    question->is_answered = true;
+    uv_cancel((uv_req_t *)&question->request);
+}
+
 void resolver_cancel(struct resolver *resolver)
 {
     if (resolver == NULL)
@@ -407,7 +422,7 @@ void resolver_cancel(struct resolver *resolver)
         uv_cancel((uv_req_t *)&resolver->reading);
     for (size_t i = 0; i < FAMILIES; i++)
         if (resolver->questions[i].resolver != NULL)
-            uv_cancel((uv_req_t *)&resolver->questions[i].request);
+            cancel_question(&resolver->questions[i]);
     release(resolver);
 }
 

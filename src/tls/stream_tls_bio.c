@@ -3,6 +3,8 @@
 #include <openssl/err.h>
 #include <string.h>
 
+#include "tcpgreet/base/trace.h"
+
 /* Returns: as BIO_read and BIO_write: 1, 0 at the end, else -1: SSL_shutdown takes a 0 for success. */
 static int bio_result(BIO *bio, struct stream_tls *tls, enum stream_result result)
 {
@@ -23,6 +25,11 @@ void stream_tls_keep_first(struct stream_tls *tls, const char *data, size_t coun
     tls->first_count = (uint8_t)(tls->first_count + kept);
 }
 
+static enum trace_bytes kind_of_bytes(const struct stream_tls *tls)
+{
+    return tls->progress < STREAM_TLS_UP ? TRACE_BYTES_HANDSHAKE : TRACE_BYTES_ENCRYPTED;
+}
+
 static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
 {
     struct stream_tls *tls = BIO_get_data(bio);
@@ -32,8 +39,10 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
         return bio_result(bio, tls, STREAM_FAILED);
     }
     enum stream_result result = STREAM_WANT_READ;
+    trace_bytes_are(kind_of_bytes(tls));
     if (!tls->lower_drained)
         result = stream_read(tls->lower, data, room, count, tls->err);
+    trace_bytes_are(TRACE_BYTES_PLAIN);
     tls->ahead = result == STREAM_OK;
     tls->lower_drained = result == STREAM_OK && !tls->lower->more;
     if (result == STREAM_OK && tls->progress < STREAM_TLS_UP)
@@ -51,8 +60,11 @@ static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
     tls->lower->corked = tls->base.corked;
     if (tls->progress == STREAM_TLS_SHAKING && tls->whose == NULL) /* a ticket waits for the first data */
         tls->lower->corked = SSL_get_state(tls->ssl) == TLS_ST_SW_SESSION_TICKET;
-    return bio_result(bio, tls,
-                      stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err));
+    trace_bytes_are(kind_of_bytes(tls));
+    enum stream_result result =
+        stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err);
+    trace_bytes_are(TRACE_BYTES_PLAIN);
+    return bio_result(bio, tls, result);
 }
 
 static long bio_ctrl(BIO *bio, int command, long number, void *pointer)

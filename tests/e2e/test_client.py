@@ -326,6 +326,15 @@ class Connecting(Case):
             self.assertFails(result, 3, "resolve-temporary")
 
     @needs_names
+    def test_a_lookup_that_is_given_up_is_explained_as_that(self):
+        with Names("", dns=True) as names, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+            name_server.bind(("127.99.99.99", 53))
+            result = connect("missing.example", 6000, "--connect-timeout", "300ms", "--explain", wrap=names.wrap)
+        self.assertFails(result, 3, "resolve-temporary")
+        self.assertEqual(re.findall(rb"ms  (getaddrinfo.*?)  \[", result.err),
+                         [b"getaddrinfo: cancel for " + record for record in (b"AAAA", b"A")])
+
+    @needs_names
     def test_one_family_alone_is_used_when_asked(self):
         with Names(HOSTS) as names, Server(listen=[("::1", "0")]) as six:
             self.assertDialogue(connect("localhost", six.port, "Michael", wrap=names.wrap), hello(b"Michael"))

@@ -442,6 +442,16 @@ class Explain(TlsCase):
             self.assertRegex(printed, "(?s)TLS handshake complete.*TLS close_notify received.*TLS close_notify sent|"
                                    "TLS handshake complete.*TLS close_notify sent.*TLS close_notify received")
 
+    def test_bytes_of_a_tls_connection_are_counted_and_never_shown_as_text(self):
+        with self.serve("--explain") as server:
+            printed = self.say(server, "--explain").err.decode()
+            server.log.expect(r" close\(\d+\)")
+        for text in printed, server.log.bytes().decode():
+            moved = re.findall(r" ms  (?:recv|send)\(\d+\) = [1-9].*", text)
+            self.assertGreater(len(moved), 5)
+            for line in moved:
+                self.assertRegex(line, r"= \d+ (encrypted bytes?|bytes? during the TLS handshake)  \[")
+
     def test_the_server_logs_each_message(self):
         context = client_context(self.made)
         with self.serve("--explain") as server:

@@ -9,6 +9,7 @@
 enum trace_step {
     TRACE_RESOLVE,          /* getaddrinfo called for one family */
     TRACE_RESOLVED,         /* its answer; result: addresses, or -1 */
+    TRACE_RESOLVE_CANCEL,   /* the answer is no longer waited for */
     TRACE_RACE_HOLD,        /* addresses wait for the AAAA answer */
     TRACE_RACE_NEXT,        /* the next attempt is due at a known time */
     TRACE_SOCKET,           /* socket(2) */
@@ -55,15 +56,19 @@ enum trace_step {
     TRACE_STEPS
 };
 
+/* What the bytes are that a stream moves for the layer above it. */
+enum trace_bytes { TRACE_BYTES_PLAIN, TRACE_BYTES_HANDSHAKE, TRACE_BYTES_ENCRYPTED };
+
 /* One step. Invariant: native != 0 only where result < 0. */
 struct trace_event {
     enum trace_step step;
     int fd;                /* the socket, -1 where there is none */
     const char *arguments; /* what a person would write after the descriptor; NULL: none */
     int64_t result;
-    int native;        /* errno of a failed call, 0 */
-    uint64_t begin_ns; /* from trace_begin; 0: the step has no duration */
-    struct bytes data; /* bytes moved, unescaped; {0} for none */
+    int native;             /* errno of a failed call, 0 */
+    uint64_t begin_ns;      /* from trace_begin; 0: the step has no duration */
+    struct bytes data;      /* bytes moved, unescaped; {0} for none */
+    enum trace_bytes bytes; /* set by trace_emit */
 };
 
 /* Calls back: from any thread, within the step, errno preserved around it. */
@@ -77,6 +82,9 @@ void trace_to(trace_fn *sink, void *context);
 
 /* Returns: CLOCK_MONOTONIC in ns while the trace is on, else 0 without asking the clock. */
 uint64_t trace_begin(void);
+
+/* Sets what the steps of this thread move from now on; TLS does so around its calls of the stream below. */
+void trace_bytes_are(enum trace_bytes bytes);
 
 /* Delivers one step; use trace(). */
 void trace_emit(const struct trace_event *event);
