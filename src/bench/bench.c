@@ -7,11 +7,10 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "addresses.h"
 #include "tcpgreet/format/atomic_file.h"
 #include "tcpgreet/format/message.h"
-#include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/resolver.h"
-#include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/output.h"
 #include "tcpgreet/os/process.h"
@@ -19,8 +18,6 @@
 #include "worker.h"
 
 enum {
-    ENDPOINTS_MAX = 64,
-    SOURCES_MAX = 256,
     RESERVED_DESCRIPTORS = 32,
     DESCRIPTORS_A_WORKER = 8,
     PORTS_AN_ADDRESS = 28232, /* Linux's default ip_local_port_range, 32768 to 60999 */
@@ -31,137 +28,18 @@ enum {
 struct run {
     const struct bench_config *config;
     uv_loop_t loop;
-    uv_signal_t interrupt;
+    uv_signal_t signals[SIGNALS_OF_END];
     uv_timer_t progress;
-    struct endpoint endpoints[ENDPOINTS_MAX];
-    size_t endpoint_count;
-    struct endpoint sources[SOURCES_MAX];
-    size_t source_count;
+    struct bench_addresses addresses;
     struct session_policy policy;
     struct bench_worker *workers[BENCH_WORKERS_MAX];
     size_t worker_count;
     uint64_t start_ns;
     uint64_t reported_names;
     struct output *output; /* NULL: the result is not there yet */
-    bool interrupted;
+    int signal;            /* that ended the run; 0 */
     bool on_terminal;
 };
-
-/* Skips what this machine cannot reach at all, and logs one line; an error where nothing remains. */
-static int skip_unreachable(struct run *run, struct err *err)
-{
-    char at[ENDPOINT_TEXT_BYTES], why[REACH_TEXT_BYTES], what[REACH_TEXT_BYTES];
-    struct endpoint out = {0};
-    enum reach reach = REACH_OPEN;
-    size_t found = run->endpoint_count, kept = 0;
-
-    for (size_t i = 0; i < found; i++) {
-        enum reach one = reach_try(&run->endpoints[i]);
-        if (reach_is_impossible(one)) {
-            reach = one;
-            out = run->endpoints[i];
-        } else {
-            run->endpoints[kept++] = run->endpoints[i];
-        }
-    }
-    run->endpoint_count = kept;
-    if (reach == REACH_OPEN)
-        return 0;
-    reach_text(reach, endpoint_family(&out), why);
-    if (kept == 0)
-        return err_set(err, ERR_CONNECT_UNREACHABLE, 0, "cannot connect to %s: %s (%s)",
-                       endpoint_format(&out, at), why, reach_remedy(reach, endpoint_family(&out), what));
-    if (!run->config->quiet)
-        message_print("tcpgreet: %s: skipping %zu of %zu addresses", why, found - kept, found);
-    return 0;
-}
-
-static int find_endpoints(struct run *run, struct err *err)
-{
-    const struct bench_config *config = run->config;
-    struct resolver_query query = {&config->target, !config->ipv4_only, !config->ipv6_only};
-    struct endpoint found[ENDPOINTS_MAX];
-    size_t count = resolver_lookup(&query, found, ENDPOINTS_MAX, err);
-
-    for (size_t i = 0; i < count; i++) {
-        bool fits = run->source_count == 0 || endpoint_family(&found[i]) == endpoint_family(&run->sources[0]);
-        for (size_t j = 0; j < run->endpoint_count; j++)
-            fits = fits && !endpoint_equal(&found[i], &run->endpoints[j]);
-        if (fits)
-            run->endpoints[run->endpoint_count++] = found[i];
-    }
-    if (run->endpoint_count > 0)
-        return skip_unreachable(run, err);
-    return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s has no address of the family of --source",
-                   config->target.host);
-}
-
-/* The address after this one, within the last 32 bits. */
-static struct endpoint following(struct endpoint endpoint)
-{
-    uint32_t low;
-    unsigned char *at = endpoint_family(&endpoint) == AF_INET
-                            ? (unsigned char *)&endpoint.address.v4.sin_addr
-                            : (unsigned char *)&endpoint.address.v6.sin6_addr + 12;
-    memcpy(&low, at, sizeof low);
-    low = htonl(ntohl(low) + 1);
-    memcpy(at, &low, sizeof low);
-    return endpoint;
-}
-
-static int parse_literal(const char *word, struct endpoint *endpoint, struct err *err)
-{
-    struct target target;
-    if (target_parse(&target, word, "0", err) < 0)
-        return -1;
-    struct resolver_query query = {&target, target.kind == TARGET_IPV6, target.kind == TARGET_IPV4};
-    return resolver_lookup(&query, endpoint, 1, err) == 1 ? 0 : -1;
-}
-
-/* ADDRESS, or FIRST-LAST: each has ports of its own. */
-static int find_sources(struct run *run, struct err *err)
-{
-    char first[TARGET_HOST_BYTES];
-    struct endpoint last;
-    const char *source = run->config->source;
-
-    if (source == NULL)
-        return 0;
-    size_t length = strcspn(source, "-");
-    snprintf(first, sizeof first, "%.*s", (int)length, source);
-    if (parse_literal(first, &run->sources[0], err) < 0 ||
-        parse_literal(source[length] == '-' ? source + length + 1 : first, &last, err) < 0)
-        return err_context(err, "--source");
-    run->source_count = 1;
-    while (!endpoint_equal(&run->sources[run->source_count - 1], &last)) {
-        if (run->source_count == SOURCES_MAX)
-            return err_set(err, ERR_USAGE, 0, "--source %s is not a range of at most %d addresses", source,
-                           SOURCES_MAX);
-        run->sources[run->source_count] = following(run->sources[run->source_count - 1]);
-        run->source_count++;
-    }
-    return 0;
-}
-
-/* Checks that each is an address of this machine. */
-static int try_sources(const struct run *run, struct err *err)
-{
-    char text[ENDPOINT_TEXT_BYTES];
-    int status = 0;
-
-    for (size_t i = 0; status == 0 && i < run->source_count; i++) {
-        const struct endpoint *source = &run->sources[i];
-        int fd = stream_tcp_socket(endpoint_family(source), err);
-        if (fd < 0)
-            return -1;
-        if (bind(fd, &source->address.any, endpoint_length(source)) < 0)
-            status = err_set(err, err_reason_of_system(errno), errno, "cannot use --source %s: %s%s",
-                             endpoint_format(source, text), strerror(errno),
-                             errno == EADDRNOTAVAIL ? " (it takes addresses of this machine)" : "");
-        stream_tcp_close(fd);
-    }
-    return status;
-}
 
 /* Reports before the run what it would exhaust. */
 static int check_resources(const struct run *run, struct err *err)
@@ -169,8 +47,8 @@ static int check_resources(const struct run *run, struct err *err)
     size_t connections = (size_t)run->config->connections;
     size_t limit = process_raise_descriptors();
     size_t needed = connections + RESERVED_DESCRIPTORS + run->worker_count * DESCRIPTORS_A_WORKER;
-    size_t sources = run->source_count > 0 ? run->source_count : 1;
-    size_t ports = PORTS_AN_ADDRESS * sources * run->endpoint_count;
+    size_t sources = run->addresses.source_count > 0 ? run->addresses.source_count : 1;
+    size_t ports = PORTS_AN_ADDRESS * sources * run->addresses.endpoint_count;
 
     if (needed > limit)
         return err_set(
@@ -207,17 +85,16 @@ static void on_progress(uv_timer_t *timer)
     run->reported_names = names;
 }
 
-static void on_interrupt(uv_signal_t *signal, int number)
+static void on_signal(uv_signal_t *signal, int number)
 {
     struct run *run = signal->data;
-    (void)number;
-    run->interrupted = true;
-    if (run->output != NULL) { /* the workers have ended */
+
+    run->signal = number;
+    if (run->output != NULL || run->workers[0] == NULL) /* the workers have ended, or not begun */
         uv_stop(&run->loop);
-        return;
-    }
-    for (size_t i = 0; i < run->worker_count; i++)
-        bench_worker_stop(run->workers[i]);
+    else
+        for (size_t i = 0; i < run->worker_count; i++)
+            bench_worker_stop(run->workers[i]);
 }
 
 static void on_workers_joined(uv_work_t *work, int status)
@@ -254,10 +131,10 @@ static int start_workers(struct run *run, struct err *err)
     for (size_t i = 0; i < run->worker_count; i++) {
         struct bench_plan plan = {
             .host = config->target.host,
-            .endpoints = run->endpoints,
-            .endpoint_count = run->endpoint_count,
-            .sources = run->sources,
-            .source_count = run->source_count,
+            .endpoints = run->addresses.endpoints,
+            .endpoint_count = run->addresses.endpoint_count,
+            .sources = run->addresses.sources,
+            .source_count = run->addresses.source_count,
             .tls = config->use_tls ? &config->tls : NULL,
             .policy = &run->policy,
             .connections = connections / run->worker_count + (i < connections % run->worker_count),
@@ -280,15 +157,6 @@ static int start_workers(struct run *run, struct err *err)
         }
     }
     return 0;
-}
-
-/* Called before the workers start: an interrupt during their first connection still yields a result. */
-static int watch_interrupt(struct run *run, struct err *err)
-{
-    run->interrupt.data = run->progress.data = run;
-    uv_timer_init(&run->loop, &run->progress); /* which cannot fail */
-    int result = signals_watch(&run->loop, &run->interrupt, on_interrupt, SIGINT);
-    return result == 0 ? 0 : loop_fail(err, result, "cannot watch SIGINT");
 }
 
 /* Waits for the workers; signals and the progress line are handled meanwhile. */
@@ -353,19 +221,18 @@ static int queue_result(struct run *run, const struct bench_result *result, stru
     return output_text_close(&text, run->output, err);
 }
 
-/* Waits until the result is written, or SIGINT comes. */
+/* Waits until the result is written, or a signal comes. */
 static int write_result(struct run *run, const struct bench_result *result, struct err *err)
 {
     run->output = output_open(&run->loop, STDOUT_FILENO, on_output_changed, run, err);
     if (run->output == NULL)
         return -1;
     int status = queue_result(run, result, err);
-    if (!run->interrupted && output_is_pending(run->output))
+    if (run->signal == 0 && output_is_pending(run->output))
         uv_run(&run->loop, UV_RUN_DEFAULT);
     struct err why = {0};
     if (output_close(run->output, OUTPUT_GRACE_MS, &why) < 0 && status == 0)
-        status = run->interrupted ? err_set(err, ERR_INTERRUPTED, 0, "interrupted")
-                                  : err_set_from(err, &why, "%s", why.text);
+        status = err_set_from(err, &why, "%s", why.text);
     if (status == 0 && run->config->plot != NULL)
         status = write_plot(result, run->config->plot, err);
     return status;
@@ -402,11 +269,8 @@ static int run_bench(struct run *run, struct err *err)
 
     if (result == NULL)
         return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a result");
-    if (watch_interrupt(run, err) == 0 && start_workers(run, err) == 0 && measure(run, result, err) == 0 &&
-        write_result(run, result, err) == 0)
+    if (start_workers(run, err) == 0 && measure(run, result, err) == 0 && write_result(run, result, err) == 0)
         status = judge(result, err);
-    if (run->interrupted)
-        status = err_set(err, ERR_INTERRUPTED, 0, "interrupted");
     for (size_t i = 0; i < run->worker_count; i++)
         bench_worker_free(run->workers[i]);
     free(result);
@@ -431,10 +295,16 @@ int bench(const struct bench_config *config, struct err *err)
     if (run->worker_count > (size_t)config->connections)
         run->worker_count = (size_t)config->connections;
     run->on_terminal = isatty(STDERR_FILENO) == 1 && !config->quiet;
-    if (find_sources(run, err) == 0 && find_endpoints(run, err) == 0 && try_sources(run, err) == 0 &&
-        check_resources(run, err) == 0)
+    run->progress.data = run;
+    uv_timer_init(&run->loop, &run->progress); /* which cannot fail */
+    if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) == 0 &&
+        bench_addresses_find(&run->addresses, config, &run->loop, err) == 0 && check_resources(run, err) == 0)
         status = run_bench(run, err);
+    if (run->signal != 0)
+        status = signals_set_end(run->signal, err);
     uv_walk(&run->loop, close_handle, NULL);
+    if (resolver_pending() > 0)
+        return status; /* a lookup that cannot be cancelled refers to the loop until the process ends */
     uv_run(&run->loop, UV_RUN_DEFAULT);
     uv_loop_close(&run->loop);
     free(run);

@@ -71,7 +71,8 @@ void options_help(FILE *out)
     fputs("\nDefaults are in parentheses. A TIME has a unit: 500ms, 1.5s, 5m, 1h.\n"
           "Options may appear anywhere; arguments after -- are not options.\n"
           "\nExit codes: 0 OK, 1 internal, 2 usage, 3 resolve, 4 connect, 5 TLS,\n"
-          "6 certificate, 7 dialogue, 8 system, 9 degraded, 10 threshold, 130 interrupted.\n"
+          "6 certificate, 7 dialogue, 8 system, 9 degraded, 10 threshold,\n"
+          "130 SIGINT, 143 SIGTERM\n"
           "See also: man tcpgreet, docs/exit-codes.md\n",
           out);
 }

@@ -29,7 +29,7 @@ enum {
 struct client {
     const struct client_config *config;
     uv_loop_t loop;
-    uv_signal_t interrupt;
+    uv_signal_t signals[SIGNALS_OF_END];
     uv_timer_t limit;   /* --timeout */
     uv_timer_t silence; /* to the TLS check */
     struct name_input names;
@@ -52,7 +52,7 @@ struct client {
     bool is_paused;      /* until the output has room */
     bool has_received;   /* at least one byte of the dialogue */
     bool is_interactive; /* names come from a terminal */
-    bool is_cut;         /* by SIGINT or --timeout: the output is not waited for */
+    bool is_cut;         /* by a signal or --timeout: the output is not waited for */
 };
 
 /* Ends the run, once nothing is under way and all output is written. */
@@ -290,13 +290,11 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
         uv_timer_start(&client->silence, on_silence, TLS_CHECK_AFTER_MS, 0);
 }
 
-static void on_interrupt(uv_signal_t *signal, int number)
+static void on_signal(uv_signal_t *signal, int number)
 {
     struct client *client = signal->data;
-    (void)number;
     client->is_cut = true;
-    err_clear(client->err); /* a failure whose output is still to be written */
-    err_set(client->err, ERR_INTERRUPTED, 0, "interrupted");
+    signals_set_end(number, client->err); /* instead of a failure whose output is still to be written */
     end_run(client);
 }
 
@@ -354,12 +352,11 @@ static void on_limit(uv_timer_t *timer)
 
 static int watch(struct client *client, struct err *err)
 {
-    client->interrupt.data = client->limit.data = client->silence.data = client;
+    client->limit.data = client->silence.data = client;
     uv_timer_init(&client->loop, &client->limit); /* which cannot fail */
     uv_timer_init(&client->loop, &client->silence);
-    int result = signals_watch(&client->loop, &client->interrupt, on_interrupt, SIGINT);
-    if (result != 0)
-        return loop_fail(err, result, "cannot watch SIGINT");
+    if (signals_watch_end(&client->loop, client->signals, on_signal, client, err) < 0)
+        return -1;
     if (client->config->timeout_ms > 0)
         uv_timer_start(&client->limit, on_limit, (uint64_t)client->config->timeout_ms, 0);
     return 0;

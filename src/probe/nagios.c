@@ -23,6 +23,7 @@ static enum status status_of(enum err_reason reason)
     case ERR_INTERNAL:
     case ERR_USAGE:
     case ERR_INTERRUPTED:
+    case ERR_TERMINATED:
         return STATUS_UNKNOWN;
     default:
         return err_exit_code(reason) == err_exit_code(ERR_SYSTEM_OTHER) ? STATUS_UNKNOWN : STATUS_CRITICAL;

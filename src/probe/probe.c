@@ -18,14 +18,13 @@ enum {
     INTERVAL_MS = 1000,  /* of a series that names none, as ping(8) has it */
     PAUSE_MIN_MS = 100,  /* of a retry: below what a person notices, above what loads a service that starts */
     PAUSE_MAX_MS = 1000, /* a service that took long to start is noticed within this */
-    LAST_ROUND_MS = 100, /* what a last attempt needs: half a round trip around the world */
-    SIGNALS = 2
+    LAST_ROUND_MS = 100  /* what a last attempt needs: half a round trip around the world */
 };
 
 struct run {
     const struct probe_config *config;
     uv_loop_t loop;
-    uv_signal_t signals[SIGNALS];
+    uv_signal_t signals[SIGNALS_OF_END];
     uv_timer_t limit; /* --timeout, --retry */
     uv_timer_t pause; /* to the next round */
     struct tls_client *tls;
@@ -35,13 +34,13 @@ struct run {
     struct probe_result current; /* its result */
     struct probe_result last;    /* of the last round that is over */
     bool ok;                     /* last is, with its limits */
-    bool interrupted;
-    bool is_waiting;          /* a round is over, and its line is not written yet */
-    bool is_delivering;       /* all is over, and the output is not written yet */
-    uint64_t start_ns;        /* of the run, uv_hrtime */
-    int64_t pause_ms;         /* of a retry, the next */
-    struct probe_summary sum; /* of a series */
-    struct err *err;          /* the caller's */
+    int signal;                  /* that ended the run; 0 */
+    bool is_waiting;             /* a round is over, and its line is not written yet */
+    bool is_delivering;          /* all is over, and the output is not written yet */
+    uint64_t start_ns;           /* of the run, uv_hrtime */
+    int64_t pause_ms;            /* of a retry, the next */
+    struct probe_summary sum;    /* of a series */
+    struct err *err;             /* the caller's */
 };
 
 static bool is_series(const struct run *run)
@@ -193,8 +192,7 @@ static void give_up(struct run *run)
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct run *run = signal->data;
-    (void)number;
-    run->interrupted = true;
+    run->signal = number;
     give_up(run);
 }
 
@@ -227,14 +225,11 @@ static int watch(struct run *run, struct err *err)
 {
     int64_t limit = limit_ms(run->config);
 
-    run->signals[0].data = run->signals[1].data = run->limit.data = run->pause.data = run;
+    run->limit.data = run->pause.data = run;
     uv_timer_init(&run->loop, &run->limit); /* which cannot fail */
     uv_timer_init(&run->loop, &run->pause);
-    int result = signals_watch(&run->loop, &run->signals[0], on_signal, SIGINT);
-    if (result == 0)
-        result = signals_watch(&run->loop, &run->signals[1], on_signal, SIGTERM);
-    if (result != 0)
-        return loop_fail(err, result, "cannot watch signals");
+    if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) < 0)
+        return -1;
     if (limit > 0)
         uv_timer_start(&run->limit, on_limit, (uint64_t)limit, 0);
     return 0;
@@ -313,16 +308,16 @@ static int report(struct run *run, struct err *err)
 {
     if (err->reason != ERR_OK)
         return -1;
-    if (run->interrupted && run->sum.rounds == 0)
-        return err_set(err, ERR_INTERRUPTED, 0, "interrupted");
-    if (is_series(run))
-        return probe_output_summary(&run->output, &run->sum, &run->last, err) < 0
-                   ? -1
-                   : conclude(run, &run->sum.worst, err);
-    if (probe_output_result(&run->output, &run->last, err) < 0)
+    if (run->signal != 0 && run->last.started_s == 0)
+        return signals_set_end(run->signal, err); /* nothing is known */
+    if ((is_series(run) ? probe_output_summary(&run->output, &run->sum, &run->last, err)
+                        : probe_output_result(&run->output, &run->last, err)) < 0)
         return -1;
-    return run->config->format == FORMAT_NAGIOS ? run->output.plugin_code
-                                                : conclude(run, &run->last.verdict, err);
+    if (run->config->format == FORMAT_NAGIOS)
+        return run->output.plugin_code;
+    if (run->signal == SIGTERM || (run->signal != 0 && !is_series(run)))
+        return signals_set_end(run->signal, err);
+    return conclude(run, is_series(run) ? &run->sum.worst : &run->last.verdict, err);
 }
 
 /* Waits until what was queued is written, for as long as --timeout and SIGINT let it, and for
@@ -331,7 +326,7 @@ static int deliver(struct run *run, int code, struct err *err)
 {
     struct output *queue = run->output.queue;
     int64_t left_ms = run->config->timeout_ms - elapsed_ms(run);
-    bool is_cut = run->interrupted || (run->config->timeout_ms > 0 && left_ms <= OUTPUT_GRACE_MS);
+    bool is_cut = run->signal != 0 || (run->config->timeout_ms > 0 && left_ms <= OUTPUT_GRACE_MS);
     struct err why = {0};
 
     uv_timer_stop(&run->limit);
@@ -343,11 +338,10 @@ static int deliver(struct run *run, int code, struct err *err)
             uv_timer_start(&run->limit, on_limit, (uint64_t)left_ms, 0);
         uv_run(&run->loop, UV_RUN_DEFAULT);
     }
-    if (output_close(queue, OUTPUT_GRACE_MS, &why) < 0 && run->interrupted) {
-        err_clear(&why);
-        err_set(&why, ERR_INTERRUPTED, 0, "interrupted");
-    }
-    if (why.reason == ERR_OK || err->reason == ERR_INTERRUPTED)
+    bool is_failed = output_close(queue, OUTPUT_GRACE_MS, &why) < 0;
+    if (is_failed && run->signal != 0)
+        signals_set_end(run->signal, &why);
+    if (!is_failed || (run->signal != 0 && err->reason != ERR_OK))
         return code;
     *err = why;
     return -1;

@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -412,6 +413,34 @@ class WhatStandsInTheWay(BenchCase):
             result = json.loads(out)
             self.assertLess(result["duration_seconds"], 30)
             self.assertAgrees(server, result)
+
+    def test_sigterm_ends_the_run_and_the_result_is_reported(self):
+        with Server() as server:
+            child = spawn(["--bench", "::1", str(server.port), "--connections", "3", "--format", "json", "--duration",
+                           "60s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            server.log.expect("Accept new connection", 3)
+            child.send_signal(signal.SIGTERM)
+            out, err = child.communicate(timeout=LIMIT_S)
+            self.assertEqual(child.returncode, 143, err)
+            self.assertIn(b"(terminated)", err)
+            self.assertAgrees(server, json.loads(out))
+
+    @needs_names
+    def test_a_name_server_that_is_silent_delays_neither_the_time_limit_nor_an_interrupt(self):
+        args = ["--bench", "missing.example", "6000", "--connect-timeout"]
+        with Names("", dns=True) as names, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
+            name_server.bind(("127.99.99.99", 53))
+            name_server.settimeout(LIMIT_S)
+            done = run(*args, "200ms", wrap=names.wrap)
+            self.assertFails(done, 3, "resolve-temporary")
+            self.assertIn(b"no name server answered for missing.example within 0.2 s", done.err)
+            while select.select([name_server], [], [], 0)[0]:
+                name_server.recv(512)
+            child = spawn([*args, "1m"], wrap=names.wrap, stderr=subprocess.PIPE)
+            name_server.recv(512)
+            child.send_signal(signal.SIGINT)
+            child.communicate(timeout=LIMIT_S)
+            self.assertEqual(child.returncode, 130)
 
     def test_a_sigint_that_is_ignored_does_not_end_the_run(self):
         with Server() as server:

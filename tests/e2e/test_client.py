@@ -1,7 +1,9 @@
 """The client: where its names come from, what it prints, and how it reports failures."""
 
 import contextlib
+import itertools
 import os
+import pathlib
 import re
 import select
 import signal
@@ -10,8 +12,9 @@ import subprocess
 import tempfile
 import termios
 import time
+import unittest
 
-from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server,
+from harness import (GOODBYE, IN_BACKGROUND, IS_ROOT, LIMIT_S, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names, Script, Server,
                      Terminal, await_that, connect, environment, hello, listening, main, needs_names, refusing_port,
                      run, shell, spawn, unread_pipe)
 
@@ -255,6 +258,29 @@ class Interrupts(Case):
             self.assertEqual(child.wait(LIMIT_S), 130)
             child.stdin.close()
             child.stdout.close()
+
+    def test_sigterm_ends_it_with_143(self):
+        with Server() as server:
+            child = spawn(["--connect", "::1", str(server.port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+            self.assertEqual(os.read(child.stdout.fileno(), len(OPENING)), OPENING)
+            child.send_signal(signal.SIGTERM)
+            _, err = child.communicate(timeout=LIMIT_S)
+            self.assertEqual((child.returncode, err), (143, b"tcpgreet: terminated by a signal (terminated)\n"))
+
+    @unittest.skipUnless(IS_ROOT, "needs root, for a process namespace")
+    def test_the_first_process_of_a_container_ends_at_sigterm_and_at_sigint(self):
+        modes = (["--connect"], ["--probe"], ["--bench", "--duration", "1m"])
+        with scripted(OPENING, ends=False) as server:
+            for mode, number in itertools.product(modes, (signal.SIGINT, signal.SIGTERM)):
+                with self.subTest(mode=mode, number=number):
+                    before = len(server.peers)
+                    child = spawn([mode[0], server.host, str(server.port), *mode[1:]], wrap=["unshare", "-pf"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    await_that(lambda: len(server.peers) > before, "a connection")
+                    os.kill(int(pathlib.Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text()), number)
+                    child.communicate(timeout=LIMIT_S)
+                    self.assertEqual(child.returncode, 128 + number)
 
     def test_sigint_while_connecting_ends_with_130(self):
         with dead_end() as port:

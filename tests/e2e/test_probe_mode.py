@@ -163,12 +163,13 @@ class ExitCodes(ProbeCase):
 
     def test_an_interrupt(self):
         with Script(mute) as server:
-            for number in signal.SIGINT, signal.SIGTERM:
+            for number, code, sentence in ((signal.SIGINT, 130, r"interrupted \(interrupted\)"),
+                                           (signal.SIGTERM, 143, r"terminated by a signal \(terminated\)")):
                 running = Running("::1", str(server.port), "--explain")
                 running.err.expect("connect")
-                self.assertEqual(running.end(number), 130)
+                self.assertEqual(running.end(number), code)
                 self.assertEqual(running.out.bytes(), b"")
-                running.err.expect(r"^tcpgreet: interrupted \(interrupted\)$")
+                running.err.expect(f"^tcpgreet: {sentence}$")
 
     def test_an_interrupt_that_is_ignored_does_not_end_it(self):
         with Server("--misbehave", "delay:300ms") as server:
@@ -348,6 +349,13 @@ class Rounds(ProbeCase):
             running.out.expect(r"^\[::1\]:\d+: \d+ rounds, \d+ all OK$")
             self.assertEqual(running.err.bytes(), b"")
 
+    def test_sigterm_ends_with_the_summary_and_143(self):
+        with Server() as server:
+            running = Running("::1", str(server.port), "--interval", "10ms")
+            running.out.expect(r"\[::1\]:\d+ OK ", 3)
+            self.assertEqual(running.end(signal.SIGTERM), 143)
+            running.out.expect(r"^\[::1\]:\d+: \d+ rounds")
+
     def test_an_interrupt_before_the_first_round_is_over(self):
         with Script(mute) as server:
             running = Running("::1", str(server.port), "--interval", "1s", "--explain")
@@ -479,6 +487,22 @@ class Waiting(ProbeCase):
             self.assertEqual(done.out.count(b"connect-refused, 0/1"), 1)
             done = probe("::1", port, "--retry", "400ms", "-v")
             self.assertGreaterEqual(done.err.count(b" connect-refused: "), 2)
+
+    def test_a_signal_ends_it_with_the_report_of_the_last_failure(self):
+        with refusing_port() as port:
+            for number in signal.SIGINT, signal.SIGTERM:
+                running = Running("::1", str(port), "--retry", "1m", "-v", "--", "true")
+                running.err.expect(" connect-refused: ")
+                self.assertEqual(running.end(number), 128 + number)
+                running.err.expect(": connect-refused, 0 of 1|: connect-refused, 0/1")
+            running = Running("::1", str(port), "--retry", "1m", "-v", "--format", "nagios")
+            running.err.expect(" connect-refused: ")
+            self.assertEqual(running.end(), 2)
+            self.assertRegex(running.out.bytes(), rb"^TCPGREET CRITICAL - [^\n]*\n$")
+            running = Running("::1", str(port), "--retry", "1m", "-v", "--format", "json")
+            running.err.expect(" connect-refused: ")
+            self.assertEqual(running.end(), 130)
+            self.assertEqual(json.loads(running.out.bytes())["verdict"]["word"], "connect-refused")
 
     def test_a_round_is_cut_to_what_is_left(self):
         with Script(mute) as server:

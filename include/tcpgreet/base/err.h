@@ -50,7 +50,8 @@
     X(ERR_SYSTEM_OTHER, "system-other", 8)                                                                   \
     X(ERR_DEGRADED, "degraded", 9)                                                                           \
     X(ERR_THRESHOLD, "threshold", 10)                                                                        \
-    X(ERR_INTERRUPTED, "interrupted", 130)
+    X(ERR_INTERRUPTED, "interrupted", 130)                                                                   \
+    X(ERR_TERMINATED, "terminated", 143)
 
 enum err_reason {
 #define ERR_ENUMERATOR(name, word, code) name,

@@ -180,6 +180,7 @@ static void reasons_have_the_words_and_exit_codes_of_the_contract(void **state)
         {ERR_SYSTEM_ADDRESS_IN_USE, "system-address-in-use", 8},
         {ERR_SYSTEM_OTHER, "system-other", 8},
         {ERR_INTERRUPTED, "interrupted", 130},
+        {ERR_TERMINATED, "terminated", 143},
         {ERR_REASON_COUNT, "internal", 1},
         {(enum err_reason)9999, "internal", 1},
     };
