@@ -87,9 +87,22 @@ static int check_family(const struct check *check, const char *option, const str
 static int check_zone(const struct check *check, const char *option, const struct target *target)
 {
     struct in6_addr address;
+    char without[INET6_ADDRSTRLEN];
+    size_t length = strcspn(target->host, "%");
 
-    if (target->kind != TARGET_IPV6 || inet_pton(AF_INET6, target->host, &address) != 1 ||
-        !IN6_IS_ADDR_LINKLOCAL(&address))
+    if (target->kind != TARGET_IPV6 || length >= sizeof(without))
+        return 0;
+    memcpy(without, target->host, length);
+    without[length] = '\0';
+    if (inet_pton(AF_INET6, without, &address) != 1)
+        return 0;
+    bool is_link_local = IN6_IS_ADDR_LINKLOCAL(&address) || IN6_IS_ADDR_MC_LINKLOCAL(&address);
+    bool has_zone = target->host[length] == '%';
+    if (has_zone && !is_link_local)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "the %s address %s is not link-local and has no zone: write %s", option, target->host,
+                       without);
+    if (has_zone || !IN6_IS_ADDR_LINKLOCAL(&address))
         return 0;
     return err_set(
         check->err, ERR_USAGE, 0,
@@ -144,7 +157,8 @@ static int check_source(const struct check *check)
     if (strchr(word, '-') != NULL)
         return err_set(check->err, ERR_USAGE, 0,
                        "--source takes an IPv4 or IPv6 address; a range FIRST-LAST is for --bench");
-    if (target_parse(&source, word, "0", check->err) != 0 || check_family(check, "--source", &source) != 0)
+    if (target_parse(&source, word, "0", check->err) != 0 || check_family(check, "--source", &source) != 0 ||
+        check_zone(check, "--source", &source) != 0)
         return -1;
     if (is_literal(peer) && peer->kind != source.kind)
         return err_set(check->err, ERR_USAGE, 0, "--source and --%s name addresses of different families",

@@ -1,9 +1,11 @@
 #include "tcpgreet/cli/options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "hint.h"
 #include "table.h"
 #include "tcpgreet/base/escape.h"
 
@@ -21,15 +23,25 @@ static const char *shown(const char *word, size_t length, char room[OPTION_SHOWN
     return escape_text((struct bytes){word, length}, room, OPTION_SHOWN_BYTES);
 }
 
-/* Returns: the next argument, consumed; NULL if there is none or it looks like an option. */
+/* A negative number looks like one only where its first digit is one, as in -4. */
+static bool looks_like_option(const char *word)
+{
+    bool is_digit = word[0] == '-' && word[1] >= '0' && word[1] <= '9';
+    return word[0] == '-' && word[1] != '\0' && (!is_digit || option_find_letter(word[1]) != NULL);
+}
+
+/* Returns: the next argument; NULL if there is none or it looks like an option. */
+static const char *peek_value(const struct parse *parse)
+{
+    const char *word = parse->next < parse->argc ? parse->argv[parse->next] : NULL;
+    return word != NULL && !looks_like_option(word) ? word : NULL;
+}
+
+/* The same, consumed. */
 static const char *next_value(struct parse *parse)
 {
-    if (parse->next >= parse->argc)
-        return NULL;
-    const char *word = parse->argv[parse->next];
-    if (word[0] == '-' && word[1] != '\0')
-        return NULL;
-    parse->next++;
+    const char *word = peek_value(parse);
+    parse->next += word != NULL;
     return word;
 }
 
@@ -47,21 +59,37 @@ static bool is_number(const char *word)
     return *word != '\0' && word[strspn(word, "0123456789")] == '\0';
 }
 
+static int refuse_order(struct parse *parse, const char *host, const char *port)
+{
+    char room[OPTION_SHOWN_BYTES];
+
+    return err_set(parse->err, ERR_USAGE, 0, "the order is HOST PORT: %s %s", shown(host, strlen(host), room),
+                   port);
+}
+
 static int read_two_words(struct parse *parse, const char *first, const char *second, struct target *target)
 {
-    char host[OPTION_SHOWN_BYTES];
-
     if (is_number(first) && !is_number(second))
-        return err_set(parse->err, ERR_USAGE, 0, "the order is HOST PORT: %s %s",
-                       shown(second, strlen(second), host), first);
+        return refuse_order(parse, second, first);
     return target_parse(target, first, second, parse->err);
+}
+
+static int read_one_word(struct parse *parse, const char *word, struct target *target)
+{
+    char port[OPTION_SHOWN_BYTES];
+    const char *colon = strchr(word, ':');
+
+    snprintf(port, sizeof(port), "%.*s", (int)(colon - word), word);
+    if (is_number(port) && !is_number(colon + 1) && colon[1] != '\0')
+        return refuse_order(parse, colon + 1, port);
+    return target_parse_word(target, word, parse->err);
 }
 
 static int read_target(struct parse *parse, const struct option_row *row, const char *first,
                        struct target *target)
 {
     if (target_is_one_word(first))
-        return target_parse_word(target, first, parse->err);
+        return read_one_word(parse, first, target);
     const char *second = next_value(parse);
     if (second != NULL)
         return read_two_words(parse, first, second, target);
@@ -78,6 +106,8 @@ static int take_target(struct parse *parse, const struct option_row *row, const 
     struct target target;
     size_t count = 0;
 
+    if (hint_host(row->name, first, peek_value(parse), parse->err) != 0)
+        return -1;
     if (read_target(parse, row, first, &target) != 0)
         return err_context(parse->err, "--%s", row->name);
     if (row->kind == &option_peer && strcmp(target.service, "0") == 0)
@@ -130,33 +160,7 @@ static int take_option(struct parse *parse, const struct option_row *row, const 
                          : err_set(parse->err, ERR_USAGE, 0, "%s takes no value", option_title(row, title));
 }
 
-enum { NEAR_BYTES = 24, NEAR_EDITS = 2 };
-
-static size_t least_of(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Returns: insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
- * alignment). Shape: both lengths <= NEAR_BYTES. */
-static size_t edits(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    size_t d[NEAR_BYTES + 1][NEAR_BYTES + 1];
-
-    for (size_t i = 0; i <= a_length; i++) {
-        for (size_t j = 0; j <= b_length; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = i + j;
-                continue;
-            }
-            d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            d[i][j] = least_of(d[i][j], least_of(d[i - 1][j], d[i][j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least_of(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    }
-    return d[a_length][b_length];
-}
+enum { NEAR_EDITS = 2 };
 
 /* Returns: the row with the name nearest to a mistyped one, or NULL if none is near. */
 static const struct option_row *find_nearest(const char *name, size_t length)
@@ -164,12 +168,12 @@ static const struct option_row *find_nearest(const char *name, size_t length)
     const struct option_row *nearest = NULL;
     size_t best = NEAR_EDITS + 1;
 
-    if (length < 2 || length > NEAR_BYTES)
+    if (length < 2)
         return NULL;
     for (size_t i = 0; i < option_row_count; i++) {
-        size_t distance = edits(name, length, option_rows[i].name, strlen(option_rows[i].name));
-        if (length > NEAR_EDITS && strncmp(option_rows[i].name, name, length) == 0)
-            distance = least_of(distance, NEAR_EDITS);
+        size_t distance = hint_distance(name, length, option_rows[i].name, strlen(option_rows[i].name));
+        if (length > NEAR_EDITS && distance > NEAR_EDITS && strncmp(option_rows[i].name, name, length) == 0)
+            distance = NEAR_EDITS;
         if (distance < best && distance < length - 1) {
             best = distance;
             nearest = &option_rows[i];
@@ -182,9 +186,12 @@ static int refuse_unknown(struct parse *parse, const char *word, size_t length)
 {
     char room[OPTION_SHOWN_BYTES];
     size_t dashes = strspn(word, "-");
+    const char *instead = hint_option(word + dashes, length - dashes);
     const struct option_row *near = find_nearest(word + dashes, length - dashes);
 
     shown(word, length, room);
+    if (instead != NULL)
+        return err_set(parse->err, ERR_USAGE, 0, "unknown option: %s (%s)", room, instead);
     if (near != NULL)
         return err_set(parse->err, ERR_USAGE, 0, "unknown option: %s (did you mean --%s?)", room, near->name);
     return err_set(parse->err, ERR_USAGE, 0, "unknown option: %s%s", room,
@@ -207,19 +214,29 @@ static bool is_answered(const struct parse *parse)
     return parse->given.mode != NULL && parse->given.mode->group == OPTION_GROUP_ABOUT;
 }
 
+/* A word whose first letter is unknown was probably meant as a whole. */
+static int refuse_letter(struct parse *parse, const char *word, const char *letter)
+{
+    char one[OPTION_SHOWN_BYTES], room[OPTION_SHOWN_BYTES];
+    size_t length = strcspn(word, "=");
+    const char *instead = hint_option(letter, 1);
+
+    if (letter == word + 1 &&
+        (word[2] == '\0' || instead == NULL || find_nearest(word + 1, length - 1) != NULL))
+        return refuse_unknown(parse, word, length);
+    shown(letter, 1, one);
+    shown(word, strlen(word), room);
+    if (instead != NULL)
+        return err_set(parse->err, ERR_USAGE, 0, "unknown option: -%s in %s (%s)", one, room, instead);
+    return err_set(parse->err, ERR_USAGE, 0, "unknown option: -%s in %s", one, room);
+}
+
 static int take_letters(struct parse *parse, const char *word)
 {
-    char one[OPTION_SHOWN_BYTES];
-    char room[OPTION_SHOWN_BYTES];
-
     for (const char *letter = word + 1; *letter != '\0' && !is_answered(parse); letter++) {
         const struct option_row *row = option_find_letter(*letter);
-        if (row == NULL && letter == word + 1)
-            return refuse_unknown(parse, word, strcspn(word, "="));
-        if (row == NULL) {
-            return err_set(parse->err, ERR_USAGE, 0, "unknown option: -%s in %s", shown(letter, 1, one),
-                           shown(word, strlen(word), room));
-        }
+        if (row == NULL)
+            return refuse_letter(parse, word, letter);
         if (take_option(parse, row, NULL) != 0)
             return -1;
     }

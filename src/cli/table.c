@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hint.h"
 #include "tcpgreet/base/escape.h"
 
 #define LONGEST "168h"
@@ -173,7 +174,7 @@ const struct option_row option_rows[] = {
     OPTION(OUTPUT, choice, "log-format", NULL, "format of log lines", WORDS(log_formats), DEFAULT("text"),
            IN(L(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
     OPTION(OUTPUT, flag, "verbose", NULL, "log more: the address used, silent peers", .letter = 'v',
-           IN(L(verbose), C(verbose), P(verbose)), IGNORED(BENCH | MERGE)),
+           REPEATABLE, IN(L(verbose), C(verbose), P(verbose)), IGNORED(BENCH | MERGE)),
     OPTION(OUTPUT, flag, "quiet", NULL, "log warnings and errors only", .letter = 'q',
            IN(L(quiet), P(quiet), B(quiet)), IGNORED(CONNECT | MERGE)),
     OPTION(OUTPUT, choice, "color", NULL, "colored output; auto: on a terminal", WORDS(colors),
@@ -251,10 +252,13 @@ static int refuse(const struct option_row *row, const char *word, struct err *er
     char title[OPTION_TITLE_BYTES];
     char expected[OPTION_EXPECTED_BYTES];
     char shown[OPTION_SHOWN_BYTES];
+    char meant[OPTION_SHOWN_BYTES];
+    bool is_near = hint_value(row, word, meant, sizeof(meant));
 
     row->kind->expected(row, expected, sizeof(expected));
-    return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"", option_title(row, title), expected,
-                   escape_quoted((struct bytes){word, strlen(word)}, shown, sizeof(shown)));
+    return err_set(err, ERR_USAGE, 0, "%s takes %s, not \"%s\"%s%s%s", option_title(row, title), expected,
+                   escape_quoted((struct bytes){word, strlen(word)}, shown, sizeof(shown)),
+                   is_near ? " (did you mean " : "", is_near ? meant : "", is_near ? "?)" : "");
 }
 
 int option_store(const struct option_row *row, const char *word, struct options *options, struct err *err)

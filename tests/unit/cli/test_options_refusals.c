@@ -61,6 +61,110 @@ static void wrong_words_are_refused_by_name(void **state)
     REFUSE("--attempt-delay takes a time from 10ms to 10s", "--connect", "a", "1", "--attempt-delay=9ms");
 }
 
+static void a_url_is_refused_with_the_command_line_that_was_meant(void **state)
+{
+    (void)state;
+#define TAKES " takes HOST PORT: leave the scheme out: "
+    REFUSE("--connect" TAKES "--connect localhost 80", "--connect", "http://localhost", "80");
+    REFUSE("--connect" TAKES "--connect localhost 80", "--connect", "http://localhost");
+    REFUSE("--connect" TAKES "--connect localhost 8080", "--connect", "http://localhost:8080/path?a=b");
+    REFUSE("--probe" TAKES "--probe example.org 443 --tls", "--probe", "https://example.org/");
+    REFUSE("--probe" TAKES "--probe example.org 443 --tls", "--probe", "HTTPS://user:word@example.org#top");
+    REFUSE("--bench" TAKES "--bench ::1 6000", "--bench", "tcp://[::1]:6000");
+    REFUSE("--connect" TAKES "--connect a 6000 --tls", "--connect", "tls://a:6000");
+    REFUSE("--connect" TAKES "--connect a 6000 --tls", "--connect", "tls://a", "6000");
+    REFUSE("--connect" TAKES "--connect a PORT --tls", "--connect", "ssl://a");
+    REFUSE("--connect" TAKES "--connect a PORT", "--connect", "gopher://a");
+    REFUSE("--connect" TAKES "--connect db 5432", "--connect", "postgres://me@db/name");
+    REFUSE("--listen" TAKES "--listen localhost 80", "--listen", "http://localhost:80");
+    REFUSE("--connect" TAKES "--connect \\x1b 80", "--connect", "http://\x1b");
+    REFUSE("leave // out: --connect a 80", "--connect", "//a", "80");
+    REFUSE("leave the user name out: --connect a 22", "--connect", "me@a", "22");
+    REFUSE("leave the user name out: --connect a ssh", "--connect", "me@a", "ssh");
+    REFUSE("leave out what follows /: --probe a 80", "--probe", "a:80/path");
+    REFUSE("leave out what follows /: --connect 10.0.0.0 80", "--connect", "10.0.0.0/8", "80");
+}
+
+static void a_port_behind_an_ipv6_address_needs_brackets(void **state)
+{
+    (void)state;
+#define NEEDS ": an IPv6 address with a port needs brackets: "
+    REFUSE("--connect" NEEDS "--connect [::1]:6000, or --connect ::1 6000", "--connect", "::1:6000");
+    REFUSE("--listen" NEEDS "--listen [::1]:6000", "--listen", "::1:6000");
+    REFUSE("--listen" NEEDS "--listen [::]:6000", "--listen", ":::6000");
+    REFUSE("--probe" NEEDS "--probe [2001:db8::1]:443", "--probe", "2001:db8::1:443", "--tls");
+    REFUSE("--probe" NEEDS "--probe [1:2:3:4:5:6:7:8]:80", "--probe", "1:2:3:4:5:6:7:8:80");
+    REFUSE("--connect" NEEDS "--connect [fe80::1%eth0]:80", "--connect", "fe80::1%eth0:80");
+    REFUSE("--connect: the port is missing", "--connect", "::1");
+    REFUSE("--connect: the port is missing", "--connect", "fe80::1");
+    PARSE("--connect", "::1:6000", "80");
+    options_fini(&options);
+    PARSE("--connect", "1:2:3:4:5:6:7:8", "80");
+    options_fini(&options);
+}
+
+static void a_zone_belongs_to_a_link_local_address(void **state)
+{
+    (void)state;
+    REFUSE("--connect: 127.0.0.1 has no zone: leave out %lo", "--connect", "127.0.0.1%lo", "80");
+    REFUSE("--listen: localhost has no zone: leave out %lo", "--listen", "localhost%lo", "80");
+    REFUSE("the --connect address ::1%lo is not link-local and has no zone: write ::1", "--connect", "::1%lo",
+           "80");
+    REFUSE("the --probe address 2001:db8::1%1 is not link-local", "--probe", "[2001:db8::1%1]:80");
+    REFUSE("the --source address ::1%lo is not link-local", "--connect", "::1", "80", "--source", "::1%lo");
+}
+
+static void options_of_other_programs_are_refused_with_ours(void **state)
+{
+    (void)state;
+    REFUSE("unknown option: -l (to listen, use --listen [HOST] PORT)", "-l", "6000");
+    REFUSE("unknown option: -l in -lp (to listen, use --listen [HOST] PORT)", "-lp", "6000");
+    REFUSE("unknown option: -p (the port follows the host: HOST PORT)", "--connect", "a", "1", "-p", "80");
+    REFUSE("unknown option: -p in -vp (the port follows", "--connect", "a", "1", "-vp", "80");
+    REFUSE("unknown option: --port (the port follows the host: HOST PORT)", "--port=80");
+    REFUSE("unknown option: --ssl (use --tls)", "--connect", "a", "1", "--ssl");
+    REFUSE("unknown option: -listen (did you mean --listen?)", "-listen", "6000");
+}
+
+static void negative_numbers_are_values(void **state)
+{
+    (void)state;
+    REFUSE("--connect: -1 is not a port", "--connect", "a", "-1");
+    REFUSE("--count takes a whole number from 1 to 1000000000, not \"-5\"", "--probe", "a", "1", "--count",
+           "-5");
+    REFUSE("--timeout takes a time", "--probe", "a", "1", "--timeout", "-1s");
+    REFUSE("--connect: the port is missing", "--connect", "a", "-4");
+    REFUSE("--count needs a value", "--probe", "a", "1", "--count", "-6");
+}
+
+static void a_value_that_is_nearly_right_is_suggested(void **state)
+{
+    (void)state;
+    REFUSE("not \"jsno\" (did you mean json?)", "--probe", "a", "1", "--format", "jsno");
+    REFUSE("not \"JSON\" (did you mean json?)", "--probe", "a", "1", "--format", "JSON");
+    REFUSE("not \"prom\" (did you mean prometheus?)", "--probe", "a", "1", "--format", "prom");
+    REFUSE("not \"conect\" (did you mean connect?)", "--probe", "a", "1", "--until", "conect");
+    REFUSE("not \"5\" (did you mean 5s?)", "--probe", "a", "1", "--timeout", "5");
+    REFUSE("not \"5sec\" (did you mean 5s?)", "--probe", "a", "1", "--timeout", "5sec");
+    REFUSE("not \"1.5 S\" (did you mean 1.5s?)", "--probe", "a", "1", "--timeout", "1.5 S");
+    REFUSE("not \"2min\" (did you mean 2m?)", "--probe", "a", "1", "--timeout", "2min");
+    REFUSE("not \"64KB\" (did you mean 64k?)", "--probe", "a", "1", "--volume", "64KB");
+    REFUSE("not \"10k\" (did you mean 10000?)", "--bench", "a", "1", "--rate", "10k");
+    REFUSE("not \"0\"", "--bench", "a", "1", "--rate", "0");
+    assert_null(strstr(err.text, "did you mean"));
+    REFUSE("not \"99999h\"", "--probe", "a", "1", "--timeout", "99999h");
+    assert_null(strstr(err.text, "did you mean"));
+    REFUSE("not \"yaml\"", "--probe", "a", "1", "--format", "yaml");
+    assert_null(strstr(err.text, "did you mean"));
+}
+
+static void host_and_port_in_the_wrong_order_are_turned_round(void **state)
+{
+    (void)state;
+    REFUSE("--connect: the order is HOST PORT: localhost 80", "--connect", "80", "localhost");
+    REFUSE("--connect: the order is HOST PORT: localhost 80", "--connect", "80:localhost");
+}
+
 static void what_contradicts_itself_is_refused(void **state)
 {
     (void)state;
@@ -70,8 +174,9 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
     REFUSE("--connect is given twice", "--connect", "a", "1", "--connect", "a", "1");
     REFUSE("--timeout is given twice", "--connect", "a", "1", "--timeout=1s", "--timeout", "1s");
-    REFUSE("-v/--verbose is given twice", "--listen", "1", "-vv");
-    REFUSE("-v/--verbose is given twice", "--listen", "1", "-v", "--verbose");
+    PARSE("--listen", "1", "-vv", "--verbose");
+    options_fini(&options);
+    REFUSE("-q/--quiet is given twice", "--listen", "1", "-qq");
     REFUSE("--pause is for --listen, not for --connect", "--pause", "1s", "--connect", "a", "1");
     REFUSE("--backlog is for --listen, not for --connect", "--connect", "a", "1", "--backlog=1");
     REFUSE("--framing is for --connect, --probe or --bench, not for --listen", "--listen", "1",
@@ -416,6 +521,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_words_are_refused_by_name),
+        cmocka_unit_test(a_url_is_refused_with_the_command_line_that_was_meant),
+        cmocka_unit_test(a_port_behind_an_ipv6_address_needs_brackets),
+        cmocka_unit_test(a_zone_belongs_to_a_link_local_address),
+        cmocka_unit_test(options_of_other_programs_are_refused_with_ours),
+        cmocka_unit_test(negative_numbers_are_values),
+        cmocka_unit_test(a_value_that_is_nearly_right_is_suggested),
+        cmocka_unit_test(host_and_port_in_the_wrong_order_are_turned_round),
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
         cmocka_unit_test(a_peer_has_a_port),
