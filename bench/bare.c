@@ -1,6 +1,6 @@
-/* The floor: a bare epoll loop that speaks the greeting dialogue for names that end with LF, and does nothing
- * else. No limits, no deadlines, no log, no queue: a peer that does not take an answer at once is closed.
- * bare PORT [CERTIFICATE KEY]: serves 127.0.0.1; port 0: the kernel's choice. Prints "port=N". */
+/* The lower bound: a bare epoll loop that serves the greeting dialogue for names that end with LF, and does
+ * nothing else. No limits, no deadlines, no log, no queue: a peer that does not take an answer at once is
+ * closed. bare PORT [CERTIFICATE KEY]: serves 127.0.0.1; port 0: the kernel's choice. Prints "port=N". */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,10 +20,10 @@
 
 enum { MAX_EVENTS = 256, READ_BYTES = 2048, ANSWER_BYTES = 128 * 1024 };
 
-struct guest {
+struct connection {
     int fd;
     SSL *ssl;        /* NULL: plain */
-    int handshaking; /* the welcome is not said yet */
+    int handshaking; /* the welcome is not length yet */
     char *begun;     /* a name whose end has not come, NULL: none */
     size_t begun_len;
 };
@@ -37,48 +37,48 @@ static void die(const char *what)
     exit(1);
 }
 
-static void guest_close(struct guest *guest)
+static void connection_close(struct connection *connection)
 {
-    SSL_free(guest->ssl);
-    close(guest->fd);
-    free(guest->begun);
-    free(guest);
+    SSL_free(connection->ssl);
+    close(connection->fd);
+    free(connection->begun);
+    free(connection);
 }
 
 /* Returns: 0, -1: the peer did not take it all at once. */
-static int say(struct guest *guest, const char *bytes, size_t len)
+static int send_all(struct connection *connection, const char *bytes, size_t len)
 {
-    if (guest->ssl)
-        return SSL_write(guest->ssl, bytes, (int)len) == (int)len ? 0 : -1;
-    return send(guest->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
+    if (connection->ssl)
+        return SSL_write(connection->ssl, bytes, (int)len) == (int)len ? 0 : -1;
+    return send(connection->fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
 }
 
 /* Returns: the bytes read, 0: nothing to read yet, -1: the end. */
-static ssize_t hear(struct guest *guest, char *bytes, size_t size)
+static ssize_t receive(struct connection *connection, char *bytes, size_t size)
 {
-    if (guest->ssl) {
-        int n = SSL_read(guest->ssl, bytes, (int)size);
+    if (connection->ssl) {
+        int n = SSL_read(connection->ssl, bytes, (int)size);
         if (n > 0)
             return n;
-        return SSL_get_error(guest->ssl, n) == SSL_ERROR_WANT_READ ? 0 : -1;
+        return SSL_get_error(connection->ssl, n) == SSL_ERROR_WANT_READ ? 0 : -1;
     }
-    ssize_t n = recv(guest->fd, bytes, size, 0);
+    ssize_t n = recv(connection->fd, bytes, size, 0);
     if (n > 0)
         return n;
     return n < 0 && errno == EAGAIN ? 0 : -1;
 }
 
 /* Keeps the bytes of a name whose end has not come. Returns: 0, -1: out of memory. */
-static int keep(struct guest *guest, const char *bytes, size_t len)
+static int keep(struct connection *connection, const char *bytes, size_t len)
 {
     char *kept = len ? malloc(len) : NULL;
     if (len && !kept)
         return -1;
     if (len)
         memcpy(kept, bytes, len);
-    free(guest->begun);
-    guest->begun = kept;
-    guest->begun_len = len;
+    free(connection->begun);
+    connection->begun = kept;
+    connection->begun_len = len;
     return 0;
 }
 
@@ -89,87 +89,87 @@ static size_t add(char *answer, const char *bytes, size_t len)
 }
 
 /* Answers the names in the bytes, all in one write. Returns: 0, -1: the dialogue has ended. */
-static int answer_names(struct guest *guest, const char *bytes, size_t len)
+static int answer_names(struct connection *connection, const char *bytes, size_t len)
 {
     static char answer[ANSWER_BYTES];
-    size_t said = 0;
+    size_t length = 0;
     const char *end;
     while ((end = memchr(bytes, '\n', len))) {
         size_t line = (size_t)(end - bytes), name = line && end[-1] == '\r' ? line - 1 : line;
-        if (said + name + 64 > sizeof answer)
+        if (length + name + 64 > sizeof answer)
             return -1;
         if (name == 4 && memcmp(bytes, "exit", 4) == 0) {
-            said += add(answer + said, GOOD_BYE, sizeof GOOD_BYE - 1);
-            if (say(guest, answer, said) == 0 && guest->ssl)
-                SSL_shutdown(guest->ssl);
+            length += add(answer + length, GOOD_BYE, sizeof GOOD_BYE - 1);
+            if (send_all(connection, answer, length) == 0 && connection->ssl)
+                SSL_shutdown(connection->ssl);
             return -1;
         }
         if (name) {
-            said += add(answer + said, "Server: Hello ", 14);
-            said += add(answer + said, bytes, name);
-            said += add(answer + said, "!\n", 2);
+            length += add(answer + length, "Server: Hello ", 14);
+            length += add(answer + length, bytes, name);
+            length += add(answer + length, "!\n", 2);
         }
-        said += add(answer + said, QUESTION, sizeof QUESTION - 1);
+        length += add(answer + length, QUESTION, sizeof QUESTION - 1);
         bytes = end + 1;
         len -= line + 1;
     }
-    if ((len || guest->begun) && keep(guest, bytes, len) < 0)
+    if ((len || connection->begun) && keep(connection, bytes, len) < 0)
         return -1;
-    return said ? say(guest, answer, said) : 0;
+    return length ? send_all(connection, answer, length) : 0;
 }
 
 /* Returns: 0, -1: the dialogue has ended. */
-static int guest_handshake(struct guest *guest)
+static int connection_handshake(struct connection *connection)
 {
-    int done = SSL_accept(guest->ssl);
+    int done = SSL_accept(connection->ssl);
     if (done != 1)
-        return SSL_get_error(guest->ssl, done) == SSL_ERROR_WANT_READ ? 0 : -1;
-    guest->handshaking = 0;
-    return say(guest, WELCOME, sizeof WELCOME - 1);
+        return SSL_get_error(connection->ssl, done) == SSL_ERROR_WANT_READ ? 0 : -1;
+    connection->handshaking = 0;
+    return send_all(connection, WELCOME, sizeof WELCOME - 1);
 }
 
-static int guest_readable(struct guest *guest)
+static int connection_readable(struct connection *connection)
 {
     char bytes[2 * READ_BYTES];
     do {
-        if (guest->begun_len > READ_BYTES)
+        if (connection->begun_len > READ_BYTES)
             return -1;
-        if (guest->begun)
-            memcpy(bytes, guest->begun, guest->begun_len);
-        ssize_t n = hear(guest, bytes + guest->begun_len, READ_BYTES);
+        if (connection->begun)
+            memcpy(bytes, connection->begun, connection->begun_len);
+        ssize_t n = receive(connection, bytes + connection->begun_len, READ_BYTES);
         if (n <= 0)
             return (int)n;
-        if (answer_names(guest, bytes, guest->begun_len + (size_t)n) < 0)
+        if (answer_names(connection, bytes, connection->begun_len + (size_t)n) < 0)
             return -1;
-    } while (guest->ssl && SSL_pending(guest->ssl));
+    } while (connection->ssl && SSL_pending(connection->ssl));
     return 0;
 }
 
-static void serve_guest(struct guest *guest)
+static void serve_connection(struct connection *connection)
 {
-    if (guest->handshaking && guest_handshake(guest) < 0)
-        guest_close(guest);
-    else if (!guest->handshaking && guest_readable(guest) < 0)
-        guest_close(guest);
+    if (connection->handshaking && connection_handshake(connection) < 0)
+        connection_close(connection);
+    else if (!connection->handshaking && connection_readable(connection) < 0)
+        connection_close(connection);
 }
 
-static void accept_guests(int listener)
+static void accept_connections(int listener)
 {
     int fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        struct guest *guest = calloc(1, sizeof *guest);
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = guest};
-        if (!guest || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0 ||
+        struct connection *connection = calloc(1, sizeof *connection);
+        struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
+        if (!connection || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0 ||
             epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
             die("accept");
-        guest->fd = fd;
+        connection->fd = fd;
         if (ssl_ctx) {
-            guest->ssl = SSL_new(ssl_ctx);
-            if (!guest->ssl || !SSL_set_fd(guest->ssl, fd))
+            connection->ssl = SSL_new(ssl_ctx);
+            if (!connection->ssl || !SSL_set_fd(connection->ssl, fd))
                 die("SSL_new");
-            guest->handshaking = 1;
-        } else if (say(guest, WELCOME, sizeof WELCOME - 1) < 0) {
-            guest_close(guest);
+            connection->handshaking = 1;
+        } else if (send_all(connection, WELCOME, sizeof WELCOME - 1) < 0) {
+            connection_close(connection);
         }
     }
 }
@@ -213,9 +213,9 @@ int main(int argc, char **argv)
             die("epoll_wait");
         for (int i = 0; i < n; i++) {
             if (events[i].data.ptr)
-                serve_guest(events[i].data.ptr);
+                serve_connection(events[i].data.ptr);
             else
-                accept_guests(listener);
+                accept_connections(listener);
         }
     }
 }

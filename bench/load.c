@@ -1,7 +1,7 @@
 /* A load generator for any server of the greeting dialogue on 127.0.0.1; it shares no code with tcpgreet. One
  * thread. Every byte of every answer is checked; the first failure ends the run with exit code 1 and its
- * words on stderr. It warms up, prints "ready", awaits a line on stdin, runs, prints its result, and awaits
- * the end of stdin. */
+ * words on stderr. It runs unmeasured for a moment, prints "ready", awaits a line on stdin, runs, prints its
+ * result, and awaits the end of stdin. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -26,7 +26,7 @@
 
 enum { MAX_EVENTS = 256, OPENING_AT_ONCE = 50, SILENCE_MS = 10000 };
 enum { WAIT = 0, END_OF_STREAM = -1 };
-static const uint64_t second_ns = 1000000000, warm_up_ns = 300000000;
+static const uint64_t second_ns = 1000000000, unmeasured_ns = 300000000;
 
 enum work { GREET, CONNECT, IDLE };
 
@@ -38,7 +38,7 @@ struct talk {
     SSL_SESSION *session; /* of its newest ticket */
     enum state state;
     int opened_before;
-    size_t heard; /* bytes of the awaited answer */
+    size_t received; /* bytes of the awaited answer */
     char name[24], hello[80];
     size_t name_len, hello_len;
     uint64_t began_ns; /* the greeting; in the work CONNECT the dialogue */
@@ -141,7 +141,7 @@ static void talk_open(struct talk *talk)
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = talk};
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     talk->began_ns = now_ns();
-    talk->heard = 0;
+    talk->received = 0;
     talk->state = tls ? AWAITS_HANDSHAKE : AWAITS_WELCOME;
     talk->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (talk->fd < 0 || setsockopt(talk->fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)) < 0 ||
@@ -179,20 +179,20 @@ static void talk_close(struct talk *talk)
     close(talk->fd);
 }
 
-static void say(struct talk *talk, const char *bytes, size_t len, enum state next)
+static void send_all(struct talk *talk, const char *bytes, size_t len, enum state next)
 {
     ssize_t n = talk->ssl ? SSL_write(talk->ssl, bytes, (int)len) : send(talk->fd, bytes, len, MSG_NOSIGNAL);
     if (n != (ssize_t)len)
         die("a name cannot be sent: %s", strerror(errno));
     talk->state = next;
-    talk->heard = 0;
+    talk->received = 0;
 }
 
-static void say_name(struct talk *talk)
+static void send_name(struct talk *talk)
 {
     if (work == GREET)
         talk->began_ns = now_ns();
-    say(talk, talk->name, talk->name_len, AWAITS_HELLO);
+    send_all(talk, talk->name, talk->name_len, AWAITS_HELLO);
 }
 
 /* The awaited answer is complete. */
@@ -208,14 +208,14 @@ static void talk_advance(struct talk *talk)
         if (work == IDLE)
             talk->state = HELD;
         else
-            say_name(talk);
+            send_name(talk);
         break;
     case AWAITS_HELLO:
         if (work == GREET) {
             count(talk->began_ns);
-            say_name(talk);
+            send_name(talk);
         } else {
-            say(talk, "exit\n", bare_names ? 4 : 5, AWAITS_GOOD_BYE);
+            send_all(talk, "exit\n", bare_names ? 4 : 5, AWAITS_GOOD_BYE);
         }
         break;
     default:
@@ -224,7 +224,7 @@ static void talk_advance(struct talk *talk)
 }
 
 /* Returns: the bytes read, WAIT, END_OF_STREAM. */
-static ssize_t hear(struct talk *talk, char *bytes, size_t size)
+static ssize_t receive(struct talk *talk, char *bytes, size_t size)
 {
     if (talk->ssl) {
         int n = SSL_read(talk->ssl, bytes, (int)size);
@@ -262,10 +262,10 @@ static void check(struct talk *talk, const char *bytes, size_t len)
         awaited = GOOD_BYE;
         awaited_len = sizeof GOOD_BYE - 1;
     }
-    if (len > awaited_len - talk->heard || memcmp(awaited + talk->heard, bytes, len) != 0)
-        die("wrong answer: \"%.*s\" instead of \"%s\"", (int)len, bytes, awaited + talk->heard);
-    talk->heard += len;
-    if (talk->heard == awaited_len)
+    if (len > awaited_len - talk->received || memcmp(awaited + talk->received, bytes, len) != 0)
+        die("wrong answer: \"%.*s\" instead of \"%s\"", (int)len, bytes, awaited + talk->received);
+    talk->received += len;
+    if (talk->received == awaited_len)
         talk_advance(talk);
 }
 
@@ -300,7 +300,7 @@ static void talk_ready(struct talk *talk)
     if (talk->state == AWAITS_HANDSHAKE && !handshake_done(talk))
         return;
     do {
-        ssize_t n = hear(talk, bytes, sizeof bytes);
+        ssize_t n = receive(talk, bytes, sizeof bytes);
         if (n == WAIT)
             return;
         if (n == END_OF_STREAM) {
@@ -323,7 +323,7 @@ static void run(uint64_t until_ns)
         if (n < 0 && errno != EINTR)
             die("epoll_wait: %s", strerror(errno));
         if (n == 0 && timeout_ms == SILENCE_MS)
-            die("nothing heard for %d s", SILENCE_MS / 1000);
+            die("nothing received for %d s", SILENCE_MS / 1000);
         for (int i = 0; i < n; i++)
             talk_ready(events[i].data.ptr);
     }
@@ -408,7 +408,7 @@ int main(int argc, char **argv)
         tls_set_up();
     for (int i = 0; i < OPENING_AT_ONCE; i++)
         open_next();
-    run(work == IDLE ? 0 : now_ns() + warm_up_ns);
+    run(work == IDLE ? 0 : now_ns() + unmeasured_ns);
     puts("ready");
     await_line();
     if (work == IDLE)

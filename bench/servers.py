@@ -32,7 +32,7 @@ class Place:
     pem: str  # both in one file
     core: int
     limit_s: int  # no server outlives it
-    guests: int  # at most, at a time
+    connections: int  # at most, at a time
 
 
 def free_port():
@@ -62,7 +62,7 @@ def bare(place, port, tls):
 def haproxy(place, port, tls):
     config = f"""global
     nbthread 1
-    maxconn {place.guests}
+    maxconn {place.connections}
     lua-load {RIVALS}/greet.lua
 defaults
     mode tcp
@@ -95,11 +95,11 @@ def nginx(place, port, _tls):
     config = f"""{f"load_module {module};" if module.exists() else ""}
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile {3 * place.guests};
+worker_rlimit_nofile {3 * place.connections};
 pid {place.scratch}/nginx.pid;
 error_log stderr crit;
 events {{
-    worker_connections {3 * place.guests};
+    worker_connections {3 * place.connections};
 }}
 stream {{
     server {{
@@ -231,7 +231,7 @@ class Running:
 
     def cpu_s(self):
         """User and system time: of the living by their clocks, which are finer than the ticks of /proc/PID/stat; of
-        children that are dead and reaped by those ticks."""
+        terminated and reaped children by those ticks."""
         total = 0
         for pid, fields in self.stats():
             try:

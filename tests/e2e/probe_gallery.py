@@ -1,6 +1,6 @@
-"""Writes what a probe says of each fault into docs/probe.md: python3 -B tests/e2e/probe_gallery.py
+"""Writes the sample outputs of docs/probe.md, README.md and docs/degraded.svg: python3 -B tests/e2e/probe_gallery.py
 
-Every output there is a real one: the rows are those of test_probe.py, the addresses and times as they were.
+Every output is a real one: the rows are those of test_probe.py, with the addresses and times of the run.
 """
 
 import re
@@ -17,11 +17,17 @@ from test_probe import CERTIFICATES, DENIED, MACHINE, PATHS, PLAIN, SOON, TLS, T
 from tls_harness import has_tls
 
 DOCUMENT = ROOT / "docs" / "probe.md"
+README = ROOT / "README.md"
+PLOT = ROOT / "docs" / "degraded.svg"
+EXAMPLE = re.compile(r"(<!-- example (\w+) -->\n)```console\n.*?```\n", re.S)
 MARK = "<!-- made by tests/e2e/probe_gallery.py -->\n"
 
 
 EXAMPLES = {  # name: place, and what the output is piped through
     "well": (far("both"), ()),
+    "degraded": (far("swallowed6", *SOON, "--plot", str(PLOT)), ()),
+    "certificate": (far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired")}, "--until", "tls",
+                                     addresses=(FAR4, FAR6)), ()),
     "retry": (far("both", "--retry", "10s", "--", "echo", "ready"), ()),
     "count": (far("cluster-dead", *SOON, "--count", "3", "--interval", "100ms"), ()),
     "nagios": (far("both", "--format", "nagios", "--warn", "connect=0.1,total=0.5", "--crit", "total=1"), ()),
@@ -33,7 +39,7 @@ EXAMPLES = {  # name: place, and what the output is piped through
 def run(place, pipe=()):
     """The command, what a terminal would show of it, its exit code."""
     result = place.probe()
-    command, shown = f"tcpgreet {shlex.join(result.args)}", result.out
+    command, shown = f"tcpgreet {shlex.join(result.args)}".replace(f"{PLOT.parent}/", ""), result.out
     if pipe:
         shown = subprocess.run(pipe, input=shown, stdout=subprocess.PIPE, check=True).stdout
         command += f" 2>/dev/null | {shlex.join(pipe)}"
@@ -88,10 +94,12 @@ def main():
         ("Peers, over TLS", TLS), ("Certificates", CERTIFICATES))]
     clear = lay()
     try:
-        head = re.sub(r"(<!-- example (\w+) -->\n)```console\n.*?```\n", show_example, head, flags=re.S)
+        head = EXAMPLE.sub(show_example, head)
+        readme = EXAMPLE.sub(show_example, README.read_text())
         outputs = [f"## {name}\n\n" + "\n".join(map(show, rows)) for name, rows in chapters]
     finally:
         clear()
+    README.write_text(readme)
     DOCUMENT.write_text("\n".join([head + mark, overview(chapters), *outputs]))
 
 

@@ -247,13 +247,13 @@ class Overwriting(Certificates):
                 self.out = self.folder / f"with {name}"
                 self.out.mkdir()
                 (self.out / name).write_text("mine")
-                self.refuse("--out", self.out, code=1, says=f"nothing was made, .*{name} already: --force overwrites")
+                self.refuse("--out", self.out, code=1, says=f"nothing was made: .* already has .*{name}.*--force overwrites")
                 self.assertEqual(self.contents(), {name: b"mine"})
 
     def test_a_link_to_nowhere_is_in_the_way_too(self):
         self.out.mkdir()
         (self.out / "ca.key").symlink_to(self.folder / "elsewhere")
-        self.refuse("--out", self.out, code=1, says=".*ca.key already")
+        self.refuse("--out", self.out, code=1, says=".*already has .*ca.key")
         self.make("--force")
         self.assertFalse((self.out / "ca.key").is_symlink())
         self.assertFalse((self.folder / "elsewhere").exists())
@@ -261,7 +261,7 @@ class Overwriting(Certificates):
     def test_a_bad_one_in_the_way_stops_all(self):
         (self.out / "bad").mkdir(parents=True)
         (self.out / "bad" / "sha1.key").write_text("mine")
-        self.refuse("--out", self.out, "--bad", code=1, says=".*bad/sha1.key already")
+        self.refuse("--out", self.out, "--bad", code=1, says=".*already has .*bad/sha1.key")
         self.assertEqual(self.contents(), {"bad/sha1.key": b"mine"})
 
     def test_force_makes_all_anew_and_leaves_other_files_alone(self):
@@ -278,7 +278,7 @@ class Overwriting(Certificates):
         self.make("--bad")
         done = self.script("--out", self.out, "--force")
         self.assertEqual(done.returncode, 0)
-        self.assertRegex(done.stderr, r"\Agenerate-certs: .*bad is of another CA \(--bad --force makes it anew\)\n\Z")
+        self.assertRegex(done.stderr, r"\Agenerate-certs: .*bad was made with another CA \(--bad --force replaces it\)\n\Z")
 
     def test_a_folder_in_the_place_of_a_file_is_never_moved_into(self):
         (self.out / "ca.crt").mkdir(parents=True)
@@ -297,7 +297,7 @@ exec {shutil.which("openssl")} "$@"
         (tools / "openssl").chmod(0o755)
         done = self.script("--out", self.out, PATH=f"{tools}:{os.environ['PATH']}")
         self.assertEqual((done.returncode, done.stdout), (1, ""))
-        self.assertRegex(done.stderr, r"\Athe disk is on fire\ngenerate-certs: this failed: openssl ca .*\n\Z")
+        self.assertRegex(done.stderr, r"\Athe disk is on fire\ngenerate-certs: command failed: openssl ca .*\n\Z")
         self.assertFalse(self.out.exists())
 
 
