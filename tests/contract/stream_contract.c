@@ -499,7 +499,7 @@ static void both_sides_may_end_at_once(void **state)
     expect_end(context, context->pair.far);
 }
 
-static void words_are_read_before_an_abandoned_stream_tells(void **state)
+static void text_is_read_before_an_abandoned_stream_fails(void **state)
 {
     struct context *context = *state;
     enum err_reason abandoned = context->factory->abandoned;
@@ -563,7 +563,7 @@ int stream_contract_run(const struct stream_factory *factory)
         PROMISE(an_end_comes_after_the_last_byte_and_stays),
         PROMISE(the_other_side_goes_on_after_an_end),
         PROMISE(both_sides_may_end_at_once),
-        PROMISE(words_are_read_before_an_abandoned_stream_tells),
+        PROMISE(text_is_read_before_an_abandoned_stream_fails),
         PROMISE(writing_to_one_that_is_gone_fails_in_words),
     };
 #undef PROMISE

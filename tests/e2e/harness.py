@@ -125,7 +125,7 @@ def run(*args, stdin=None, limit_s=LIMIT_S, **options):
     except subprocess.TimeoutExpired:
         child.kill()
         out, err = child.communicate()
-        raise Stuck(f"{args} did not end in {limit_s:g} s; it had said {out!r} and {err!r}") from None
+        raise Stuck(f"{args} did not end in {limit_s:g} s; its output: {out!r} and {err!r}") from None
     return Result(child.returncode, out, err, time.monotonic() - began)
 
 
@@ -287,7 +287,7 @@ class Server:
         if self.process.returncode != self._ends_with:
             raise AssertionError(f"the server ended with {self.process.returncode}; its log: {log[-6000:]!r}")
         if re.search(rb"Sanitizer|runtime error", log):
-            raise AssertionError(f"a sanitizer spoke: {log.decode('utf-8', 'replace')}")
+            raise AssertionError(f"a sanitizer reported: {log.decode('utf-8', 'replace')}")
         raw = re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]|\\udc", log.decode("utf-8", "surrogateescape")
                         .encode("utf-8", "backslashreplace").decode())
         if raw:
@@ -308,12 +308,12 @@ class Server:
             raise Stuck(f"the server did not end in {limit_s:g} s") from None
 
     def expect_counters(self, pattern):
-        """Asks for the counters until they are as told: a peer may have its answer before it is counted."""
-        def told():
+        """Asks for the counters until they match: a peer may have its answer before it is counted."""
+        def reported():
             before = self.log.bytes().count(b"\nCounters: ") + self.log.bytes().startswith(b"Counters: ")
             self.send_signal(signal.SIGUSR1)
             return re.search(pattern, self.log.expect("^Counters: .*", before + 1)[-1][0])
-        return await_that(told, f"counters in which {pattern!r} is found")
+        return await_that(reported, f"counters in which {pattern!r} is found")
 
     def is_alive(self):
         return self.process.poll() is None
@@ -340,7 +340,7 @@ class Server:
 
 
 class Script:
-    """A server that does what a Python function says with each connection, in a thread each.
+    """A server that runs a Python function for each connection, in a thread each.
 
     The function gets a Peer. What it raises fails the test behind the `with`.
     """
@@ -438,7 +438,7 @@ def listening(host="::1", backlog=128, port=0):
 
 @contextlib.contextmanager
 def refusing_port(host="::1"):
-    """A port that nobody listens on, and that nobody else can take meanwhile."""
+    """A port without a listener, which no other process can use meanwhile."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as held:
         held.bind((host, 0))
@@ -545,7 +545,7 @@ class Peer:
             data += chunk
 
     def stays_silent(self, seconds):
-        """Nothing comes for so long: the wait is what is tested."""
+        """Nothing is received for this time: the wait is what is tested."""
         if self._unread or select.select([self.socket], [], [], seconds)[0]:
             raise AssertionError(f"{self.receive()!r} where silence was due")
         return self
@@ -643,9 +643,9 @@ class Terminal:
 # --- names -----------------------------------------------------------------------------------------------------
 
 class Names:
-    """A wrap for root: the program sees this hosts file and nsswitch line, nobody else does.
+    """A wrap for root: the program sees this hosts file and nsswitch line, no other process does.
 
-    With `dns`, names that the file does not hold are asked of a port that nobody answers on.
+    With `dns`, names that the file does not hold are asked of a port that does not answer.
     """
 
     def __init__(self, hosts, dns=False):
@@ -714,14 +714,14 @@ class Case(unittest.TestCase):
         self.addCleanup(signal.alarm, 0)
 
     def assertDialogue(self, result, *answers):
-        """The client ended well, and its stdout is the opening, the answers and the good bye."""
+        """The client exited with 0, and its stdout is the opening, the answers and the good bye."""
         self.assertEqual((result.code, result.out), (0, OPENING + b"".join(answers) + GOODBYE), repr(result))
 
     def assertFails(self, result, code, word):
-        """The client ended with this code, and its last words tell the reason."""
+        """The client ended with this code, and its last line has the reason."""
         self.assertEqual(result.code, code, repr(result))
-        said = [line for line in result.err.decode().splitlines() if line.startswith("tcpgreet: ")] or [""]
-        self.assertRegex(said[-1], rf"^tcpgreet: \S.* \({word}\)$", repr(result))
+        payload = [line for line in result.err.decode().splitlines() if line.startswith("tcpgreet: ")] or [""]
+        self.assertRegex(payload[-1], rf"^tcpgreet: \S.* \({word}\)$", repr(result))
 
     def assertBetween(self, seconds, low, high, what=""):
         self.assertGreaterEqual(seconds, low, what)
@@ -735,13 +735,13 @@ def raise_descriptor_limit():
 
 
 def skip_file(why):
-    """Ends the whole file as skipped, with a word."""
+    """Ends the test program as skipped, with the reason."""
     print(f"skipped: {why}")
     sys.exit(SKIPPED)
 
 
 def main():
     if not os.path.exists(BINARY):
-        sys.exit(f"{BINARY} is not there: build it, or say with TCPGREET where it is")
+        sys.exit(f"{BINARY} is not there: build it, or set TCPGREET to its path")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     unittest.main(verbosity=2)

@@ -77,7 +77,7 @@ def setting(name, path, value):
 def lay_cable(hosts, sources, far4=(FAR4,), far6=(FAR6,), name_server=FAR4):
     """Names come from these sources: the hosts file, or "dns".
 
-    IPv6 addresses are there at once (nodad); dead ones are neighbours that nobody answers for.
+    IPv6 addresses are there at once (nodad); unreachable ones are neighbours without a host.
     """
     for name in (NEAR, FAR):
         make_host(name, hosts, sources, name_server)
@@ -175,5 +175,5 @@ class NameServer:
         timer.start()
 
     def _send(self, data, client):
-        with contextlib.suppress(OSError):  # nobody waits for it any more
+        with contextlib.suppress(OSError):  # it is no longer awaited
             self._socket.sendto(data, client)

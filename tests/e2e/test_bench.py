@@ -37,7 +37,7 @@ def measured(result):
 
 @contextlib.contextmanager
 def deaf_port(host="127.0.0.1"):
-    """A port whose queue is full, so that Linux drops what knocks."""
+    """A port whose queue is full, so that Linux drops further SYNs."""
     with contextlib.ExitStack() as held:
         listener = held.enter_context(listening(host, backlog=0))
         for _ in range(16):
@@ -52,26 +52,26 @@ def deaf_port(host="127.0.0.1"):
         yield listener.getsockname()[1]
 
 
-def names_heard(peer):
-    """Opens the dialogue, then what the peer says, name by name, until it ends."""
+def names_received(peer):
+    """Opens the dialogue, then yields the names of the peer until it ends."""
     peer.send(OPENING)
-    heard = b""
+    received = b""
     while True:
-        name, newline, rest = heard.partition(b"\n")
+        name, newline, rest = received.partition(b"\n")
         if newline:
-            heard = rest
+            received = rest
             yield name
             continue
         data = peer.receive()
         if not data:
             return
-        heard += data
+        received += data
 
 
 def greet(peer, answer=hello):
     """A dialogue in the server's role. answer: the bytes for a name; it may also do something else, and raise."""
     with contextlib.suppress(ConnectionError):
-        for name in names_heard(peer):
+        for name in names_received(peer):
             if name == b"exit":
                 peer.send(GOODBYE).end().read_all()
                 return
@@ -175,7 +175,7 @@ class CountsAgree(BenchCase):
                                                  wrap=names.wrap))
             server.log.expect(r"Accept new connection from 127\.0\.0\.1:", 4)
 
-    def test_the_open_loop_says_as_many_names_as_are_due(self):
+    def test_the_open_loop_sends_as_many_names_as_are_scheduled(self):
         with Server() as server:
             result = self.bench("::1", server.port, "--rate", "1000", "--duration", "500ms")
             self.assertTrue(result["open_loop"])
@@ -227,12 +227,12 @@ class CountsAgreeOverTls(BenchCase):
             self.assertLess(result["resumed"], result["connections"])
             self.assertAgrees(server, result)
 
-    def test_a_handshake_that_is_pending_at_the_end_is_told_as_one(self):
+    def test_a_pending_handshake_at_the_end_is_reported_as_a_handshake(self):
         with listening() as silent:
             result = self.bench("::1", silent.getsockname()[1], *self.options, code=5)
         self.assertEqual((result["connections"], result["failures"]), (0, {"tls-silent-peer": 4}))
 
-    def test_a_certificate_of_nobody_known_ends_the_run_early(self):
+    def test_an_unknown_ca_ends_the_run_early(self):
         with Server("--tls", *self.made.serve()) as server:
             done = bench("::1", server.port, "--tls", "--ca", tls_harness.certificates("--bad").ca, "--duration", "30s",
                          "--format", "json")
@@ -253,7 +253,7 @@ class ServersThatMisbehave(BenchCase):
         self.assertEqual(self.failures(answer), {"dialogue-wrong-answer": 1})
         self.assertEqual(self.result["names"], answer.count - 1)
 
-    def test_the_name_of_somebody_else_is_found(self):
+    def test_the_answer_to_another_name_is_detected(self):
         answer = Counting(5, lambda name: hello(name[:-1] + (b"0" if name[-1:] != b"0" else b"1")))
         self.assertEqual(self.failures(answer), {"dialogue-wrong-answer": 1})
 
@@ -261,7 +261,7 @@ class ServersThatMisbehave(BenchCase):
         answer = Counting(5, lambda name: hello(name) + b"\n")
         self.assertEqual(self.failures(answer), {"dialogue-wrong-answer": 1})
 
-    def test_a_reset_is_told(self):
+    def test_a_reset_is_reported(self):
         def reset(peer):
             def go(name):
                 peer.reset()
@@ -272,22 +272,22 @@ class ServersThatMisbehave(BenchCase):
         self.assertEqual(list(result["failures"]), ["dialogue-reset"])
         self.assertGreaterEqual(result["failures"]["dialogue-reset"], 2)
 
-    def test_an_early_end_is_told(self):
+    def test_an_early_end_is_reported(self):
         def leave(name):
             raise Gone
         self.assertEqual(list(self.failures(leave)), ["dialogue-early-end"])
         self.assertEqual(self.result["names"], 0)
 
-    def test_silence_is_told(self):
+    def test_silence_is_reported(self):
         failures = self.failures(lambda name: b"", "--answer-timeout", "200ms")
         self.assertEqual(list(failures), ["dialogue-timeout"])
 
-    def test_a_connect_that_is_pending_at_the_end_is_told_as_one(self):
+    def test_a_pending_connect_at_the_end_is_reported_as_a_connect(self):
         with deaf_port() as port:
             result = self.bench("127.0.0.1", port, "--connections", "2", *SHORT, code=4)
         self.assertEqual((result["connections"], result["failures"]), (0, {"connect-timeout": 2}))
 
-    def test_an_answer_that_is_pending_at_the_end_is_told_as_one(self):
+    def test_a_pending_answer_at_the_end_is_reported_as_an_answer(self):
         failures = self.failures(lambda name: b"")
         self.assertEqual((self.result["connections"], failures), (2, {"dialogue-timeout": 2}))
 
@@ -327,7 +327,7 @@ class ServersThatMisbehave(BenchCase):
         self.assertGreaterEqual(answers["max"], 0.5)
         self.assertLessEqual(values_from(answers, 0.4), 4)
 
-    def test_names_that_were_due_and_never_said_are_told(self):
+    def test_names_scheduled_but_not_sent_are_reported(self):
         with Script(lambda peer: greet(peer, lambda name: b"")) as server:
             result = self.bench("::1", server.port, "--connections", "2", "--rate", "100", "--answer-timeout", "10s",
                                 *SHORT, code=7)
@@ -335,7 +335,7 @@ class ServersThatMisbehave(BenchCase):
 
 
 class WhatStandsInTheWay(BenchCase):
-    def test_where_nobody_listens_the_run_ends_early(self):
+    def test_without_a_listener_the_run_ends_early(self):
         with refusing_port() as port:
             for options in ((), ("--workers", "2"), ("--connections", "1"), ("--rate", "100")):
                 done = bench("::1", port, "--duration", "30s", "--format", "json", *options)
@@ -350,7 +350,7 @@ class WhatStandsInTheWay(BenchCase):
                 done = bench("both", server.port, "--connections", "1", "--format", "json", *SHORT, wrap=names.wrap)
                 self.assertGreater(measured(done)["names"], 0, done)
 
-    def test_too_few_descriptors_are_told_before_the_run(self):
+    def test_too_few_descriptors_are_reported_before_the_run(self):
         with Script(greet) as server:
             done = bench("::1", server.port, "--connections", "100",
                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
@@ -364,7 +364,7 @@ class WhatStandsInTheWay(BenchCase):
             self.bench("::1", server.port, "--connections", "100", *SHORT,
                        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
 
-    def test_too_few_ports_are_told_before_the_run(self):
+    def test_too_few_ports_are_reported_before_the_run(self):
         if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 31000:
             self.skipTest("needs 31000 descriptors")
         with refusing_port("127.0.0.1") as port:
@@ -394,14 +394,14 @@ class WhatStandsInTheWay(BenchCase):
                  ("::1", 3, "resolve-not-found", b"family of --source"),
                  ("192.0.2.7", 8, "system-address-not-available", b"--source 192.0.2.7"))
         with refusing_port("127.0.0.1") as port:
-            for words, code, word, said in wrong:
+            for words, code, word, payload in wrong:
                 with self.subTest(words):
                     done = bench("127.0.0.1", port, f"--source={words}", *SHORT)
                     self.assertFails(done, code, word)
-                    self.assertIn(said, done.err)
+                    self.assertIn(payload, done.err)
                     self.assertEqual(done.out, b"")
 
-    def test_sigint_ends_the_run_and_the_result_is_told(self):
+    def test_sigint_ends_the_run_and_the_result_is_printed(self):
         with Server() as server:
             child = spawn(["--bench", "::1", str(server.port), "--connections", "3", "--format", "json", "--duration",
                            "60s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -482,7 +482,7 @@ class WhatStandsInTheWay(BenchCase):
         self.assertEqual(result["failures"].get("dialogue-early-end"), 6, result["failures"])
         self.assertEqual(set(result["failures"]), {"dialogue-early-end", "connect-refused"})
 
-    def test_progress_is_told_on_a_terminal_only(self):
+    def test_progress_is_printed_on_a_terminal_only(self):
         with Server() as server:
             line = "--bench", "::1", str(server.port), "--connections", "2", "--duration", "800ms"
             with Terminal(*line) as terminal:

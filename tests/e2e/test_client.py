@@ -25,12 +25,12 @@ def scripted(*words, ends=True):
     """A server that sends the next of the words after each line it receives; then, or never, it ends its side."""
     def serve(peer):
         for number, word in enumerate(words):
-            heard = b"" if number else b"\n"
-            while not heard.endswith(b"\n"):
+            received = b"" if number else b"\n"
+            while not received.endswith(b"\n"):
                 data = peer.receive()
                 if not data:
                     return
-                heard += data
+                received += data
             peer.send(word)
         if ends:
             peer.end()
@@ -283,7 +283,7 @@ class Interrupts(Case):
                     self.assertEqual(child.returncode, 128 + number)
 
     def test_sigint_while_connecting_ends_with_130(self):
-        with dead_end() as port:
+        with silent_port() as port:
             child = spawn(["--connect", "::1", str(port), "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL)
             await_sigint_handler(child.pid)
@@ -309,7 +309,7 @@ def await_sigint_handler(pid):
 
 
 @contextlib.contextmanager
-def dead_end():
+def silent_port():
     """A port whose SYNs get no answer: its backlog is full."""
     with listening("::1", backlog=0) as listener, contextlib.ExitStack() as stack:
         port = listener.getsockname()[1]
@@ -323,7 +323,7 @@ def dead_end():
 
 
 class Connecting(Case):
-    """Failures before a word was said."""
+    """Failures before any data was sent."""
 
     def test_refused(self):
         with refusing_port() as port:
@@ -333,7 +333,7 @@ class Connecting(Case):
         self.assertEqual(result.out, b"")
 
     def test_no_answer_in_time(self):
-        with dead_end() as port:
+        with silent_port() as port:
             result = connect("::1", port, "--connect-timeout", "400ms")
         self.assertFails(result, 4, "connect-timeout")
         self.assertBetween(result.seconds, 0.39, 1.2)
@@ -380,7 +380,7 @@ class Connecting(Case):
             self.assertFails(connect("six.example", 6000, "-4", wrap=names.wrap), 3, "resolve-not-found")
 
     def test_the_limit_of_the_whole_run_reports_what_it_interrupted(self):
-        with dead_end() as port:
+        with silent_port() as port:
             result = connect("::1", port, "--timeout", "300ms")
         self.assertFails(result, 4, "connect-timeout")
         self.assertIn(f"--timeout (0.3 s) expired while connecting to [::1]:{port}".encode(), result.err)
@@ -421,7 +421,7 @@ class Connecting(Case):
 
 
 class Answers(Case):
-    """Servers that do not say what they should."""
+    """Servers that do not send what they should."""
 
     def fails(self, script, word, *args, out=None, **options):
         with script as server:
@@ -451,9 +451,9 @@ class Answers(Case):
         self.fails(Script(serve), "dialogue-wrong-answer")
 
     def test_an_early_end(self):
-        for said in (b"", b"Server: Wel", WELCOME, OPENING):
-            with self.subTest(said=said):
-                result = self.fails(scripted(said), "dialogue-early-end", out=said)
+        for payload in (b"", b"Server: Wel", WELCOME, OPENING):
+            with self.subTest(payload=payload):
+                result = self.fails(scripted(payload), "dialogue-early-end", out=payload)
                 self.assertNotIn(b"TLS", result.err)
 
     def test_an_early_end_in_mid_word(self):
@@ -473,7 +473,7 @@ class Answers(Case):
         self.fails(scripted(OPENING, hello(b"Michael"), GOODBYE, ends=False), "dialogue-timeout", "Michael",
                    "--answer-timeout", "300ms")
 
-    def test_too_many_guests(self):
+    def test_too_many_connections(self):
         result = self.fails(scripted(TOO_MANY), r"dialogue-\S+", out=TOO_MANY)
         self.assertRegex(result.err, rb"too many connections")
 
@@ -484,7 +484,7 @@ class Answers(Case):
                 self.fails(scripted(*words, ends=False), "dialogue-timeout", "Michael", "--answer-timeout", "300ms")
                 self.assertBetween(time.monotonic() - began, 0.29, 1.5)
 
-    def test_an_answer_that_drips_is_no_answer_in_time(self):
+    def test_an_answer_sent_byte_by_byte_times_out(self):
         def serve(peer):
             with contextlib.suppress(ConnectionError):
                 for byte in OPENING:
@@ -512,9 +512,9 @@ class Answers(Case):
 
     def test_an_answer_in_single_bytes_is_an_answer(self):
         def serve(peer):
-            for heard, said in ((b"", OPENING), (b"Michael\n", hello(b"Michael")), (b"exit\n", GOODBYE)):
-                peer.expect(heard)
-                for byte in said:
+            for received, payload in ((b"", OPENING), (b"Michael\n", hello(b"Michael")), (b"exit\n", GOODBYE)):
+                peer.expect(received)
+                for byte in payload:
                     peer.send(bytes([byte]))
         with Script(serve) as server:
             self.assertDialogue(connect(server.host, server.port, "Michael"), hello(b"Michael"))
@@ -658,21 +658,21 @@ class Outputs(Case):
             self.assertDialogue(connect("::1", server.port, "Michael", "-v", wrap=shell("2>&-")), hello(b"Michael"))
 
     def test_everything_closed_never_writes_into_the_socket(self):
-        heard = []
+        received = []
 
         def serve(peer):
             peer.send(OPENING)
             while True:
                 with contextlib.suppress(ConnectionError):
                     data = peer.receive()
-                    heard.append(data)
+                    received.append(data)
                     if data:
                         continue
                 return
         with Script(serve) as server:
             result = connect(server.host, server.port, "Michael", "-v", wrap=shell("<&- >&- 2>&-"))
         self.assertEqual(result.code, 8)
-        self.assertIn(b"".join(heard), (b"", b"Michael\n"))
+        self.assertIn(b"".join(received), (b"", b"Michael\n"))
 
 
 class Terminals(Case):
@@ -685,9 +685,9 @@ class Terminals(Case):
         return result.err
 
     def test_bytes_that_drive_an_8_bit_terminal_are_escaped_outside_utf_8(self):
-        said = "Server: \u00c0 \u015b\n".encode()  # in UTF-8: c3 80, c5 9b
-        self.assertIn("\u00c0 \u015b".encode(), self.refused(said))
-        self.assertIn(rb"\xc3\x80 \xc5\x9b", self.refused(said, env=environment(LC_ALL="C")))
+        payload = "Server: \u00c0 \u015b\n".encode()  # in UTF-8: c3 80, c5 9b
+        self.assertIn("\u00c0 \u015b".encode(), self.refused(payload))
+        self.assertIn(rb"\xc3\x80 \xc5\x9b", self.refused(payload, env=environment(LC_ALL="C")))
 
     def test_c1_controls_are_escaped_in_every_locale(self):
         for locale in ("C", "C.UTF-8"):

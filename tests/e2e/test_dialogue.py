@@ -1,4 +1,4 @@
-"""The server's side of the dialogue, byte for byte, with peers of every kind: polite, odd, broken and hostile."""
+"""The server's side of the dialogue, byte for byte, with peers of every kind: correct, unusual, broken and hostile."""
 
 import contextlib
 import re
@@ -46,7 +46,7 @@ class Names(Case):
             peer.expect(hello(b"Michael") + hello(b"Tracy") + QUESTION + hello(b"Sarah") + GOODBYE).expect_eof()
             self.assertEqual(peer.segments(), 2)
 
-    def test_an_empty_name_is_asked_again_and_nobody_is_greeted(self):
+    def test_an_empty_name_is_asked_again_without_a_greeting(self):
         with Server() as server, Peer(server) as peer:
             peer.expect(OPENING)
             for newline in (b"\n", b"\r\n"):
@@ -95,35 +95,35 @@ class Names(Case):
                 peer.send(name + b"\n").expect(hello(name))
 
     def test_one_byte_at_a_time_is_the_same_dialogue(self):
-        said = b"Mi\rchael\n\nTracy\r\nSa\0rah\xff\nexit\n"
+        payload = b"Mi\rchael\n\nTracy\r\nSa\0rah\xff\nexit\n"
         with Server(*NO_PAUSE) as server, Peer(server) as peer:
             peer.expect(OPENING)
-            for byte in said:
+            for byte in payload:
                 peer.send(bytes([byte]))
             peer.expect(hello(b"Mi\rchael") + QUESTION + hello(b"Tracy") + hello(b"Sa\0rah\xff") + GOODBYE)
             peer.expect_eof()
 
     def test_any_cut_in_two_is_the_same_dialogue(self):
-        said = b"Michael\r\n\nTracy\nexit\n"
+        payload = b"Michael\r\n\nTracy\nexit\n"
         answers = hello(b"Michael") + QUESTION + hello(b"Tracy") + GOODBYE
         with Server(*NO_PAUSE) as server:
-            for cut in range(1, len(said)):
+            for cut in range(1, len(payload)):
                 with self.subTest(cut=cut), Peer(server) as peer:
-                    peer.expect(OPENING).send(said[:cut]).send(said[cut:]).expect(answers).expect_eof()
+                    peer.expect(OPENING).send(payload[:cut]).send(payload[cut:]).expect(answers).expect_eof()
 
-    def test_names_said_before_the_welcome_is_read_are_answered_behind_it(self):
+    def test_names_sent_before_the_welcome_is_read_are_answered_after_it(self):
         with Server() as server, Peer(server) as peer:
             peer.send(b"Michael\nexit\n").expect(OPENING + hello(b"Michael") + GOODBYE).expect_eof()
 
     def test_names_sent_faster_than_answers_are_read_lose_nothing(self):
         names = [b"name number %d of a long list of names" % i for i in range(30_000)]
-        said = b"".join(name + b"\n" for name in names) + b"exit\n"
+        payload = b"".join(name + b"\n" for name in names) + b"exit\n"
         with Server() as server, Peer(server, receive_buffer=32768) as peer:
             peer.expect(OPENING)
-            speaker = threading.Thread(target=peer.socket.sendall, args=(said,), daemon=True)
-            speaker.start()
+            sender = threading.Thread(target=peer.socket.sendall, args=(payload,), daemon=True)
+            sender.start()
             peer.expect(b"".join(map(hello, names)) + GOODBYE).expect_eof()
-            speaker.join(LIMIT_S)
+            sender.join(LIMIT_S)
 
 
 class LongNames(Case):
@@ -192,12 +192,12 @@ class Ends(Case):
 
     def test_a_name_that_the_end_of_the_stream_ends_is_answered(self):
         with Server() as server:
-            for said, answer in ((b"Michael", hello(b"Michael")), (b"exit", GOODBYE), (b"Michael\n", hello(b"Michael")),
+            for payload, answer in ((b"Michael", hello(b"Michael")), (b"exit", GOODBYE), (b"Michael\n", hello(b"Michael")),
                                  (b"\xff", hello(b"\xff")), (b"Tracy\nMichael", hello(b"Tracy") + hello(b"Michael"))):
-                with self.subTest(said=said), Peer(server) as peer:
-                    peer.expect(OPENING).send(said).end().expect(answer).expect_eof()
+                with self.subTest(payload=payload), Peer(server) as peer:
+                    peer.expect(OPENING).send(payload).end().expect(answer).expect_eof()
 
-    def test_an_end_at_once_greets_nobody(self):
+    def test_a_fin_at_once_causes_no_greeting(self):
         with Server() as server, Peer(server) as peer:
             peer.end().expect(OPENING).expect_eof()
 
@@ -205,7 +205,7 @@ class Ends(Case):
         with Server() as server, Peer(server) as peer:
             peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael")).end().expect_eof()
 
-    def test_an_end_after_an_empty_name_greets_nobody(self):
+    def test_a_fin_after_an_empty_name_causes_no_greeting(self):
         with Server() as server, Peer(server) as peer:
             peer.expect(OPENING).send(b"\n").end().expect(QUESTION).expect_eof()
 
@@ -215,16 +215,16 @@ class Ends(Case):
                 with Peer(server) as peer:
                     peer.expect(OPENING).send(b"exit\n" + b"Tracy\n" * 20_000).expect(GOODBYE).expect_eof()
 
-    def test_who_still_speaks_after_the_good_bye_is_not_reset(self):
+    def test_data_after_the_final_message_causes_no_reset(self):
         with Server("--max-connections", "1") as server, Peer(server) as peer:
             peer.expect(OPENING)
             with Peer(server) as other:
                 other.expect(TOO_MANY).expect_eof()
-                for guest in (other, peer.send(b"exit\n").expect(GOODBYE).expect_eof()):
+                for client in (other, peer.send(b"exit\n").expect(GOODBYE).expect_eof()):
                     for _ in range(20):
-                        guest.send(b"Tracy\n" * 1000)
+                        client.send(b"Tracy\n" * 1000)
 
-    def test_who_speaks_for_ever_after_the_good_bye_is_cut_at_last(self):
+    def test_endless_data_after_the_final_message_is_cut_off(self):
         with Server() as server, Peer(server) as peer:
             peer.expect(OPENING).send(b"exit\n").expect(GOODBYE).expect_eof()
             with self.assertRaises(ConnectionError):
@@ -240,7 +240,7 @@ class Ends(Case):
             await_that(lambda: len(server.fds()) == before, "the descriptor of a peer that closed")
             with Peer(server) as peer:
                 peer.expect(OPENING).send(b"exit\n").expect(GOODBYE).expect_eof()
-            await_that(lambda: len(server.fds()) == before, "the descriptor of a peer that said exit")
+            await_that(lambda: len(server.fds()) == before, "the descriptor of a peer that sent exit")
             with Peer(server) as peer:
                 peer.expect(OPENING).reset()
             await_that(lambda: len(server.fds()) == before, "the descriptor of a peer that reset")
@@ -323,7 +323,7 @@ class Pause(Case):
 
 
 class Deadlines(Case):
-    """Nobody holds the server for longer than its limits say."""
+    """No peer holds the server for longer than its limits."""
 
     def test_silence_is_ended_with_good_bye(self):
         with Server("--idle-timeout", "300ms") as server, Peer(server) as peer:
@@ -341,14 +341,14 @@ class Deadlines(Case):
             self.assertBetween(time.monotonic() - began, 0.38, 1.5)
 
     def drip(self, peer, every_s):
-        """Sends a byte now and then until the server says something; returns how long that took."""
+        """Sends a byte now and then until the server sends something; returns how long that took."""
         began = time.monotonic()
         while not select.select([peer.socket], [], [], every_s)[0]:
             self.assertLess(time.monotonic() - began, LIMIT_S, "the server lets a name drip for ever")
             peer.send(b"x")
         return time.monotonic() - began
 
-    def test_a_dripping_name_is_ended_in_time(self):
+    def test_a_name_sent_byte_by_byte_is_ended_in_time(self):
         with Server("--name-timeout", "500ms", "--pause", "200ms") as server:
             with self.subTest("a first name"), Peer(server) as peer:
                 took = self.drip(peer.expect(OPENING).send(b"x"), 0.03)
@@ -392,7 +392,7 @@ class Deadlines(Case):
 
 
 def client_hello():
-    """What a TLS client says first."""
+    """What a TLS client sends first."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     outgoing = ssl.MemoryBIO()
     tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
@@ -401,8 +401,8 @@ def client_hello():
     return outgoing.read()
 
 
-class Strangers(Case):
-    """Who means another protocol is told apart at once, and named in the log."""
+class OtherProtocols(Case):
+    """Another protocol is recognized at once, and logged."""
 
     def expect_shown_out(self, server, peer, word):
         began = time.monotonic()
@@ -426,11 +426,11 @@ class Strangers(Case):
                     peer.send(request)
                     self.expect_shown_out(server, peer, "HTTP")
 
-    def test_strangers_are_known_in_pieces_too(self):
+    def test_other_protocols_are_recognized_in_pieces(self):
         with Server("--pause", "5s") as server:
-            for said, word in ((client_hello()[:3], "TLS"), (b"GET / HTTP/1.1\r\n", "HTTP")):
+            for payload, word in ((client_hello()[:3], "TLS"), (b"GET / HTTP/1.1\r\n", "HTTP")):
                 with self.subTest(word=word), Peer(server) as peer:
-                    for byte in said:
+                    for byte in payload:
                         peer.send(bytes([byte]))
                     self.expect_shown_out(server, peer, word)
 
@@ -446,7 +446,7 @@ class Strangers(Case):
 
 
 class Log(Case):
-    """What the log says of whom."""
+    """The log lines of a connection."""
 
     def test_a_dialogue_is_two_lines(self):
         with Server() as server, Peer(server) as peer:
@@ -483,9 +483,9 @@ class Log(Case):
                 for name in (b"\x1b]0;owned\x07", b"\x9b2J", forged, ALL_BYTES, "\u202ex".encode(), b"\xff"):
                     peer.send(name + b"\n").expect(hello(name))
                 peer.send(b"exit\n").expect(GOODBYE).expect_eof()
-            with Peer(server) as stranger:
-                stranger.send(b"GET /\x1b[31m\x07 HTTP/1.1\r\n\r\n").end().read_all()
-            for address in (peer.address, stranger.address):
+            with Peer(server) as foreign:
+                foreign.send(b"GET /\x1b[31m\x07 HTTP/1.1\r\n\r\n").end().read_all()
+            for address in (peer.address, foreign.address):
                 server.log.expect(rf"^Connection from {re.escape(address)} is closed: ")
         # The server's end checks the whole log for raw bytes.
 
@@ -507,22 +507,22 @@ class Log(Case):
                     address = re.escape(peer.address)
                 server.log.expect(rf"^Connection from {address} is closed: .*, 0 names, ")
 
-    def test_usr1_tells_the_counters(self):
+    def test_usr1_logs_the_counters(self):
         with Server() as server:
             for _ in range(3):
                 with Peer(server) as peer:
                     peer.send(b"Michael\n" * 7 + b"\nexit\n")
                     peer.expect(OPENING + hello(b"Michael") * 7 + QUESTION + GOODBYE).expect_eof()
-            with Peer(server) as guest:
-                guest.expect(OPENING)
+            with Peer(server) as client:
+                client.expect(OPENING)
                 server.expect_counters(r"\b4 connections\b.*\b1 open now\b.*\b21 names greeted\b")
-                guest.send(b"Michael\n").expect(hello(b"Michael"))
+                client.send(b"Michael\n").expect(hello(b"Michael"))
 
 
 class Crowds(Case):
-    """More guests than there is room for."""
+    """More connections than allowed."""
 
-    def test_one_too_many_is_told_so_and_the_next_finds_the_free_place(self):
+    def test_one_too_many_receives_a_message_and_the_next_finds_the_free_place(self):
         with Server("--max-connections", "2") as server, Peer(server) as first:
             first.expect(OPENING)
             with Peer(server) as second:
@@ -538,12 +538,12 @@ class Crowds(Case):
     def await_place(self, server):
         def is_welcome():
             with Peer(server) as peer:
-                said = peer.receive()
-                self.assertIn(said, (OPENING, TOO_MANY))
-                return said == OPENING
+                payload = peer.receive()
+                self.assertIn(payload, (OPENING, TOO_MANY))
+                return payload == OPENING
         await_that(is_welcome, "a free place")
 
-    def test_one_too_many_hears_it_even_while_speaking(self):
+    def test_one_too_many_receives_the_message_even_while_sending(self):
         with Server("--max-connections", "1") as server, Peer(server) as first:
             first.expect(OPENING)
             for _ in range(50):
@@ -555,9 +555,9 @@ class Crowds(Case):
 
     def test_the_limit_follows_from_the_descriptor_limit(self):
         with Server(limit_fds=64) as server, contextlib.ExitStack() as stack:
-            said = [stack.enter_context(Peer(server)).receive() for _ in range(80)]
-            self.assertEqual(set(said), {OPENING, TOO_MANY})
-            self.assertGreater(said.count(OPENING), 16)
+            payload = [stack.enter_context(Peer(server)).receive() for _ in range(80)]
+            self.assertEqual(set(payload), {OPENING, TOO_MANY})
+            self.assertGreater(payload.count(OPENING), 16)
             self.assertTrue(server.is_alive())
 
     def exhaust(self, server):
@@ -565,7 +565,7 @@ class Crowds(Case):
         limit = max(server.fds()) + 6
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
 
-    def test_exhausted_descriptors_neither_kill_nor_spin_and_are_told_once(self):
+    def test_exhausted_descriptors_neither_kill_nor_spin_and_are_logged_once(self):
         with Server("--workers", "1") as server, contextlib.ExitStack() as stack:
             self.exhaust(server)
             with Peer(server) as first:
@@ -576,8 +576,8 @@ class Crowds(Case):
                 first.stays_silent(1)
                 self.assertLess(server.cpu_s() - cpu, 0.2, "the server spins")
                 first.send(b"Michael\n").expect(hello(b"Michael"))
-                told = [line for line in server.log.lines() if re.search(match.re, line)]
-                self.assertEqual(len(told), 1, told)
+                reported = [line for line in server.log.lines() if re.search(match.re, line)]
+                self.assertEqual(len(reported), 1, reported)
                 for peer in waiting:
                     peer.expect(OPENING).send(b"exit\n").expect(GOODBYE).expect_eof().close()
                 server.log.expect(r"^Accepting connections again, failed attempts: \d+$")

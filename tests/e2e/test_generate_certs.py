@@ -1,4 +1,4 @@
-"""scripts/generate-certs: what it makes, what it leaves alone, and what it says."""
+"""scripts/generate-certs: what it makes, what it keeps, and what it prints."""
 
 import contextlib
 import os
@@ -44,10 +44,10 @@ def text_of(certificate):
 
 def verify(certificate, ca, *options):
     """What `openssl verify` finds: "OK", or the number of its first complaint."""
-    said = openssl("verify", "-CAfile", ca, "-no-CAfile", "-no-CApath", "-auth_level", "2", *options, certificate,
+    output = openssl("verify", "-CAfile", ca, "-no-CAfile", "-no-CApath", "-auth_level", "2", *options, certificate,
                    code=None)
-    fault = re.search(r"error (\d+) at \d+ depth lookup:", said)
-    return int(fault[1]) if fault else "OK" if said.endswith(": OK\n") else said
+    fault = re.search(r"error (\d+) at \d+ depth lookup:", output)
+    return int(fault[1]) if fault else "OK" if output.endswith(": OK\n") else output
 
 
 class Certificates(Case):
@@ -68,10 +68,10 @@ class Certificates(Case):
         self.assertEqual((done.returncode, done.stderr), (0, ""), done)
         return done
 
-    def refuse(self, *args, code, says, **options):
+    def refuse(self, *args, code, message, **options):
         done = self.script(*args, **options)
         self.assertEqual((done.returncode, done.stdout), (code, ""), done)
-        self.assertRegex(done.stderr, rf"\Agenerate-certs: {says}.*\n\Z")
+        self.assertRegex(done.stderr, rf"\Agenerate-certs: {message}.*\n\Z")
 
     def mode(self, name):
         return stat.S_IMODE((self.out / name).stat().st_mode)
@@ -156,7 +156,7 @@ class Good(Certificates):
             self.assertAlmostEqual(begin, time.time() - 3600, delta=120)
             self.assertAlmostEqual(end, time.time() + 3 * 86400, delta=120)
 
-    def test_the_longest_validity_crosses_2050_well(self):
+    def test_the_longest_validity_crosses_2050(self):
         self.make("--days", "3650")
         self.assertEqual(verify(self.out / "server.crt", self.out / "ca.crt", "-x509_strict"), "OK")
 
@@ -179,7 +179,7 @@ class Good(Certificates):
                 self.shake(server, client, host)
 
     def shake(self, server, client, host):
-        """Both sides over memory, until neither has more to say."""
+        """Both sides over memory, until neither has more to send."""
         to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
         sides = {server.wrap_bio(to_server, to_client, server_side=True),
                  client.wrap_bio(to_client, to_server, server_hostname=host)}
@@ -192,8 +192,8 @@ class Good(Certificates):
 
 
 class Commands(Certificates):
-    def commands(self, said):
-        return [shlex.split(line) for line in said.splitlines() if " --tls " in line]
+    def commands(self, output):
+        return [shlex.split(line) for line in output.splitlines() if " --tls " in line]
 
     def test_the_commands_name_the_files_as_the_caller_does(self):
         done = self.make(out="some where")
@@ -247,13 +247,13 @@ class Overwriting(Certificates):
                 self.out = self.folder / f"with {name}"
                 self.out.mkdir()
                 (self.out / name).write_text("mine")
-                self.refuse("--out", self.out, code=1, says=f"nothing was made: .* already has .*{name}.*--force overwrites")
+                self.refuse("--out", self.out, code=1, message=f"nothing was made: .* already has .*{name}.*--force overwrites")
                 self.assertEqual(self.contents(), {name: b"mine"})
 
     def test_a_link_to_nowhere_is_in_the_way_too(self):
         self.out.mkdir()
         (self.out / "ca.key").symlink_to(self.folder / "elsewhere")
-        self.refuse("--out", self.out, code=1, says=".*already has .*ca.key")
+        self.refuse("--out", self.out, code=1, message=".*already has .*ca.key")
         self.make("--force")
         self.assertFalse((self.out / "ca.key").is_symlink())
         self.assertFalse((self.folder / "elsewhere").exists())
@@ -261,7 +261,7 @@ class Overwriting(Certificates):
     def test_a_bad_one_in_the_way_stops_all(self):
         (self.out / "bad").mkdir(parents=True)
         (self.out / "bad" / "sha1.key").write_text("mine")
-        self.refuse("--out", self.out, "--bad", code=1, says=".*already has .*bad/sha1.key")
+        self.refuse("--out", self.out, "--bad", code=1, message=".*already has .*bad/sha1.key")
         self.assertEqual(self.contents(), {"bad/sha1.key": b"mine"})
 
     def test_force_makes_all_anew_and_leaves_other_files_alone(self):
@@ -274,7 +274,7 @@ class Overwriting(Certificates):
         self.assertEqual({name for name in before if before[name] == after[name]}, {"README.md"})
         self.assertEqual(self.mode("server.key"), 0o600)
 
-    def test_force_tells_that_the_bad_set_is_of_another_ca(self):
+    def test_force_reports_that_the_bad_set_is_of_another_ca(self):
         self.make("--bad")
         done = self.script("--out", self.out, "--force")
         self.assertEqual(done.returncode, 0)
@@ -282,7 +282,7 @@ class Overwriting(Certificates):
 
     def test_a_folder_in_the_place_of_a_file_is_never_moved_into(self):
         (self.out / "ca.crt").mkdir(parents=True)
-        self.refuse("--out", self.out, "--force", code=1, says=".*ca.crt is a folder")
+        self.refuse("--out", self.out, "--force", code=1, message=".*ca.crt is a folder")
         self.assertEqual(os.listdir(self.out), ["ca.crt"])
 
     def test_a_failure_on_the_way_leaves_nothing_behind(self):
@@ -303,7 +303,7 @@ exec {shutil.which("openssl")} "$@"
 
 class Refusals(Certificates):
     def test_each_bad_argument_is_named(self):
-        for args, says in (
+        for args, message in (
                 (["--host"], "--host needs a value"),
                 (["--out", ""], "--out needs a value"),
                 (["--host="], "--host needs a value"),
@@ -323,7 +323,7 @@ class Refusals(Certificates):
                                "a-", "*", "a.*.b", "http://a", "[::1]", "a:6000", "n" * 64, ".".join(["n" * 50] * 6),
                                "a\nb"))):
             with self.subTest(args):
-                self.refuse("--out", self.out, *args, code=2, says=says)
+                self.refuse("--out", self.out, *args, code=2, message=message)
                 self.assertFalse(self.out.exists())
 
     def test_a_place_that_cannot_be_written_is_named(self):
@@ -334,13 +334,13 @@ class Refusals(Certificates):
             self.assertRegex(done.stderr.splitlines()[-1], rf"^generate-certs: cannot make the folder {out}$")
 
     def test_another_openssl_is_named(self):
-        for said, says in (("LibreSSL 3.3.6", ".*must be OpenSSL 3.0 or later, and this is LibreSSL 3.3.6"),
+        for output, message in (("LibreSSL 3.3.6", ".*must be OpenSSL 3.0 or later, and this is LibreSSL 3.3.6"),
                            ("OpenSSL 1.1.1w  11 Sep 2023", ".*and this is OpenSSL 1.1.1w")):
             tools = self.folder / "tools"
             tools.mkdir(exist_ok=True)
-            (tools / "openssl").write_text(f"#!/bin/sh\necho '{said}'\n")
+            (tools / "openssl").write_text(f"#!/bin/sh\necho '{output}'\n")
             (tools / "openssl").chmod(0o755)
-            self.refuse("--out", self.out, code=1, says=says, PATH=f"{tools}:{os.environ['PATH']}")
+            self.refuse("--out", self.out, code=1, message=message, PATH=f"{tools}:{os.environ['PATH']}")
             self.assertFalse(self.out.exists())
 
 

@@ -24,21 +24,21 @@ SLACK_BYTES = 64 << 20 if SANITIZED else 1 << 20  # sanitizers keep what was fre
 
 
 class Talker:
-    """One talking peer: says a name, checks the whole answer, says the next; at last exit."""
+    """One busy peer: sends a name, checks the whole answer, sends the next; at last exit."""
 
     def __init__(self, number, connection):
         self.socket = connection
-        names = [b"guest %d, name %d \xff\0\x1b" % (number, i) for i in range(NAMES)]
+        names = [b"peer %d, name %d \xff\0\x1b" % (number, i) for i in range(NAMES)]
         self.script = [(b"", OPENING), *((name + b"\n", hello(name)) for name in names), (b"exit\n", GOODBYE)]
         self.step = 0
         self.got = b""
 
-    def say(self):
-        said = self.script[self.step][0]
-        if said and self.socket.send(said) != len(said):
+    def send_next(self):
+        payload = self.script[self.step][0]
+        if payload and self.socket.send(payload) != len(payload):
             raise AssertionError("a short name did not fit into an empty socket")
 
-    def hear(self):
+    def receive(self):
         """Takes what has come; returns whether the dialogue is over."""
         data = self.socket.recv(65536)
         if self.step == len(self.script):
@@ -53,7 +53,7 @@ class Talker:
             self.got = b""
             self.step += 1
             if self.step < len(self.script):
-                self.say()
+                self.send_next()
         elif not wanted.startswith(self.got):
             raise AssertionError(f"expected {wanted!r}, got {self.got!r}")
         return False
@@ -74,12 +74,12 @@ class Crowd(Case):
 
     def welcome(self, connections):
         for connection in connections:
-            said = b""
-            while len(said) < len(OPENING):
-                data = connection.recv(len(OPENING) - len(said))
-                self.assertTrue(data, "an idle guest was sent away")
-                said += data
-            self.assertEqual(said, OPENING)
+            payload = b""
+            while len(payload) < len(OPENING):
+                data = connection.recv(len(OPENING) - len(payload))
+                self.assertTrue(data, "an idle connection was closed")
+                payload += data
+            self.assertEqual(payload, OPENING)
 
     def talk(self, connections):
         with selectors.DefaultSelector() as selector:
@@ -90,7 +90,7 @@ class Crowd(Case):
                 ready = selector.select(10 * PATIENCE)
                 self.assertTrue(ready, f"{len(selector.get_map())} dialogues stand still")
                 for key, _ in ready:
-                    if key.data.hear():
+                    if key.data.receive():
                         selector.unregister(key.fileobj)
                         key.fileobj.close()
 
@@ -134,7 +134,7 @@ class Crowd(Case):
 class Storm(Case):
     """Signals as fast as they can be sent. Not under ThreadSanitizer, whose handlers are slower than the sender."""
 
-    def test_a_storm_of_signals_ends_it_well(self):
+    def test_many_signals_end_it_cleanly(self):
         for _ in range(10):
             with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
                 peer.expect(OPENING)

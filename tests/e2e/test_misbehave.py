@@ -8,7 +8,7 @@ import ssl
 import unittest
 
 from harness import (GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, connect, hello, main, run)
-from tls_harness import ByHand, certificates, client_context, has_tls, visit
+from tls_harness import ByHand, certificates, client_context, has_tls, tls_peer
 
 MICHAEL = hello(b"Michael")
 LOUD = r"^THIS SERVER MISBEHAVES ON PURPOSE \(--misbehave\): "
@@ -17,7 +17,7 @@ SIDES = (False, True) if WITH_TLS else (False,)
 LONG = "20s"  # longer than anything here waits
 PATIENT = f"{int(LIMIT_S)}s"
 
-# Kind: what the log says at the start.
+# Kind: what is logged at the start.
 PLAIN_KINDS = {"delay:20s": "each answer leaves late, by 20000 ms",
                "drip:20s": "answers are sent one byte at a time, every 20000 ms",
                "reset": "the first answer to a name is a reset",
@@ -33,7 +33,7 @@ class Misbehaves(Case):
 
     def meet(self, server, tls=False):
         """A peer in plain, or above Python's TLS."""
-        return visit(server, client_context(certificates())) if tls else Peer(server)
+        return tls_peer(server, client_context(certificates())) if tls else Peer(server)
 
     def connect(self, server, *args, tls=False):
         return connect(server.host, server.port, *args, *(("--tls", "--ca", certificates().ca) if tls else ()))
@@ -44,7 +44,7 @@ class Misbehaves(Case):
             with self.subTest(tls=tls), self.serve(kind, *options, tls=tls) as server:
                 yield tls, server
 
-    def test_the_log_says_so_loudly(self):
+    def test_misbehaviour_is_logged_as_a_warning(self):
         for kind, words in KINDS.items():
             with self.subTest(kind=kind), self.serve(kind, "-q", tls=kind == "no-close-notify") as server:
                 server.log.expect(f"{LOUD}{words}$")
@@ -64,7 +64,7 @@ class Misbehaves(Case):
             self.assertFails(self.connect(server, "Michael", "--answer-timeout", "100ms", tls=tls), 7,
                              "dialogue-timeout")
 
-    def test_a_drip_comes_in_more_than_one_piece(self):
+    def test_a_drip_arrives_in_more_than_one_piece(self):
         for tls, server in self.on_both("drip:2ms"):
             with self.meet(server, tls) as peer:
                 pieces = []
@@ -93,7 +93,7 @@ class Misbehaves(Case):
             self.assertFails(result, 7, "dialogue-reset")
             self.assertEqual(result.out, OPENING)
 
-    def test_a_half_closed_server_hears_and_does_not_answer(self):
+    def test_a_half_closed_server_receives_and_does_not_answer(self):
         for tls, server in self.on_both("half-close"):
             with self.meet(server, tls) as peer:
                 peer.expect(OPENING).expect_eof()
@@ -121,7 +121,7 @@ class Misbehaves(Case):
         result = run("--listen", "::1", "0", "--misbehave", "no-close-notify")
         self.assertFails(result, 2, "usage")
 
-    def test_a_mute_server_says_nothing_whatever_it_hears(self):
+    def test_a_mute_server_sends_nothing_for_any_input(self):
         for tls, server in self.on_both("mute"):
             with self.meet(server, tls) as peer:
                 peer.send(b"Michael\nexit\n")
@@ -132,7 +132,7 @@ class Misbehaves(Case):
                 if not tls:
                     peer.end().expect_eof()
 
-    def test_mute_guests_end_at_the_idle_timeout(self):
+    def test_silent_connections_end_at_the_idle_timeout(self):
         with self.serve("mute", "--idle-timeout", "100ms") as server, Peer(server) as peer:
             peer.expect_eof()
 
@@ -143,13 +143,13 @@ class Misbehaves(Case):
         with self.serve("drip:1ms", "--workers", "1", tls=True) as server:
             session = None
             for _ in range(2):
-                with visit(server, context, session=session) as peer:
+                with tls_peer(server, context, session=session) as peer:
                     peer.expect(OPENING).send(b"exit\n").expect(GOODBYE).expect_eof()
                     session = peer.socket.session
             server.expect_counters(" 2 TLS handshakes, 1 of them resumed")
 
-    def test_a_stop_is_as_prompt_as_ever(self):
-        """With guests that are silent and guests that have begun to speak, and with good byes held back."""
+    def test_a_stop_is_prompt(self):
+        """With silent connections and connections with a begun name, and with delayed final messages."""
         sides = [(kind, tls) for kind in KINDS for tls in SIDES if tls or kind != "no-close-notify"]
         with contextlib.ExitStack() as stack:
             servers = [stack.enter_context(self.serve(kind, "--drain-timeout", "0", tls=tls)) for kind, tls in sides]

@@ -13,10 +13,10 @@ from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, Name
 HOSTS = f"""
 {FAR6} both.test
 {FAR4} both.test
-{DEAD6[0]} swallowed.test
-{FAR4} swallowed.test
-{DEAD6[0]} dead.test
-{DEAD4[0]} dead.test
+{DEAD6[0]} dropped.test
+{FAR4} dropped.test
+{DEAD6[0]} nowhere.test
+{DEAD4[0]} nowhere.test
 2001:db8::1 unreachable.test
 {FAR4} unreachable.test
 {FAR4} four.test
@@ -50,30 +50,30 @@ class Path(Case):
 
     def assertGreeted(self, server, result, over, low=0.0, high=0.2):
         self.assertDialogue(result, hello(b"Michael"))
-        heard = server.log.expect(r"^Accept new connection from (.+):\d+$")
-        self.assertEqual(heard[-1][1].strip("[]"), over)
+        received = server.log.expect(r"^Accept new connection from (.+):\d+$")
+        self.assertEqual(received[-1][1].strip("[]"), over)
         self.assertBetween(result.seconds, low, high, repr(result))
 
 
 class Paths(Path):
-    """RFC 8305: one family's fault is not the guest's."""
+    """RFC 8305: the fault of one family is hidden from the user."""
 
-    def test_ipv6_comes_first_where_both_are_well(self):
+    def test_ipv6_comes_first_where_both_are_ok(self):
         with self.server() as server:
             self.assertGreeted(server, self.connect("both.test", server.port, "Michael"), NEAR6)
 
-    def test_ipv6_swallowed_is_greeted_over_ipv4_after_a_quarter_second(self):
+    def test_unreachable_ipv6_falls_back_to_ipv4_after_a_quarter_second(self):
         with self.server() as server:
-            result = self.connect("swallowed.test", server.port, "Michael", "-v")
+            result = self.connect("dropped.test", server.port, "Michael", "-v")
             self.assertGreeted(server, result, NEAR4, 0.25, 0.6)
             self.assertIn(f"{FAR4}:{server.port}", result.err.decode())
 
     def test_the_attempt_delay_is_as_asked(self):
         with self.server() as server:
-            result = self.connect("swallowed.test", server.port, "Michael", "--attempt-delay", "700ms")
+            result = self.connect("dropped.test", server.port, "Michael", "--attempt-delay", "700ms")
             self.assertGreeted(server, result, NEAR4, 0.7, 1.1)
 
-    def test_eight_swallowed_ipv6_addresses_cost_one_delay_before_ipv4(self):
+    def test_eight_unreachable_ipv6_addresses_cost_one_delay_before_ipv4(self):
         with self.server() as server:
             self.assertGreeted(server, self.connect("many.test", server.port, "Michael"), NEAR4, 0.25, 0.6)
 
@@ -89,8 +89,8 @@ class Paths(Path):
         with self.server(FAR6, "0") as server:
             self.assertGreeted(server, self.connect("both.test", server.port, "Michael"), NEAR6)
 
-    def test_both_swallowed_is_connect_timeout_at_the_limit(self):
-        result = self.connect("dead.test", 6000, "--connect-timeout", "1s")
+    def test_both_unreachable_is_connect_timeout_at_the_limit(self):
+        result = self.connect("nowhere.test", 6000, "--connect-timeout", "1s")
         self.assertFails(result, 4, "connect-timeout")
         self.assertBetween(result.seconds, 1.0, 1.4)
 
@@ -111,7 +111,7 @@ class Paths(Path):
 
     def test_6_never_falls_to_ipv4(self):
         with self.server() as server:
-            result = self.connect("swallowed.test", server.port, "-6", "--connect-timeout", "1s")
+            result = self.connect("dropped.test", server.port, "-6", "--connect-timeout", "1s")
             self.assertFails(result, 4, "connect-timeout")
             self.assertBetween(result.seconds, 1.0, 1.4)
             self.assertFails(self.connect("four.test", server.port, "-6"), 3, "resolve-not-found")
@@ -127,7 +127,7 @@ class Paths(Path):
 
     def test_4_does_not_wait_for_ipv6(self):
         with self.server() as server:
-            self.assertGreeted(server, self.connect("swallowed.test", server.port, "-4", "Michael"), NEAR4)
+            self.assertGreeted(server, self.connect("dropped.test", server.port, "-4", "Michael"), NEAR4)
 
     def test_a_zone_leads_to_a_link_local_address(self):
         with self.server("fe80::c8%cable", "0") as server:
@@ -135,7 +135,7 @@ class Paths(Path):
             self.assertGreeted(server, self.connect("fe80::c8%cable", server.port, "Michael"), "fe80::1%cable")
             self.assertDialogue(self.connect("[fe80::c8%cable]", server.port))
 
-    def test_a_zone_that_is_not_there_is_said(self):
+    def test_a_missing_zone_is_reported(self):
         result = self.connect("fe80::c8%nowhere", 6000)
         self.assertIn(result.code, (2, 3, 4), repr(result))
         self.assertIn(b"nowhere", result.err)
@@ -160,11 +160,11 @@ class Resolvers(Path):
         with self.server() as server:
             self.assertGreeted(server, self.connect("soon6.dns.test", server.port, "Michael"), NEAR6)
 
-    def test_a_that_is_slow_holds_nobody(self):
+    def test_a_slow_a_answer_delays_no_other(self):
         with self.server() as server:
             self.assertGreeted(server, self.connect("slow4.dns.test", server.port, "Michael"), NEAR6)
 
-    def test_aaaa_that_fails_or_is_not_there_holds_nobody(self):
+    def test_a_failed_or_missing_aaaa_answer_delays_no_other(self):
         for name in ("bad6.dns.test", "no6.dns.test"):
             with self.subTest(name=name), self.server() as server:
                 self.assertGreeted(server, self.connect(name, server.port, "Michael"), NEAR4)

@@ -189,7 +189,7 @@ class TheSchema(FormatCase):
 
 
 class Json(FormatCase):
-    def test_a_server_that_is_well(self):
+    def test_a_server_that_is_ok(self):
         with Server() as server:
             result = self.json("::1", server.port)
         self.assertEqual((result["target"], result["host"], result["port"]),
@@ -210,7 +210,7 @@ class Json(FormatCase):
         self.assertEqual([answer["asked"] for answer in result["answers"]], [True, True])
 
     @needs_names
-    def test_one_family_that_is_dead(self):
+    def test_one_unreachable_family(self):
         with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as server:
             result = self.json("both", server.port, code=9, wrap=names.wrap)
             self.json("both", server.port, "--require", "any", wrap=names.wrap)
@@ -219,13 +219,13 @@ class Json(FormatCase):
         self.assertEqual([(a["reason"], a["failed_phase"]) for a in result["addresses"]],
                          [("connect-refused", "connect"), ("ok", None)])
 
-    def test_nobody_listens(self):
+    def test_a_port_without_a_listener(self):
         with refusing_port() as port:
             result = self.json("::1", port, code=4)
         self.assertEqual(result["addresses"][0]["reason"], "connect-refused")
 
     @needs_names
-    def test_a_name_that_nobody_has(self):
+    def test_a_name_that_does_not_exist(self):
         with Names(HOSTS) as names:
             result = self.json("nobody", 6000, code=3, wrap=names.wrap)
         self.assertEqual((result["port"], result["addresses"], result["race"]), (6000, [], []))
@@ -244,7 +244,7 @@ class Json(FormatCase):
         self.assertGreaterEqual(volume["sent_bytes"], 100 * 1024)
         self.assertGreater(volume["received_bytes"], volume["sent_bytes"])
 
-    def test_what_a_peer_says_cannot_break_it(self):
+    def test_bytes_of_a_peer_cannot_break_it(self):
         for said in b'"}\\\x00\x1b[2J\xff\xc3\n|', b"HTTP/1.1 400 \"Bad\"\r\n\r\n":
             with Script(lambda peer, said=said: peer.send(said).end().read_all()) as server:
                 result = self.json("::1", server.port, code=7)
@@ -273,7 +273,7 @@ class Json(FormatCase):
 
 
 class Prometheus(FormatCase):
-    def test_a_server_that_is_well(self):
+    def test_a_server_that_is_ok(self):
         with Server() as server:
             found = self.prometheus("::1", server.port)
         target = f"[::1]:{server.port}"
@@ -283,7 +283,7 @@ class Prometheus(FormatCase):
         self.assertGreater(self.sample(found, "phase_seconds", phase="connect"), 0)
         self.assertNotIn("tcpgreet_probe_tls_info", found)
 
-    def test_nobody_listens(self):
+    def test_a_port_without_a_listener(self):
         with refusing_port() as port:
             found = self.prometheus("::1", port, code=4)
         self.assertEqual(self.sample(found, "success"), 0)
@@ -301,19 +301,19 @@ class Prometheus(FormatCase):
 
 
 class Monitoring(FormatCase):
-    def test_a_server_that_is_well(self):
+    def test_a_server_that_is_ok(self):
         with Server() as server:
             word, said, data = self.nagios("::1", server.port)
         self.assertEqual(word, "OK")
         self.assertRegex(said, r"^\[::1\]:\d+: 1/1 address OK, slowest total 0\.\d{6} s$")
         self.assertLessEqual({"total", "connect", "welcome", "name", "close"}, set(data))
 
-    def test_nobody_listens(self):
+    def test_a_port_without_a_listener(self):
         with refusing_port() as port:
             self.assertEqual(self.nagios("::1", port)[0], "CRITICAL")
 
     @needs_names
-    def test_one_family_that_is_dead(self):
+    def test_one_unreachable_family(self):
         with Names(HOSTS) as names, Server(listen=[("127.0.0.1", "0")]) as server:
             self.assertEqual(self.nagios("both", server.port, wrap=names.wrap)[0], "WARNING")
             self.assertEqual(self.nagios("both", server.port, "--require", "any", wrap=names.wrap)[0], "OK")
@@ -334,7 +334,7 @@ class Monitoring(FormatCase):
             word, _, data = self.nagios("::1", 6000, *options)
             self.assertEqual((word, data), ("UNKNOWN", {}))
 
-    def test_what_a_peer_says_cannot_break_the_line(self):
+    def test_bytes_of_a_peer_cannot_break_the_line(self):
         with Script(lambda peer: peer.send(b"OK | 'total'=0s;;;0;\n\x1b[2J").end().read_all()) as server:
             self.assertEqual(self.nagios("::1", server.port)[0], "CRITICAL")
 
@@ -351,7 +351,7 @@ class OverTls(FormatCase):
         """The plugin's days are those of an earlier JSON result, or one fewer where a day ended between the two probes."""
         self.assertIn(days_left - data["days"][0], (0, 1))
 
-    def test_a_server_that_is_well(self):
+    def test_a_server_that_is_ok(self):
         with Server("--tls", *self.made.serve()) as server:
             address, = self.json("::1", server.port, *self.options)["addresses"]
             found = self.prometheus("::1", server.port, *self.options)
@@ -371,7 +371,7 @@ class OverTls(FormatCase):
         self.assertEqual((word, data["days"][1]), ("WARNING", "36500:"))
         self.assertIn("--expect-days asks for 36500", said)
 
-    def test_a_certificate_that_expired_is_told_in_every_form(self):
+    def test_an_expired_certificate_is_reported_in_every_format(self):
         made = tls_harness.certificates("--bad")
         with Server("--tls", *tls_harness.identity(made.bad("expired"))) as server:
             options = "--tls", "--ca", made.ca
@@ -393,7 +393,7 @@ class OverTls(FormatCase):
         self.assertEqual(word, "CRITICAL")
         self.same_days(certificate["days_left"], data)
 
-    def test_a_peer_that_speaks_no_tls(self):
+    def test_a_peer_without_tls(self):
         with Script(lambda peer: peer.send(OPENING).read_all()) as server:
             result = self.json("::1", server.port, *self.options, code=5)
         self.assertEqual(result["verdict"]["word"], "tls-plaintext-peer")

@@ -113,7 +113,7 @@ class ProbeCase(Case):
 
 
 class ExitCodes(ProbeCase):
-    def test_well(self):
+    def test_ok(self):
         with Server() as server:
             self.assertEnds(probe("::1", server.port), 0, b": OK, 1/1 address OK, ")
 
@@ -154,7 +154,7 @@ class ExitCodes(ProbeCase):
         with Script(mute) as server:
             self.assertEnds(probe("::1", server.port, "--timeout", "200ms"), 7, b"dialogue-timeout")
 
-    def test_the_end_of_the_whole_run_tells_silence_from_a_stall(self):
+    def test_the_timeout_of_the_run_distinguishes_silence_from_a_stall(self):
         if b"built without TLS" in run("--version").out:
             self.skipTest("this program was built without TLS")
         with Script(mute) as server:
@@ -208,7 +208,7 @@ class Output(ProbeCase):
         with Server() as server:
             self.assertEnds(probe("::1", server.port, "--format", "prometheus"), 0, b"\n# TYPE ")
 
-    def test_a_full_disk_is_told(self):
+    def test_a_full_disk_is_reported(self):
         with Server() as server, open("/dev/full", "wb") as full:
             for options in [], ["--format", "json"], ["--format", "prometheus"], ["--count", "2"]:
                 with self.subTest(options=options):
@@ -228,7 +228,7 @@ class Output(ProbeCase):
                 self.assertEqual((child.returncode, err), (130, b"tcpgreet: interrupted (interrupted)\n"))
                 self.assertFails(run(*args, "--timeout", "500ms", stdout=writer), 8, "system-output")
 
-    def test_a_closed_standard_output_is_told(self):
+    def test_a_closed_standard_output_is_reported(self):
         with Server() as server:
             self.assertFails(probe("::1", server.port, wrap=shell(">&-")), 8, "system-output")
 
@@ -258,7 +258,7 @@ class Output(ProbeCase):
             self.assertTrue(done.out.isascii(), done)
             self.assertTrue(probe("::1", server.port, env=environment(LC_ALL="C")).out.isascii())
 
-    def test_the_plot_is_written_whole_or_the_reason_is_told(self):
+    def test_the_plot_is_written_completely_or_the_reason_is_reported(self):
         with Server() as server, tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "probe.svg"
             for options in [], ["-q"], ["--count", "2", "--interval", "10ms"]:
@@ -277,7 +277,7 @@ class Output(ProbeCase):
             self.assertGreaterEqual(json.loads(done.out)["addresses"][0]["volume"]["sent_bytes"], 65536)
 
 
-    def test_a_peer_that_drips_does_not_hold_a_transfer_for_ever(self):
+    def test_a_slow_peer_does_not_delay_a_transfer_forever(self):
         with Server("--misbehave", "drip:2ms") as server:
             done = probe("::1", server.port, "--volume", "1M", "--answer-timeout", "500ms",
                          env=environment(COLUMNS="400"))
@@ -423,7 +423,7 @@ class Rounds(ProbeCase):
         self.assertEqual(most[0], 1)
 
     @needs_names
-    def test_a_change_of_addresses_is_told(self):
+    def test_a_change_of_addresses_is_reported(self):
         with Names("127.0.0.2 both\n") as names, Server(listen=[("0",)], announcements=2) as server:
             for options in [], ["--format", "json"]:
                 with self.subTest(options=options):
@@ -512,7 +512,7 @@ class Waiting(ProbeCase):
         with Server("--misbehave", "delay:200ms") as server:
             self.assertEnds(probe("::1", server.port, "--retry", "2s", "--crit", NEVER_MET), 10, b"threshold")
 
-    def test_a_broken_limit_is_not_well(self):
+    def test_an_exceeded_limit_is_not_ok(self):
         with Server() as server:
             self.assertEnds(probe("::1", server.port, "--retry", "200ms", "--crit", NEVER_MET), 10, b"threshold")
             done = probe("::1", server.port, "--retry", "200ms", "--crit", NEVER_MET, "--format", "nagios", "--",
@@ -535,7 +535,7 @@ class Command(ProbeCase):
             server.open()
             self.assertEqual((running.wait(), running.out.bytes()), (0, b"up -- -q\n"))
 
-    def test_no_command_runs_where_it_is_not_well(self):
+    def test_no_command_runs_after_a_failure(self):
         with refusing_port() as port:
             for options in [], ["--retry", "200ms"]:
                 done = probe("::1", port, *options, "--", "echo", "up")
@@ -564,7 +564,7 @@ class Command(ProbeCase):
                          wrap=IN_BACKGROUND)
             self.assertEqual(int(done.out.split()[1], 16) & 1 << signal.SIGINT - 1, 1 << signal.SIGINT - 1)
 
-    def test_a_command_that_cannot_run_is_told_as_by_env(self):
+    def test_a_command_that_cannot_run_has_the_exit_codes_of_env(self):
         with Server() as server:
             self.assertEnds(probe("::1", server.port, "--", "/nonexistent\x1b"), 127, err=
                             b"tcpgreet: all checks passed, but \"/nonexistent\\x1b\" cannot be run: No such file or directory\n")

@@ -28,7 +28,7 @@ def greets(host, port):
 
 
 def refuses(host, port):
-    """Whether nobody listens; a reset is the end of one that was closed with us in its backlog."""
+    """Whether no process listens; a reset is the end of one that was closed with us in its backlog."""
     try:
         Peer((host, port)).close()
     except ConnectionRefusedError:
@@ -117,7 +117,7 @@ class Announcements(Case):
 
 
 class Starts(Case):
-    """A start that cannot be says what, on what, why, and what to do; nothing is announced."""
+    """A failed start reports what, on what, why, and what to do; nothing is announced."""
 
     def assertNoStart(self, result, word):
         self.assertFails(result, 8, word)
@@ -164,7 +164,7 @@ class Starts(Case):
             self.assertIn(address, result.err.decode())
 
     def test_a_name_that_is_not_there(self):
-        self.assertFails(run("--listen", "nobody.invalid", "0"), 3, "resolve-(not-found|temporary)")
+        self.assertFails(run("--listen", "nowhere.invalid", "0"), 3, "resolve-(not-found|temporary)")
 
     def test_a_port_that_needs_a_permission(self):
         drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
@@ -174,14 +174,14 @@ class Starts(Case):
         if not IS_ROOT:
             drop = []
         elif not shutil.which("setpriv"):
-            self.skipTest("needs setpriv, to be nobody")
+            self.skipTest("needs setpriv, for an unprivileged user")
         elif subprocess.run(drop + [BINARY, "--version"], capture_output=True).returncode != 0:
-            self.skipTest("nobody may not run the program where it lies")
+            self.skipTest("an unprivileged user cannot execute the program")
         result = run("--listen", "::1", "1", wrap=drop)
         self.assertNoStart(result, "system-permission")
         self.assertRegex(result.err.decode(), r"cannot listen on \[::1\]:1: .*CAP_NET_BIND_SERVICE")
 
-    def test_an_announcement_that_nobody_can_hear_is_an_error(self):
+    def test_an_announcement_that_cannot_be_written_is_an_error(self):
         self.assertFails(run("--listen", "::1", "0", wrap=shell(">&-")), 8, "system-output")
         with open("/dev/full", "wb") as full:
             self.assertFails(run("--listen", "::1", "0", stdout=full), 8, "system-output")
@@ -214,7 +214,7 @@ class WithoutIPv6(Case):
 
 
 class Stops(Case):
-    """TERM and INT: stop accepting, let dialogues finish, say good bye, end with 0; a second one ends at once."""
+    """TERM and INT: stop accepting, let dialogues finish, send the final message, end with 0; a second one ends at once."""
 
     def drain(self, server, number=signal.SIGTERM):
         server.send_signal(number)
@@ -249,7 +249,7 @@ class Stops(Case):
             second.close()
             self.assertEqual(server.wait(), 0)
 
-    def test_who_stays_is_told_good_bye(self):
+    def test_an_open_connection_receives_the_final_message(self):
         with Server("--drain-timeout", "300ms") as server, Peer(server) as idle, Peer(server) as typing:
             idle.expect(OPENING)
             typing.expect(OPENING).send(b"Tracy\n").expect(hello(b"Tracy")).send(b"Mich")
@@ -288,7 +288,7 @@ class Stops(Case):
                 self.assertEqual(server.stop(second), 0)
                 self.assertLess(time.monotonic() - began, 1 * PATIENCE)
 
-    def test_a_drain_of_0_says_good_bye_at_once(self):
+    def test_a_drain_of_0_sends_the_final_message_at_once(self):
         with Server("--drain-timeout", "0s") as server, Peer(server) as peer:
             peer.expect(OPENING)
             server.send_signal(signal.SIGTERM)
@@ -328,7 +328,7 @@ class Stops(Case):
             with Server() as server:
                 self.assertEqual(server.stop(), 0)
 
-    def test_the_log_says_why_a_drained_connection_ended(self):
+    def test_the_end_of_a_drained_connection_is_logged(self):
         with Server("--drain-timeout", "100ms") as server, Peer(server) as peer:
             peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
             address = re.escape(peer.address)
@@ -364,7 +364,7 @@ class AcceptFails(Case):
                 server.log.join()
                 self.assertEqual(server.log.bytes().count(b"Accepting"), 1, server.log.bytes())
 
-    def test_a_server_that_can_never_accept_ends_and_says_why(self):
+    def test_a_server_that_can_never_accept_ends_and_logs_why(self):
         for number, remedy in self.FINAL.items():
             with self.subTest(errno.errorcode[number]), \
                     Server("--workers", "3", preexec_fn=failing_accept(number), ends_with=8) as server, \
@@ -437,7 +437,7 @@ class Logs(Case):
             with Peer(server) as peer:
                 peer.send(b"Michael\nexit\n").expect(OPENING + hello(b"Michael") + GOODBYE).expect_eof()
 
-    def test_a_reader_that_stopped_holds_nobody(self):
+    def test_a_stopped_reader_delays_no_connection(self):
         reader, writer = os.pipe()
         with Server("-v", stderr=writer) as server:
             os.close(writer)
@@ -460,7 +460,7 @@ class Logs(Case):
             self.assertLess(time.monotonic() - began, 5 * PATIENCE)
         os.close(reader)
 
-    def test_a_reader_that_went_away_kills_nobody(self):
+    def test_a_closed_log_pipe_does_not_end_the_server(self):
         reader, writer = os.pipe()
         with Server(stderr=writer) as server:
             os.close(writer)
@@ -468,7 +468,7 @@ class Logs(Case):
             self.talk(server, 20)
             self.assertEqual(server.stop(), 0)
 
-    def test_a_full_disk_behind_the_log_kills_nobody(self):
+    def test_a_full_disk_behind_the_log_does_not_end_the_server(self):
         with open("/dev/full", "wb") as full, Server(stderr=full) as server:
             self.talk(server, 20)
             self.assertEqual(server.stop(), 0)

@@ -13,8 +13,8 @@ import unittest
 
 from harness import (BINARY, GOODBYE, IS_ROOT, LIMIT_S, OPENING, Case, Server, Terminal, await_that, connect,
                      environment, hello, main, run)
-from tls_harness import (DUAL, VERSIONS, Program, TlsScript, certificates, client_context, converse, dialogue, folder,
-                         greet, has_tls, identity, openssl, pin_of, server_context, skip_without_tls, visit)
+from tls_harness import (DUAL, VERSIONS, Program, TlsScript, certificates, client_context, exchange, dialogue, folder,
+                         greet, has_tls, identity, openssl, pin_of, server_context, skip_without_tls, tls_peer)
 
 MICHAEL = hello(b"Michael")
 HAS_TLS = has_tls()
@@ -29,7 +29,7 @@ class TlsCase(Case):
     def serve(self, *options, **more):
         return Server("--tls", *self.made.serve(), *options, **more)
 
-    def say(self, server, *options, **more):
+    def run_client(self, server, *options, **more):
         host = server.host if server.host != "::" else "::1"
         return connect(host, server.port, "Michael", "--tls", "--ca", self.made.ca, *options, **more)
 
@@ -64,7 +64,7 @@ class Greeting(TlsCase):
 
     def test_many_names_take_many_records(self):
         names = [b"%d" % n * 50 for n in range(500)]
-        with self.serve() as server, visit(server, client_context(self.made)) as peer:
+        with self.serve() as server, tls_peer(server, client_context(self.made)) as peer:
             peer.expect(OPENING)
             peer.send(b"".join(name + b"\n" for name in names))  # more than one record
             for name in names:
@@ -72,23 +72,23 @@ class Greeting(TlsCase):
             peer.send(b"exit\n").expect(GOODBYE).expect_eof()
 
     def test_a_bare_name_ends_by_a_pause(self):
-        with self.serve("--pause", "50ms") as server, visit(server, client_context(self.made)) as peer:
+        with self.serve("--pause", "50ms") as server, tls_peer(server, client_context(self.made)) as peer:
             peer.expect(OPENING).send(b"Michael").expect(MICHAEL).send(b"exit").expect(GOODBYE).expect_eof()
 
-    def test_what_was_agreed_is_told_on_request(self):
+    def test_negotiated_parameters_are_printed_on_request(self):
         library = re.search(rb"OpenSSL (\d+)\.(\d+)", run("--version").out)
         group = "X25519MLKEM768" if tuple(map(int, library.groups())) >= (3, 5) else "x25519"
         with self.serve() as server:
-            result = self.say(server, "-v")
+            result = self.run_client(server, "-v")
         self.assertDialogue(result, MICHAEL)
         self.assertRegex(result.err.decode(),
                          rf"(?m)^Using TLSv1\.3, TLS_AES_128_GCM_SHA256, {group} "
                          r"with localhost, 127\.0\.0\.1, ::1 "
                          rf"\(issued by tcpgreet CA \w+, pin {pin_of(self.made.server[0])}\)$")
 
-    def test_an_end_of_input_says_exit_and_ends_cleanly(self):
+    def test_an_end_of_input_sends_exit_and_ends_cleanly(self):
         with TlsScript(greet, server_context(self.made.server)) as server:  # greet wants close_notify
-            self.assertDialogue(self.say(server), MICHAEL)
+            self.assertDialogue(self.run_client(server), MICHAEL)
 
 
 class Identity(TlsCase):
@@ -110,9 +110,9 @@ class Identity(TlsCase):
                 pin = re.search("--pin (sha256:[0-9a-f]{64})$", command)[1]
                 self.assertDialogue(run(*shlex.split(command), "Michael"), MICHAEL)
                 host = "::1" if server.host == "::" else server.host
-                with visit(server, client_context()) as peer:
+                with tls_peer(server, client_context()) as peer:
                     der = peer.socket.getpeercert(True)
-                    converse(peer)
+                    exchange(peer)
                 made = folder() / "made.crt"
                 made.write_text(ssl.DER_cert_to_PEM_cert(der))
                 self.assertEqual(pin_of(made), pin)
@@ -136,7 +136,7 @@ class Identity(TlsCase):
                                            rf"the key in {key} is accessible to others \(mode {mode:04o}\): chmod 600 .*",
                                            "--cert", self.made.server[0], "--key", key)
                 with Server("--tls", "--insecure", "--cert", self.made.server[0], "--key", key) as server:
-                    self.assertDialogue(self.say(server), MICHAEL)
+                    self.assertDialogue(self.run_client(server), MICHAEL)
         tickets = folder() / "tickets"
         tickets.write_bytes(openssl("rand", "80"))
         tickets.chmod(0o644)
@@ -144,16 +144,16 @@ class Identity(TlsCase):
         self.assertRefusesToListen(8, "system-permission",
                                    rf"the ticket key file {tickets} is accessible to others \(mode 0644\): chmod 600 .*", *own)
         with Server("--tls", "--insecure", *own) as server:
-            self.assertDialogue(self.say(server), MICHAEL)
+            self.assertDialogue(self.run_client(server), MICHAEL)
         for mode in (0o600, 0o400, 0o640, 0o440):
             with self.subTest(oct(mode)), \
                     Server("--tls", "--cert", self.made.server[0], "--key", self.copy(mode)) as server:
-                self.assertDialogue(self.say(server), MICHAEL)
+                self.assertDialogue(self.run_client(server), MICHAEL)
 
     def test_a_client_key_that_others_can_read_is_refused(self):
         key = self.copy(0o644, self.made.client)
         with self.serve() as server:
-            result = self.say(server, "--cert", self.made.client[0], "--key", key)
+            result = self.run_client(server, "--cert", self.made.client[0], "--key", key)
             self.assertFails(result, 8, "system-permission")
             server.expect_counters(" 0 connections")
 
@@ -253,10 +253,10 @@ class Identity(TlsCase):
     def test_the_pass_phrase_of_a_key_comes_from_a_file(self):
         for text in ("open sesame\n", "open sesame", "open sesame\r\nnot this\n"):
             with Server("--tls", *self.encrypted(), *self.passphrase(text)) as server:
-                self.assertDialogue(self.say(server), MICHAEL)
+                self.assertDialogue(self.run_client(server), MICHAEL)
                 server.send_signal(signal.SIGHUP)
                 server.log.expect("Certificates reloaded")
-                self.assertDialogue(self.say(server), MICHAEL)
+                self.assertDialogue(self.run_client(server), MICHAEL)
         self.assertRefusesToListen(8, "system-file", r"the pass phrase for the key in \S+ is wrong", *self.encrypted(),
                                    *self.passphrase("close sesame\n"))
         self.assertRefusesToListen(8, "system-file", r"the first line of --key-passphrase-file \S+ is empty",
@@ -294,10 +294,10 @@ class Identity(TlsCase):
                 self.assertEqual(len(found), 2 if warned else 0, server.log.bytes())
         with Server("--tls", *identity(certificates("--bad").bad("expired"))) as server:
             server.log.expect("The certificate for .* has expired, clients reject it")
-        for name, said in (("expiring-intermediate", r'"tcpgreet expiring intermediate CA" above .* expires in 5\.\d days'),
+        for name, fault in (("expiring-intermediate", r'"tcpgreet expiring intermediate CA" above .* expires in 5\.\d days'),
                            ("expired-intermediate", r'"tcpgreet expired intermediate CA" above .* has expired, clients')):
             with Server("--tls", *identity(certificates("--bad").bad(name))) as server:
-                server.log.expect("The CA certificate " + said)
+                server.log.expect("The CA certificate " + fault)
 
 
 class Agreement(TlsCase):
@@ -306,15 +306,15 @@ class Agreement(TlsCase):
     def test_a_protocol_is_agreed_or_refused(self):
         with self.serve("--alpn", "greet/2,greet/1") as server:
             for offered, agreed in (("greet/1", "greet/1"), ("greet/1,greet/2", "greet/2"), ("x,greet/1", "greet/1")):
-                result = self.say(server, "-v", "--alpn", offered)
+                result = self.run_client(server, "-v", "--alpn", offered)
                 self.assertDialogue(result, MICHAEL)
                 self.assertIn(f", ALPN {agreed} with".encode(), result.err)
-            result = self.say(server, "--alpn", "greet/3")
+            result = self.run_client(server, "--alpn", "greet/3")
             self.assertFails(result, 5, "tls-alert")
             self.assertIn(b"no application protocol", result.err)
-            self.assertDialogue(self.say(server), MICHAEL)  # who offers none is welcome
+            self.assertDialogue(self.run_client(server), MICHAEL)  # who offers none is welcome
         with self.serve() as server:
-            result = self.say(server, "-v", "--alpn", "greet/1")  # a server that knows no ALPN ignores it
+            result = self.run_client(server, "-v", "--alpn", "greet/1")  # a server that knows no ALPN ignores it
             self.assertDialogue(result, MICHAEL)
             self.assertNotIn(b"ALPN", result.err)
 
@@ -322,7 +322,7 @@ class Agreement(TlsCase):
         with self.serve("--tls-min", "1.3") as server:
             dialogue(server, client_context(self.made, VERSIONS[1]))
             with self.assertRaisesRegex(ssl.SSLError, "PROTOCOL_VERSION"):
-                visit(server, client_context(self.made, VERSIONS[0]))
+                tls_peer(server, client_context(self.made, VERSIONS[0]))
             server.log.expect("is closed: the peer chose a TLS version that this side does not allow")
         with self.serve("--tls-min", "1.2") as server:
             dialogue(server, client_context(self.made, VERSIONS[0]))
@@ -347,9 +347,9 @@ class Agreement(TlsCase):
                 context = client_context(self.made, version)
                 if options:
                     context.set_ciphers(options)
-                with visit(server, context) as peer:
+                with tls_peer(server, context) as peer:
                     self.assertEqual(peer.socket.cipher()[0], cipher)
-                    converse(peer)
+                    exchange(peer)
 
     def test_openssl_conf_cannot_loosen_anything(self):
         config = folder() / "openssl.cnf"
@@ -369,13 +369,13 @@ class Agreement(TlsCase):
         config.write_text("openssl_conf = tight\n[tight]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\n"
                           "MaxProtocol = TLSv1.2\n")
         with self.serve(env=env) as server:  # it is not even read
-            result = self.say(server, "-v", env=env)
+            result = self.run_client(server, "-v", env=env)
             self.assertDialogue(result, MICHAEL)
             self.assertIn(b"Using TLSv1.3", result.err)
 
 
 class KeyLog(TlsCase):
-    def test_the_client_writes_its_secrets_where_it_is_told(self):
+    def test_the_client_writes_its_secrets_to_the_key_log(self):
         logs = {VERSIONS[1]: "CLIENT_HANDSHAKE_TRAFFIC_SECRET SERVER_HANDSHAKE_TRAFFIC_SECRET CLIENT_TRAFFIC_SECRET_0 "
                              "SERVER_TRAFFIC_SECRET_0 EXPORTER_SECRET", VERSIONS[0]: "CLIENT_RANDOM"}
         for version, labels in logs.items():
@@ -383,20 +383,20 @@ class KeyLog(TlsCase):
             context = server_context(self.made.server, version)
             context.keylog_filename = str(theirs)
             with self.subTest(version=version.name), TlsScript(greet, context) as server:
-                self.assertDialogue(self.say(server, env=environment(SSLKEYLOGFILE=str(ours))), MICHAEL)
+                self.assertDialogue(self.run_client(server, env=environment(SSLKEYLOGFILE=str(ours))), MICHAEL)
                 lines = ours.read_text().splitlines()
                 self.assertEqual({line.split()[0] for line in lines}, set(labels.split()))
                 self.assertTrue(all(re.fullmatch(r"[A-Z_0-9]+ [0-9a-f]{64} [0-9a-f]{64,96}", line) for line in lines))
-                told = [line for line in theirs.read_text().splitlines() if not line.startswith("#")]
-                self.assertEqual(sorted(lines), sorted(told), "both sides know the same secrets")
+                reported = [line for line in theirs.read_text().splitlines() if not line.startswith("#")]
+                self.assertEqual(sorted(lines), sorted(reported), "both sides know the same secrets")
                 before = len(lines)
-                self.assertDialogue(self.say(server, env=environment(SSLKEYLOGFILE=str(ours))), MICHAEL)
+                self.assertDialogue(self.run_client(server, env=environment(SSLKEYLOGFILE=str(ours))), MICHAEL)
                 self.assertEqual(len(ours.read_text().splitlines()), 2 * before, "it is added to")
 
     def test_the_server_never_does(self):
         log = folder() / "keys"
         with self.serve(env=environment(SSLKEYLOGFILE=str(log))) as server:
-            self.assertDialogue(self.say(server), MICHAEL)
+            self.assertDialogue(self.run_client(server), MICHAEL)
         self.assertFalse(log.exists())
 
     @unittest.skipUnless(IS_ROOT, "only root can make a set-user-id program of another user")
@@ -413,9 +413,9 @@ class KeyLog(TlsCase):
                 self.assertDialogue(result, MICHAEL)
                 self.assertEqual(log.exists(), writes, user)
 
-    def test_a_key_log_that_cannot_be_written_is_told(self):
+    def test_a_key_log_that_cannot_be_written_is_reported(self):
         with self.serve() as server:
-            result = self.say(server, env=environment(SSLKEYLOGFILE="/nowhere/keys"))
+            result = self.run_client(server, env=environment(SSLKEYLOGFILE="/nowhere/keys"))
             self.assertFails(result, 8, "system-file")
             self.assertIn(b"SSLKEYLOGFILE /nowhere/keys", result.err)
 
@@ -428,7 +428,7 @@ class Explain(TlsCase):
     def test_the_client_prints_each_message(self):
         for version, messages in self.MESSAGES.items():
             with TlsScript(greet, server_context(self.made.server, version)) as server:
-                result = self.say(server, "--explain")
+                result = self.run_client(server, "--explain")
             self.assertDialogue(result, MICHAEL)
             printed = result.err.decode()
             for message in messages:
@@ -472,7 +472,7 @@ class Explain(TlsCase):
     def test_mutual_tls_is_explained(self):
         context = server_context(self.made.server, client_ca=self.made.ca)
         with TlsScript(greet, context) as server:
-            result = self.say(server, "--explain", *identity(self.made.client))
+            result = self.run_client(server, "--explain", *identity(self.made.client))
         self.assertDialogue(result, MICHAEL)
         self.assertRegex(result.err, b"TLS CertificateRequest received")
         self.assertRegex(result.err, b"TLS CertificateVerify sent")
@@ -481,7 +481,7 @@ class Explain(TlsCase):
         context = server_context(self.made.server)
         context.set_ecdh_curve("secp384r1")
         with TlsScript(greet, context) as server:
-            result = self.say(server, "--explain")
+            result = self.run_client(server, "--explain")
         self.assertDialogue(result, MICHAEL)
         self.assertRegex(result.err, rb"(?s)ClientHello sent.*HelloRetryRequest received.*ClientHello sent")
 
@@ -534,7 +534,7 @@ class Usage(TlsCase):
         self.assertUsage("--cert can be given once.*", *base, "--cert", "a", "--cert", "b")
 
 
-@unittest.skipUnless(WITHOUT_TLS, "TCPGREET_NO_TLS does not say where a build without TLS is")
+@unittest.skipUnless(WITHOUT_TLS, "TCPGREET_NO_TLS is not set to a build without TLS")
 class BuiltWithout(Case):
     def run_without(self, *args):
         return subprocess.run([WITHOUT_TLS, *args], stdin=subprocess.DEVNULL, capture_output=True, timeout=LIMIT_S,
@@ -547,7 +547,7 @@ class BuiltWithout(Case):
             self.assertEqual((result.returncode, result.stdout), (2, b""))
             self.assertRegex(result.stderr, rb"^tcpgreet: --tls is not available in this build .* \(usage\)\n")
 
-    def test_the_version_tells_it(self):
+    def test_the_version_reports_it(self):
         self.assertIn(b"built without TLS", self.run_without("--version").stdout)
 
     def test_plain_dialogues_work(self):

@@ -64,12 +64,12 @@ class Openssl(Pair):
         with self.serve() as server, self.s_client(server, host, "-quiet", self.flag(version)) as client:
             client.expect(OPENING).send(b"Michael\n").expect(MICHAEL).send(b"Tracy\n").expect(TRACY).send(b"exit\n")
             self.assertEqual(client.wait(), 0, client.out.bytes())
-            said = client.out.bytes()
-            self.assertEqual(said[said.index(b"Server"):], WHOLE)
+            payload = client.out.bytes()
+            self.assertEqual(payload[payload.index(b"Server"):], WHOLE)
             server.expect_counters(r" 1 TLS handshakes, 0 of them resumed, 2 names")
 
     def s_client_again(self, server, host, session, version, *more):
-        """One dialogue that keeps its session, or uses the kept one; returns what s_client tells of it."""
+        """One dialogue that keeps its session, or uses the kept one; returns what s_client prints of it."""
         with self.s_client(server, host, "-ign_eof", self.flag(version), *session, *more) as client:
             client.expect(OPENING).send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE)
             client.wait()
@@ -84,7 +84,7 @@ class Openssl(Pair):
             server.expect_counters(r" 2 TLS handshakes, 1 of them resumed")
 
     def drive(self, process, answers):
-        """Speaks the dialogue through a server that has none, as its client's words come in."""
+        """Runs the dialogue through a server without one, as its client's data arrive."""
         process.send(OPENING)
         for word, answer in answers:
             process.expect(word + b"\n").send(answer)
@@ -112,7 +112,7 @@ class Openssl(Pair):
     def our_client(self, host, port):
         return (BINARY, "--connect", host, str(port), "Michael", "Tracy", "--tls", "--ca", self.made.ca, "-v")
 
-    def test_an_s_server_that_answers_something_else_is_told(self):
+    def test_an_s_server_with_another_answer_is_reported(self):
         with self.s_server("::1", "-quiet") as server:
             client = Program(*self.our_client("::1", server.ports()["::1"]))
             with client:
@@ -179,7 +179,7 @@ class Gnutls(Pair):
                 ports = server.ports()
                 for host in HOSTS:
                     with self.subTest(version=name_of(version), host=host):
-                        # An echo says nothing first, and sends "exit" back where a good bye is due.
+                        # An echo sends nothing first, and sends "exit" back where a good bye is due.
                         result = connect(host, ports[host], "Michael", "--tls", "--ca", self.made.ca, "-v",
                                          "--answer-timeout", "200ms")
                         self.assertIn(f"Using {name_of(version)}, ".encode(), result.err)
@@ -234,11 +234,11 @@ class Python(Pair):
     def test_servers_that_share_ticket_keys_resume_each_others_sessions(self):
         shared = self.keys(folder() / "keys", openssl("rand", "80"))
         with self.serve("--ticket-keys", shared) as one, self.serve("--ticket-keys", shared) as two, \
-                self.serve() as stranger:
+                self.serve() as foreign:
             for version in VERSIONS:
                 context = client_context(self.made, version)
                 session, _ = dialogue(one, context)
-                self.assertFalse(dialogue(stranger, context, session=session)[1], "tickets are sealed")
+                self.assertFalse(dialogue(foreign, context, session=session)[1], "tickets are sealed")
                 self.assertTrue(dialogue(two, context, session=session)[1], name_of(version))
 
     def test_ticket_keys_are_rotated_by_a_reload(self):
@@ -276,19 +276,19 @@ class Python(Pair):
 NODE_CLIENT = r"""
 const tls = require('tls'), fs = require('fs');
 const [host, port, ca, version] = process.argv.slice(1);
-const visit = (session, next) => {
-    let said = '', kept = null, ended = false;
+const connect = (session, next) => {
+    let received = '', kept = null, ended = false;
     const s = tls.connect({host, port, ca: fs.readFileSync(ca), minVersion: version, maxVersion: version, session,
                            checkServerIdentity: (name, cert) => tls.checkServerIdentity(host, cert)},
         () => console.log(s.getProtocol(), s.authorized, s.isSessionReused()));
     const script = ['Michael\n', 'Tracy\n', 'exit\n'];
-    s.on('data', data => { said += data; if (said.endsWith('name?') && script.length) s.write(script.shift()); });
+    s.on('data', data => { received += data; if (received.endsWith('name?') && script.length) s.write(script.shift()); });
     s.on('session', session => { kept = session; });
     s.on('end', () => { ended = true; });
     s.on('error', error => { console.log('error', error.message); process.exit(1); });
-    s.on('close', () => { console.log(JSON.stringify([said, ended])); next(kept); });
+    s.on('close', () => { console.log(JSON.stringify([received, ended])); next(kept); });
 };
-visit(undefined, kept => visit(kept, () => {}));
+connect(undefined, kept => connect(kept, () => {}));
 """
 
 NODE_SERVER = r"""
@@ -297,12 +297,12 @@ const [host, cert, key, version] = process.argv.slice(1);
 const question = "Server: What's your name?";
 const server = tls.createServer({cert: fs.readFileSync(cert), key: fs.readFileSync(key), minVersion: version,
                                  maxVersion: version}, s => {
-    let heard = '';
+    let begun = '';
     s.write('Server: Welcome!\n' + question);
     s.on('error', error => console.log('error', error.message));
     s.on('data', data => {
-        const names = (heard + data).split('\n');
-        heard = names.pop();
+        const names = (begun + data).split('\n');
+        begun = names.pop();
         for (const name of names)
             name === 'exit' ? s.end('Server: Good bye!\n') : s.write(`Server: Hello ${name}!\n${question}`);
     });
@@ -318,10 +318,10 @@ class Node(Pair):
         with self.serve() as server:
             with Program("node", "-e", NODE_CLIENT, host, str(server.port), self.made.ca, name_of(version)) as node:
                 self.assertEqual(node.wait(), 0, node.out.bytes())
-                first, said, second, again = node.out.lines()
+                first, payload, second, again = node.out.lines()
         self.assertEqual(first, f"{name_of(version)} true false")
         self.assertEqual(second, f"{name_of(version)} true true")
-        self.assertEqual([json.loads(said), json.loads(again)], [[WHOLE.decode(), True]] * 2)
+        self.assertEqual([json.loads(payload), json.loads(again)], [[WHOLE.decode(), True]] * 2)
 
     @every_way
     def test_our_client_holds_a_dialogue_with_node(self, version, host):

@@ -28,14 +28,14 @@ def wait_for_end(peer):
             pass
 
 
-def say(server, *options, **more):
-    """Our client says one name to the server."""
+def run_client(server, *options, **more):
+    """Our client sends one name to the server."""
     return connect("::1", server.port, "Michael", "--tls", *options, **more)
 
 
 class TlsCase(Case):
     def assertRefused(self, result, word, sentence=None):
-        """Nothing was said, and the one line of stderr is the sentence."""
+        """Nothing was sent, and the one line of stderr is the sentence."""
         self.assertFails(result, 6 if word.startswith("cert-") else 5, word)
         self.assertEqual(result.out, b"", repr(result))
         self.assertEqual(result.err.count(b"\n"), 1, repr(result))
@@ -50,7 +50,7 @@ class BadCertificates(TlsCase):
     NOT_YET = r"is not valid before 20\d\d-\d\d-\d\d \d\d:\d\d UTC \(in less than 7 days\): check the clocks of this machine and of its issuer"
     NO_NAMES = r"has no host name or address in subjectAltName \(a common name is not used\)"
     FOR = r"is for {}, not for {} \(--servername sets the name to expect\)"
-    # certificate: reason, what is said of the certificate of {host}, whether a pin alone makes up for it
+    # certificate: reason, the message about the certificate of {host}, whether a pin alone makes up for it
     TABLE = {
         "expired": ("cert-expired", EXPIRED, False),
         "not-yet-valid": ("cert-not-yet-valid", NOT_YET, False),
@@ -62,7 +62,7 @@ class BadCertificates(TlsCase):
                                  r'here .*the peer must send its certificate along\)', True),
         "wrong-purpose": ("cert-purpose", r"is not for a TLS server \(.*\)", False),
         "weak-rsa": ("cert-weak", r"has too short a key \(RSA needs 2048 bits\)", False),
-        # A pin names the key: nobody's signature below it matters then.
+        # A pin names the key: signatures below it do not matter then.
         "sha1": ("cert-weak", r"is signed with a broken hash such as SHA-1", True),
         "ip-in-cn": ("cert-name", NO_NAMES, True),
         "name-in-cn": ("cert-name", NO_NAMES, True),
@@ -83,14 +83,14 @@ class BadCertificates(TlsCase):
             for version, host, options in ((VERSIONS[0], "::1", ()),
                                            (VERSIONS[1], "localhost", ("--servername", "localhost"))):
                 with self.subTest(name, version=version.name), self.serve(name, version) as server:
-                    result = say(server, "--ca", self.made.ca, *options)
+                    result = run_client(server, "--ca", self.made.ca, *options)
                     self.assertRefused(result, word, f"the certificate of {host} {sentence.format(host=host)}")
                 self.assertEqual(len(server.peers), 1)
-                self.assertEqual(server.facts, [], "the peer is told before it says a word")
+                self.assertEqual(server.facts, [], "the peer is reported before it sends data")
 
     def test_a_faulty_certificate_above_is_named(self):
         with self.serve("expired-intermediate") as server:
-            self.assertRefused(say(server, "--ca", self.made.ca), "cert-expired",
+            self.assertRefused(run_client(server, "--ca", self.made.ca), "cert-expired",
                                r'the CA certificate "tcpgreet expired intermediate CA" above that of ::1 '
                                + self.EXPIRED)
 
@@ -104,7 +104,7 @@ class BadCertificates(TlsCase):
 
     def test_a_partial_wildcard_matches_nothing(self):
         with self.serve("partial-wildcard") as server:
-            self.assertRefused(say(server, "--ca", self.made.ca, "--servername", "foo.greet.example"), "cert-name",
+            self.assertRefused(run_client(server, "--ca", self.made.ca, "--servername", "foo.greet.example"), "cert-name",
                                self.PARTIAL)
 
     @needs_names
@@ -120,12 +120,12 @@ class BadCertificates(TlsCase):
         chain.write_bytes(b"".join(pathlib.Path(path).read_bytes()
                                    for path in (certificate, self.made.bad("intermediate")[0])))
         with TlsScript(greet, server_context((chain, key))) as server:
-            self.assertDialogue(say(server, "--ca", self.made.ca), MICHAEL)
+            self.assertDialogue(run_client(server, "--ca", self.made.ca), MICHAEL)
 
-    def test_insecure_believes_anything_and_says_so_each_time(self):
+    def test_insecure_accepts_anything_and_warns_each_time(self):
         for name in (*self.TABLE, "expired-intermediate", "partial-wildcard"):
             with self.subTest(name), self.serve(name) as server:
-                result = say(server, "--insecure", *["-q"] * (len(name) % 2))
+                result = run_client(server, "--insecure", *["-q"] * (len(name) % 2))
                 self.assertDialogue(result, MICHAEL)
                 self.assertEqual(result.err, WARNING)
 
@@ -133,18 +133,18 @@ class BadCertificates(TlsCase):
         for name, (word, sentence, covered) in self.TABLE.items():
             pin = ("--pin", pin_of(self.made.bad(name)[0]))
             with self.subTest(name), self.serve(name) as server:
-                result = say(server, *pin)
+                result = run_client(server, *pin)
                 if covered:
                     self.assertDialogue(result, MICHAEL)
                     self.assertEqual(result.err, b"")
                 else:
                     self.assertRefused(result, word, f"the certificate of ::1 {sentence}")
-                self.assertRefused(say(server, *pin, "--ca", self.made.ca), word)
+                self.assertRefused(run_client(server, *pin, "--ca", self.made.ca), word)
 
     def test_the_right_pin_is_no_excuse_beside_a_ca(self):
         for name in ("unknown-ca", "wrong-name", "self-signed"):
             with self.subTest(name), self.serve(name) as server:
-                self.assertRefused(say(server, "--ca", self.made.ca, "--pin",
+                self.assertRefused(run_client(server, "--ca", self.made.ca, "--pin",
                                        pin_of(self.made.bad(name)[0])), self.TABLE[name][0])
 
     def test_another_key_than_pinned_is_refused(self):
@@ -153,14 +153,14 @@ class BadCertificates(TlsCase):
         with TlsScript(greet, server_context(self.made.server)) as server:
             for options in ((), ("--ca", self.made.ca), ("--insecure",)):
                 with self.subTest(options):
-                    result = say(server, "--pin", wrong, *options)
+                    result = run_client(server, "--pin", wrong, *options)
                     self.assertFails(result, 6, "cert-pin")
                     self.assertEqual(result.out, b"")
                     self.assertIn(f"the certificate of ::1 has another key than --pin allows: {right} ".encode(),
                                   result.err)
-            self.assertDialogue(say(server, "--pin", wrong, "--pin", right.upper().replace("SHA", "sha")),
+            self.assertDialogue(run_client(server, "--pin", wrong, "--pin", right.upper().replace("SHA", "sha")),
                                 MICHAEL)
-            self.assertDialogue(say(server, "--ca", self.made.ca, "--pin", right), MICHAEL)
+            self.assertDialogue(run_client(server, "--ca", self.made.ca, "--pin", right), MICHAEL)
 
 
 class Trust(TlsCase):
@@ -185,9 +185,9 @@ class Trust(TlsCase):
         both.write_bytes(b"".join(pathlib.Path(m.ca).read_bytes() for m in (self.other, self.made)))
         with self.serve() as server:
             for ca in (self.made.ca, both, self.hashed()):
-                self.assertDialogue(say(server, "--ca", ca), MICHAEL)
-            self.assertRefused(say(server, "--ca", self.other.ca), "cert-untrusted")
-            unhashed = say(server, "--ca", self.made.folder)
+                self.assertDialogue(run_client(server, "--ca", ca), MICHAEL)
+            self.assertRefused(run_client(server, "--ca", self.other.ca), "cert-untrusted")
+            unhashed = run_client(server, "--ca", self.made.folder)
             self.assertFails(unhashed, 8, "system-file")
             self.assertIn(b"has no hashed links, by which certificates in a directory are found: run openssl rehash ",
                           unhashed.err)
@@ -196,18 +196,18 @@ class Trust(TlsCase):
         with self.serve() as server:
             for env in ({"SSL_CERT_FILE": self.made.ca, "SSL_CERT_DIR": "/nowhere"},
                         {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": self.hashed()}):
-                self.assertDialogue(say(server, env=environment(**env)), MICHAEL)
-                self.assertRefused(say(server, "--ca", self.other.ca, env=environment(**env)),
+                self.assertDialogue(run_client(server, env=environment(**env)), MICHAEL)
+                self.assertRefused(run_client(server, "--ca", self.other.ca, env=environment(**env)),
                                    "cert-untrusted")
             env = environment(SSL_CERT_FILE=self.other.ca, SSL_CERT_DIR="/nowhere")
             self.assertRefused(say(server, env=env), "cert-untrusted")
 
-    def test_a_ca_that_is_none_is_told(self):
+    def test_an_invalid_ca_is_reported(self):
         nothing = folder() / "nothing.pem"
         nothing.write_text("no certificate\n")
         with self.serve() as server:
-            self.assertFails(say(server, "--ca", nothing), 8, "system-file")
-            result = say(server, "--ca", "/nowhere/ca.crt")
+            self.assertFails(run_client(server, "--ca", nothing), 8, "system-file")
+            result = run_client(server, "--ca", "/nowhere/ca.crt")
             self.assertEqual(result.code, 2, repr(result))
             self.assertIn(b"--ca /nowhere/ca.crt cannot be read: No such file or directory", result.err)
         self.assertEqual(server.peers, [], "nothing is opened before")
@@ -236,16 +236,16 @@ class Names(TlsCase):
         made = certificates("--host", "127.0.0.1")
         with self.serve(made, "127.0.0.1") as four, self.serve(made) as six:
             self.assertDialogue(connect("127.0.0.1", four.port, "Michael", "--tls", "--ca", made.ca), MICHAEL)
-            self.assertRefused(say(six, "--ca", made.ca), "cert-name",
+            self.assertRefused(run_client(six, "--ca", made.ca), "cert-name",
                                r"the certificate of ::1 is for 127\.0\.0\.1, not for ::1 .*")
             self.assertRefused(connect("localhost", four.port, "Michael", "-4", "--tls", "--ca", made.ca), "cert-name")
-            self.assertDialogue(say(six, "--ca", made.ca, "--servername", "127.0.0.1"), MICHAEL)
+            self.assertDialogue(run_client(six, "--ca", made.ca, "--servername", "127.0.0.1"), MICHAEL)
 
     def test_an_address_has_many_spellings(self):
         made = certificates("--host", "2001:db8::1")
         with self.serve(made) as server:
-            self.assertDialogue(say(server, "--ca", made.ca, "--servername", "2001:DB8:0::0:1"), MICHAEL)
-            self.assertRefused(say(server, "--ca", made.ca, "--servername", "2001:db8::2"), "cert-name")
+            self.assertDialogue(run_client(server, "--ca", made.ca, "--servername", "2001:DB8:0::0:1"), MICHAEL)
+            self.assertRefused(run_client(server, "--ca", made.ca, "--servername", "2001:db8::2"), "cert-name")
 
     def test_a_wildcard_stands_for_one_label(self):
         made = certificates("--host", "*.wild.test")
@@ -254,7 +254,7 @@ class Names(TlsCase):
         with self.serve(made) as server:
             for name, believed in table.items():
                 with self.subTest(name):
-                    result = say(server, "--ca", made.ca, "--servername", name)
+                    result = run_client(server, "--ca", made.ca, "--servername", name)
                     if believed:
                         self.assertDialogue(result, MICHAEL)
                     elif believed is not None:
@@ -269,15 +269,15 @@ class Names(TlsCase):
         with self.serve(made) as server:
             for name in names:
                 with self.subTest(name):
-                    self.assertDialogue(say(server, "--ca", made.ca, "--servername", name), MICHAEL)
-            self.assertRefused(say(server, "--ca", made.ca, "--servername", "bucher.test"), "cert-name")
+                    self.assertDialogue(run_client(server, "--ca", made.ca, "--servername", name), MICHAEL)
+            self.assertRefused(run_client(server, "--ca", made.ca, "--servername", "bucher.test"), "cert-name")
         self.assertEqual({name.lower() for name in server.names}, {"xn--bcher-kva.test", "bucher.test"})
         if not has_idn():
             self.skipTest("the A-label is checked; this program was built without libidn2")
 
     def test_a_name_that_no_certificate_can_hold_is_refused_before_a_handshake(self):
         with self.serve(certificates()) as server:
-            result = say(server, "--servername", "a." * 200 + "test")
+            result = run_client(server, "--servername", "a." * 200 + "test")
             self.assertIn(result.code, (2, 6), repr(result))
         self.assertEqual((server.names, server.facts), ([], []))
 
@@ -292,18 +292,18 @@ class StrangePeers(TlsCase):
     def meet(self, function, *options):
         """Our client meets a scripted plain peer."""
         with Script(function) as server:
-            return say(server, "--ca", self.made.ca, *options)
+            return run_client(server, "--ca", self.made.ca, *options)
 
     def test_a_plaintext_peer_is_quoted(self):
         words = {b"220 mail.example ESMTP\r\n": r"220 mail\.example ESMTP\\r\\n",
                  b"SSH-2.0-x\x1b[31m\0\xff\r\n": r"SSH-2\.0-x\\x1b\[31m\\x00\\xff\\r\\n",
                  b"HTTP/1.1 400 Bad Request\r\n\r\n": r"HTTP/1\.1 400 Bad Request\\r\\n\\r\\n",
                  b"2": "2", OPENING: r"Server: Welcome!\\nServer: What's "}
-        for said, shown in words.items():
+        for payload, shown in words.items():
             for ends in (True, False):
-                with self.subTest(said, ends=ends):
+                with self.subTest(payload, ends=ends):
                     def serve(peer):
-                        peer.send(said)
+                        peer.send(payload)
                         if ends:
                             peer.end()
                         peer.read_all()  # a ClientHello and a FIN, no RST
@@ -313,11 +313,11 @@ class StrangePeers(TlsCase):
 
     def test_our_own_plain_server_is_recognised_and_recognises_us(self):
         with Server() as server:
-            self.assertRefused(say(server), "tls-plaintext-peer")
+            self.assertRefused(run_client(server), "tls-plaintext-peer")
             server.log.expect("is closed: .*TLS")
             server.expect_counters(" 1 unknown protocol")
 
-    def test_a_silent_peer_is_not_waited_for_longer_than_told(self):
+    def test_a_silent_peer_is_awaited_until_the_timeout(self):
         result = self.meet(wait_for_end, "--connect-timeout", "500ms")
         self.assertRefused(result, "tls-silent-peer", r"::1 says nothing in answer to the TLS handshake \(.*\)")
         self.assertBetween(result.seconds, 0.45, 1.5)
@@ -384,17 +384,17 @@ class StrangePeers(TlsCase):
                 self.assertRegex(result.err, rb"\((tls-protocol|tls-plaintext-peer)\)\n$")
                 self.assertLess(result.seconds, 2 if "kind" not in name else 20, repr(result))
 
-    def test_a_server_that_only_speaks_old_versions(self):
+    def test_a_server_with_old_versions_only(self):
         old = server_context(self.made.server, weak=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
         with TlsScript(greet, old) as server:
-            self.assertRefused(say(server, "--ca", self.made.ca), "tls-protocol",
+            self.assertRefused(run_client(server, "--ca", self.made.ca), "tls-protocol",
                                "the peer supports no TLS version that this side allows")
         with TlsScript(greet, server_context(self.made.server, VERSIONS[0])) as server:
-            self.assertRefused(say(server, "--ca", self.made.ca, "--tls-min", "1.3"), "tls-protocol")
-            self.assertDialogue(say(server, "--ca", self.made.ca, "--tls-min", "1.2"), MICHAEL)
+            self.assertRefused(run_client(server, "--ca", self.made.ca, "--tls-min", "1.3"), "tls-protocol")
+            self.assertDialogue(run_client(server, "--ca", self.made.ca, "--tls-min", "1.2"), MICHAEL)
 
     def test_a_server_with_weak_ciphers_only(self):
         for ciphers in ("AES128-SHA", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256", "DHE-RSA-AES128-GCM-SHA256"):
@@ -402,9 +402,9 @@ class StrangePeers(TlsCase):
             context = server_context(pair, VERSIONS[0], weak=True)
             context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
             with self.subTest(ciphers), TlsScript(greet, context) as server:
-                self.assertRefused(say(server, "--ca", self.made.ca), "tls-alert")
+                self.assertRefused(run_client(server, "--ca", self.made.ca), "tls-alert")
 
-    def test_an_alert_is_told_in_words(self):
+    def test_an_alert_is_reported_by_its_name(self):
         for number, name, word in ((40, "handshake failure", "tls-alert"), (80, "internal error", "tls-alert"),
                                    (112, "unrecognized name", "tls-alert"),
                                    (48, "unknown CA", "tls-client-certificate"),
@@ -422,12 +422,12 @@ class StrangePeers(TlsCase):
             context = server_context(self.made.server, version, client_ca=self.made.ca)
             with self.subTest(version=version.name), TlsScript(greet, context) as server:
                 base = ("--ca", self.made.ca)
-                result = say(server, *base, "--cert", self.made.client[0], "--key", self.made.client[1])
+                result = run_client(server, *base, "--cert", self.made.client[0], "--key", self.made.client[1])
                 self.assertDialogue(result, MICHAEL)
                 self.assertEqual(server.facts[0][3]["subject"], ((("commonName", "tcpgreet client"),),))
-                self.assertRefused(say(server, *base), "tls-client-certificate", r".*--cert and --key\)")
+                self.assertRefused(run_client(server, *base), "tls-client-certificate", r".*--cert and --key\)")
                 for pair in (other.client, self.made.server, issue(self.made, "late", "clientAuth", -9000, -3600)):
-                    result = say(server, *base, "--cert", pair[0], "--key", pair[1])
+                    result = run_client(server, *base, "--cert", pair[0], "--key", pair[1])
                     self.assertRefused(result, "tls-client-certificate", "the peer rejected our certificate: .*")
 
     def test_the_key_of_a_client_may_stand_in_its_certificate_file(self):
@@ -436,7 +436,7 @@ class StrangePeers(TlsCase):
         both.write_bytes(b"".join(pathlib.Path(path).read_bytes() for path in self.made.client))
         context = server_context(self.made.server, client_ca=self.made.ca)
         with TlsScript(greet, context) as server:
-            self.assertDialogue(say(server, "--ca", self.made.ca, "--cert", both), MICHAEL)
+            self.assertDialogue(run_client(server, "--ca", self.made.ca, "--cert", both), MICHAEL)
 
 
 class Ends(TlsCase):
@@ -448,7 +448,7 @@ class Ends(TlsCase):
 
     def meet(self, function, *options, version=None):
         with TlsScript(function, server_context(self.made.server, version)) as server:
-            return say(server, "--ca", self.made.ca, *options)
+            return run_client(server, "--ca", self.made.ca, *options)
 
     def assertEnds(self, function, word, out):
         for version in VERSIONS:
@@ -457,7 +457,7 @@ class Ends(TlsCase):
                 self.assertFails(result, 5 if word.startswith("tls") else 7, word)
                 self.assertEqual(result.out, out)
 
-    def test_a_cut_is_told_apart_from_an_end(self):
+    def test_a_cut_is_distinguished_from_an_end(self):
         def cut(peer):
             peer.send(OPENING).expect(b"Michael\n")
             peer.end()
@@ -466,7 +466,7 @@ class Ends(TlsCase):
 
         def close(peer):
             peer.send(OPENING).expect(b"Michael\n")
-            with contextlib.suppress(ssl.SSLError):  # the client has nothing to say to such a peer
+            with contextlib.suppress(ssl.SSLError):  # the client has nothing to send to such a peer
                 peer.socket.unwrap()
         self.assertEnds(close, "dialogue-early-end", OPENING)
 
@@ -484,7 +484,7 @@ class Ends(TlsCase):
             peer.send(tls.records()[:-5]).end()
             wait_for_end(peer)
         with Script(serve) as server:
-            result = say(server, "--ca", self.made.ca)
+            result = run_client(server, "--ca", self.made.ca)
         self.assertFails(result, 7, "dialogue-truncated")
         self.assertEqual(result.out, b"")
 
@@ -498,34 +498,34 @@ class Ends(TlsCase):
             peer.send(data)
             wait_for_end(peer)
         with Script(serve) as server:
-            result = say(server, "--ca", self.made.ca)
+            result = run_client(server, "--ca", self.made.ca)
         self.assertFails(result, 5, "tls-protocol")
         self.assertEqual(result.out, b"")
 
-    def test_a_reset_is_told(self):
+    def test_a_reset_is_reported(self):
         def serve(peer):
             peer.send(OPENING).expect(b"Michael\n")
             peer.reset()
         self.assertEnds(serve, "dialogue-reset", OPENING)
 
-    def test_a_wrong_answer_is_told(self):
+    def test_a_wrong_answer_is_reported(self):
         def serve(peer):
             peer.send(OPENING).expect(b"Michael\n").send(hello(b"Tracy"))
             wait_for_end(peer)
         result = self.meet(serve)
         self.assertFails(result, 7, "dialogue-wrong-answer")
 
-    def test_a_server_that_says_nothing_above_tls(self):
-        heard = []
+    def test_a_server_that_sends_nothing_over_tls(self):
+        received = []
 
         def listen(peer):
             with contextlib.suppress(OSError):
                 if data := peer.receive():
-                    heard.append(data)
+                    received.append(data)
         result = self.meet(listen, "--answer-timeout", "300ms")
         self.assertFails(result, 7, "dialogue-timeout")
         self.assertNotIn(b"--tls", result.err)
-        self.assertEqual(heard, [], "whether it waits for a handshake need not be found out")
+        self.assertEqual(received, [], "whether it waits for a handshake need not be found out")
         self.assertBetween(result.seconds, 0.28, 2)
 
     def test_what_waits_inside_tls_never_stalls_a_dialogue(self):
@@ -545,7 +545,7 @@ class Ends(TlsCase):
             peer.send(tls.records())  # good bye and close_notify in one segment
             peer.end()
         with Script(serve) as server:
-            result = say(server, "--ca", self.made.ca)
+            result = run_client(server, "--ca", self.made.ca)
         self.assertDialogue(result, MICHAEL)
         self.assertLess(result.seconds, 5)
 
@@ -554,7 +554,7 @@ class Ends(TlsCase):
             tls = ByHand(peer, server_context(self.made.server, version), server_side=True)
             while not tls.step(tls.tls.do_handshake):
                 peer.send(tls.records())
-                tls.hear()
+                tls.receive_records()
             tls.step(tls.tls.write, OPENING)
             peer.send(tls.records())
             self.assertEqual(tls.do(tls.tls.read, 100), b"Michael\n")
@@ -570,7 +570,7 @@ class Ends(TlsCase):
         for version in VERSIONS:
             with self.subTest(version=version.name), Script(serve) as server:
                 for _ in range(20):
-                    self.assertDialogue(say(server, "--ca", self.made.ca), MICHAEL)
+                    self.assertDialogue(run_client(server, "--ca", self.made.ca), MICHAEL)
 
     def test_a_plain_client_recognises_a_tls_server_within_3_s(self):
         for handshake_timeout in ("10s", "400ms"):

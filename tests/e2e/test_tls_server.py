@@ -12,8 +12,8 @@ import threading
 import time
 
 from harness import (GOODBYE, OPENING, PATIENCE, Case, Peer, Server, await_that, connect, hello, main)
-from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, converse, der, dialogue,
-                         fingerprint, folder, identity, issue, openssl, skip_without_tls, visit)
+from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, exchange, der, dialogue,
+                         fingerprint, folder, identity, issue, openssl, skip_without_tls, tls_peer)
 
 MICHAEL = hello(b"Michael")
 
@@ -33,25 +33,25 @@ class TlsCase(Case):
         return Server("--tls", *self.made.serve(), *options, **more)
 
     def assertServed(self, server):
-        """Others are served as ever."""
+        """Others are served as usual."""
         dialogue(server, client_context(self.made), b"Michael")
 
 
 class ClientCertificates(TlsCase):
-    def visit(self, server, pair, version=None, session=None, context=None):
+    def tls_peer(self, server, pair, version=None, session=None, context=None):
         context = context or client_context(self.made, version, pair=pair)
         return dialogue(server, context, b"Michael", session=session)
 
-    def assertTurnedAway(self, server, pair, version, why, session=None, context=None):
-        """The client is told by an alert, the log by a sentence."""
+    def assertRejected(self, server, pair, version, why, session=None, context=None):
+        """The client receives an alert, the log a sentence."""
         line = f"is closed: {why}, 0 names"
         before = len(re.findall(line, server.log.bytes().decode()))
         with self.assertRaisesRegex(ssl.SSLError, "ALERT"):
-            self.visit(server, pair, version, session, context)
+            self.tls_peer(server, pair, version, session, context)
         server.log.expect(line, before + 1)
 
     def pairs(self):
-        """Client certificates that are not to be believed, and what the log says of each."""
+        """Client certificates that are rejected, and the log line of each."""
         rsa = certificates("--rsa")
         return ((None, "(the client sent no certificate|.*did not return a certificate)"),
                 (rsa.client, r'the client\'s certificate was issued by "tcpgreet CA \w+", which is not trusted .*'),
@@ -66,18 +66,18 @@ class ClientCertificates(TlsCase):
                 for version in VERSIONS:
                     for pair, why in self.pairs():
                         with self.subTest(version=version.name, why=why):
-                            self.assertTurnedAway(server, pair, version, why)
-                    self.visit(server, self.made.client, version)
+                            self.assertRejected(server, pair, version, why)
+                    self.tls_peer(server, self.made.client, version)
                 server.expect_counters(" 2 TLS handshakes, .* 2 names greeted, .* 10 failed")
 
     def test_requested_means_none_or_a_good_one(self):
         with self.serve("--client-ca", self.made.ca, "--client-auth", "request") as server:
             for version in VERSIONS:
-                self.visit(server, None, version)
-                self.visit(server, self.made.client, version)
+                self.tls_peer(server, None, version)
+                self.tls_peer(server, self.made.client, version)
                 for pair, why in self.pairs()[1:]:
                     with self.subTest(version=version.name, why=why):
-                        self.assertTurnedAway(server, pair, version, why)
+                        self.assertRejected(server, pair, version, why)
 
     def test_our_client_learns_what_is_missing(self):
         with self.serve("--client-ca", self.made.ca) as server:
@@ -95,8 +95,8 @@ class ClientCertificates(TlsCase):
         name = openssl("x509", "-in", self.made.ca, "-noout", "-hash").decode().strip()
         shutil.copy(self.made.ca, place / f"{name}.0")
         with self.serve("--client-ca", str(place)) as server:
-            self.visit(server, self.made.client)
-            self.assertTurnedAway(server, None, None, ".*certificate")
+            self.tls_peer(server, self.made.client)
+            self.assertRejected(server, None, None, ".*certificate")
 
     def test_a_ticket_does_not_get_around_a_policy(self):
         keys = folder() / "keys"
@@ -105,29 +105,29 @@ class ClientCertificates(TlsCase):
         own, other = ("--client-ca", self.made.ca), ("--client-ca", certificates("--rsa").ca)
         shared = ("--ticket-keys", str(keys))
         with self.serve(*shared) as free, self.serve(*shared, *own, "--client-auth", "request") as asking, \
-                self.serve(*shared, *own) as strict, self.serve(*shared, *other) as stranger:
+                self.serve(*shared, *own) as strict, self.serve(*shared, *other) as foreign:
             for version in VERSIONS:
                 for easy in (free, asking):
                     context = client_context(self.made, version)
-                    session, _ = self.visit(easy, None, context=context)
-                    self.assertTrue(self.visit(easy, None, context=context, session=session)[1])
-                    self.assertTurnedAway(strict, None, None, ".*certificate", session, context)
+                    session, _ = self.tls_peer(easy, None, context=context)
+                    self.assertTrue(self.tls_peer(easy, None, context=context, session=session)[1])
+                    self.assertRejected(strict, None, None, ".*certificate", session, context)
                 context = client_context(self.made, version, pair=self.made.client)
-                session, _ = self.visit(strict, None, context=context)
-                self.assertTrue(self.visit(strict, None, context=context, session=session)[1], "its own it takes")
-                self.assertTurnedAway(stranger, None, None, ".*, which is not trusted here .*", session, context)
+                session, _ = self.tls_peer(strict, None, context=context)
+                self.assertTrue(self.tls_peer(strict, None, context=context, session=session)[1], "its own it takes")
+                self.assertRejected(foreign, None, None, ".*, which is not trusted here .*", session, context)
 
     def test_a_ca_that_is_withdrawn_is_withdrawn_from_tickets_too(self):
         ca, = copies(self.made.ca)
         with self.serve("--client-ca", ca) as server:
             for version in VERSIONS:
                 context = client_context(self.made, version, pair=self.made.client)
-                session, _ = self.visit(server, None, context=context)
+                session, _ = self.tls_peer(server, None, context=context)
                 loaded = server.log.bytes().count(b"Certificates reloaded")
                 shutil.copy(certificates("--rsa").ca, ca)
                 server.send_signal(signal.SIGHUP)
                 server.log.expect("Certificates reloaded", loaded + 1)
-                self.assertTurnedAway(server, None, None, ".*, which is not trusted here .*", session, context)
+                self.assertRejected(server, None, None, ".*, which is not trusted here .*", session, context)
                 shutil.copy(self.made.ca, ca)
                 server.send_signal(signal.SIGHUP)
                 server.log.expect("Certificates reloaded", loaded + 2)
@@ -139,12 +139,12 @@ class ClientCertificates(TlsCase):
             ends = time.time() + seconds
             pair = issue(self.made, "short", "clientAuth", -60, seconds)
             contexts = [client_context(self.made, version, pair=pair) for version in VERSIONS]
-            sessions = [self.visit(server, None, context=context)[0] for context in contexts]
+            sessions = [self.tls_peer(server, None, context=context)[0] for context in contexts]
             for context, session in zip(contexts, sessions):
-                self.assertTrue(self.visit(server, None, context=context, session=session)[1])
-            time.sleep(max(0, ends + 1.5 - time.time()))  # certificates tell whole seconds
+                self.assertTrue(self.tls_peer(server, None, context=context, session=session)[1])
+            time.sleep(max(0, ends + 1.5 - time.time()))  # certificates have whole seconds
             for context, session in zip(contexts, sessions):
-                self.assertTurnedAway(server, None, None, "the client's certificate expired .*", session, context)
+                self.assertRejected(server, None, None, "the client's certificate expired .*", session, context)
 
 
 class Identities(TlsCase):
@@ -152,9 +152,9 @@ class Identities(TlsCase):
 
     def shown(self, server, name, version=None):
         """The certificate that the server shows to who asks for a name; "::1": for none."""
-        with visit(server, client_context(version=version), name) as peer:
+        with tls_peer(server, client_context(version=version), name) as peer:
             shown = peer.socket.getpeercert(True)
-            converse(peer)
+            exchange(peer)
         return shown
 
     def test_the_name_chooses(self):
@@ -201,11 +201,11 @@ class Identities(TlsCase):
         one, two = certificates("--host", "a.test"), certificates("--host", "b.test", "--host", "*.c.test")
         with Server("--tls", *one.serve(), *two.serve()) as server:
             context = client_context()
-            with visit(server, context, "a.test") as peer:
-                session = converse(peer)
-            with visit(server, context, "a.test", session) as peer:
+            with tls_peer(server, context, "a.test") as peer:
+                session = exchange(peer)
+            with tls_peer(server, context, "a.test", session) as peer:
                 self.assertTrue(peer.socket.session_reused)
-                converse(peer)
+                exchange(peer)
 
 
 class Reload(TlsCase):
@@ -228,9 +228,9 @@ class Reload(TlsCase):
         server.log.expect(words, before + 1)
 
     def shown(self, server):
-        with visit(server, client_context()) as peer:
+        with tls_peer(server, client_context()) as peer:
             shown = peer.socket.getpeercert(True)
-            converse(peer, b"Michael")
+            exchange(peer, b"Michael")
         return shown
 
     def assertShows(self, server, made):
@@ -238,7 +238,7 @@ class Reload(TlsCase):
         await_that(lambda: self.shown(server) == fingerprint(made.server[0]), "the new certificate")
 
     def test_a_reload_changes_the_certificate_and_no_dialogue(self):
-        with self.serve() as server, visit(server, client_context(self.made)) as before:
+        with self.serve() as server, tls_peer(server, client_context(self.made)) as before:
             before.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
             self.put(self.other.server)
             self.hup(server)
@@ -253,9 +253,9 @@ class Reload(TlsCase):
             contexts = [client_context(version=version) for version in VERSIONS]
             while not stopped.is_set():
                 try:
-                    with visit(server, contexts[len(done) % 2]) as peer:
+                    with tls_peer(server, contexts[len(done) % 2]) as peer:
                         shown = peer.socket.getpeercert(True)
-                        converse(peer, b"Michael", b"Tracy")
+                        exchange(peer, b"Michael", b"Tracy")
                 except Exception as failure:
                     failures.append(failure)
                     return
@@ -289,7 +289,7 @@ class Reload(TlsCase):
                                    rf".* {2 * len(done)} names greeted, .* 0 failed")
 
     def bad_files(self):
-        """Ways to spoil the files, and what the log says of each."""
+        """Ways to damage the files, and the log line of each."""
         def half():
             os.truncate(self.cert, 200)
 
@@ -316,7 +316,7 @@ class Reload(TlsCase):
         for name, path in (("key", self.key), ("certificate", self.cert)):  # with no writer, an open would wait for ever
             yield f"the {name} is a FIFO", lambda path=path: (os.unlink(path), os.mkfifo(path)), ".* it is a FIFO"
 
-    def test_a_bad_file_keeps_the_old_and_the_log_says_why(self):
+    def test_a_bad_file_keeps_the_old_one_and_the_reason_is_logged(self):
         with self.serve() as server:
             for name, spoil, why in self.bad_files():
                 with self.subTest(name):
@@ -330,7 +330,7 @@ class Reload(TlsCase):
             self.hup(server)
             self.assertShows(server, self.other)
 
-    def test_a_server_with_nothing_to_load_says_so(self):
+    def test_a_server_with_nothing_to_reload_logs_it(self):
         for options in (("--tls",), ()):
             with Server(*options) as server:
                 self.hup(server, "Nothing to reload: ")
@@ -338,7 +338,7 @@ class Reload(TlsCase):
                                     MICHAEL)
 
     def test_a_reload_while_draining_harms_nothing(self):
-        with self.serve("--drain-timeout", "5s") as server, visit(server, client_context(self.made)) as peer:
+        with self.serve("--drain-timeout", "5s") as server, tls_peer(server, client_context(self.made)) as peer:
             peer.expect(OPENING)
             server.send_signal(signal.SIGTERM)
             server.log.expect("^Shutting down: ")
@@ -356,10 +356,10 @@ class Endings(TlsCase):
             server.expect_counters(" 0 failed")
         self.assertEqual(server.log.bytes().count(b"is closed: exit, 1 name"), 2)
 
-    def test_a_client_that_ends_with_close_notify_ends_well(self):
+    def test_a_client_that_sends_close_notify_ends_cleanly(self):
         with self.serve() as server:
             for version in VERSIONS:
-                with visit(server, client_context(self.made, version)) as peer:
+                with tls_peer(server, client_context(self.made, version)) as peer:
                     peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
                     with contextlib.closing(peer.socket.unwrap()) as plain:
                         plain.settimeout(5 * PATIENCE)
@@ -367,20 +367,20 @@ class Endings(TlsCase):
             server.log.expect("is closed: the peer ended, 1 name,", 2)
             server.expect_counters(" 0 failed")
 
-    def test_a_client_that_ends_without_is_told_apart(self):
+    def test_a_client_that_ends_without_close_notify_is_distinguished(self):
         with self.serve() as server:
             for version in VERSIONS:
-                with visit(server, client_context(self.made, version)) as peer:
+                with tls_peer(server, client_context(self.made, version)) as peer:
                     peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
                     peer.end()
             server.log.expect("is closed: the stream was cut off: the peer ended it without close_notify, 1 name", 2)
-            with visit(server, client_context(self.made)) as peer:
+            with tls_peer(server, client_context(self.made)) as peer:
                 peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL).reset()
             server.log.expect("is closed: .*reset")
             server.expect_counters(" 0 open now")
 
-    def test_a_server_that_stops_says_good_bye_and_close_notify(self):
-        with self.serve("--drain-timeout", "0") as server, visit(server, client_context(self.made)) as peer, \
+    def test_a_server_that_stops_sends_the_final_message_and_close_notify(self):
+        with self.serve("--drain-timeout", "0") as server, tls_peer(server, client_context(self.made)) as peer, \
                 Peer(server) as silent:
             peer.expect(OPENING)
             server.send_signal(signal.SIGTERM)
@@ -389,11 +389,11 @@ class Endings(TlsCase):
             silent.close()
             self.assertEqual(server.wait(), 0)
 
-    def test_a_surplus_guest_is_turned_away(self):
-        with self.serve("--max-connections", "1") as server, visit(server, client_context(self.made)) as peer:
+    def test_a_connection_over_the_limit_is_rejected(self):
+        with self.serve("--max-connections", "1") as server, tls_peer(server, client_context(self.made)) as peer:
             peer.expect(OPENING)
             with self.assertRaises((OSError, ssl.SSLError)):
-                visit(server, client_context(self.made))
+                tls_peer(server, client_context(self.made))
             server.expect_counters(" 1 rejected")
             peer.send(b"exit\n").expect(GOODBYE).expect_eof()
             peer.close()
@@ -401,7 +401,7 @@ class Endings(TlsCase):
             self.assertServed(server)
 
 
-class Strangers(TlsCase):
+class OtherProtocols(TlsCase):
     """What is no TLS, or no good TLS. Each time the others are served."""
 
     def test_plain_words_are_named(self):
@@ -410,9 +410,9 @@ class Strangers(TlsCase):
                  b"\x1b[2J\0\xff\r\n": r"\\x1b\[2J\\x00\\xff\\r\\n", b"PUT /x\n": r"PUT /x\\n",
                  b"CONNECT x:1 HTTP/1.1\r\n\r\n": "CONNECT x:1 HTTP", b"SSH-2.0-x\r\n": r"SSH-2\.0-x\\r\\n"}
         with self.serve() as server:
-            for said in words:
+            for payload in words:
                 with Peer(server) as peer:
-                    peer.send(said)
+                    peer.send(payload)
                     self.assertEqual(peer.read_all(), b"")  # at once, not when a time limit is over, and without an RST
             for shown in words.values():
                 server.log.expect(rf'is closed: the client does not use TLS: it sent "{shown}',
@@ -433,13 +433,13 @@ class Strangers(TlsCase):
                         for byte in data:
                             peer.send(bytes([byte]))
                     tls.do(tls.tls.do_handshake, send=drip)
-                    said = b""
+                    payload = b""
                     for wanted, word in ((OPENING, b"Michael\n"), (MICHAEL, b"exit\n"), (GOODBYE, None)):
-                        while not said.endswith(wanted):
-                            said += tls.do(tls.tls.read, 1000, send=drip)
+                        while not payload.endswith(wanted):
+                            payload += tls.do(tls.tls.read, 1000, send=drip)
                         if word:
                             tls.do(tls.tls.write, word, send=drip)
-                    self.assertEqual(said, OPENING + MICHAEL + GOODBYE)
+                    self.assertEqual(payload, OPENING + MICHAEL + GOODBYE)
                     tls.do(tls.tls.unwrap, send=drip)
                     peer.expect_eof()
             server.expect_counters(" 2 TLS handshakes, .* 0 failed")
@@ -471,7 +471,7 @@ class Strangers(TlsCase):
             server.log.expect("is closed: the TLS handshake with the client took too long", 29)
             server.expect_counters(" 0 open now,.* 30 timed out")
 
-    def test_a_handshake_that_drips_too_slowly_is_cut(self):
+    def test_a_handshake_sent_too_slowly_is_cut(self):
         with self.serve("--handshake-timeout", "300ms") as server, Peer(server) as peer:
             began = time.monotonic()
             with contextlib.suppress(ConnectionError):
@@ -483,7 +483,7 @@ class Strangers(TlsCase):
             server.log.expect("is closed: the TLS handshake with the client took too long")
 
     def test_a_finished_handshake_has_no_such_limit(self):
-        with self.serve("--handshake-timeout", "300ms") as server, visit(server, client_context(self.made)) as peer:
+        with self.serve("--handshake-timeout", "300ms") as server, tls_peer(server, client_context(self.made)) as peer:
             peer.expect(OPENING).stays_silent(0.6)
             peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
 
@@ -526,8 +526,8 @@ class Strangers(TlsCase):
                 with self.subTest(name), Peer(server) as peer:
                     peer.send(record)
                     with contextlib.suppress(ConnectionError):
-                        said = peer.read_all()
-                        self.assertNotIn(b"Server", said)
+                        payload = peer.read_all()
+                        self.assertNotIn(b"Server", payload)
             server.log.expect("is closed: ", len(records))
             server.expect_counters(" 0 open now")
             self.assertServed(server)

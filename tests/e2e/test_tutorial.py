@@ -18,17 +18,17 @@ class NaiveClient(Case):
     """Sends each name bare and believes that one recv is one answer."""
 
     def talk(self, server, before_close=lambda s: None):
-        said = []
+        payload = []
         with socket.create_connection((server.host, server.port), LIMIT_S) as s:
-            said.append(s.recv(1024))
+            payload.append(s.recv(1024))
             for name in NAMES:
                 s.send(name)
-                said.append(s.recv(1024))
+                payload.append(s.recv(1024))
             s.send(b"exit")
             before_close(s)
-            said.append(s.recv(1024))
-            said.append(s.recv(1024))
-        return said
+            payload.append(s.recv(1024))
+            payload.append(s.recv(1024))
+        return payload
 
     def test_it_reads_every_answer_whole(self):
         with Server() as server:
@@ -40,8 +40,8 @@ class NaiveClient(Case):
 
     def test_it_may_end_its_side_right_after_exit(self):
         with Server() as server:
-            said = self.talk(server, lambda s: s.shutdown(socket.SHUT_WR))
-            self.assertEqual(said, [OPENING, *map(hello, NAMES), GOODBYE, b""])
+            payload = self.talk(server, lambda s: s.shutdown(socket.SHUT_WR))
+            self.assertEqual(payload, [OPENING, *map(hello, NAMES), GOODBYE, b""])
 
     def test_it_may_close_without_reading_the_good_bye(self):
         with Server() as server:
@@ -102,7 +102,7 @@ def naive_ipv4_server_with_delays(peer):
 
 
 class NaiveServer(Case):
-    """What it says arrives on stdout byte for byte, and its framing is found out."""
+    """What it sends arrives on stdout byte for byte, and its framing is found out."""
 
     def test_framing_is_found_out_from_its_first_answer(self):
         with Script(naive_server) as server:
@@ -110,7 +110,7 @@ class NaiveServer(Case):
         self.assertDialogue(result, WITH_NEWLINE, hello(b"Tracy"), hello(b"Sarah"))
         self.assertEqual(result.err, b"")
 
-    def test_framing_auto_is_the_default_and_may_be_said(self):
+    def test_framing_auto_is_the_default_and_may_be_given(self):
         with Script(naive_server) as server:
             result = connect(server.host, server.port, "--framing", "auto", "Michael", "Tracy", "Sarah")
         self.assertDialogue(result, WITH_NEWLINE, hello(b"Tracy"), hello(b"Sarah"))

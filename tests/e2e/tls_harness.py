@@ -71,7 +71,7 @@ def identity(pair):
 
 
 def openssl(*args, text=None, cwd=None):
-    """Runs the openssl command; returns what it says."""
+    """Runs the openssl command; returns its output."""
     done = subprocess.run(["openssl", *args], input=text, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
                           env=environment())
     if done.returncode != 0:
@@ -148,7 +148,7 @@ def server_context(pair, version=None, weak=False, client_ca=None):
     return context
 
 
-def visit(server, context, name=None, session=None, limit_s=LIMIT_S, host=None):
+def tls_peer(server, context, name=None, session=None, limit_s=LIMIT_S, host=None):
     """A TLS connection to the server, as a Peer. name: for SNI and the certificate; else the address is checked."""
     host = host or (server.host if server.host != "::" else "::1")
     plain = socket.create_connection((host, server.port), limit_s)
@@ -161,7 +161,7 @@ def visit(server, context, name=None, session=None, limit_s=LIMIT_S, host=None):
         raise
 
 
-def converse(peer, *names):
+def exchange(peer, *names):
     """A whole dialogue in the client's role, to the clean end of TLS and of TCP. Returns the session to resume."""
     peer.expect(OPENING)
     for name in names:
@@ -176,23 +176,23 @@ def converse(peer, *names):
 
 
 def dialogue(server, context, *names, **options):
-    """One visit; returns the session to resume and whether this one was resumed."""
-    with visit(server, context, **options) as peer:
+    """One dialogue; returns the session to resume and whether this one was resumed."""
+    with tls_peer(server, context, **options) as peer:
         reused = peer.socket.session_reused
-        return converse(peer, *names), reused
+        return exchange(peer, *names), reused
 
 
 def greet(peer):
     """The greeting dialogue in the server's role, with a clean end. Leaves peer.socket plain."""
     peer.send(OPENING)
-    heard = b""
+    received = b""
     while True:
-        while b"\n" not in heard:
+        while b"\n" not in received:
             data = peer.receive()
             if not data:
                 return
-            heard += data
-        name, _, heard = heard.partition(b"\n")
+            received += data
+        name, _, received = received.partition(b"\n")
         if name == b"exit":
             break
         peer.send(hello(name))
@@ -237,7 +237,7 @@ class ByHand:
         """What TLS wants to send now."""
         return self._out.read()
 
-    def hear(self):
+    def receive_records(self):
         """One recv for TLS; False at the end of the stream."""
         data = self.peer.receive()
         if data:
@@ -262,7 +262,7 @@ class ByHand:
                 send(data)
             if result is not None:
                 return result
-            self.hear()
+            self.receive_records()
 
     def hello(self):
         """The client's first flight."""
@@ -272,7 +272,7 @@ class ByHand:
     def flight(self):
         """The server's first flight, once a client's hello is here."""
         while True:
-            self.hear()
+            self.receive_records()
             self.step(self.tls.do_handshake)
             data = self.records()
             if data:
@@ -287,7 +287,7 @@ def needs(program):
 
 
 class Program:
-    """Another program: what it says line by line, what it is told byte by byte."""
+    """Another program: its output line by line, its input byte by byte."""
 
     def __init__(self, *args, env=None):
         out, out_end = os.pipe()
@@ -316,11 +316,11 @@ class Program:
         return self
 
     def expect(self, wanted, count=1, limit_s=LIMIT_S):
-        """Waits until it has said these bytes so many times."""
+        """Waits until its output has these bytes that many times."""
         try:
             await_that(lambda: self.out.bytes().count(wanted) >= count, f"{wanted!r}", limit_s)
         except Stuck as stuck:
-            raise Stuck(f"{stuck}; it said {self.out.bytes()[-3000:]!r}") from None
+            raise Stuck(f"{stuck}; its output: {self.out.bytes()[-3000:]!r}") from None
         return self
 
     def wait(self, limit_s=LIMIT_S):
@@ -328,12 +328,12 @@ class Program:
         try:
             code = self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
-            raise Stuck(f"{self.process.args} did not end; it said {self.out.bytes()[-3000:]!r}") from None
+            raise Stuck(f"{self.process.args} did not end; its output: {self.out.bytes()[-3000:]!r}") from None
         self.out.join()
         return code
 
     def ports(self):
-        """The ports it listens on, by family; for programs that do not tell which one the kernel chose."""
+        """The ports it listens on, by family; for programs that do not print which one the kernel chose."""
         def look():
             with contextlib.suppress(OSError):
                 base = f"/proc/{self.process.pid}"

@@ -85,7 +85,7 @@ static void facts_are_recorded_with_the_reason_and_go_along_with_a_new_text(void
     assert_int_equal(err.detail, ERR_DETAIL_NONE);
 }
 
-static void nobody_has_to_want_an_error(void **state)
+static void an_error_argument_may_be_null(void **state)
 {
     (void)state;
     assert_int_equal(err_set(NULL, ERR_USAGE, 0, "x"), -1);
@@ -263,7 +263,7 @@ int main(void)
         cmocka_unit_test(cleared_error_can_be_set_again),
         cmocka_unit_test(recorded_error_always_has_a_reason_and_a_text),
         cmocka_unit_test(facts_are_recorded_with_the_reason_and_go_along_with_a_new_text),
-        cmocka_unit_test(nobody_has_to_want_an_error),
+        cmocka_unit_test(an_error_argument_may_be_null),
         cmocka_unit_test(context_goes_in_front),
         cmocka_unit_test(context_of_no_failure_is_nothing),
         cmocka_unit_test(text_is_never_cut_inside_an_escape_or_a_character),

@@ -128,7 +128,7 @@ static void assert_reported(const char **at, uint64_t dropped, const char *why)
     *at += length;
 }
 
-static void assert_drops_are_told_as_soon_as_there_is_room(void)
+static void assert_drops_are_reported_when_there_is_space(void)
 {
     size_t filled = collector_fill(&collector);
     const char *at = collector.text + filled;
@@ -150,17 +150,17 @@ static void assert_drops_are_told_as_soon_as_there_is_room(void)
     assert_string_equal(at, "");
 }
 
-static void dropped_lines_are_counted_and_told_where_a_blocking_reader_stops(void **state)
+static void dropped_lines_are_counted_and_reported_when_a_blocking_reader_stops(void **state)
 {
     (void)state;
-    assert_drops_are_told_as_soon_as_there_is_room();
+    assert_drops_are_reported_when_there_is_space();
 }
 
-static void dropped_lines_are_counted_and_told_where_the_descriptor_does_not_block(void **state)
+static void dropped_lines_are_counted_and_reported_on_a_non_blocking_descriptor(void **state)
 {
     (void)state;
     assert_int_equal(fcntl(collector.writer, F_SETFL, O_WRONLY | O_NONBLOCK), 0);
-    assert_drops_are_told_as_soon_as_there_is_room();
+    assert_drops_are_reported_when_there_is_space();
 }
 
 static void collect_lines(size_t count)
@@ -173,7 +173,7 @@ static void collect_lines(size_t count)
     }
 }
 
-static void nothing_is_lost_where_somebody_reads(void **state)
+static void nothing_is_lost_while_a_process_reads(void **state)
 {
     (void)state;
     enum { ROUNDS = 8, LINES = 2000 };
@@ -257,7 +257,7 @@ static void lines_wait_for_room_on_the_disk(void **state)
     assert_true(log_dropped() == 0);
 }
 
-static void lines_that_a_full_disk_cost_are_told_with_the_reason(void **state)
+static void lines_lost_to_a_full_disk_are_reported_with_the_reason(void **state)
 {
     (void)state;
     const char *at = collector.text;
@@ -377,15 +377,15 @@ static void lines_of_many_threads_stay_whole_and_in_their_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(dropped_lines_are_counted_and_told_where_a_blocking_reader_stops),
-        TEST(dropped_lines_are_counted_and_told_where_the_descriptor_does_not_block),
-        TEST(nothing_is_lost_where_somebody_reads),
+        TEST(dropped_lines_are_counted_and_reported_when_a_blocking_reader_stops),
+        TEST(dropped_lines_are_counted_and_reported_on_a_non_blocking_descriptor),
+        TEST(nothing_is_lost_while_a_process_reads),
         TEST(short_and_interrupted_writes_lose_and_double_nothing),
         TEST(reader_that_is_gone_costs_the_lines_but_not_the_program),
         TEST(closed_descriptor_costs_the_lines_but_not_the_program),
         TEST(full_disk_is_tried_again_with_each_line_only),
         TEST(lines_wait_for_room_on_the_disk),
-        TEST(lines_that_a_full_disk_cost_are_told_with_the_reason),
+        TEST(lines_lost_to_a_full_disk_are_reported_with_the_reason),
         TEST(close_gives_up_where_the_reader_has_stopped),
         TEST(draining_waits_for_the_reader_and_gives_up_where_it_has_stopped),
         TEST(progress_is_written_as_it_is_and_left_out_while_lines_wait),

@@ -419,7 +419,7 @@ static void names_are_checked_against_the_framing(void **state)
     options_fini(&options);
 }
 
-static void help_and_version_win_over_what_else_is_said(void **state)
+static void help_and_version_override_other_arguments(void **state)
 {
     (void)state;
     static const struct {
@@ -461,7 +461,7 @@ int main(void)
         cmocka_unit_test(listen_may_be_repeated_up_to_its_limit),
         cmocka_unit_test(names_stand_anywhere_and_keep_their_order),
         cmocka_unit_test(names_are_checked_against_the_framing),
-        cmocka_unit_test(help_and_version_win_over_what_else_is_said),
+        cmocka_unit_test(help_and_version_override_other_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -326,7 +326,7 @@ static void a_limit_on_what_is_not_measured_is_refused(void **state)
     options_fini(&options);
 }
 
-static void rounds_are_one_or_a_series_or_until_all_is_well(void **state)
+static void rounds_are_one_or_a_series_or_a_retry(void **state)
 {
     (void)state;
     REFUSE("--retry and --count exclude each other", "--probe", "a", "1", "--retry=5s", "--count=2");
@@ -536,7 +536,7 @@ int main(void)
         cmocka_unit_test(bench_options_are_checked),
         cmocka_unit_test(probe_options_are_checked),
         cmocka_unit_test(a_limit_on_what_is_not_measured_is_refused),
-        cmocka_unit_test(rounds_are_one_or_a_series_or_until_all_is_well),
+        cmocka_unit_test(rounds_are_one_or_a_series_or_a_retry),
         cmocka_unit_test(a_refusal_knows_the_form_that_was_asked_for),
         cmocka_unit_test(values_are_checked),
         cmocka_unit_test(options_of_tls_need_tls),

@@ -197,7 +197,7 @@ static void greeting_answer_max_holds_the_longest_answer(void **state)
     assert_int_equal(out.length, strlen("Server: Hello !\nServer: What's your name?") + 1024);
 }
 
-static void greeting_knows_strangers_by_their_first_words(void **state)
+static void greeting_recognizes_other_protocols_by_their_first_bytes(void **state)
 {
     static const struct {
         struct bytes in;
@@ -269,7 +269,7 @@ int main(void)
         cmocka_unit_test(greeting_cut_all_keeps_every_byte_and_the_limit),
         cmocka_unit_test(greeting_words_are_put_whole_or_not_at_all),
         cmocka_unit_test(greeting_answer_max_holds_the_longest_answer),
-        cmocka_unit_test(greeting_knows_strangers_by_their_first_words),
+        cmocka_unit_test(greeting_recognizes_other_protocols_by_their_first_bytes),
         cmocka_unit_test(greeting_takes_no_line_over_the_limit_for_http),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ static const struct play plays[] = {
      .script =
          "0 AAAA 4 | 0 A 0 | 0 start 6.0 | 250 start 6.1 | 300 fail 6.0 | 300 fail 6.1 | 300 start 6.2 | "
          "550 start 6.3 | 560 connect 6.2 | 560 won 6.2"},
-    {"race_is_won_over_IPv4_in_250_ms_when_IPv6_is_swallowed",
+    {"race_uses_IPv4_after_250_ms_when_IPv6_is_unreachable",
      .script = "0 AAAA 1 | 0 start 6.0 | 1 A 1 | 250 start 4.0 | 251 connect 4.0 | 251 won 4.0"},
     {"race_is_won_by_the_first_that_connects_not_the_first_started",
      .script =
@@ -69,7 +69,7 @@ static const struct play plays[] = {
      .script = "0 AAAA 1 | 0 A 1 | 0 start 6.0 | 250 start 4.0 | 10000 timed out"},
     {"race_is_won_even_at_the_deadline",
      .script = "0 AAAA 1 | 0 start 6.0 | 10000 connect 6.0 | 10000 won 6.0"},
-    {"race_tells_why_rather_than_that_time_is_over_when_the_last_attempt_fails_at_the_deadline",
+    {"race_reports_the_last_failure_rather_than_a_timeout_at_the_deadline",
      .script = "0 AAAA 1 | 0 A 0 | 0 start 6.0 | 10000 fail 6.0 | 10000 exhausted"},
     {"race_starts_nothing_at_the_deadline", .script = "10000 AAAA 1 | 10000 timed out"},
     {"race_asks_for_IPv6_alone_without_waiting_for_A",
@@ -240,7 +240,7 @@ static struct record swallow(struct race *race, int64_t now_ms)
     }
 }
 
-static void race_gives_each_of_100_swallowed_addresses_its_turn_before_the_deadline(void **state)
+static void race_tries_each_of_100_unreachable_addresses_before_the_deadline(void **state)
 {
     (void)state;
     struct race race = begin((struct race_config){0}, 0);
@@ -358,7 +358,7 @@ enum { PLAYS = sizeof plays / sizeof *plays };
 int main(void)
 {
     static const struct CMUnitTest others[] = {
-        cmocka_unit_test(race_gives_each_of_100_swallowed_addresses_its_turn_before_the_deadline),
+        cmocka_unit_test(race_tries_each_of_100_unreachable_addresses_before_the_deadline),
         cmocka_unit_test(race_keeps_10_ms_between_attempts_when_they_cannot_all_have_a_turn),
         cmocka_unit_test(race_goes_through_100_refused_addresses_in_no_time),
         cmocka_unit_test(race_drops_duplicates_and_keeps_the_order_of_the_others),

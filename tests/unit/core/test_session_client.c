@@ -133,7 +133,7 @@ static void play(struct script *script, const struct visit *visit, struct script
     }
 }
 
-static void session_client_ends_well_whatever_the_cuts(void **state)
+static void session_client_completes_for_any_cut_of_the_input(void **state)
 {
     unsigned seen = 0;
     (void)state;
@@ -308,7 +308,7 @@ static const struct {
     {{.framing = AUTO, .turns = {LAST("S\x16\x03\x03\0\x7a\x02\0")}}, true, WRONG, "sent \"S\\x16\\x03"},
 };
 
-static void session_client_tells_failures_apart_whatever_the_cuts(void **state)
+static void session_client_distinguishes_failures_for_any_cut_of_the_input(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(failures); i++) {
@@ -351,7 +351,7 @@ static const struct {
     {LITERAL("\x15\x02"), true, WRONG, "sent \"\\x15\\x02\""},
 };
 
-static void session_client_knocks_once_where_nothing_is_said(void **state)
+static void session_client_sends_one_line_to_a_silent_server(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(knocked_at); i++) {
@@ -380,7 +380,7 @@ static void session_client_knocks_once_where_nothing_is_said(void **state)
 }
 
 /* Who has begun to speak is not knocked at. */
-static void session_client_does_not_knock_where_something_is_said(void **state)
+static void session_client_sends_nothing_early_to_a_server_that_sends(void **state)
 {
     static const char *const begun[] = {"S", "Server: Welcome!\n",
                                         "Server: Welcome!\nServer: What's your name"};
@@ -400,7 +400,7 @@ static void session_client_does_not_knock_where_something_is_said(void **state)
 }
 
 /* What says nothing over TLS is no TLS server in plain, nor is one whose words look like a record. */
-static void session_client_over_tls_is_never_told_to_add_it(void **state)
+static void session_client_over_tls_does_not_suggest_tls(void **state)
 {
     static const struct {
         struct bytes says;
@@ -458,7 +458,7 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
     }
 }
 
-static void session_client_shows_48_bytes_of_what_it_expected_and_heard(void **state)
+static void session_client_quotes_48_bytes_expected_and_received(void **state)
 {
     char name[1024], heard[1100], sentence[256];
     struct sink words = {heard, 0, sizeof heard};
@@ -479,7 +479,7 @@ static void session_client_shows_48_bytes_of_what_it_expected_and_heard(void **s
     script_fini(&script);
 }
 
-static void session_name_fits_tells_what_can_be_said(void **state)
+static void session_name_fits_reports_which_names_can_be_sent(void **state)
 {
     static char letters[1025];
     static const struct {
@@ -509,7 +509,7 @@ static void session_name_fits_tells_what_can_be_said(void **state)
     }
 }
 
-static void session_failure_says_so_where_there_is_no_failure_yet(void **state)
+static void session_failure_is_internal_without_a_failure(void **state)
 {
     struct script script = {.policy = {.answer_ms = 1}};
     struct err err = {0};
@@ -524,16 +524,16 @@ static void session_failure_says_so_where_there_is_no_failure_yet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(session_client_ends_well_whatever_the_cuts),
+        cmocka_unit_test(session_client_completes_for_any_cut_of_the_input),
         cmocka_unit_test(session_client_finds_each_wrong_byte),
-        cmocka_unit_test(session_client_tells_failures_apart_whatever_the_cuts),
-        cmocka_unit_test(session_client_knocks_once_where_nothing_is_said),
-        cmocka_unit_test(session_client_does_not_knock_where_something_is_said),
-        cmocka_unit_test(session_client_over_tls_is_never_told_to_add_it),
+        cmocka_unit_test(session_client_distinguishes_failures_for_any_cut_of_the_input),
+        cmocka_unit_test(session_client_sends_one_line_to_a_silent_server),
+        cmocka_unit_test(session_client_sends_nothing_early_to_a_server_that_sends),
+        cmocka_unit_test(session_client_over_tls_does_not_suggest_tls),
         cmocka_unit_test(session_client_quotes_the_place_in_a_long_answer),
-        cmocka_unit_test(session_client_shows_48_bytes_of_what_it_expected_and_heard),
-        cmocka_unit_test(session_name_fits_tells_what_can_be_said),
-        cmocka_unit_test(session_failure_says_so_where_there_is_no_failure_yet),
+        cmocka_unit_test(session_client_quotes_48_bytes_expected_and_received),
+        cmocka_unit_test(session_name_fits_reports_which_names_can_be_sent),
+        cmocka_unit_test(session_failure_is_internal_without_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,7 +168,7 @@ static void session_pause_of_zero_is_off(void **state)
     script_fini(&script);
 }
 
-static void session_gives_a_dripping_name_limited_time(void **state)
+static void session_limits_the_time_of_a_name_sent_byte_by_byte(void **state)
 {
     static const int64_t pauses[] = {0, PAUSE};
     (void)state;
@@ -208,7 +208,7 @@ static void session_gives_each_name_its_own_time(void **state)
     script_fini(&script);
 }
 
-static void session_says_good_bye_to_a_silent_peer(void **state)
+static void session_sends_the_final_message_to_a_silent_peer(void **state)
 {
     struct script script = serving(PAUSE);
     (void)state;
@@ -292,9 +292,9 @@ int main(void)
         cmocka_unit_test(session_pause_begins_anew_with_each_byte),
         cmocka_unit_test(session_pause_counts_no_longer_for_a_peer_that_ends_its_names),
         cmocka_unit_test(session_pause_of_zero_is_off),
-        cmocka_unit_test(session_gives_a_dripping_name_limited_time),
+        cmocka_unit_test(session_limits_the_time_of_a_name_sent_byte_by_byte),
         cmocka_unit_test(session_gives_each_name_its_own_time),
-        cmocka_unit_test(session_says_good_bye_to_a_silent_peer),
+        cmocka_unit_test(session_sends_the_final_message_to_a_silent_peer),
         cmocka_unit_test(session_has_no_deadline_while_it_is_stalled),
         cmocka_unit_test(session_client_awaits_each_answer_for_limited_time),
     };

@@ -178,7 +178,7 @@ static void session_keeps_nothing_of_a_name_of_a_mebibyte(void **state)
     }
 }
 
-static void session_sees_no_stranger_in_the_middle_of_a_long_name(void **state)
+static void session_sees_no_other_protocol_inside_a_long_name(void **state)
 {
     static const struct bytes middles[] = {LITERAL("GET / HTTP/1.1\n"), LITERAL("\x16\x03\x01\x02\n")};
     char in[2000 + 20];
@@ -252,7 +252,7 @@ static void session_stalls_at_the_end_of_a_long_name_too(void **state)
     assert_memory_equal(room, dialogue.said.data, out.length);
 }
 
-static void session_takes_and_says_nothing_after_its_end(void **state)
+static void session_reads_and_sends_nothing_after_its_end(void **state)
 {
     struct script script = {.policy = policy};
     (void)state;
@@ -269,7 +269,7 @@ static void session_takes_and_says_nothing_after_its_end(void **state)
     script_fini(&script);
 }
 
-static void session_says_good_bye_in_every_state_when_the_server_stops(void **state)
+static void session_sends_the_final_message_in_every_state_at_shutdown(void **state)
 {
     static const enum session_state states[] = {SESSION_ASKING, SESSION_LISTENING, SESSION_DISCARDING};
     struct dialogue dialogue = long_name(3000, "", true);
@@ -288,7 +288,7 @@ static void session_says_good_bye_in_every_state_when_the_server_stops(void **st
     }
 }
 
-static void session_turns_a_guest_away_in_one_line(void **state)
+static void session_rejects_a_connection_with_one_line(void **state)
 {
     struct session session;
     char room[GREETING_ANSWER_MAX];
@@ -344,13 +344,13 @@ int main(void)
         cmocka_unit_test(session_answers_each_dialogue_the_same_whatever_its_cuts),
         cmocka_unit_test(session_refuses_a_name_over_the_limit_once_and_answers_the_next),
         cmocka_unit_test(session_keeps_nothing_of_a_name_of_a_mebibyte),
-        cmocka_unit_test(session_sees_no_stranger_in_the_middle_of_a_long_name),
+        cmocka_unit_test(session_sees_no_other_protocol_inside_a_long_name),
         cmocka_unit_test(session_answers_all_the_names_of_one_read_in_one_write),
         cmocka_unit_test(session_loses_and_doubles_nothing_where_the_output_is_full),
         cmocka_unit_test(session_stalls_at_the_end_of_a_long_name_too),
-        cmocka_unit_test(session_takes_and_says_nothing_after_its_end),
-        cmocka_unit_test(session_says_good_bye_in_every_state_when_the_server_stops),
-        cmocka_unit_test(session_turns_a_guest_away_in_one_line),
+        cmocka_unit_test(session_reads_and_sends_nothing_after_its_end),
+        cmocka_unit_test(session_sends_the_final_message_in_every_state_at_shutdown),
+        cmocka_unit_test(session_rejects_a_connection_with_one_line),
         cmocka_unit_test(session_leaves_good_bye_unsaid_where_the_output_is_full),
         cmocka_unit_test(session_names_its_states_and_ends),
     };

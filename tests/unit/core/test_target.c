@@ -221,7 +221,7 @@ static void one_word_may_carry_host_and_port(void **state)
     }
 }
 
-static void address_without_a_port_is_told_how_to_have_one(void **state)
+static void an_address_without_a_port_has_a_hint(void **state)
 {
     (void)state;
     struct target target;
@@ -280,7 +280,7 @@ int main(void)
         cmocka_unit_test(services_are_numbers_or_names),
         cmocka_unit_test(what_is_no_service_is_refused_in_words),
         cmocka_unit_test(one_word_may_carry_host_and_port),
-        cmocka_unit_test(address_without_a_port_is_told_how_to_have_one),
+        cmocka_unit_test(an_address_without_a_port_has_a_hint),
         cmocka_unit_test(target_is_written_as_it_could_be_typed),
         cmocka_unit_test(long_target_is_cut_to_its_room),
         cmocka_unit_test(localhost_is_a_name_of_this_machine),

@@ -70,7 +70,7 @@ static void talk_fini(struct talk *talk)
     free(talk->answered);
 }
 
-static void just_so_many_bytes_are_said(void **state)
+static void exactly_the_requested_bytes_are_sent(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(totals); i++) {
@@ -166,7 +166,7 @@ static void any_byte_that_is_changed_lost_or_doubled_is_found(void **state)
     talk_fini(&talk);
 }
 
-static void the_first_wrong_byte_is_told_with_its_place(void **state)
+static void the_first_wrong_byte_is_reported_with_its_offset(void **state)
 {
     static const struct {
         size_t at;
@@ -197,7 +197,7 @@ static void the_first_wrong_byte_is_told_with_its_place(void **state)
     talk_fini(&talk);
 }
 
-static void how_far_it_came_is_told(void **state)
+static void the_progress_of_a_failed_volume_is_reported(void **state)
 {
     static const struct {
         size_t heard;
@@ -223,12 +223,12 @@ static void how_far_it_came_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(just_so_many_bytes_are_said),
+        cmocka_unit_test(exactly_the_requested_bytes_are_sent),
         cmocka_unit_test(names_have_every_kind_of_size_and_none_is_empty),
         cmocka_unit_test(what_a_session_answers_is_right_in_any_pieces),
         cmocka_unit_test(any_byte_that_is_changed_lost_or_doubled_is_found),
-        cmocka_unit_test(the_first_wrong_byte_is_told_with_its_place),
-        cmocka_unit_test(how_far_it_came_is_told),
+        cmocka_unit_test(the_first_wrong_byte_is_reported_with_its_offset),
+        cmocka_unit_test(the_progress_of_a_failed_volume_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

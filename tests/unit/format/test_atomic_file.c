@@ -179,7 +179,7 @@ static void what_is_no_plain_file_is_written_in_place(void **state)
     assert_non_null(strstr(err.text, "/dev/full: No space left on device"));
 }
 
-static void where_nothing_can_be_is_told(void **state)
+static void a_file_that_cannot_be_written_is_reported(void **state)
 {
     const struct folder *folder = *state;
     char path[PATH_BYTES];
@@ -205,7 +205,7 @@ int main(void)
         FILE_TEST(what_cannot_be_written_whole_leaves_what_was_there),
         FILE_TEST(what_cannot_be_written_whole_leaves_nothing_new),
         FILE_TEST(what_is_no_plain_file_is_written_in_place),
-        FILE_TEST(where_nothing_can_be_is_told),
+        FILE_TEST(a_file_that_cannot_be_written_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,7 +130,7 @@ static void any_operation_may_fail(void **state)
     }
 }
 
-static void a_failure_in_the_start_is_told_by_done(void **state)
+static void a_failure_at_the_start_is_reported_by_done(void **state)
 {
     struct meeting *meeting = *state;
     meeting->server.faults.fail_at = 1;
@@ -298,7 +298,7 @@ static void a_half_closed_peer_gets_its_answers(void **state)
     assert_int_equal(meeting->server.greeted, 2);
 }
 
-static void a_guest_too_many_is_told_so(void **state)
+static void a_connection_over_the_limit_receives_a_message(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->server, CONN_REFUSE);
@@ -311,7 +311,7 @@ static void a_guest_too_many_is_told_so(void **state)
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
-static void a_farewell_is_said_and_ends_the_dialogue(void **state)
+static void a_final_message_ends_the_dialogue(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
@@ -325,7 +325,7 @@ static void a_farewell_is_said_and_ends_the_dialogue(void **state)
     assert_int_equal(meeting->server.end, SESSION_END_STOPPED);
 }
 
-static void a_farewell_during_the_handshake_just_closes(void **state)
+static void a_shutdown_during_the_handshake_closes(void **state)
 {
     struct meeting *meeting = *state;
     meeting->server.faults.mute = true;
@@ -337,7 +337,7 @@ static void a_farewell_during_the_handshake_just_closes(void **state)
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
-static void an_abort_tells_why(void **state)
+static void an_abort_reports_its_reason(void **state)
 {
     struct meeting *meeting = *state;
     struct err err = {0}, late = {0};
@@ -396,7 +396,7 @@ static void a_side_may_abort_when_its_stream_is_up(void **state)
     assert_int_equal(buf_length(&meeting->client.received), 0);
 }
 
-static void a_client_may_say_its_name_later(void **state)
+static void a_client_may_send_its_name_later(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start(meeting);
@@ -412,7 +412,7 @@ static void a_client_may_say_its_name_later(void **state)
     assert_int_equal(meeting->server.greeted, 1);
 }
 
-static void a_client_says_what_is_wrong_with_the_server(void **state)
+static void a_client_reports_what_is_wrong_with_the_server(void **state)
 {
     static const struct {
         const char *said;
@@ -456,22 +456,22 @@ int main(void)
         MEETING_TEST(conns_hold_a_whole_dialogue),
         cmocka_unit_test(the_dialogue_is_the_same_however_the_streams_stutter),
         cmocka_unit_test(any_operation_may_fail),
-        MEETING_TEST(a_failure_in_the_start_is_told_by_done),
+        MEETING_TEST(a_failure_at_the_start_is_reported_by_done),
         cmocka_unit_test(the_peer_may_end_at_any_time),
         MEETING_TEST(a_stream_that_cannot_be_watched_is_refused),
         MEETING_TEST(all_answers_to_one_read_leave_in_one_write),
         cmocka_unit_test(a_flood_of_names_is_answered_in_bounded_memory),
         cmocka_unit_test(what_waits_above_the_descriptor_is_not_forgotten),
         MEETING_TEST(a_half_closed_peer_gets_its_answers),
-        MEETING_TEST(a_guest_too_many_is_told_so),
-        MEETING_TEST(a_farewell_is_said_and_ends_the_dialogue),
-        MEETING_TEST(a_farewell_during_the_handshake_just_closes),
-        MEETING_TEST(an_abort_tells_why),
+        MEETING_TEST(a_connection_over_the_limit_receives_a_message),
+        MEETING_TEST(a_final_message_ends_the_dialogue),
+        MEETING_TEST(a_shutdown_during_the_handshake_closes),
+        MEETING_TEST(an_abort_reports_its_reason),
         cmocka_unit_test(an_abort_without_a_reason_is_no_failure),
         MEETING_TEST(a_client_may_abort_when_it_is_its_turn),
         MEETING_TEST(a_side_may_abort_when_its_stream_is_up),
-        MEETING_TEST(a_client_may_say_its_name_later),
-        cmocka_unit_test(a_client_says_what_is_wrong_with_the_server),
+        MEETING_TEST(a_client_may_send_its_name_later),
+        cmocka_unit_test(a_client_reports_what_is_wrong_with_the_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

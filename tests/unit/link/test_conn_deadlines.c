@@ -68,7 +68,7 @@ static void silence_is_ended_with_a_good_bye(void **state)
     assert_false(meeting->server.heard);
 }
 
-static void a_name_that_only_drips_is_cut_off(void **state)
+static void a_name_sent_byte_by_byte_is_ended_by_its_timeout(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
@@ -160,7 +160,7 @@ static void a_slow_reader_gets_every_answer_and_the_good_bye(void **state)
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
-static void after_the_farewell_the_peers_end_is_awaited_for_a_while(void **state)
+static void after_the_final_message_the_peers_fin_is_awaited_for_a_while(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
@@ -194,7 +194,7 @@ static void when_both_have_ended_nothing_is_awaited(void **state)
     assert_int_equal(meeting->server.end, SESSION_END_EXIT);
 }
 
-static void a_reset_after_the_farewell_spoils_nothing(void **state)
+static void a_reset_after_the_final_message_is_no_failure(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
@@ -233,7 +233,7 @@ static void a_peer_is_noticed_at_its_first_byte(void **state)
     assert_int_equal(meeting->server.noticed_ms, begin);
 }
 
-static void a_peer_that_goes_without_a_byte_is_never_noticed(void **state)
+static void a_peer_that_closes_without_data_is_not_reported(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
@@ -244,7 +244,7 @@ static void a_peer_that_goes_without_a_byte_is_never_noticed(void **state)
     assert_false(meeting->server.heard);
 }
 
-static void a_client_waits_for_an_answer_only_so_long(void **state)
+static void a_client_waits_for_an_answer_until_its_timeout(void **state)
 {
     static const char *const said[] = {"Server: Wel", MEETING_WELCOME, MEETING_WELCOME "S"};
     (void)state;
@@ -263,7 +263,7 @@ static void a_client_waits_for_an_answer_only_so_long(void **state)
 }
 
 /* It may be a TLS server that waits for the client to begin. */
-static void a_client_knocks_at_a_server_that_says_nothing(void **state)
+static void a_client_sends_one_line_to_a_silent_server(void **state)
 {
     static const struct {
         const char *answer;
@@ -306,7 +306,7 @@ static void a_person_may_think_as_long_as_she_likes(void **state)
     assert_int_equal(meeting->client.end, SESSION_END_EXIT);
 }
 
-static void an_idle_guest_wakes_nobody(void **state)
+static void an_idle_connection_causes_no_wakeup(void **state)
 {
     struct meeting *meeting = *state;
     meeting->server.deaf = true;
@@ -323,21 +323,21 @@ int main(void)
         MEETING_TEST(a_pause_ends_a_bare_name_and_not_before_its_time),
         MEETING_TEST(no_pause_ends_a_name_of_a_peer_that_ends_its_names),
         MEETING_TEST(silence_is_ended_with_a_good_bye),
-        MEETING_TEST(a_name_that_only_drips_is_cut_off),
+        MEETING_TEST(a_name_sent_byte_by_byte_is_ended_by_its_timeout),
         MEETING_TEST(a_handshake_has_limited_time),
         MEETING_TEST(a_peer_that_does_not_read_is_given_up),
         MEETING_TEST(a_slow_reader_gets_every_answer_and_the_good_bye),
-        MEETING_TEST(after_the_farewell_the_peers_end_is_awaited_for_a_while),
+        MEETING_TEST(after_the_final_message_the_peers_fin_is_awaited_for_a_while),
         MEETING_TEST(the_end_of_our_side_has_limited_time),
         MEETING_TEST(when_both_have_ended_nothing_is_awaited),
-        MEETING_TEST(a_reset_after_the_farewell_spoils_nothing),
+        MEETING_TEST(a_reset_after_the_final_message_is_no_failure),
         MEETING_TEST(a_silent_peer_is_noticed_after_a_second),
         MEETING_TEST(a_peer_is_noticed_at_its_first_byte),
-        MEETING_TEST(a_peer_that_goes_without_a_byte_is_never_noticed),
-        cmocka_unit_test(a_client_waits_for_an_answer_only_so_long),
-        cmocka_unit_test(a_client_knocks_at_a_server_that_says_nothing),
+        MEETING_TEST(a_peer_that_closes_without_data_is_not_reported),
+        cmocka_unit_test(a_client_waits_for_an_answer_until_its_timeout),
+        cmocka_unit_test(a_client_sends_one_line_to_a_silent_server),
         MEETING_TEST(a_person_may_think_as_long_as_she_likes),
-        MEETING_TEST(an_idle_guest_wakes_nobody),
+        MEETING_TEST(an_idle_connection_causes_no_wakeup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,7 +183,7 @@ static void a_literal_is_connected(void **state)
     listener_close(&listener);
 }
 
-static void a_refusal_is_told_with_a_remedy(void **state)
+static void a_refusal_is_reported_with_a_remedy(void **state)
 {
     struct fixture *fixture = *state;
     unsigned port = free_port();
@@ -244,7 +244,7 @@ static void only_the_wanted_family_is_tried(void **state)
                    "127.0.0.1 is not of the address family that -4, -6 or --source leaves", port);
 }
 
-static void a_name_that_does_not_exist_is_told(void **state)
+static void a_name_that_does_not_exist_is_reported(void **state)
 {
     static const struct {
         const char *host;
@@ -303,7 +303,7 @@ static void silence_is_a_timeout(void **state)
     hole_close(&hole);
 }
 
-static void a_timeout_tells_what_failed_before(void **state)
+static void a_timeout_reports_earlier_failures(void **state)
 {
     struct fixture *fixture = *state;
     hole_need();
@@ -365,7 +365,7 @@ static void the_source_address_is_used(void **state)
     listener_close(&listener);
 }
 
-static void a_source_that_cannot_be_is_told(void **state)
+static void an_unusable_source_is_reported(void **state)
 {
     static const struct {
         const char *source, *host, *sentence;
@@ -390,7 +390,7 @@ static void a_source_that_cannot_be_is_told(void **state)
                    0);
 }
 
-static void exhausted_descriptors_are_told_with_a_remedy(void **state)
+static void exhausted_descriptors_are_reported_with_a_remedy(void **state)
 {
     struct fixture *fixture = *state;
     struct rlimit before;
@@ -435,20 +435,20 @@ int main(void)
 #define DIALER_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         DIALER_TEST(a_literal_is_connected),
-        DIALER_TEST(a_refusal_is_told_with_a_remedy),
+        DIALER_TEST(a_refusal_is_reported_with_a_remedy),
         DIALER_TEST(a_refusal_by_both_families_names_both),
         DIALER_TEST(after_a_refusal_the_next_address_is_tried_at_once),
         DIALER_TEST(only_the_wanted_family_is_tried),
-        DIALER_TEST(a_name_that_does_not_exist_is_told),
+        DIALER_TEST(a_name_that_does_not_exist_is_reported),
         DIALER_TEST(a_name_server_that_is_silent_is_not_waited_for),
         DIALER_TEST(a_late_answer_does_not_hold_up_the_other),
         DIALER_TEST(silence_is_a_timeout),
-        DIALER_TEST(a_timeout_tells_what_failed_before),
+        DIALER_TEST(a_timeout_reports_earlier_failures),
         DIALER_TEST(a_silent_address_is_overtaken_by_the_next),
         DIALER_TEST(every_address_gets_its_turn_before_the_timeout),
         DIALER_TEST(the_source_address_is_used),
-        DIALER_TEST(a_source_that_cannot_be_is_told),
-        DIALER_TEST(exhausted_descriptors_are_told_with_a_remedy),
+        DIALER_TEST(an_unusable_source_is_reported),
+        DIALER_TEST(exhausted_descriptors_are_reported_with_a_remedy),
         DIALER_TEST(a_dialer_can_be_cancelled_at_any_time),
     };
     return cmocka_run_group_tests(tests, hole_warm_up, NULL);

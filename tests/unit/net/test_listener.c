@@ -118,7 +118,7 @@ static void only_the_wanted_family_is_opened(void **state)
     assert_int_equal(err.reason, ERR_RESOLVE_NOT_FOUND);
 }
 
-static void a_port_in_use_is_told_in_words(void **state)
+static void a_port_in_use_is_reported_with_a_remedy(void **state)
 {
     struct listener first = open_one("127.0.0.1"), listeners[2];
     struct err err = {0};
@@ -184,7 +184,7 @@ static void where_one_of_two_is_in_use_none_stays_open(void **state)
     listener_close(&first);
 }
 
-static void an_address_that_is_not_ours_is_told_in_words(void **state)
+static void an_address_of_another_host_is_reported_with_a_remedy(void **state)
 {
     struct listener listeners[2];
     struct err err = {0};
@@ -195,7 +195,7 @@ static void an_address_that_is_not_ours_is_told_in_words(void **state)
     assert_non_null(strstr(err.text, "(not an address of this machine: ip address lists them)"));
 }
 
-static void a_port_that_needs_a_privilege_is_told_in_words(void **state)
+static void a_privileged_port_is_reported_with_a_remedy(void **state)
 {
     enum { NOBODY = 65534 };
     struct listener listeners[2];
@@ -351,7 +351,7 @@ static struct rlimit forbid_descriptors(void)
     return before;
 }
 
-static void exhausted_descriptors_are_told_and_recovered_from(void **state)
+static void exhausted_descriptors_are_reported_and_recovered_from(void **state)
 {
     struct listener more[2];
     struct endpoint peer;
@@ -560,16 +560,16 @@ int main(void)
         cmocka_unit_test(port_0_becomes_one_port_for_both_families),
         cmocka_unit_test(each_family_has_a_socket_of_its_own),
         cmocka_unit_test(only_the_wanted_family_is_opened),
-        cmocka_unit_test(a_port_in_use_is_told_in_words),
+        cmocka_unit_test(a_port_in_use_is_reported_with_a_remedy),
         cmocka_unit_test(a_conflict_between_two_listeners_of_one_process_names_both),
         cmocka_unit_test(where_one_of_two_is_in_use_none_stays_open),
-        cmocka_unit_test(an_address_that_is_not_ours_is_told_in_words),
-        cmocka_unit_test(a_port_that_needs_a_privilege_is_told_in_words),
+        cmocka_unit_test(an_address_of_another_host_is_reported_with_a_remedy),
+        cmocka_unit_test(a_privileged_port_is_reported_with_a_remedy),
         cmocka_unit_test(a_port_can_be_had_again_at_once),
         cmocka_unit_test(an_accepted_connection_is_ready_for_the_loop),
         cmocka_unit_test(several_sockets_may_share_a_port),
         cmocka_unit_test(where_the_kernel_balances_every_socket_gets_some),
-        cmocka_unit_test(exhausted_descriptors_are_told_and_recovered_from),
+        cmocka_unit_test(exhausted_descriptors_are_reported_and_recovered_from),
         cmocka_unit_test(each_errno_of_accept_has_its_result_and_its_remedy),
         cmocka_unit_test(what_is_no_listener_fails_for_good),
         cmocka_unit_test(every_address_is_one_of_a_family_that_is_there),

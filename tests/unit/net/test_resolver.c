@@ -390,7 +390,7 @@ static void a_lookup_finds_every_address_ipv6_first(void **state)
     }
 }
 
-static void a_lookup_that_finds_nothing_says_why(void **state)
+static void a_lookup_without_result_reports_the_reason(void **state)
 {
     static const struct {
         const char *host, *service;
@@ -491,7 +491,7 @@ int main(void)
 #endif
         cmocka_unit_test(a_lookup_finds_every_address_ipv6_first),
         cmocka_unit_test(exhausted_descriptors_are_not_called_an_unknown_name),
-        cmocka_unit_test(a_lookup_that_finds_nothing_says_why),
+        cmocka_unit_test(a_lookup_without_result_reports_the_reason),
         cmocka_unit_test(a_hosts_file_is_read_as_the_c_library_does),
     };
     setenv("UV_THREADPOOL_SIZE", "1", 1); /* so that one plug fills it */

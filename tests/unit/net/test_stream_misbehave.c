@@ -167,7 +167,7 @@ static void waiting_for_the_time_to_come_costs_no_turns_of_the_loop(void **state
     leave(meeting);
 }
 
-static void a_drip_lets_a_byte_out_at_a_time(void **state)
+static void a_drip_sends_one_byte_at_a_time(void **state)
 {
     struct meeting *meeting = *state;
     static const char words[] = MEETING_WELCOME;
@@ -190,7 +190,7 @@ static void a_drip_lets_a_byte_out_at_a_time(void **state)
     leave(meeting);
 }
 
-static void a_farewell_is_as_late_as_any_answer(void **state)
+static void a_final_message_is_delayed_as_any_answer(void **state)
 {
     struct meeting *meeting = *state;
 
@@ -252,7 +252,7 @@ static void the_first_answer_to_a_name_is_a_reset(void **state)
     assert_string_equal(meeting->server.err.text, "reset on purpose (--misbehave)");
 }
 
-static void a_farewell_to_a_peer_that_said_nothing_is_no_reset(void **state)
+static void a_final_message_to_a_silent_peer_is_no_reset(void **state)
 {
     struct meeting *meeting = *state;
 
@@ -284,7 +284,7 @@ static void a_half_closed_server_goes_on_reading(void **state)
     assert_int_equal(meeting->server.greeted, 2);
 }
 
-static void a_half_closed_server_whose_peer_ends_too_ends_well(void **state)
+static void a_half_closed_server_ends_cleanly_when_its_peer_ends(void **state)
 {
     struct meeting *meeting = *state;
     int fds[2];
@@ -319,7 +319,7 @@ static void a_bare_end_does_not_ask_the_stream_below(void **state)
     assert_int_equal(stuck.frees, 1);
 }
 
-static void a_mute_server_says_nothing_whatever_it_hears(void **state)
+static void a_mute_server_sends_nothing_for_any_input(void **state)
 {
     struct meeting *meeting = *state;
 
@@ -467,7 +467,7 @@ static void without_descriptors_nothing_is_left_behind(void **state)
     close(fds[1]);
 }
 
-static void each_kind_is_told_in_words(void **state)
+static void each_kind_has_a_text(void **state)
 {
     (void)state;
     char text[96];
@@ -490,22 +490,22 @@ int main(void)
         MEETING_TEST(an_answer_that_leaves_in_pieces_is_delayed_once),
         MEETING_TEST(what_comes_during_a_delay_is_answered_after_the_next),
         MEETING_TEST(waiting_for_the_time_to_come_costs_no_turns_of_the_loop),
-        MEETING_TEST(a_drip_lets_a_byte_out_at_a_time),
-        MEETING_TEST(a_farewell_is_as_late_as_any_answer),
+        MEETING_TEST(a_drip_sends_one_byte_at_a_time),
+        MEETING_TEST(a_final_message_is_delayed_as_any_answer),
         MEETING_TEST(what_a_full_socket_does_not_take_leaves_when_it_can),
         MEETING_TEST(the_first_answer_to_a_name_is_a_reset),
-        MEETING_TEST(a_farewell_to_a_peer_that_said_nothing_is_no_reset),
+        MEETING_TEST(a_final_message_to_a_silent_peer_is_no_reset),
         MEETING_TEST(a_half_closed_server_goes_on_reading),
-        MEETING_TEST(a_half_closed_server_whose_peer_ends_too_ends_well),
+        MEETING_TEST(a_half_closed_server_ends_cleanly_when_its_peer_ends),
         MEETING_TEST(a_bare_end_does_not_ask_the_stream_below),
-        MEETING_TEST(a_mute_server_says_nothing_whatever_it_hears),
+        MEETING_TEST(a_mute_server_sends_nothing_for_any_input),
         cmocka_unit_test(a_lower_stream_that_wants_to_wait_changes_nothing),
         cmocka_unit_test(a_lower_stream_that_fails_ends_it_at_any_operation),
         cmocka_unit_test(it_can_be_freed_in_every_state),
         MEETING_TEST(the_stream_below_can_be_found),
         MEETING_TEST(what_cannot_be_watched_leaves_nothing_behind),
         MEETING_TEST(without_descriptors_nothing_is_left_behind),
-        cmocka_unit_test(each_kind_is_told_in_words),
+        cmocka_unit_test(each_kind_has_a_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,7 +155,7 @@ static void a_machine_without_a_free_port_is_the_cause(void **state)
     close(listener);
 }
 
-static void a_link_local_address_without_its_zone_is_told_as_that(void **state)
+static void a_link_local_address_without_its_zone_is_reported_as_such(void **state)
 {
     struct endpoint to = endpoint_loopback(AF_INET6, LISTENER_PORT);
     struct err err = {0};
@@ -172,7 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_machine_without_a_free_port_is_the_cause),
-        cmocka_unit_test(a_link_local_address_without_its_zone_is_told_as_that),
+        cmocka_unit_test(a_link_local_address_without_its_zone_is_reported_as_such),
         cmocka_unit_test(a_port_that_is_given_is_bound_at_once),
         cmocka_unit_test(every_destination_has_all_ports_of_a_source),
     };

@@ -73,7 +73,7 @@ static void what_was_known_outlives_the_connection(void **state)
 }
 #endif
 
-static void what_is_no_tcp_tells_nothing(void **state)
+static void a_socket_that_is_not_tcp_has_no_facts(void **state)
 {
     struct tcp_facts facts = {0};
     int ends[2];
@@ -136,7 +136,7 @@ int main(void)
         cmocka_unit_test(without_a_connection_nothing_is_made_up),
         cmocka_unit_test(what_was_known_outlives_the_connection),
 #endif
-        cmocka_unit_test(what_is_no_tcp_tells_nothing),
+        cmocka_unit_test(a_socket_that_is_not_tcp_has_no_facts),
         cmocka_unit_test(an_address_leads_to_its_interface),
         cmocka_unit_test(every_address_of_this_machine_has_its_interface),
     };

@@ -233,7 +233,7 @@ static const struct diagnosed_row rows[] = {
                    "days left, until 2026-01-31, key 0lder00000000000...; there 42 days left"}}},
 };
 
-static void each_fault_of_a_name_or_a_path_is_told_in_its_words(void **state)
+static void each_fault_of_a_name_or_a_path_has_its_sentence(void **state)
 {
     (void)state;
     diagnosed_expect(rows, sizeof rows / sizeof rows[0]);
@@ -315,7 +315,7 @@ static void there_are_never_more_findings_than_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_fault_of_a_name_or_a_path_is_told_in_its_words),
+        cmocka_unit_test(each_fault_of_a_name_or_a_path_has_its_sentence),
         cmocka_unit_test(a_sentence_that_is_too_long_ends_in_dots),
         cmocka_unit_test(a_crowd_makes_few_findings),
         cmocka_unit_test(there_are_never_more_findings_than_room),

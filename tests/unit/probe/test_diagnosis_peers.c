@@ -316,7 +316,7 @@ static const struct diagnosed_row rows[] = {
                   {"retransmits", "2 segments had to be retransmitted"}}},
 };
 
-static void each_fault_of_a_peer_is_told_in_its_words(void **state)
+static void each_fault_of_a_peer_has_its_sentence(void **state)
 {
     (void)state;
     diagnosed_expect(rows, sizeof rows / sizeof rows[0]);
@@ -325,7 +325,7 @@ static void each_fault_of_a_peer_is_told_in_its_words(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_fault_of_a_peer_is_told_in_its_words),
+        cmocka_unit_test(each_fault_of_a_peer_has_its_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

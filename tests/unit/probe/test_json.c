@@ -55,7 +55,7 @@ static void assert_lacks(const char *part)
     free(text);
 }
 
-static void the_json_of_one_address_that_is_well(void **state)
+static void the_json_of_one_address_that_is_ok(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_LITERAL);
@@ -91,7 +91,7 @@ static void what_this_machine_cannot_reach_does_not_count(void **state)
         "this machine: [::1]:6000 cannot be reached from here and does not count.\"}]}");
 }
 
-static void a_certificate_is_told_also_where_it_was_refused(void **state)
+static void a_rejected_certificate_is_reported_too(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_CERT_EXPIRED);
@@ -108,10 +108,10 @@ static void a_certificate_is_told_also_where_it_was_refused(void **state)
     assert_has("\"verdict\":{\"word\":\"cert-expired\",\"exit_code\":6,\"text\":\"");
 }
 
-static void what_a_handshake_agreed_on_is_told(void **state)
+static void a_handshake_prints_what_was_negotiated(void **state)
 {
     (void)state;
-    use(PROBE_SAMPLE_TLS_WELL);
+    use(PROBE_SAMPLE_TLS_OK);
     assert_has("\"tls\":{\"version\":\"TLSv1.3\",\"cipher\":\"TLS_AES_128_GCM_SHA256\",\"group\":\"x25519\","
                "\"alpn\":\"greet\",\"resumption\":\"accepted\"}");
     result.addresses[0].tls.alpn[0] = result.addresses[0].tls.group[0] = '\0';
@@ -138,7 +138,7 @@ static void days_left_are_rounded_down(void **state)
 static void a_phase_that_was_not_reached_is_absent(void **state)
 {
     (void)state;
-    use(PROBE_SAMPLE_V6_DEAD);
+    use(PROBE_SAMPLE_V6_UNREACHABLE);
     assert_has("\"phases\":{\"resolve\":{\"begin_seconds\":0,\"seconds\":0.00121},"
                "\"connect\":{\"begin_seconds\":0.00121,\"seconds\":9.99879}},");
     assert_has("\"phases\":{\"resolve\":{\"begin_seconds\":0,\"seconds\":0.00109},"
@@ -163,7 +163,7 @@ static void what_is_not_known_is_null(void **state)
     address->tcp.mss_bytes = address->tcp.rtt_us = 0;
     assert_has("\"tcp\":{\"mss_bytes\":null,\"rtt_seconds\":null,\"retransmits\":0,");
     address->tcp.known = false;
-    result.answers[RACE_V4].span = (struct probe_span){0, 0}; /* nobody was asked */
+    result.answers[RACE_V4].span = (struct probe_span){0, 0}; /* no name server was queried */
     assert_has("\"addresses\":0,\"seconds\":null,");
     address->local = (struct endpoint){0};
     address->interface[0] = '\0';
@@ -186,7 +186,7 @@ static void the_port_is_known_without_an_address(void **state)
     assert_has("\"addresses\":[],\"race\":[],\"findings\":[");
 }
 
-static void a_time_that_rfc_3339_cannot_tell_is_null(void **state)
+static void a_time_outside_rfc_3339_is_null(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_THRESHOLD);
@@ -234,7 +234,7 @@ static void a_zone_stays_with_its_address(void **state)
     assert_has("\"address\":\"fe80::1%4000000000\"");
 }
 
-static void a_volume_is_told_where_it_was_tried(void **state)
+static void a_volume_is_reported_where_it_was_tested(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_VOLUME);
@@ -291,7 +291,7 @@ static void fill_hostile(char *text, size_t room, unsigned seed)
     text[room - 1] = '\0';
 }
 
-static void what_a_peer_says_cannot_break_it(void **state)
+static void bytes_of_a_peer_cannot_break_it(void **state)
 {
     (void)state;
     for (unsigned seed = 0; seed < 64; seed++) {
@@ -322,24 +322,24 @@ static void what_a_peer_says_cannot_break_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_json_of_one_address_that_is_well),
+        cmocka_unit_test(the_json_of_one_address_that_is_ok),
         cmocka_unit_test(what_this_machine_cannot_reach_does_not_count),
-        cmocka_unit_test(a_certificate_is_told_also_where_it_was_refused),
-        cmocka_unit_test(what_a_handshake_agreed_on_is_told),
+        cmocka_unit_test(a_rejected_certificate_is_reported_too),
+        cmocka_unit_test(a_handshake_prints_what_was_negotiated),
         cmocka_unit_test(a_time_of_zero_is_a_time),
         cmocka_unit_test(days_left_are_rounded_down),
         cmocka_unit_test(a_phase_that_was_not_reached_is_absent),
         cmocka_unit_test(a_phase_that_was_cut_short_has_no_length),
         cmocka_unit_test(what_is_not_known_is_null),
         cmocka_unit_test(the_port_is_known_without_an_address),
-        cmocka_unit_test(a_time_that_rfc_3339_cannot_tell_is_null),
+        cmocka_unit_test(a_time_outside_rfc_3339_is_null),
         cmocka_unit_test(a_long_chain_is_counted),
         cmocka_unit_test(a_zone_stays_with_its_address),
-        cmocka_unit_test(a_volume_is_told_where_it_was_tried),
+        cmocka_unit_test(a_volume_is_reported_where_it_was_tested),
         cmocka_unit_test(a_control_never_stands_in_it),
 #ifdef TCPGREET_HAVE_JANSSON
         cmocka_unit_test(every_sample_is_one_object_on_one_line),
-        cmocka_unit_test(what_a_peer_says_cannot_break_it),
+        cmocka_unit_test(bytes_of_a_peer_cannot_break_it),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);

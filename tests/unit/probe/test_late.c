@@ -17,7 +17,7 @@ static struct probe_result given_up(bool literal)
     return result;
 }
 
-static void a_name_server_that_is_waited_for_is_told(void **state)
+static void a_slow_name_server_is_reported(void **state)
 {
     struct probe_result result = given_up(false);
     (void)state;
@@ -40,7 +40,7 @@ static void of_an_address_no_name_server_is_asked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_name_server_that_is_waited_for_is_told),
+        cmocka_unit_test(a_slow_name_server_is_reported),
         cmocka_unit_test(of_an_address_no_name_server_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

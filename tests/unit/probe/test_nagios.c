@@ -77,7 +77,7 @@ static void assert_performance(const char *part, bool wanted)
     free(whole);
 }
 
-static void the_line_of_two_addresses_that_are_well(void **state)
+static void the_line_of_two_addresses_that_are_ok(void **state)
 {
     (void)state;
     int status;
@@ -137,7 +137,7 @@ static void every_reason_has_its_status(void **state)
     }
 }
 
-static void one_well_is_enough_where_any_is_asked_for(void **state)
+static void one_ok_address_is_enough_with_require_any(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_V6_DEAD);
@@ -149,7 +149,7 @@ static void one_well_is_enough_where_any_is_asked_for(void **state)
     assert_performance("'connect'=0.000410s", true);
 }
 
-static void performance_data_are_the_slowest_of_what_went_well(void **state)
+static void performance_data_are_the_slowest_of_the_ok_addresses(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_CERT_EXPIRED);
@@ -198,7 +198,7 @@ static void limits_that_hold_are_quiet(void **state)
     assert_performance("'days'=42;42:;;;\n", true);
 }
 
-static void a_failure_and_a_broken_limit_are_both_told(void **state)
+static void a_failure_and_an_exceeded_limit_are_both_reported(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_EIGHT);
@@ -265,7 +265,7 @@ static void a_ca_that_expires_first_is_held_to_the_limits_by_its_name(void **sta
                 "192.0.2.25:6000 is no longer valid, outside --crit days=4:");
 }
 
-static void a_verdict_of_limits_is_not_told_twice(void **state)
+static void an_exceeded_limit_is_reported_once(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_THRESHOLD);
@@ -286,7 +286,7 @@ static void a_target_that_the_verdict_names_is_not_named_twice(void **state)
     assert_says(CRITICAL, "TCPGREET CRITICAL - [::1]:6000: nothing listens there");
 }
 
-static void nothing_but_the_verdict_is_told_of_nothing(void **state)
+static void a_result_without_addresses_has_only_its_verdict(void **state)
 {
     (void)state;
     probe_result_fini(&result);
@@ -317,7 +317,7 @@ static void every_line_keeps_to_the_guidelines(void **state)
     regfree(&form);
 }
 
-static void what_a_peer_says_cannot_break_the_line(void **state)
+static void bytes_of_a_peer_cannot_break_the_line(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_NOT_FOUND);
@@ -330,22 +330,22 @@ static void what_a_peer_says_cannot_break_the_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_line_of_two_addresses_that_are_well, start),
+        cmocka_unit_test_setup(the_line_of_two_addresses_that_are_ok, start),
         cmocka_unit_test_setup(what_this_machine_cannot_reach_does_not_count, start),
         cmocka_unit_test_setup(a_verdict_is_a_status_and_its_text, start),
         cmocka_unit_test_setup(every_reason_has_its_status, start),
-        cmocka_unit_test_setup(one_well_is_enough_where_any_is_asked_for, start),
-        cmocka_unit_test_setup(performance_data_are_the_slowest_of_what_went_well, start),
+        cmocka_unit_test_setup(one_ok_address_is_enough_with_require_any, start),
+        cmocka_unit_test_setup(performance_data_are_the_slowest_of_the_ok_addresses, start),
         cmocka_unit_test_setup(a_broken_limit_is_named, start),
         cmocka_unit_test_setup(limits_that_hold_are_quiet, start),
-        cmocka_unit_test_setup(a_failure_and_a_broken_limit_are_both_told, start),
+        cmocka_unit_test_setup(a_failure_and_an_exceeded_limit_are_both_reported, start),
         cmocka_unit_test_setup(the_days_a_certificate_has_left_are_a_warning, start),
         cmocka_unit_test_setup(a_ca_that_expires_first_is_held_to_the_limits_by_its_name, start),
-        cmocka_unit_test_setup(a_verdict_of_limits_is_not_told_twice, start),
+        cmocka_unit_test_setup(an_exceeded_limit_is_reported_once, start),
         cmocka_unit_test_setup(a_target_that_the_verdict_names_is_not_named_twice, start),
-        cmocka_unit_test_setup(nothing_but_the_verdict_is_told_of_nothing, start),
+        cmocka_unit_test_setup(a_result_without_addresses_has_only_its_verdict, start),
         cmocka_unit_test_setup(every_line_keeps_to_the_guidelines, start),
-        cmocka_unit_test_setup(what_a_peer_says_cannot_break_the_line, start),
+        cmocka_unit_test_setup(bytes_of_a_peer_cannot_break_the_line, start),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -198,7 +198,7 @@ static void every_plot_is_xml_with_a_bar_a_phase(void **state)
     }
 }
 
-static void a_bar_says_its_phase_its_time_and_where_it_failed(void **state)
+static void a_bar_shows_its_phase_its_time_and_its_failure(void **state)
 {
     char *plot = plot_of_sample(PROBE_SAMPLE_V6_DEAD);
 
@@ -297,7 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_plot_is_xml_with_a_bar_a_phase),
-        cmocka_unit_test(a_bar_says_its_phase_its_time_and_where_it_failed),
+        cmocka_unit_test(a_bar_shows_its_phase_its_time_and_its_failure),
         cmocka_unit_test(a_plot_needs_nothing_but_itself),
         cmocka_unit_test(no_peer_writes_into_the_picture),
         cmocka_unit_test(a_result_without_any_time_is_a_picture_still),

@@ -45,7 +45,7 @@ static void assert_has(const char *part, bool wanted)
     free(text);
 }
 
-static void the_metrics_of_one_address_that_is_well(void **state)
+static void the_metrics_of_one_address_that_is_ok(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_LITERAL);
@@ -182,7 +182,7 @@ static void every_sample_is_well_formed(void **state)
     }
 }
 
-static void a_certificate_that_expired_still_tells_when(void **state)
+static void an_expired_certificate_still_has_its_date(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_CERT_EXPIRED);
@@ -205,7 +205,7 @@ static void a_certificate_that_expired_still_tells_when(void **state)
     assert_has("tls_info", false);
 }
 
-static void what_a_handshake_agreed_on_is_told(void **state)
+static void a_handshake_prints_what_was_negotiated(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_TLS_WELL);
@@ -218,7 +218,7 @@ static void what_a_handshake_agreed_on_is_told(void **state)
                true);
 }
 
-static void each_family_of_the_name_service_is_told(void **state)
+static void each_family_of_the_name_service_is_reported(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_THRESHOLD);
@@ -260,7 +260,7 @@ static void a_lost_syn_is_counted(void **state)
     assert_has("tcp_syn_retransmits{target=\"greet.example.net:6000\",address=\"2001:db8:10::22\"", false);
 }
 
-static void a_volume_is_told_where_it_was_tried(void **state)
+static void a_volume_is_reported_where_it_was_tested(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_VOLUME);
@@ -272,7 +272,7 @@ static void a_volume_is_told_where_it_was_tried(void **state)
     assert_has("volume", false);
 }
 
-static void what_a_peer_says_cannot_break_a_label(void **state)
+static void bytes_of_a_peer_cannot_break_a_label(void **state)
 {
     (void)state;
     use(PROBE_SAMPLE_THRESHOLD);
@@ -291,15 +291,15 @@ static void what_a_peer_says_cannot_break_a_label(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_metrics_of_one_address_that_is_well),
+        cmocka_unit_test(the_metrics_of_one_address_that_is_ok),
         cmocka_unit_test(every_sample_is_well_formed),
-        cmocka_unit_test(a_certificate_that_expired_still_tells_when),
-        cmocka_unit_test(what_a_handshake_agreed_on_is_told),
-        cmocka_unit_test(each_family_of_the_name_service_is_told),
+        cmocka_unit_test(an_expired_certificate_still_has_its_date),
+        cmocka_unit_test(a_handshake_prints_what_was_negotiated),
+        cmocka_unit_test(each_family_of_the_name_service_is_reported),
         cmocka_unit_test(what_this_machine_cannot_reach_has_neither_succeeded_nor_failed),
         cmocka_unit_test(a_lost_syn_is_counted),
-        cmocka_unit_test(a_volume_is_told_where_it_was_tried),
-        cmocka_unit_test(what_a_peer_says_cannot_break_a_label),
+        cmocka_unit_test(a_volume_is_reported_where_it_was_tested),
+        cmocka_unit_test(bytes_of_a_peer_cannot_break_a_label),
     };
     return cmocka_run_group_tests(tests, NULL, tear_down);
 }

@@ -102,7 +102,7 @@ static void a_literal_goes_through_every_phase(void **state)
     assert_true(result->attempts[0].won);
 }
 
-static void each_address_is_tried_and_the_bad_one_told(void **state)
+static void each_address_is_tested_and_the_bad_one_reported(void **state)
 {
     struct prober *prober = *state;
     struct prober_server server;
@@ -136,7 +136,7 @@ static void a_refusal_by_all_is_the_verdict(void **state)
     assert_int_equal(prober->result.verdict.reason, ERR_CONNECT_REFUSED);
 }
 
-static void addresses_stand_ipv6_first_whoever_answered_first(void **state)
+static void addresses_are_sorted_ipv6_first(void **state)
 {
     static const char *const hosts[] = {"both.example", "late.example"};
     struct prober *prober = *state;
@@ -192,7 +192,7 @@ static void until_connect_no_word_is_waited_for(void **state)
     }
 }
 
-static void silence_eats_nobody_elses_time(void **state)
+static void a_silent_address_does_not_delay_the_others(void **state)
 {
     struct prober *prober = *state;
     hole_need();
@@ -221,7 +221,7 @@ static void silence_eats_nobody_elses_time(void **state)
     assert_true(prober->result.attempts[1].won);
 }
 
-static void what_a_peer_does_is_told_with_its_phase(void **state)
+static void a_failure_of_a_peer_is_reported_with_its_phase(void **state)
 {
     static const struct {
         struct prober_script script;
@@ -321,7 +321,7 @@ static void a_family_without_addresses_is_no_finding(void **state)
     listener_close(&listener);
 }
 
-static void a_family_that_nobody_answers_for_is_a_finding(void **state)
+static void a_family_without_an_answer_is_a_finding(void **state)
 {
     struct prober *prober = *state;
     struct listener listener = prober_listen("127.0.0.1", 0);
@@ -368,7 +368,7 @@ static void a_zone_that_is_not_there_is_a_verdict(void **state)
     assert_int_equal(prober->result.address_count, 0);
 }
 
-static void exhausted_descriptors_are_told(void **state)
+static void exhausted_descriptors_are_reported(void **state)
 {
     struct prober *prober = *state;
     struct rlimit before;
@@ -405,7 +405,7 @@ static void a_volume_is_sent_and_compared(void **state)
     assert_int_equal(prober->result.verdict.reason, ERR_OK);
 }
 
-static void a_volume_that_fails_is_told_with_its_place(void **state)
+static void a_failed_volume_is_reported_with_its_offset(void **state)
 {
     static const struct {
         struct prober_script scripts[2];
@@ -506,22 +506,22 @@ int main(void)
 #define PROBE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, prober_tear_down)
     const struct CMUnitTest tests[] = {
         PROBE_TEST(a_literal_goes_through_every_phase),
-        PROBE_TEST(each_address_is_tried_and_the_bad_one_told),
+        PROBE_TEST(each_address_is_tested_and_the_bad_one_reported),
         PROBE_TEST(a_refusal_by_all_is_the_verdict),
-        PROBE_TEST(addresses_stand_ipv6_first_whoever_answered_first),
+        PROBE_TEST(addresses_are_sorted_ipv6_first),
         PROBE_TEST(an_address_that_comes_twice_is_tried_once),
         PROBE_TEST(until_connect_no_word_is_waited_for),
-        PROBE_TEST(silence_eats_nobody_elses_time),
-        PROBE_TEST(what_a_peer_does_is_told_with_its_phase),
+        PROBE_TEST(a_silent_address_does_not_delay_the_others),
+        PROBE_TEST(a_failure_of_a_peer_is_reported_with_its_phase),
         PROBE_TEST(a_mute_peer_is_not_waited_for_beyond_the_answer_limit),
         PROBE_TEST(a_name_that_leads_nowhere_is_the_verdict),
         PROBE_TEST(a_family_without_addresses_is_no_finding),
-        PROBE_TEST(a_family_that_nobody_answers_for_is_a_finding),
+        PROBE_TEST(a_family_without_an_answer_is_a_finding),
         PROBE_TEST(only_what_the_source_allows_is_tried),
         PROBE_TEST(a_zone_that_is_not_there_is_a_verdict),
-        PROBE_TEST(exhausted_descriptors_are_told),
+        PROBE_TEST(exhausted_descriptors_are_reported),
         PROBE_TEST(a_volume_is_sent_and_compared),
-        PROBE_TEST(a_volume_that_fails_is_told_with_its_place),
+        PROBE_TEST(a_failed_volume_is_reported_with_its_offset),
         PROBE_TEST(a_round_can_be_cancelled_at_any_time),
     };
     return cmocka_run_group_tests(tests, hole_warm_up, NULL);

@@ -128,7 +128,7 @@ static void a_volume_is_compared_under_tls(void **state)
     assert_int_equal(fixture->prober->result.addresses[0].volume.sent_bytes, BYTES + strlen("exit\n"));
 }
 
-static void a_refused_certificate_is_told(void **state)
+static void a_rejected_certificate_is_reported(void **state)
 {
     struct fixture *fixture = *state;
     char stranger[CERTIFICATES_PATH_BYTES];
@@ -151,7 +151,7 @@ static void a_refused_certificate_is_told(void **state)
     assert_false(address->tls.trusted);
 }
 
-static void what_is_no_tls_is_told_in_the_tls_phase(void **state)
+static void a_plaintext_peer_is_reported_in_the_tls_phase(void **state)
 {
     static const struct {
         struct prober_script script;
@@ -319,7 +319,7 @@ static void a_round_under_tls_can_be_cancelled_at_any_time(void **state)
     prober_server_close(&server);
 }
 
-static void a_handshake_that_is_cancelled_is_told(void **state)
+static void a_cancelled_handshake_is_reported(void **state)
 {
     struct fixture *fixture = *state;
     struct prober *prober = fixture->prober;
@@ -346,11 +346,11 @@ int main(void)
         PROBE_TEST(a_dialogue_under_tls_goes_through_every_phase),
         PROBE_TEST(until_tls_no_dialogue_is_held),
         PROBE_TEST(a_volume_is_compared_under_tls),
-        PROBE_TEST(a_refused_certificate_is_told),
-        PROBE_TEST(what_is_no_tls_is_told_in_the_tls_phase),
+        PROBE_TEST(a_rejected_certificate_is_reported),
+        PROBE_TEST(a_plaintext_peer_is_reported_in_the_tls_phase),
         PROBE_TEST(resumption_is_what_the_server_makes_of_it),
         PROBE_TEST(a_round_under_tls_can_be_cancelled_at_any_time),
-        PROBE_TEST(a_handshake_that_is_cancelled_is_told),
+        PROBE_TEST(a_cancelled_handshake_is_reported),
     };
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) /* the stranger writes to who has left */
         return 1;

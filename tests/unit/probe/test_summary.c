@@ -175,7 +175,7 @@ static void a_terminal_of_ascii_is_shown_ascii(void **state)
     free(said);
 }
 
-static void the_reason_told_is_the_most_frequent(void **state)
+static void the_reported_reason_is_the_most_frequent(void **state)
 {
     (void)state;
     ADD({{"::1", ERR_DIALOGUE_TIMEOUT, 100}}, .verdict = ERR_DIALOGUE_TIMEOUT);
@@ -211,7 +211,7 @@ static void the_worst_round_is_the_first_of_its_rank(void **state)
     assert_string_equal(summary.worst.text, "sentence of tls-alert");
 }
 
-static void what_came_and_what_went_is_told(void **state)
+static void added_and_removed_addresses_are_reported(void **state)
 {
     (void)state;
     assert_string_equal(ADD({{"::1", ERR_OK, 1}, {"127.0.0.1", ERR_OK, 1}}), "");
@@ -264,7 +264,7 @@ static void a_round_has_a_line_an_address(void **state)
     probe_result_fini(&result);
 }
 
-static void a_round_without_addresses_or_over_a_limit_says_why(void **state)
+static void a_round_without_addresses_or_over_a_limit_has_its_reason(void **state)
 {
     (void)state;
     static const struct {
@@ -333,13 +333,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_this_machine_cannot_reach_has_no_rounds_and_one_remark, start,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_terminal_of_ascii_is_shown_ascii, start, tear_down),
-        cmocka_unit_test_setup_teardown(the_reason_told_is_the_most_frequent, start, tear_down),
+        cmocka_unit_test_setup_teardown(the_reported_reason_is_the_most_frequent, start, tear_down),
         cmocka_unit_test_setup_teardown(the_worst_round_is_the_first_of_its_rank, start, tear_down),
-        cmocka_unit_test_setup_teardown(what_came_and_what_went_is_told, start, tear_down),
+        cmocka_unit_test_setup_teardown(added_and_removed_addresses_are_reported, start, tear_down),
         cmocka_unit_test_setup_teardown(a_name_service_that_fails_changes_nothing, start, tear_down),
         cmocka_unit_test_setup_teardown(an_answer_that_comes_late_is_no_change, start, tear_down),
         cmocka_unit_test_setup_teardown(a_round_has_a_line_an_address, start, tear_down),
-        cmocka_unit_test_setup_teardown(a_round_without_addresses_or_over_a_limit_says_why, start, tear_down),
+        cmocka_unit_test_setup_teardown(a_round_without_addresses_or_over_a_limit_has_its_reason, start,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(the_json_has_counts_reasons_and_seconds, start, tear_down),
         cmocka_unit_test_setup_teardown(addresses_without_end_are_counted_and_not_kept, start, tear_down),
     };

@@ -65,7 +65,7 @@ static void assert_text(enum probe_sample which, const struct probe_style *style
     free(text);
 }
 
-static void what_is_well_takes_few_lines(void **state)
+static void an_ok_result_has_few_lines(void **state)
 {
     (void)state;
     assert_text(PROBE_SAMPLE_WELL, &plain,
@@ -83,7 +83,7 @@ static void what_is_well_takes_few_lines(void **state)
                 "All checks passed.\n");
 }
 
-static void a_dead_address_leaves_the_short_bars_of_the_others_visible(void **state)
+static void an_unreachable_address_leaves_the_short_bars_of_the_others_visible(void **state)
 {
     (void)state;
     assert_text(PROBE_SAMPLE_V6_DEAD, &ascii,
@@ -156,7 +156,7 @@ static void assert_ends(struct probe_result *result, const char *end)
     probe_result_fini(result);
 }
 
-static void the_verdict_is_told_where_no_finding_has_told_it(void **state)
+static void the_verdict_is_printed_without_a_finding(void **state)
 {
     struct probe_result result;
 
@@ -256,7 +256,7 @@ static void assert_fits(const char *text, const struct probe_style *style)
     assert_true(text[0] != '\0' && column == 0);
 }
 
-static void assert_tells_every_address(const char *text, const struct probe_result *result)
+static void assert_reports_every_address(const char *text, const struct probe_result *result)
 {
     for (size_t i = 0; i < result->address_count; i++) {
         char peer[ENDPOINT_TEXT_BYTES];
@@ -283,7 +283,7 @@ static void no_line_is_wider_than_the_page(void **state)
         char *text = text_of(&result, &style);
         assert_fits(text, &style);
         if (style.columns >= 53)
-            assert_tells_every_address(text, &result);
+            assert_reports_every_address(text, &result);
         free(text);
         probe_result_fini(&result);
     }
@@ -375,7 +375,7 @@ static void a_crowd_has_a_line_each_and_few_facts(void **state)
     free(text);
 }
 
-static void facts_are_told_of_a_well_address_that_lost_a_segment(void **state)
+static void facts_are_printed_of_an_ok_address_with_a_retransmission(void **state)
 {
     char *text = text_of_sample(PROBE_SAMPLE_EIGHT, &plain);
 
@@ -386,7 +386,7 @@ static void facts_are_told_of_a_well_address_that_lost_a_segment(void **state)
     free(text);
 }
 
-static void what_a_handshake_agreed_on_is_told_once(void **state)
+static void negotiated_parameters_are_printed_once(void **state)
 {
     struct probe_result result;
 
@@ -419,7 +419,7 @@ static void a_common_name_is_not_what_a_certificate_is_for(void **state)
     probe_result_fini(&result);
 }
 
-static void of_one_family_nobody_can_tell_that_the_name_is_not_there(void **state)
+static void one_family_cannot_show_that_a_name_does_not_exist(void **state)
 {
     struct probe_result result;
 
@@ -512,11 +512,11 @@ static void an_address_given_as_such_was_not_resolved(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_well_takes_few_lines),
-        cmocka_unit_test(a_dead_address_leaves_the_short_bars_of_the_others_visible),
+        cmocka_unit_test(an_ok_result_has_few_lines),
+        cmocka_unit_test(an_unreachable_address_leaves_the_short_bars_of_the_others_visible),
         cmocka_unit_test(a_family_that_this_machine_lacks_is_remarked_once),
         cmocka_unit_test(a_name_that_is_not_found_shows_how_long_it_took),
-        cmocka_unit_test(the_verdict_is_told_where_no_finding_has_told_it),
+        cmocka_unit_test(the_verdict_is_printed_without_a_finding),
         cmocka_unit_test(a_refused_certificate_is_shown_once_with_what_is_wrong_with_it),
         cmocka_unit_test(a_date_is_whole_in_every_century),
         cmocka_unit_test(each_certificate_is_shown_once_with_whose_it_is),
@@ -525,10 +525,10 @@ int main(void)
         cmocka_unit_test(every_phase_that_was_reached_has_a_letter_in_its_order),
         cmocka_unit_test(a_bar_is_as_long_as_its_phase),
         cmocka_unit_test(a_crowd_has_a_line_each_and_few_facts),
-        cmocka_unit_test(facts_are_told_of_a_well_address_that_lost_a_segment),
-        cmocka_unit_test(what_a_handshake_agreed_on_is_told_once),
+        cmocka_unit_test(facts_are_printed_of_an_ok_address_with_a_retransmission),
+        cmocka_unit_test(negotiated_parameters_are_printed_once),
         cmocka_unit_test(a_common_name_is_not_what_a_certificate_is_for),
-        cmocka_unit_test(of_one_family_nobody_can_tell_that_the_name_is_not_there),
+        cmocka_unit_test(one_family_cannot_show_that_a_name_does_not_exist),
         cmocka_unit_test(colours_add_nothing_but_colours),
         cmocka_unit_test(a_round_that_was_interrupted_shows_what_was_going_on),
         cmocka_unit_test(an_address_given_as_such_was_not_resolved),

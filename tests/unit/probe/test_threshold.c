@@ -116,7 +116,7 @@ static void each_time_has_a_range_of_its_own(void **state)
     assert_int_equal(list.count, 2);
 }
 
-static void what_is_wrong_is_said_with_what_would_be_right(void **state)
+static void a_fault_is_reported_with_its_remedy(void **state)
 {
     (void)state;
     refuse("", "--warn: the range \"\" has no number: give 10, 10:, ~:10, 10:20 or @10:20");
@@ -168,7 +168,7 @@ int main(void)
         cmocka_unit_test(ranges_are_those_of_the_plugin_guidelines),
         cmocka_unit_test(a_value_alerts_outside_and_with_an_at_sign_inside),
         cmocka_unit_test(each_time_has_a_range_of_its_own),
-        cmocka_unit_test(what_is_wrong_is_said_with_what_would_be_right),
+        cmocka_unit_test(a_fault_is_reported_with_its_remedy),
         cmocka_unit_test(what_is_no_time_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,7 +109,7 @@ static void the_first_of_the_verified_chain_to_expire_is_named(void **state)
 
 enum signer { ROOT, INTERMEDIATE, INTERMEDIATE_NOT_SENT, ITSELF };
 
-static void what_is_refused_is_told_all_the_same(void **state)
+static void a_rejected_certificate_has_its_facts(void **state)
 {
     static const struct {
         struct certificate_wish wish;
@@ -192,7 +192,7 @@ static void what_is_refused_is_told_all_the_same(void **state)
     tls_client_free(client);
 }
 
-static void a_fault_above_is_told_as_one_above(void **state)
+static void a_fault_of_a_ca_is_reported_as_such(void **state)
 {
     const struct certificates *all = *state;
     struct tls_client *client = tls_party_client_plain(all);
@@ -213,7 +213,7 @@ static void a_fault_above_is_told_as_one_above(void **state)
 }
 
 /* The server's refusal comes in the handshake where that is TLS 1.2, after it where it is TLS 1.3. */
-static void what_holds_is_told_though_the_handshake_fails_later(void **state)
+static void known_facts_are_reported_after_a_later_failure(void **state)
 {
     static const struct {
         int version;
@@ -245,7 +245,7 @@ static void what_holds_is_told_though_the_handshake_fails_later(void **state)
     tls_client_free(client);
 }
 
-static void a_client_is_told_to_the_server_that_refuses_it(void **state)
+static void a_rejected_client_certificate_is_reported_to_the_server(void **state)
 {
     const struct certificates *all = *state;
     const struct tls_files files = {.cert = all->server_file};
@@ -288,7 +288,7 @@ static void a_long_chain_is_counted_to_its_end(void **state)
     tls_client_free(client);
 }
 
-static void a_key_is_told_by_kind_and_size(void **state)
+static void a_key_is_described_by_kind_and_size(void **state)
 {
     static const struct {
         enum certificate_key kind;
@@ -343,7 +343,7 @@ static void a_date_of_any_century_is_read(void **state)
 }
 
 /* What nobody has looked at is not called trusted, though the handshake is well. A pin is the user's word. */
-static void trust_is_told_as_it_was_found(void **state)
+static void trust_is_reported_as_verified(void **state)
 {
     const struct certificates *all = *state;
     const struct tls_pin pin = pin_of(&all->server), wrong = pin_of(&all->client);
@@ -428,15 +428,15 @@ static void what_an_offered_ticket_stands_for_is_not_taken_for_seen(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_refused_is_told_all_the_same),
+        cmocka_unit_test(a_rejected_certificate_has_its_facts),
         cmocka_unit_test(the_first_of_the_verified_chain_to_expire_is_named),
-        cmocka_unit_test(a_fault_above_is_told_as_one_above),
-        cmocka_unit_test(what_holds_is_told_though_the_handshake_fails_later),
-        cmocka_unit_test(a_client_is_told_to_the_server_that_refuses_it),
+        cmocka_unit_test(a_fault_of_a_ca_is_reported_as_such),
+        cmocka_unit_test(known_facts_are_reported_after_a_later_failure),
+        cmocka_unit_test(a_rejected_client_certificate_is_reported_to_the_server),
         cmocka_unit_test(a_long_chain_is_counted_to_its_end),
-        cmocka_unit_test(a_key_is_told_by_kind_and_size),
+        cmocka_unit_test(a_key_is_described_by_kind_and_size),
         cmocka_unit_test(a_date_of_any_century_is_read),
-        cmocka_unit_test(trust_is_told_as_it_was_found),
+        cmocka_unit_test(trust_is_reported_as_verified),
         cmocka_unit_test(a_resumed_session_remembers_what_was_found),
         cmocka_unit_test(what_an_offered_ticket_stands_for_is_not_taken_for_seen),
     };

@@ -118,7 +118,7 @@ static void the_signatures_offered_choose_the_key(void **state)
     }
 }
 
-static void each_identity_is_told_to_the_operator(void **state)
+static void each_identity_is_reported_to_the_operator(void **state)
 {
     const struct scene *scene = *state;
     static const char *const names[] = {"a.example", "b.example, *.b.example", "b.example", "rsa.example",
@@ -158,7 +158,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_name_asked_for_chooses_the_identity),
         cmocka_unit_test(the_signatures_offered_choose_the_key),
-        cmocka_unit_test(each_identity_is_told_to_the_operator),
+        cmocka_unit_test(each_identity_is_reported_to_the_operator),
         cmocka_unit_test(a_stream_outlives_its_server),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -51,7 +51,7 @@ static void write_all(struct stream *stream, const char *data, size_t length)
     }
 }
 
-static void what_is_agreed_is_told_once_it_is_agreed(void **state)
+static void parameters_are_reported_when_negotiated(void **state)
 {
     struct stream_tls_facts facts;
     struct talk *talk = talk_new(*state);
@@ -295,7 +295,7 @@ static void a_peer_without_tls_that_sends_much_is_not_read_to_its_end(void **sta
 }
 
 /* Nobody can be persuaded to a version that is not allowed. */
-static void versions_that_do_not_meet_are_told(void **state)
+static void incompatible_versions_are_reported(void **state)
 {
     const struct certificates *certificates = *state;
     const struct certificate *const chain[] = {&certificates->server, NULL};
@@ -364,7 +364,7 @@ static void the_protocol_above_is_agreed_or_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_agreed_is_told_once_it_is_agreed),
+        cmocka_unit_test(parameters_are_reported_when_negotiated),
         cmocka_unit_test(a_plain_stream_has_no_facts),
         cmocka_unit_test(what_is_decrypted_is_read_before_a_read_waits),
         cmocka_unit_test(a_read_looks_below_once),
@@ -372,7 +372,7 @@ int main(void)
         cmocka_unit_test(a_fin_without_close_notify_truncates),
         cmocka_unit_test(a_peer_without_tls_is_named_and_its_bytes_are_taken),
         cmocka_unit_test(a_peer_without_tls_that_sends_much_is_not_read_to_its_end),
-        cmocka_unit_test(versions_that_do_not_meet_are_told),
+        cmocka_unit_test(incompatible_versions_are_reported),
         cmocka_unit_test(the_protocol_above_is_agreed_or_refused),
     };
     return cmocka_run_group_tests(tests, certificates_set_up, certificates_tear_down);

@@ -60,7 +60,7 @@ static void play(struct tls_meeting *meeting, struct story *story)
 #define FLIGHT_13 "EncryptedExtensions, Certificate, CertificateVerify, Finished, "
 #define ENDS "close_notify, close_notify"
 
-static void each_message_is_told_by_its_name(void **state)
+static void each_message_is_traced_by_its_name(void **state)
 {
     struct tls_client *client = tls_party_client_plain(*state);
     struct tls_server *server = tls_party_server_plain(*state);
@@ -86,7 +86,7 @@ static void each_message_is_told_by_its_name(void **state)
 }
 
 /* A client that guesses a group the server does not have. */
-static void a_wrong_guess_is_told_as_a_retry(void **state)
+static void a_wrong_key_share_is_traced_as_a_retry(void **state)
 {
     struct tls_server *server = tls_party_server_plain(*state);
     struct tls_meeting meeting = {0};
@@ -103,7 +103,7 @@ static void a_wrong_guess_is_told_as_a_retry(void **state)
     tls_server_free(server);
 }
 
-static void tls_1_2_and_a_clients_certificate_are_told(void **state)
+static void tls_1_2_and_a_client_certificate_are_traced(void **state)
 {
     const struct certificates *all = *state;
     const struct tls_files files = {.cert = all->server_file};
@@ -124,7 +124,7 @@ static void tls_1_2_and_a_clients_certificate_are_told(void **state)
     tls_server_free(server);
 }
 
-static void a_refusal_is_told_with_its_alert(void **state)
+static void a_refusal_is_traced_with_its_alert(void **state)
 {
     struct tls_client *client = tls_party_client_plain(*state);
     struct tls_server *server = tls_party_server_plain(*state);
@@ -142,10 +142,10 @@ static void a_refusal_is_told_with_its_alert(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_message_is_told_by_its_name),
-        cmocka_unit_test(a_wrong_guess_is_told_as_a_retry),
-        cmocka_unit_test(tls_1_2_and_a_clients_certificate_are_told),
-        cmocka_unit_test(a_refusal_is_told_with_its_alert),
+        cmocka_unit_test(each_message_is_traced_by_its_name),
+        cmocka_unit_test(a_wrong_key_share_is_traced_as_a_retry),
+        cmocka_unit_test(tls_1_2_and_a_client_certificate_are_traced),
+        cmocka_unit_test(a_refusal_is_traced_with_its_alert),
     };
     return cmocka_run_group_tests(tests, certificates_set_up, certificates_tear_down);
 }

@@ -379,7 +379,7 @@ static void each_fault_is_refused_in_words_of_its_own(void **state)
 }
 
 /* What --insecure takes, and what a pin stands in for, with --ca and without. */
-static void insecure_and_pins_do_what_they_say_and_no_more(void **state)
+static void insecure_and_pins_disable_nothing_else(void **state)
 {
     const struct certificates *all = *state;
     struct tls_meeting meeting = {0};
@@ -671,7 +671,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_fault_is_refused_in_words_of_its_own),
-        cmocka_unit_test(insecure_and_pins_do_what_they_say_and_no_more),
+        cmocka_unit_test(insecure_and_pins_disable_nothing_else),
         cmocka_unit_test(a_wrong_pin_is_answered_with_the_right_one),
         cmocka_unit_test(a_fault_of_the_ca_above_names_it),
         cmocka_unit_test(a_path_of_more_cas_than_one_of_them_allows_is_refused),
