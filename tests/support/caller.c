@@ -60,7 +60,7 @@ int caller_connect(const struct endpoint *to)
     return fd;
 }
 
-void caller_say(int fd, const char *words)
+void caller_send(int fd, const char *words)
 {
     size_t length = strlen(words), sent = 0;
     while (sent < length) {

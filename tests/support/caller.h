@@ -18,7 +18,7 @@ int caller_try(const struct endpoint *to, int *fd);
 /* Returns: a connected socket, which does not block. */
 int caller_connect(const struct endpoint *to);
 
-void caller_say(int fd, const char *words);
+void caller_send(int fd, const char *words);
 
 /* Reads just as much as words has, which must be words. */
 void caller_expect(int fd, const char *words);

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static void must(bool well)
+static void must(bool ok)
 {
-    if (!well)
+    if (!ok)
         abort();
 }
 
@@ -233,7 +233,8 @@ int certificates_set_up(void **state)
     certificate_make(
         &all->intermediate,
         &(struct certificate_wish){.issuer = &all->root, .common_name = "test intermediate", .ca = true});
-    certificate_make(&all->stranger, &(struct certificate_wish){.common_name = "test stranger", .ca = true});
+    certificate_make(&all->unknown_ca,
+                     &(struct certificate_wish){.common_name = "test stranger", .ca = true});
     certificate_make(&all->server, &(struct certificate_wish){.issuer = &all->root,
                                                               .common_name = "test server",
                                                               .names = "DNS:localhost,IP:127.0.0.1,IP:::1",
@@ -253,7 +254,7 @@ int certificates_tear_down(void **state)
     remove_folder(all);
     certificate_fini(&all->client);
     certificate_fini(&all->server);
-    certificate_fini(&all->stranger);
+    certificate_fini(&all->unknown_ca);
     certificate_fini(&all->intermediate);
     certificate_fini(&all->root);
     free(all);

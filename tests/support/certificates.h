@@ -48,7 +48,7 @@ void certificate_fini(struct certificate *certificate);
 struct certificates {
     char folder[CERTIFICATES_PATH_BYTES / 2];
     struct certificate root, intermediate; /* the intermediate stands under the root */
-    struct certificate stranger;           /* a root that nobody trusts */
+    struct certificate unknown_ca;         /* a root that nobody trusts */
     struct certificate server, client;     /* of the root */
     char ca_file[CERTIFICATES_PATH_BYTES];
     char server_file[CERTIFICATES_PATH_BYTES]; /* certificate, then key */

@@ -155,7 +155,7 @@ void diagnosed_expect(const struct diagnosed_row *rows, size_t rows_count)
         for (size_t j = 0; j < count; j++) {
             const char *word = j < DIAGNOSED_WORDS_MAX ? rows[i].findings[j].word : NULL;
             if (word == NULL || strcmp(findings[j].word, word) != 0 ||
-                strstr(findings[j].text, rows[i].findings[j].says) == NULL)
+                strstr(findings[j].text, rows[i].findings[j].sentence) == NULL)
                 fail_msg("%s: %s: %s", rows[i].fault, findings[j].word, findings[j].text);
             expect_printable(&findings[j]);
         }

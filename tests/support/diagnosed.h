@@ -56,7 +56,7 @@ struct diagnosed_row {
     const char *remark;   /* a part of the only one; NULL: none */
     struct {
         const char *word;
-        const char *says;
+        const char *sentence;
     } findings[DIAGNOSED_WORDS_MAX];
 };
 
@@ -66,11 +66,11 @@ struct diagnosed_row {
 #define V4B "192.0.2.26"
 #define V4C "192.0.2.27"
 #define AT_V4 "At 192.0.2.25:6000 "
-#define WELL(address)                                                                                        \
+#define ALL_OK(address)                                                                                      \
     {                                                                                                        \
         .peer = (address), PROBE_CLOSE, .shown = SHOWN_NONE                                                  \
     }
-#define WELL_TLS(address, which)                                                                             \
+#define ALL_OK_TLS(address, which)                                                                           \
     {                                                                                                        \
         .peer = (address), PROBE_CLOSE, .shown = (which)                                                     \
     }
@@ -78,7 +78,7 @@ struct diagnosed_row {
     {                                                                                                        \
         .peer = (address), PROBE_CONNECT, ERR_CONNECT_REFUSED, "Connection refused"                          \
     }
-#define SWALLOWED(address)                                                                                   \
+#define DROPPED(address)                                                                                     \
     {                                                                                                        \
         .peer = (address), PROBE_CONNECT, ERR_CONNECT_TIMEOUT,                                               \
         "no answer within 10 s, the SYN was sent 4 times", .syn_again = 3, .again = 3                        \

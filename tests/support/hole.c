@@ -59,7 +59,7 @@ void hole_need(void)
         skip_because("a full backlog does not drop connections");
 }
 
-int hole_warm_up(void **state)
+int hole_prepare(void **state)
 {
     struct watched watched;
     struct hole hole = hole_open("127.0.0.1", 0);

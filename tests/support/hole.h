@@ -27,6 +27,6 @@ void hole_close(struct hole *hole);
 void hole_need(void);
 
 /* A group's setup: finds that out; what libuv opens once for all loops is open from then on. */
-int hole_warm_up(void **state);
+int hole_prepare(void **state);
 
 #endif

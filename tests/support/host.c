@@ -121,14 +121,14 @@ int host_greet(const struct host *host)
 {
     int fd = caller_connect(&host->at);
     caller_expect(fd, HOST_WELCOME);
-    caller_say(fd, "Ann\n");
+    caller_send(fd, "Ann\n");
     caller_expect(fd, HOST_HELLO("Ann"));
     return fd;
 }
 
 void host_leave(int fd)
 {
-    caller_say(fd, "exit\n");
+    caller_send(fd, "exit\n");
     caller_expect(fd, HOST_BYE);
     caller_expect_end(fd);
     close(fd);

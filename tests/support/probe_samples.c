@@ -82,26 +82,25 @@ struct sample {
     }
 
 static const struct sample samples[PROBE_SAMPLES] = {
-    [PROBE_SAMPLE_WELL] =
-        {"well", "localhost", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 312, .v4_us = 298,
+    [PROBE_SAMPLE_OK] =
+        {"ok", "localhost", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 312, .v4_us = 298,
          .rows = {{"::1", "::1", "lo", TIMES(58, -1, 143, 96, 61), .mss = 32741, .rtt_us = 21},
                   {"127.0.0.1", "127.0.0.1", "lo", TIMES(44, -1, 131, 88, 57), .mss = 32768, .rtt_us = 19}}},
-    [PROBE_SAMPLE_TLS_WELL] =
-        {"tls_well", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 3140,
+    [PROBE_SAMPLE_TLS_OK] =
+        {"tls_ok", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 3140,
          .v4_us = 2870,
          .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0", TIMES(11320, 24180, 240, 11460, 11390),
                    .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 11270},
                   {"192.0.2.25", "198.51.100.14", "eth0", TIMES(10940, 23760, 220, 11020, 10980),
                    .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1448, .rtt_us = 10910}}},
-    [PROBE_SAMPLE_V6_DEAD] = {"v6_dead", "greet.example.net", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 1210,
-                              .v4_us = 1090, .verdict = ERR_DEGRADED,
-                              .text =
-                                  "1 of 2 addresses failed: [2001:db8:10::25]:6000: no answer within 10 s",
-                              .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0",
-                                        TIMES(9998790, -1, -1, -1, -1), ERR_CONNECT_TIMEOUT,
-                                        "no answer within 10 s", .retransmits = 4, .syn_retransmits = 4},
-                                       {"192.0.2.25", "198.51.100.14", "eth0", TIMES(410, -1, 520, 430, 390),
-                                        .mss = 1448, .rtt_us = 402}}},
+    [PROBE_SAMPLE_V6_UNREACHABLE] =
+        {"v6_unreachable", "greet.example.net", .until = PROBE_UNTIL_DIALOGUE, .v6_us = 1210, .v4_us = 1090,
+         .verdict = ERR_DEGRADED,
+         .text = "1 of 2 addresses failed: [2001:db8:10::25]:6000: no answer within 10 s",
+         .rows = {{"2001:db8:10::25", "2001:db8:77::14", "eth0", TIMES(9998790, -1, -1, -1, -1),
+                   ERR_CONNECT_TIMEOUT, "no answer within 10 s", .retransmits = 4, .syn_retransmits = 4},
+                  {"192.0.2.25", "198.51.100.14", "eth0", TIMES(410, -1, 520, 430, 390), .mss = 1448,
+                   .rtt_us = 402}}},
     [PROBE_SAMPLE_CERT_EXPIRED] =
         {"cert_expired", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 1840,
          .v4_us = 1790, .verdict = ERR_CERT_EXPIRED,

@@ -5,9 +5,9 @@
 #include "probe/result.h"
 
 enum probe_sample {
-    PROBE_SAMPLE_WELL,           /* localhost, plain, two addresses */
-    PROBE_SAMPLE_TLS_WELL,       /* two addresses, one certificate, resumed */
-    PROBE_SAMPLE_V6_DEAD,        /* 10 s beside 2 ms */
+    PROBE_SAMPLE_OK,             /* localhost, plain, two addresses */
+    PROBE_SAMPLE_TLS_OK,         /* two addresses, one certificate, resumed */
+    PROBE_SAMPLE_V6_UNREACHABLE, /* 10 s beside 2 ms */
     PROBE_SAMPLE_CERT_EXPIRED,   /* refused on both */
     PROBE_SAMPLE_NOT_FOUND,      /* no such name */
     PROBE_SAMPLE_DEGRADED_MIXED, /* five addresses: well, refused, reset, plaintext peer, another's name */

@@ -97,63 +97,63 @@ struct listener prober_listen(const char *host, unsigned port)
 
 static const struct prober_script *script(const struct prober_peer *peer)
 {
-    return &peer->scripts[peer->guests > 1];
+    return &peer->scripts[peer->accepted_count > 1];
 }
 
-static void on_knock(uv_poll_t *poll, int status, int events);
+static void on_readable(uv_poll_t *poll, int status, int events);
 
 /* The handle is free for the next guest. */
-static void on_guest_closed(uv_handle_t *handle)
+static void on_accepted_closed(uv_handle_t *handle)
 {
     struct prober_peer *peer = handle->data;
-    if (!uv_is_closing((uv_handle_t *)&peer->knock))
-        uv_poll_start(&peer->knock, UV_READABLE, on_knock);
+    if (!uv_is_closing((uv_handle_t *)&peer->listening))
+        uv_poll_start(&peer->listening, UV_READABLE, on_readable);
 }
 
 static void leave(struct prober_peer *peer)
 {
-    uv_close((uv_handle_t *)&peer->guest, on_guest_closed);
+    uv_close((uv_handle_t *)&peer->accepted, on_accepted_closed);
     if (script(peer)->resets)
-        caller_reset(peer->guest_fd);
+        caller_reset(peer->accepted_fd);
     else
-        close(peer->guest_fd);
-    peer->guest_fd = -1;
+        close(peer->accepted_fd);
+    peer->accepted_fd = -1;
 }
 
 static void take_turn(struct prober_peer *peer)
 {
-    const char *words = peer->turn < PROBER_TURNS ? script(peer)->says[peer->turn] : NULL;
+    const char *words = peer->turn < PROBER_TURNS ? script(peer)->sends[peer->turn] : NULL;
     if (words != NULL)
-        caller_say(peer->guest_fd, words);
+        caller_send(peer->accepted_fd, words);
     if (peer->turn++ == script(peer)->ends_after)
         leave(peer);
 }
 
-static void on_heard(uv_poll_t *poll, int status, int events)
+static void on_received(uv_poll_t *poll, int status, int events)
 {
     struct prober_peer *peer = poll->data;
-    char heard[4096];
+    char received[4096];
     (void)status;
     (void)events;
-    if (recv(peer->guest_fd, heard, sizeof heard, 0) > 0)
+    if (recv(peer->accepted_fd, received, sizeof received, 0) > 0)
         take_turn(peer);
     else
         leave(peer);
 }
 
-static void on_knock(uv_poll_t *poll, int status, int events)
+static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct prober_peer *peer = poll->data;
     struct endpoint from;
     (void)status;
     (void)events;
-    uv_poll_stop(&peer->knock);
-    assert_int_equal(listener_accept(&peer->listener, &peer->guest_fd, &from, NULL), LISTENER_ACCEPTED);
-    assert_int_equal(uv_poll_init(poll->loop, &peer->guest, peer->guest_fd), 0);
-    peer->guest.data = peer;
-    peer->guests++;
+    uv_poll_stop(&peer->listening);
+    assert_int_equal(listener_accept(&peer->listener, &peer->accepted_fd, &from, NULL), LISTENER_ACCEPTED);
+    assert_int_equal(uv_poll_init(poll->loop, &peer->accepted, peer->accepted_fd), 0);
+    peer->accepted.data = peer;
+    peer->accepted_count++;
     peer->turn = 0;
-    uv_poll_start(&peer->guest, UV_READABLE, on_heard);
+    uv_poll_start(&peer->accepted, UV_READABLE, on_received);
     take_turn(peer);
 }
 
@@ -161,18 +161,18 @@ void prober_peer_open(struct prober *prober, struct prober_peer *peer, struct li
 {
     assert_true(listener.fd >= 0);
     peer->listener = listener;
-    peer->guest_fd = -1;
-    assert_int_equal(uv_poll_init(&prober->watched.loop, &peer->knock, listener.fd), 0);
-    peer->knock.data = peer;
-    uv_poll_start(&peer->knock, UV_READABLE, on_knock);
+    peer->accepted_fd = -1;
+    assert_int_equal(uv_poll_init(&prober->watched.loop, &peer->listening, listener.fd), 0);
+    peer->listening.data = peer;
+    uv_poll_start(&peer->listening, UV_READABLE, on_readable);
 }
 
 void prober_peer_close(struct prober_peer *peer)
 {
-    uv_loop_t *loop = peer->knock.loop;
-    if (peer->guest_fd >= 0)
+    uv_loop_t *loop = peer->listening.loop;
+    if (peer->accepted_fd >= 0)
         leave(peer);
-    uv_close((uv_handle_t *)&peer->knock, NULL);
+    uv_close((uv_handle_t *)&peer->listening, NULL);
     uv_run(loop, UV_RUN_NOWAIT);
     listener_close(&peer->listener);
 }
@@ -217,7 +217,7 @@ void prober_expect_failure(const struct probe_address *address, enum probe_phase
         assert_true(address->spans[later].begin_ns == -1 && address->spans[later].end_ns == -1);
 }
 
-void prober_expect_well(const struct probe_result *result, size_t index, enum probe_phase until)
+void prober_expect_ok(const struct probe_result *result, size_t index, enum probe_phase until)
 {
     const struct probe_address *address = &result->addresses[index];
     int64_t before_ns = 0;

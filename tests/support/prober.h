@@ -14,18 +14,18 @@ enum { PROBER_LONG_MS = 15 * 1000, PROBER_TURNS = 6 };
 
 /* Says says[0] to who comes, says[n] after the n-th time that it heard something. */
 struct prober_script {
-    const char *says[PROBER_TURNS]; /* NULL: nothing */
-    int ends_after;                 /* closes after that turn; -1: never */
-    bool resets;                    /* with an RST */
+    const char *sends[PROBER_TURNS]; /* NULL: nothing */
+    int ends_after;                  /* closes after that turn; -1: never */
+    bool resets;                     /* with an RST */
 };
 
 /* Has one guest at a time. */
 struct prober_peer {
     struct prober_script scripts[2]; /* for the first guest, for all others */
     struct listener listener;
-    uv_poll_t knock, guest;
-    size_t guests;
-    int guest_fd;
+    uv_poll_t listening, accepted;
+    size_t accepted_count;
+    int accepted_fd;
     int turn;
 };
 
@@ -75,6 +75,6 @@ void prober_expect_failure(const struct probe_address *address, enum probe_phase
 
 /* Fails the test unless it is well and went through every phase up to this one, without those that do not
  * apply. */
-void prober_expect_well(const struct probe_result *result, size_t index, enum probe_phase until);
+void prober_expect_ok(const struct probe_result *result, size_t index, enum probe_phase until);
 
 #endif

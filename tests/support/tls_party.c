@@ -37,36 +37,36 @@ void tls_meeting_connect(struct tls_meeting *meeting, struct tls_client *client,
         fail_msg("no stream: %s", err.text);
 }
 
-static enum stream_result say(struct tls_party *party, struct err *err)
+static enum stream_result send_text(struct tls_party *party, struct err *err)
 {
     size_t count = 0;
-    struct bytes rest = bytes_skip(party->words, party->said);
+    struct bytes rest = bytes_skip(party->words, party->sent);
     const char *moved = guard_bytes(rest.data, rest.length);
     enum stream_result result = stream_write(party->stream, moved, rest.length, &count, err);
     guard_free(moved, rest.length);
     if (result == STREAM_OK)
         assert_in_range(count, 1, rest.length);
-    party->said += result == STREAM_OK ? count : 0;
+    party->sent += result == STREAM_OK ? count : 0;
     return result;
 }
 
-static enum stream_result hear(struct tls_party *party, struct err *err)
+static enum stream_result receive(struct tls_party *party, struct err *err)
 {
     char data[ROOM];
     size_t count = 0;
-    size_t left = party->expected.length - party->heard;
+    size_t left = party->expected.length - party->received;
     enum stream_result result = stream_read(party->stream, data, left < ROOM ? left : ROOM, &count, err);
     if (result == STREAM_OK) {
         assert_in_range(count, 1, left);
-        assert_memory_equal(data, party->expected.data + party->heard, count);
-        party->heard += count;
+        assert_memory_equal(data, party->expected.data + party->received, count);
+        party->received += count;
     } else if (result == STREAM_EOF) {
-        fail_msg("a clean end after %zu of %zu bytes", party->heard, party->expected.length);
+        fail_msg("a clean end after %zu of %zu bytes", party->received, party->expected.length);
     }
     return result;
 }
 
-static enum stream_result hear_end(struct tls_party *party, struct err *err)
+static enum stream_result receive_end(struct tls_party *party, struct err *err)
 {
     char data[1];
     size_t count;
@@ -80,14 +80,14 @@ static enum stream_result act(struct tls_party *party, struct err *err)
     switch (party->acts[party->act]) {
     case TLS_SHAKE:
         return stream_handshake(party->stream, err);
-    case TLS_SAY:
-        return say(party, err);
-    case TLS_HEAR:
-        return hear(party, err);
+    case TLS_SEND:
+        return send_text(party, err);
+    case TLS_RECEIVE:
+        return receive(party, err);
     case TLS_END:
         return stream_shutdown(party->stream, err);
-    case TLS_HEAR_END:
-        return hear_end(party, err);
+    case TLS_RECEIVE_END:
+        return receive_end(party, err);
     case TLS_LEAVE:
         stream_free(party->stream);
         party->stream = NULL;
@@ -119,8 +119,8 @@ static void step(struct tls_party *party)
         }
         if (result != STREAM_OK)
             return;
-        if ((party->acts[party->act] == TLS_SAY && party->said < party->words.length) ||
-            (party->acts[party->act] == TLS_HEAR && party->heard < party->expected.length))
+        if ((party->acts[party->act] == TLS_SEND && party->sent < party->words.length) ||
+            (party->acts[party->act] == TLS_RECEIVE && party->received < party->expected.length))
             continue;
         if (party->acts[party->act] == TLS_SHAKE)
             party->has_facts = stream_tls_facts(party->stream, &party->facts);
@@ -168,7 +168,7 @@ static void forget(struct tls_party *party)
 {
     stream_free(party->stream);
     party->stream = NULL;
-    party->act = party->said = party->heard = 0;
+    party->act = party->sent = party->received = 0;
     party->failed = false;
     err_clear(&party->err);
     party->faults.operations = party->faults.frees = 0;

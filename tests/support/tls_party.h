@@ -17,11 +17,11 @@
 enum tls_act {
     TLS_DONE,
     TLS_SHAKE,
-    TLS_SAY,      /* writes its words */
-    TLS_HEAR,     /* reads what it expects */
-    TLS_END,      /* ends its side */
-    TLS_HEAR_END, /* reads a clean end */
-    TLS_LEAVE     /* is gone without a word */
+    TLS_SEND,        /* writes its words */
+    TLS_RECEIVE,     /* reads what it expects */
+    TLS_END,         /* ends its side */
+    TLS_RECEIVE_END, /* reads a clean end */
+    TLS_LEAVE        /* is gone without a word */
 };
 
 enum { TLS_ACTS = 6, TLS_PIPE_BYTES = 64 * 1024 };
@@ -35,7 +35,7 @@ struct tls_party {
 
     struct stream *stream; /* a failed one is freed, as a connection does */
     size_t act;            /* how far it came */
-    size_t said, heard;
+    size_t sent, received;
     bool failed;
     struct err err;
     bool has_facts; /* asked for after the handshake, or where it failed */

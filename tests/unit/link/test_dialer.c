@@ -451,5 +451,5 @@ int main(void)
         DIALER_TEST(exhausted_descriptors_are_reported_with_a_remedy),
         DIALER_TEST(a_dialer_can_be_cancelled_at_any_time),
     };
-    return cmocka_run_group_tests(tests, hole_warm_up, NULL);
+    return cmocka_run_group_tests(tests, hole_prepare, NULL);
 }

@@ -200,7 +200,7 @@ static void every_plot_is_xml_with_a_bar_a_phase(void **state)
 
 static void a_bar_shows_its_phase_its_time_and_its_failure(void **state)
 {
-    char *plot = plot_of_sample(PROBE_SAMPLE_V6_DEAD);
+    char *plot = plot_of_sample(PROBE_SAMPLE_V6_UNREACHABLE);
 
     (void)state;
     assert_has(plot, "<title>Probe of greet.example.net:6000</title>");
@@ -215,7 +215,7 @@ static void a_bar_shows_its_phase_its_time_and_its_failure(void **state)
     assert_has(plot, "&lt;b&gt;&amp;amp;&lt;/b&gt; is wrong with the path to greet.example.net.");
     assert_has(plot, "class=\"cross\"");
     free(plot);
-    plot = plot_of_sample(PROBE_SAMPLE_TLS_WELL);
+    plot = plot_of_sample(PROBE_SAMPLE_TLS_OK);
     assert_has(plot, "<title>Probe of greet.example.net:6000 over TLS</title>");
     assert_has(plot, "<tspan class=\"good\">OK</tspan>, 2/2 addresses OK, 61.7 ms");
     assert_lacks(plot, "class=\"cross\"");

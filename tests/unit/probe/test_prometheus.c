@@ -208,7 +208,7 @@ static void an_expired_certificate_still_has_its_date(void **state)
 static void a_handshake_prints_what_was_negotiated(void **state)
 {
     (void)state;
-    use(PROBE_SAMPLE_TLS_WELL);
+    use(PROBE_SAMPLE_TLS_OK);
     assert_has("\ntcpgreet_probe_tls_info{target=\"greet.example.net:6000\",address=\"192.0.2.25\","
                "family=\"ipv4\",version=\"TLSv1.3\",cipher=\"TLS_AES_128_GCM_SHA256\",group=\"x25519\","
                "alpn=\"greet\",resumption=\"accepted\"} 1\n",
@@ -268,7 +268,7 @@ static void a_volume_is_reported_where_it_was_tested(void **state)
     assert_has("family=\"ipv4\"} 1048576\n", true);
     assert_has("\ntcpgreet_probe_volume_received_bytes{", true);
     assert_has("family=\"ipv4\"} 65536\n", true);
-    use(PROBE_SAMPLE_WELL);
+    use(PROBE_SAMPLE_OK);
     assert_has("volume", false);
 }
 

@@ -80,7 +80,7 @@ static void a_literal_goes_through_every_phase(void **state)
 
     const struct probe_result *result = &prober->result;
     assert_int_equal(result->address_count, 1);
-    prober_expect_well(result, 0, PROBE_CLOSE);
+    prober_expect_ok(result, 0, PROBE_CLOSE);
     assert_int_equal(result->verdict.reason, ERR_OK);
     snprintf(target, sizeof target, "127.0.0.1:%u", endpoint_port(&listener.at));
     assert_string_equal(result->target, target);
@@ -117,7 +117,7 @@ static void each_address_is_tested_and_the_bad_one_reported(void **state)
     const struct probe_result *result = &prober->result;
     assert_int_equal(result->address_count, 2);
     prober_expect_failure(&result->addresses[0], PROBE_CONNECT, ERR_CONNECT_REFUSED, "Connection refused");
-    prober_expect_well(result, 1, PROBE_CLOSE);
+    prober_expect_ok(result, 1, PROBE_CLOSE);
     snprintf(sentence, sizeof sentence, "1 of 2 addresses failed: 127.0.0.2:%u: Connection refused", port);
     assert_string_equal(result->verdict.text, sentence);
     assert_int_equal(result->verdict.reason, ERR_DEGRADED);
@@ -160,8 +160,8 @@ static void addresses_are_sorted_ipv6_first(void **state)
         assert_int_equal(prober->result.address_count, 2);
         assert_int_equal(endpoint_family(&prober->result.addresses[0].peer), AF_INET6);
         assert_int_equal(endpoint_family(&prober->result.addresses[1].peer), AF_INET);
-        prober_expect_well(&prober->result, 0, PROBE_CLOSE);
-        prober_expect_well(&prober->result, 1, PROBE_CLOSE);
+        prober_expect_ok(&prober->result, 0, PROBE_CLOSE);
+        prober_expect_ok(&prober->result, 1, PROBE_CLOSE);
         assert_int_equal(prober->result.verdict.reason, ERR_OK);
     }
 }
@@ -173,8 +173,8 @@ static void an_address_that_comes_twice_is_tried_once(void **state)
     prober_run(prober, "twins.example", 6000);
     assert_int_equal(prober->result.address_count, 2);
     assert_int_equal(prober->result.answers[RACE_V4].count, 2);
-    prober_expect_well(&prober->result, 0, PROBE_RESOLVE);
-    prober_expect_well(&prober->result, 1, PROBE_RESOLVE);
+    prober_expect_ok(&prober->result, 0, PROBE_RESOLVE);
+    prober_expect_ok(&prober->result, 1, PROBE_RESOLVE);
     assert_int_equal(prober->result.attempt_count, 0);
     assert_int_equal(prober->result.verdict.reason, ERR_OK);
 }
@@ -187,7 +187,7 @@ static void until_connect_no_word_is_waited_for(void **state)
         struct listener listener = prober_listen("127.0.0.1", 0);
         prober->plan.until = until[i];
         prober_run(prober, "127.0.0.1", endpoint_port(&listener.at));
-        prober_expect_well(&prober->result, 0, PROBE_CONNECT);
+        prober_expect_ok(&prober->result, 0, PROBE_CONNECT);
         listener_close(&listener);
     }
 }
@@ -211,7 +211,7 @@ static void a_silent_address_does_not_delay_the_others(void **state)
                           "no answer within 0.1 s, the SYN was sent once");
     assert_true(silent->spans[PROBE_CONNECT].end_ns >= SHORT_NS);
     assert_string_equal(silent->interface, "lo");
-    prober_expect_well(&prober->result, 1, PROBE_CLOSE);
+    prober_expect_ok(&prober->result, 1, PROBE_CLOSE);
     assert_true(prober->result.addresses[1].spans[PROBE_CLOSE].end_ns < silent->spans[PROBE_CONNECT].end_ns);
     assert_int_equal(prober->result.verdict.reason, ERR_DEGRADED);
 
@@ -336,7 +336,7 @@ static void a_family_without_an_answer_is_a_finding(void **state)
     assert_string_equal(answer->err.text,
                         "no name server answered for the IPv6 addresses of late.example within 0.1 s");
     assert_int_equal(answer->span.end_ns, -1);
-    prober_expect_well(&prober->result, 0, PROBE_CONNECT);
+    prober_expect_ok(&prober->result, 0, PROBE_CONNECT);
     assert_int_equal(prober->result.verdict.reason, ERR_DEGRADED);
     assert_true(prober->result.total_ns >= SHORT_NS);
     listener_close(&listener);
@@ -351,7 +351,7 @@ static void only_what_the_source_allows_is_tried(void **state)
     prober_run(prober, "both.example", endpoint_port(&listener.at));
     assert_false(prober->result.answers[RACE_V6].asked);
     assert_int_equal(prober->result.address_count, 1);
-    prober_expect_well(&prober->result, 0, PROBE_CONNECT);
+    prober_expect_ok(&prober->result, 0, PROBE_CONNECT);
     assert_int_equal(prober->result.addresses[0].local.address.v4.sin_addr.s_addr, htonl(0x7f000003));
     assert_string_equal(prober->result.addresses[0].interface, "lo");
 
@@ -396,7 +396,7 @@ static void a_volume_is_sent_and_compared(void **state)
     prober_run(prober, "127.0.0.1", endpoint_port(&listener.at));
     prober_server_close(&server);
 
-    prober_expect_well(&prober->result, 0, PROBE_VOLUME);
+    prober_expect_ok(&prober->result, 0, PROBE_VOLUME);
     const struct probe_volume *volume = &prober->result.addresses[0].volume;
     assert_true(volume->names > 500);
     assert_int_equal(volume->sent_bytes, BYTES + strlen("exit\n"));
@@ -524,5 +524,5 @@ int main(void)
         PROBE_TEST(a_failed_volume_is_reported_with_its_offset),
         PROBE_TEST(a_round_can_be_cancelled_at_any_time),
     };
-    return cmocka_run_group_tests(tests, hole_warm_up, NULL);
+    return cmocka_run_group_tests(tests, hole_prepare, NULL);
 }

@@ -31,7 +31,7 @@ struct fixture {
 };
 
 /* What libuv opens once for all loops is not counted. */
-static int warm_up(void **state)
+static int prepare(void **state)
 {
     struct watched watched;
     watched_open(&watched);
@@ -87,7 +87,7 @@ static void a_dialogue_under_tls_goes_through_every_phase(void **state)
     for (int round = 0; round < 2; round++) {
         prober_run(fixture->prober, "127.0.0.1", port);
         const struct probe_result *result = &fixture->prober->result;
-        prober_expect_well(result, 0, PROBE_CLOSE);
+        prober_expect_ok(result, 0, PROBE_CLOSE);
         assert_int_equal(result->verdict.reason, ERR_OK);
         assert_true(result->tls);
         assert_string_equal(result->addresses[0].tls.version, "TLSv1.3");
@@ -108,7 +108,7 @@ static void until_tls_no_dialogue_is_held(void **state)
     fixture->prober->plan.until = PROBE_UNTIL_TLS;
     prober_run(fixture->prober, "127.0.0.1", port);
     struct counters_sum counters = close_and_count(&server);
-    prober_expect_well(&fixture->prober->result, 0, PROBE_TLS);
+    prober_expect_ok(&fixture->prober->result, 0, PROBE_TLS);
     assert_string_equal(fixture->prober->result.addresses[0].tls.version, "TLSv1.3");
     assert_int_equal(fixture->prober->result.addresses[0].resumption, PROBE_RESUMPTION_UNTRIED);
     assert_int_equal(counters.names, 0);
@@ -124,7 +124,7 @@ static void a_volume_is_compared_under_tls(void **state)
     fixture->prober->plan.volume_bytes = BYTES;
     prober_run(fixture->prober, "127.0.0.1", port);
     prober_server_close(&server);
-    prober_expect_well(&fixture->prober->result, 0, PROBE_VOLUME);
+    prober_expect_ok(&fixture->prober->result, 0, PROBE_VOLUME);
     assert_int_equal(fixture->prober->result.addresses[0].volume.sent_bytes, BYTES + strlen("exit\n"));
 }
 
@@ -182,22 +182,22 @@ static void a_plaintext_peer_is_reported_in_the_tls_phase(void **state)
 }
 
 /* OpenSSL as it comes, in a thread: one dialogue, then what is planned for who comes again. */
-struct stranger {
+struct unknown_ca {
     struct listener listener;
     const struct certificates *certificates;
     bool gives_tickets;
     bool knows_them;      /* the second time; else its keys are new ones */
     bool cuts_the_second; /* instead of a handshake */
-    int guests;
+    int accepted_count;
     pthread_t thread;
 };
 
-static SSL_CTX *context_of(const struct stranger *stranger)
+static SSL_CTX *context_of(const struct unknown_ca *unknown_ca)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    if (context == NULL || SSL_CTX_use_certificate(context, stranger->certificates->server.x509) != 1 ||
-        SSL_CTX_use_PrivateKey(context, stranger->certificates->server.key) != 1 ||
-        SSL_CTX_set_num_tickets(context, stranger->gives_tickets ? 1 : 0) != 1)
+    if (context == NULL || SSL_CTX_use_certificate(context, unknown_ca->certificates->server.x509) != 1 ||
+        SSL_CTX_use_PrivateKey(context, unknown_ca->certificates->server.key) != 1 ||
+        SSL_CTX_set_num_tickets(context, unknown_ca->gives_tickets ? 1 : 0) != 1)
         abort();
     return context;
 }
@@ -213,21 +213,21 @@ static int accept_blocking(const struct listener *listener)
     return fd;
 }
 
-static void say_and_hear(SSL *ssl, const char *words)
+static void send_and_receive(SSL *ssl, const char *words)
 {
-    char heard[100];
+    char received[100];
     if (SSL_write(ssl, words, (int)strlen(words)) > 0)
-        SSL_read(ssl, heard, sizeof heard);
+        SSL_read(ssl, received, sizeof received);
 }
 
-static void receive_guest(SSL_CTX *context, int fd, bool talks)
+static void receive_connection(SSL_CTX *context, int fd, bool talks)
 {
     SSL *ssl = SSL_new(context);
     if (ssl == NULL || SSL_set_fd(ssl, fd) != 1)
         abort();
     if (SSL_accept(ssl) == 1 && talks) {
-        say_and_hear(ssl, WELCOME);
-        say_and_hear(ssl, "Server: Hello tcpgreet!\n" QUESTION);
+        send_and_receive(ssl, WELCOME);
+        send_and_receive(ssl, "Server: Hello tcpgreet!\n" QUESTION);
         SSL_write(ssl, "Server: Good bye!\n", 18);
         SSL_shutdown(ssl);
     }
@@ -235,18 +235,18 @@ static void receive_guest(SSL_CTX *context, int fd, bool talks)
     close(fd);
 }
 
-static void *receive_guests(void *context)
+static void *receive_connections(void *context)
 {
-    struct stranger *stranger = context;
-    SSL_CTX *first = context_of(stranger), *second = context_of(stranger);
+    struct unknown_ca *unknown_ca = context;
+    SSL_CTX *first = context_of(unknown_ca), *second = context_of(unknown_ca);
 
-    receive_guest(first, accept_blocking(&stranger->listener), true);
-    for (int guest = 1; guest < stranger->guests; guest++) {
-        int fd = accept_blocking(&stranger->listener);
-        if (stranger->cuts_the_second)
+    receive_connection(first, accept_blocking(&unknown_ca->listener), true);
+    for (int accepted = 1; accepted < unknown_ca->accepted_count; accepted++) {
+        int fd = accept_blocking(&unknown_ca->listener);
+        if (unknown_ca->cuts_the_second)
             close(fd);
         else
-            receive_guest(stranger->knows_them ? first : second, fd, false);
+            receive_connection(unknown_ca->knows_them ? first : second, fd, false);
     }
     SSL_CTX_free(first);
     SSL_CTX_free(second);
@@ -257,7 +257,7 @@ static void resumption_is_what_the_server_makes_of_it(void **state)
 {
     static const struct {
         bool gives_tickets, knows_them, cuts_the_second;
-        int guests;
+        int accepted_count;
         enum probe_resumption resumption;
     } cases[] = {
         {true, true, false, 2, PROBE_RESUMPTION_ACCEPTED},
@@ -267,23 +267,23 @@ static void resumption_is_what_the_server_makes_of_it(void **state)
     };
     struct fixture *fixture = *state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct stranger stranger = {.listener = prober_listen("127.0.0.1", 0),
-                                    .certificates = fixture->certificates,
-                                    .gives_tickets = cases[i].gives_tickets,
-                                    .knows_them = cases[i].knows_them,
-                                    .cuts_the_second = cases[i].cuts_the_second,
-                                    .guests = cases[i].guests};
+        struct unknown_ca unknown_ca = {.listener = prober_listen("127.0.0.1", 0),
+                                        .certificates = fixture->certificates,
+                                        .gives_tickets = cases[i].gives_tickets,
+                                        .knows_them = cases[i].knows_them,
+                                        .cuts_the_second = cases[i].cuts_the_second,
+                                        .accepted_count = cases[i].accepted_count};
         const struct prober *prober = fixture->prober;
         watched_block(true);
-        assert_int_equal(pthread_create(&stranger.thread, NULL, receive_guests, &stranger), 0);
-        prober_run(fixture->prober, "127.0.0.1", endpoint_port(&stranger.listener.at));
-        prober_expect_well(&prober->result, 0, PROBE_CLOSE);
+        assert_int_equal(pthread_create(&unknown_ca.thread, NULL, receive_connections, &unknown_ca), 0);
+        prober_run(fixture->prober, "127.0.0.1", endpoint_port(&unknown_ca.listener.at));
+        prober_expect_ok(&prober->result, 0, PROBE_CLOSE);
         if (prober->result.addresses[0].resumption != cases[i].resumption)
             fail_msg("case %zu: %d", i, (int)prober->result.addresses[0].resumption);
         assert_int_equal(prober->result.verdict.reason, ERR_OK);
-        pthread_join(stranger.thread, NULL);
+        pthread_join(unknown_ca.thread, NULL);
         watched_block(false);
-        listener_close(&stranger.listener);
+        listener_close(&unknown_ca.listener);
     }
 }
 
@@ -354,5 +354,5 @@ int main(void)
     };
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) /* the stranger writes to who has left */
         return 1;
-    return cmocka_run_group_tests(tests, warm_up, certificates_tear_down);
+    return cmocka_run_group_tests(tests, prepare, certificates_tear_down);
 }

@@ -133,15 +133,15 @@ static void each_address_has_its_rounds_failures_and_times(void **state)
     ADD({{"::1", ERR_OK, 100}, {"127.0.0.1", ERR_CONNECT_REFUSED, 50}}, .verdict = ERR_DEGRADED);
     ADD({{"::1", ERR_OK, 300}, {"127.0.0.1", ERR_OK, 50}});
     ADD({{"::1", ERR_OK, 200}, {"127.0.0.1", ERR_CONNECT_REFUSED, 50}}, .verdict = ERR_DEGRADED);
-    char *said = text(&utf8);
-    assert_string_equal(said, "\nhost:6000: 3 rounds, 1 all OK, the worst degraded: sentence of degraded\n"
+    char *sent = text(&utf8);
+    assert_string_equal(sent, "\nhost:6000: 3 rounds, 1 all OK, the worst degraded: sentence of degraded\n"
                               "[::1]:6000: 3 rounds, 0 failed (0 %)\n"
                               "  total: min 200 µs, median 400 µs, p99 600 µs\n"
                               "  connect: min 100 µs, median 200 µs, p99 300 µs\n"
                               "127.0.0.1:6000: 3 rounds, 2 failed (66.7 %), mostly connect-refused\n"
                               "  total: min 100 µs, median 100 µs, p99 100 µs\n"
                               "  connect: min 50.0 µs, median 50.0 µs, p99 50.0 µs\n");
-    free(said);
+    free(sent);
 }
 
 static void what_this_machine_cannot_reach_has_no_rounds_and_one_remark(void **state)
@@ -152,14 +152,14 @@ static void what_this_machine_cannot_reach_has_no_rounds_and_one_remark(void **s
     (void)state;
     for (int i = 0; i < 2; i++)
         ADD({{"::1", ERR_CONNECT_UNREACHABLE, 100}, {"127.0.0.1", ERR_OK, 50}});
-    char *said = text(&utf8), *object = json();
-    const char *at = strstr(said, remark);
+    char *sent = text(&utf8), *object = json();
+    const char *at = strstr(sent, remark);
     assert_non_null(at);
     assert_string_equal(at + strlen(remark), "\n");
-    assert_non_null(strstr(said, "\nhost:6000: 2 rounds, 2 all OK\n127.0.0.1:6000: 2 rounds, 0 failed"));
+    assert_non_null(strstr(sent, "\nhost:6000: 2 rounds, 2 all OK\n127.0.0.1:6000: 2 rounds, 0 failed"));
     assert_null(strstr(object, "{\"address\":\"::1\""));
     assert_non_null(strstr(object, "],\"remarks\":[{\"word\":\"ipv6-unavailable\",\"text\":\"IPv6 is"));
-    free(said);
+    free(sent);
     free(object);
 }
 
@@ -167,12 +167,12 @@ static void a_terminal_of_ascii_is_shown_ascii(void **state)
 {
     (void)state;
     ADD({{"::1", ERR_OK, 100}});
-    char *said = text(&ascii);
-    assert_string_equal(said, "\nhost:6000: 1 round, 1 all OK\n"
+    char *sent = text(&ascii);
+    assert_string_equal(sent, "\nhost:6000: 1 round, 1 all OK\n"
                               "[::1]:6000: 1 round, 0 failed (0 %)\n"
                               "  total: min 200 us, median 200 us, p99 200 us\n"
                               "  connect: min 100 us, median 100 us, p99 100 us\n");
-    free(said);
+    free(sent);
 }
 
 static void the_reported_reason_is_the_most_frequent(void **state)
@@ -256,11 +256,11 @@ static void a_round_has_a_line_an_address(void **state)
 
     written_open(&written);
     probe_summary_round(&result, "now also [::1]:6000", &utf8, written.out);
-    char *said = written_close(&written);
-    assert_string_equal(said, "00:00:00 host:6000: now also [::1]:6000\n"
+    char *sent = written_close(&written);
+    assert_string_equal(sent, "00:00:00 host:6000: now also [::1]:6000\n"
                               "00:00:00 [::1]:6000 OK 200 µs: resolve 0 s, connect 100 µs, name 100 µs\n"
                               "00:00:00 127.0.0.1:6000 connect-refused: resolve 0 s\n");
-    free(said);
+    free(sent);
     probe_result_fini(&result);
 }
 
@@ -269,7 +269,7 @@ static void a_round_without_addresses_or_over_a_limit_has_its_reason(void **stat
     (void)state;
     static const struct {
         struct round round;
-        const char *said;
+        const char *sent;
     } cases[] = {{{{{0}}, .verdict = ERR_RESOLVE_NOT_FOUND},
                   "00:00:00 resolve-not-found: sentence of resolve-not-found\n"},
                  {{{{"::1", ERR_OK, 100}}, .verdict = ERR_THRESHOLD},
@@ -281,9 +281,9 @@ static void a_round_without_addresses_or_over_a_limit_has_its_reason(void **stat
         struct written written;
         written_open(&written);
         probe_summary_round(&result, "", &ascii, written.out);
-        char *said = written_close(&written);
-        assert_string_equal(said, cases[i].said);
-        free(said);
+        char *sent = written_close(&written);
+        assert_string_equal(sent, cases[i].sent);
+        free(sent);
         probe_result_fini(&result);
     }
 }
@@ -294,9 +294,9 @@ static void the_json_has_counts_reasons_and_seconds(void **state)
     ADD({{"::1", ERR_OK, 100}, {"127.0.0.1", ERR_CONNECT_REFUSED, 50}}, .verdict = ERR_DEGRADED);
     ADD({{"::1", ERR_OK, 100}}, .verdict = ERR_OK);
     ADD({{0}}, .verdict = ERR_RESOLVE_NOT_FOUND);
-    char *said = json();
+    char *sent = json();
     assert_string_equal(
-        said,
+        sent,
         "{\"schema\":\"tcpgreet.probe-summary.v1\",\"target\":\"host:6000\",\"rounds\":3,\"ok\":1,"
         "\"without_address\":1,\"uncounted\":0,\"worst\":{\"word\":\"resolve-not-found\",\"exit_code\":3,"
         "\"text\":"
@@ -307,7 +307,7 @@ static void the_json_has_counts_reasons_and_seconds(void **state)
         "{\"address\":\"127.0.0.1\",\"family\":\"ipv4\",\"rounds\":1,\"failed\":1,"
         "\"reasons\":{\"connect-refused\":1},\"total_seconds\":null,\"connect_seconds\":null}],\"remarks\":[]"
         "}\n");
-    free(said);
+    free(sent);
 }
 
 static void addresses_without_end_are_counted_and_not_kept(void **state)
@@ -321,9 +321,9 @@ static void addresses_without_end_are_counted_and_not_kept(void **state)
     assert_int_equal(summary.row_count, PROBE_SUMMARY_ROWS_MAX);
     assert_int_equal(summary.uncounted, 3);
     assert_int_equal(summary.known_count, 1);
-    char *said = text(&ascii);
-    assert_non_null(strstr(said, "\nand further addresses, beyond the 256 that are counted separately\n"));
-    free(said);
+    char *sent = text(&ascii);
+    assert_non_null(strstr(sent, "\nand further addresses, beyond the 256 that are counted separately\n"));
+    free(sent);
 }
 
 int main(void)

@@ -68,7 +68,7 @@ static void assert_text(enum probe_sample which, const struct probe_style *style
 static void an_ok_result_has_few_lines(void **state)
 {
     (void)state;
-    assert_text(PROBE_SAMPLE_WELL, &plain,
+    assert_text(PROBE_SAMPLE_OK, &plain,
                 "localhost:6000: OK, 2/2 addresses OK, 670 µs\n"
                 "IPv6: 1 address in 312 µs; IPv4: 1 address in 298 µs\n"
                 "\n"
@@ -86,7 +86,7 @@ static void an_ok_result_has_few_lines(void **state)
 static void an_unreachable_address_leaves_the_short_bars_of_the_others_visible(void **state)
 {
     (void)state;
-    assert_text(PROBE_SAMPLE_V6_DEAD, &ascii,
+    assert_text(PROBE_SAMPLE_V6_UNREACHABLE, &ascii,
                 "greet.example.net:6000: degraded, 1/2 addresses OK, 10.0 s\n"
                 "IPv6: 1 address in 1.21 ms; IPv4: 1 address in 1.09 ms\n"
                 "\n"
@@ -161,7 +161,7 @@ static void the_verdict_is_printed_without_a_finding(void **state)
     struct probe_result result;
 
     (void)state;
-    probe_sample_make(PROBE_SAMPLE_WELL, &result);
+    probe_sample_make(PROBE_SAMPLE_OK, &result);
     result.require_any = true; /* there is a finding all the same */
     assert_ends(&result, "some length.\nAll other checks passed.\n");
     probe_sample_make(PROBE_SAMPLE_THRESHOLD, &result);
@@ -230,7 +230,7 @@ static void each_certificate_is_shown_once_with_whose_it_is(void **state)
     assert_int_equal(times_in(text, "TLS_AES_128_GCM_SHA256"),
                      2); /* resumption differs: with each it is said */
     free(text);
-    text = text_of_sample(PROBE_SAMPLE_TLS_WELL, &plain);
+    text = text_of_sample(PROBE_SAMPLE_TLS_OK, &plain);
     assert_int_equal(times_in(text, "pin sha256:"), 1);
     assert_non_null(
         strstr(text, "\nTLSv1.3, TLS_AES_128_GCM_SHA256, x25519, ALPN greet; resumption: works\n"));
@@ -347,7 +347,7 @@ static void every_phase_that_was_reached_has_a_letter_in_its_order(void **state)
 
 static void a_bar_is_as_long_as_its_phase(void **state)
 {
-    char *text = text_of_sample(PROBE_SAMPLE_WELL, &(struct probe_style){.columns = 400});
+    char *text = text_of_sample(PROBE_SAMPLE_OK, &(struct probe_style){.columns = 400});
     const char *at = bars_of(text, "[::1]:6000");
     double all = (double)strspn(at, "rcwnx");
 
@@ -391,7 +391,7 @@ static void negotiated_parameters_are_printed_once(void **state)
     struct probe_result result;
 
     (void)state;
-    probe_sample_make(PROBE_SAMPLE_TLS_WELL, &result);
+    probe_sample_make(PROBE_SAMPLE_TLS_OK, &result);
     for (size_t failed = 0; failed <= result.address_count; failed++) {
         char *text = text_of(&result, &plain);
         bool apart = failed < result.address_count; /* of those without facts of their own */
@@ -408,7 +408,7 @@ static void a_common_name_is_not_what_a_certificate_is_for(void **state)
     struct probe_result result;
 
     (void)state;
-    probe_sample_make(PROBE_SAMPLE_TLS_WELL, &result);
+    probe_sample_make(PROBE_SAMPLE_TLS_OK, &result);
     for (size_t i = 0; i < result.address_count; i++) {
         result.addresses[i].tls.nameless = true;
         (void)snprintf(result.addresses[i].tls.subject, sizeof(result.addresses[i].tls.subject), "::1");
@@ -464,7 +464,7 @@ static void a_round_that_was_interrupted_shows_what_was_going_on(void **state)
     struct probe_result result;
 
     (void)state;
-    probe_sample_make(PROBE_SAMPLE_V6_DEAD, &result);
+    probe_sample_make(PROBE_SAMPLE_V6_UNREACHABLE, &result);
     result.addresses[0].spans[PROBE_CONNECT].end_ns = -1;
     result.addresses[0].err = (struct err){0};
     err_set(&result.addresses[0].err, ERR_INTERRUPTED, 0, "it was still connecting when the round ended");

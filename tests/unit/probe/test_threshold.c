@@ -22,13 +22,13 @@ static void accept(const char *text)
     assert_int_equal(err.reason, ERR_OK);
 }
 
-static void refuse(const char *text, const char *said)
+static void refuse(const char *text, const char *sent)
 {
     struct err err = {0};
     if (threshold_parse(&list, "--warn", text, &err) == 0)
-        fail_msg("%s is accepted, but should say: %s", text, said);
+        fail_msg("%s is accepted, but should say: %s", text, sent);
     assert_int_equal(err.reason, ERR_USAGE);
-    assert_string_equal(err.text, said);
+    assert_string_equal(err.text, sent);
 }
 
 static void ranges_are_those_of_the_plugin_guidelines(void **state)

@@ -259,11 +259,11 @@ static int start_reporting(struct host *host)
 /* After the failure: one report, no further attempt, and the dialogues go on until a drain ends. */
 static void expect_end(struct host *host, int fd)
 {
-    caller_say(fd, "Bob\n");
+    caller_send(fd, "Bob\n");
     caller_expect(fd, HOST_HELLO("Bob"));
     assert_int_equal(host_counters(host).pauses, 0);
     worker_stop(host->worker, false);
-    caller_say(fd, "Eve\n");
+    caller_send(fd, "Eve\n");
     caller_expect(fd, HOST_HELLO("Eve"));
     host_leave(fd);
     host_expect_stopped(host);

@@ -153,7 +153,7 @@ static void hold(struct fixture *fixture, int fd)
 {
     unsigned before = atomic_load(&fixture->gate.reached);
     atomic_store(&fixture->gate.closed, true);
-    caller_say(fd, "Ann\n");
+    caller_send(fd, "Ann\n");
     for (int i = 0; i < CALLER_PATIENCE_S * 1000 && atomic_load(&fixture->gate.reached) == before; i++)
         poll(NULL, 0, 1);
     assert_int_equal(atomic_load(&fixture->gate.reached), before + 1);
@@ -195,9 +195,9 @@ static void connections_are_handed_off_in_turn_and_served_to_the_end(void **stat
         expect_connections(fixture, (i + 3) / 3, (i + 2) / 3, (i + 1) / 3);
     }
     for (size_t i = 0; i < CONNECTIONS; i++) {
-        caller_say(fds[i], "Ann\nBo");
+        caller_send(fds[i], "Ann\nBo");
         caller_expect(fds[i], HOST_HELLO("Ann"));
-        caller_say(fds[i], "b\n");
+        caller_send(fds[i], "b\n");
         caller_expect(fds[i], HOST_HELLO("Bob"));
     }
     expect_places(fixture, CONNECTIONS);

@@ -94,7 +94,7 @@ static void each_way_to_end_has_its_counter(void **state)
     HOST_EXPECT_COUNTER(host, failed, 1);
 
     int http = caller_connect(&host->at);
-    caller_say(http, "GET / HTTP/1.1\r\n");
+    caller_send(http, "GET / HTTP/1.1\r\n");
     caller_expect(http, HOST_WELCOME);
     caller_expect_end(http);
     close(http);
@@ -141,7 +141,7 @@ static void exhausted_descriptors_pause_accepting(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
     int connected = connect(late, &host->at.address.any, endpoint_length(&host->at));
     HOST_EXPECT_COUNTER(host, pauses, 1);
-    caller_say(fd, "Bob\n"); /* the others go on */
+    caller_send(fd, "Bob\n"); /* the others go on */
     caller_expect(fd, HOST_HELLO("Bob"));
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 

@@ -49,7 +49,7 @@ static void a_drain_lets_dialogues_finish_and_accepts_no_connection(void **state
     worker_stop(host->worker, false);
     expect_closing_listener(&host->at);
 
-    caller_say(fd, "Bob\n");
+    caller_send(fd, "Bob\n");
     caller_expect(fd, HOST_HELLO("Bob"));
     assert_int_equal(atomic_load(&host->stopped), 0);
     host_leave(fd);
@@ -119,7 +119,7 @@ static void after_the_drain_every_peer_receives_the_final_message(void **state)
     host_start(host);
     for (int i = 0; i < 3; i++)
         fds[i] = host_greet(host);
-    caller_say(fds[2], "unfinis");
+    caller_send(fds[2], "unfinis");
     worker_stop(host->worker, false);
     for (int i = 0; i < 3; i++) {
         caller_expect(fds[i], HOST_BYE);

@@ -14,18 +14,18 @@
 enum { DAY = CERTIFICATES_DAY, HOUR = 60 * 60 };
 
 /* Who comes: with a certificate of whom. */
-enum guest { WITHOUT, WELL, STRANGER, ITSELF, EXPIRED, OF_A_SERVER, GUESTS };
+enum client_case { WITHOUT, ALL_OK, UNKNOWN_CA, ITSELF, EXPIRED, OF_A_SERVER, CLIENT_CASES };
 
 static const struct {
     struct certificate_wish wish; /* without its issuer */
     enum err_reason reason;       /* the server's, where it must be there */
     const char *sentence;         /* likewise */
-} guests[GUESTS] = {
+} client_cases[CLIENT_CASES] = {
     [WITHOUT] = {{0}, ERR_TLS_CLIENT_CERTIFICATE, "the client sent no certificate"},
-    [WELL] = {{.purpose = "clientAuth"}, ERR_OK, ""},
-    [STRANGER] = {{.purpose = "clientAuth"},
-                  ERR_CERT_UNTRUSTED,
-                  "the client's certificate was issued by \"test stranger\", which is not trusted here"},
+    [ALL_OK] = {{.purpose = "clientAuth"}, ERR_OK, ""},
+    [UNKNOWN_CA] = {{.purpose = "clientAuth"},
+                    ERR_CERT_UNTRUSTED,
+                    "the client's certificate was issued by \"test stranger\", which is not trusted here"},
     [ITSELF] = {{.common_name = "me"}, ERR_CERT_SELF_SIGNED, "the client's certificate is self-signed"},
     [EXPIRED] = {{.from_s = -9 * DAY, .until_s = -2 * DAY - HOUR},
                  ERR_CERT_EXPIRED,
@@ -36,17 +36,17 @@ static const struct {
 };
 
 /* Returns: the file of a guest's certificate and key, NULL: none. */
-static const char *guest_file(const struct certificates *all, enum guest guest,
-                              char path[CERTIFICATES_PATH_BYTES])
+static const char *client_case_file(const struct certificates *all, enum client_case client_case,
+                                    char path[CERTIFICATES_PATH_BYTES])
 {
     struct certificate certificate;
-    struct certificate_wish wish = guests[guest].wish;
+    struct certificate_wish wish = client_cases[client_case].wish;
     char name[32];
 
-    if (guest == WITHOUT)
+    if (client_case == WITHOUT)
         return NULL;
-    snprintf(name, sizeof name, "guest%d.pem", (int)guest);
-    wish.issuer = guest == ITSELF ? NULL : guest == STRANGER ? &all->stranger : &all->root;
+    snprintf(name, sizeof name, "guest%d.pem", (int)client_case);
+    wish.issuer = client_case == ITSELF ? NULL : client_case == UNKNOWN_CA ? &all->unknown_ca : &all->root;
     certificate_make(&certificate, &wish);
     certificates_put_bytes(certificates_path(all, name, path), (struct bytes){"", 0});
     certificates_put(path, certificate.x509);
@@ -67,21 +67,23 @@ static struct tls_server *server_that(const struct certificates *all, enum tls_c
 static void meet(struct tls_meeting *meeting)
 {
     meeting->server.words = meeting->client.expected = BYTES_LITERAL("welcome");
-    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(meeting);
 }
 
-static void expect_verdict(const struct tls_meeting *meeting, enum guest guest)
+static void expect_verdict(const struct tls_meeting *meeting, enum client_case client_case)
 {
-    if (guests[guest].reason == ERR_OK) {
+    if (client_cases[client_case].reason == ERR_OK) {
         tls_party_expect_done(&meeting->client);
         tls_party_expect_done(&meeting->server);
         return;
     }
-    tls_party_expect_failure(&meeting->server, guests[guest].reason, guests[guest].sentence);
+    tls_party_expect_failure(&meeting->server, client_cases[client_case].reason,
+                             client_cases[client_case].sentence);
     tls_party_expect_failure(&meeting->client, ERR_TLS_CLIENT_CERTIFICATE,
-                             guest == WITHOUT ? "--cert and --key" : "the peer rejected our certificate: ");
+                             client_case == WITHOUT ? "--cert and --key"
+                                                    : "the peer rejected our certificate: ");
 }
 
 static void required_means_required(void **state)
@@ -89,15 +91,15 @@ static void required_means_required(void **state)
     const struct certificates *all = *state;
     struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUIRE);
 
-    for (enum guest guest = 0; guest < GUESTS; guest++) {
+    for (enum client_case client_case = 0; client_case < CLIENT_CASES; client_case++) {
         struct tls_meeting meeting = {0};
         char path[CERTIFICATES_PATH_BYTES];
-        struct tls_client *client = tls_party_client(
-            &(struct tls_client_config){.ca = all->ca_file, .identity.cert = guest_file(all, guest, path)});
+        struct tls_client *client = tls_party_client(&(struct tls_client_config){
+            .ca = all->ca_file, .identity.cert = client_case_file(all, client_case, path)});
         tls_meeting_connect(&meeting, client, server, "localhost");
         meet(&meeting);
-        expect_verdict(&meeting, guest);
-        if (guest == WELL) {
+        expect_verdict(&meeting, client_case);
+        if (client_case == ALL_OK) {
             assert_string_equal(meeting.server.facts.issuer, "test root");
             assert_int_equal(strlen(meeting.server.facts.pin), 64);
         }
@@ -119,7 +121,7 @@ static void required_means_required_in_tls_1_2(void **state)
         meeting.client.stream = tls_raw_client(meeting.lowers[0], TLS1_2_VERSION, with ? chain : NULL, NULL);
         meeting.server.stream = tls_server_stream(server, meeting.lowers[1], NULL);
         meet(&meeting);
-        expect_verdict(&meeting, with ? WELL : WITHOUT);
+        expect_verdict(&meeting, with ? ALL_OK : WITHOUT);
         tls_meeting_part(&meeting);
     }
     tls_server_free(server);
@@ -130,16 +132,16 @@ static void requested_may_be_left_out(void **state)
 {
     const struct certificates *all = *state;
     struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUEST);
-    static const enum guest come[] = {WITHOUT, WELL, STRANGER};
+    static const enum client_case come[] = {WITHOUT, ALL_OK, UNKNOWN_CA};
 
     for (size_t i = 0; i < COUNT(come); i++) {
         struct tls_meeting meeting = {0};
         char path[CERTIFICATES_PATH_BYTES];
-        struct tls_client *client = tls_party_client(
-            &(struct tls_client_config){.ca = all->ca_file, .identity.cert = guest_file(all, come[i], path)});
+        struct tls_client *client = tls_party_client(&(struct tls_client_config){
+            .ca = all->ca_file, .identity.cert = client_case_file(all, come[i], path)});
         tls_meeting_connect(&meeting, client, server, "localhost");
         meet(&meeting);
-        expect_verdict(&meeting, come[i] == WITHOUT ? WELL : come[i]);
+        expect_verdict(&meeting, come[i] == WITHOUT ? ALL_OK : come[i]);
         tls_meeting_part(&meeting);
         tls_client_free(client);
     }
@@ -167,7 +169,7 @@ static void a_ticket_does_not_stand_in_for_a_certificate(void **state)
                                                                       .ticket_keys = keys});
             tls_meeting_connect(&meeting, client, servers[j], "localhost");
             meet(&meeting);
-            expect_verdict(&meeting, j == 0 ? WELL : WITHOUT);
+            expect_verdict(&meeting, j == 0 ? ALL_OK : WITHOUT);
             assert_false(meeting.server.facts.resumed);
             tls_meeting_part(&meeting);
         }
@@ -182,7 +184,7 @@ static void a_ticket_does_not_outlive_the_trust_in_its_ca(void **state)
 {
     const struct certificates *all = *state;
     const struct tls_files files = {.cert = all->server_file};
-    const struct certificate *const trusted[] = {&all->root, &all->root, &all->stranger};
+    const struct certificate *const trusted[] = {&all->root, &all->root, &all->unknown_ca};
     struct tls_server *servers[COUNT(trusted)];
     struct tls_client *client =
         tls_party_client(&(struct tls_client_config){.ca = all->ca_file, .identity.cert = all->client_file});
@@ -199,7 +201,7 @@ static void a_ticket_does_not_outlive_the_trust_in_its_ca(void **state)
             tls_server_inherit(servers[i], servers[i - 1]);
         tls_meeting_connect(&meeting, client, servers[i], "localhost");
         meet(&meeting);
-        assert_int_equal(meeting.server.failed, trusted[i] == &all->stranger);
+        assert_int_equal(meeting.server.failed, trusted[i] == &all->unknown_ca);
         assert_int_equal(meeting.server.facts.resumed, i == 1);
         tls_meeting_part(&meeting);
     }

@@ -64,11 +64,11 @@ static void make_streams(struct tls_meeting *meeting, struct tls_client *client,
     failed[STREAMS] = meeting->client.stream == NULL || meeting->server.stream == NULL;
 }
 
-static void converse(struct tls_meeting *meeting, bool failed[PARTS])
+static void exchange(struct tls_meeting *meeting, bool failed[PARTS])
 {
     meeting->server.words = meeting->client.expected = BYTES_LITERAL("welcome");
-    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(meeting);
     failed[DIALOGUE] = meeting->client.failed || meeting->server.failed;
 }
@@ -93,7 +93,7 @@ static bool run_without(const struct certificates *all, enum part from, unsigned
     if (client != NULL && server != NULL)
         make_streams(&meeting, client, server, failed);
     if (meeting.client.stream != NULL && meeting.server.stream != NULL)
-        converse(&meeting, failed);
+        exchange(&meeting, failed);
     fail_at = 0;
     tls_meeting_part(&meeting);
     tls_client_free(client);

@@ -217,7 +217,7 @@ static void known_facts_are_reported_after_a_later_failure(void **state)
 {
     static const struct {
         int version;
-        const char *told;
+        const char *reported;
     } rows[] = {{TLS1_2_VERSION, ""}, {TLS1_3_VERSION, "TLSv1.3"}};
     const struct certificates *all = *state;
     const struct certificate *const chain[] = {&all->server, NULL};
@@ -230,12 +230,12 @@ static void known_facts_are_reported_after_a_later_failure(void **state)
         meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", NULL);
         meeting.server.stream = tls_raw_server(meeting.lowers[1], rows[i].version, chain, &ssl);
         SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-        TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR_END);
+        TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE_END);
         TLS_PLAN(&meeting.server, TLS_SHAKE);
         tls_meeting_run(&meeting);
         tls_party_expect_failure(&meeting.client, ERR_TLS_CLIENT_CERTIFICATE, "--cert and --key");
         assert_true(meeting.client.has_facts);
-        assert_string_equal(meeting.client.facts.version, rows[i].told);
+        assert_string_equal(meeting.client.facts.version, rows[i].reported);
         expect_certificate(&meeting.client.facts, &all->server);
         assert_int_equal(meeting.client.facts.chain_count, 1);
         assert_true(meeting.client.facts.trusted);
@@ -249,7 +249,7 @@ static void a_rejected_client_certificate_is_reported_to_the_server(void **state
 {
     const struct certificates *all = *state;
     const struct tls_files files = {.cert = all->server_file};
-    const struct certificate *const chain[] = {&all->stranger, NULL};
+    const struct certificate *const chain[] = {&all->unknown_ca, NULL};
     struct tls_server *server = tls_party_server(&(struct tls_server_config){
         .identities = {files}, .client_ca = all->ca_file, .client_auth = TLS_CLIENT_AUTH_REQUIRE});
     struct tls_meeting meeting = {0};
@@ -262,7 +262,7 @@ static void a_rejected_client_certificate_is_reported_to_the_server(void **state
     assert_true(meeting.server.failed);
     assert_true(meeting.server.has_facts);
     assert_string_equal(meeting.server.facts.version, "");
-    expect_certificate(&meeting.server.facts, &all->stranger);
+    expect_certificate(&meeting.server.facts, &all->unknown_ca);
     assert_int_equal(meeting.server.facts.chain_count, 1);
     assert_false(meeting.server.facts.trusted);
     tls_meeting_part(&meeting);
@@ -373,8 +373,8 @@ static struct stream_tls_facts visit(struct tls_client *client, struct tls_serve
     struct tls_meeting meeting = {0};
     tls_meeting_connect(&meeting, client, server, "localhost");
     meeting.server.words = meeting.client.expected = BYTES_LITERAL("welcome");
-    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(&meeting);
     tls_party_expect_done(&meeting.client);
     tls_meeting_part(&meeting);

@@ -12,7 +12,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* How a visit ends for the client. */
-enum leaving { POLITE, CUT_OFF };
+enum leaving { ORDERLY, CUT_OFF };
 
 static struct tls_session *session_new(struct tls_client *client)
 {
@@ -40,8 +40,8 @@ static bool visit_host(struct tls_session *session, struct tls_server *server, c
     struct err err = {0};
     tls_meeting_wire(&meeting);
     meet(&meeting, session, tls_server_stream(server, meeting.lowers[1], &err), host);
-    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(&meeting);
     tls_party_expect_done(&meeting.client);
     tls_party_expect_done(&meeting.server);
@@ -136,7 +136,7 @@ static void a_ticket_is_there_once_something_was_read(void **state)
 static void a_ticket_outlives_the_stream_that_was_cut_off(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-    static const enum leaving leavings[] = {POLITE, CUT_OFF};
+    static const enum leaving leavings[] = {ORDERLY, CUT_OFF};
     unsigned char keys[80] = {1};
     const struct certificates *all = *state;
     const struct certificate *const chain[] = {&all->server, NULL};
@@ -151,11 +151,11 @@ static void a_ticket_outlives_the_stream_that_was_cut_off(void **state)
             struct stream *server = tls_raw_server(meeting.lowers[1], versions[i / 2], chain, &ssl);
             assert_int_equal(SSL_CTX_set_tlsext_ticket_keys(SSL_get_SSL_CTX(ssl), keys, sizeof keys), 1);
             meet(&meeting, session, server, "localhost");
-            if (leavings[i % 2] == POLITE)
-                TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END);
+            if (leavings[i % 2] == ORDERLY)
+                TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_END);
             else
-                TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_LEAVE);
-            TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY);
+                TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_LEAVE);
+            TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND);
             tls_meeting_run(&meeting);
             tls_party_expect_done(&meeting.client);
             assert_int_equal(meeting.client.facts.resumed, turn > 0);
@@ -179,8 +179,8 @@ static void a_server_that_gives_none_leaves_the_session_empty(void **state)
     struct stream *server = tls_raw_server(meeting.lowers[1], TLS1_3_VERSION, chain, &ssl);
     assert_int_equal(SSL_set_num_tickets(ssl, 0), 1);
     meet(&meeting, session, server, "localhost");
-    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END);
-    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_END);
+    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND);
     tls_meeting_run(&meeting);
     tls_party_expect_done(&meeting.client);
     assert_false(tls_session_has_ticket(session));

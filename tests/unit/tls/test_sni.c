@@ -144,8 +144,8 @@ static void a_stream_outlives_its_server(void **state)
     assert_int_equal(stream_handshake(meeting.client.stream, &err), STREAM_WANT_READ);
     tls_server_free(server);
     meeting.server.words = meeting.client.expected = BYTES_LITERAL("welcome");
-    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(&meeting);
     tls_party_expect_done(&meeting.client);
     tls_party_expect_done(&meeting.server);

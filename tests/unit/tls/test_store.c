@@ -57,8 +57,8 @@ static void a_late_file_is_left_alone_where_the_folder_has_the_ca(void **state)
     const struct certificates *all = *state;
     struct certificate foreign;
     X509_STORE *store = X509_STORE_new();
-    certificate_make(&foreign, &(struct certificate_wish){.issuer = &all->stranger});
-    add_folder(store, all, &all->stranger);
+    certificate_make(&foreign, &(struct certificate_wish){.issuer = &all->unknown_ca});
+    add_folder(store, all, &all->unknown_ca);
     assert_int_equal(tls_store_add_late(store, all->ca_file), 0);
     assert_int_equal(verdict(store, &foreign), X509_V_OK);
     assert_int_equal(known(store), 1);
@@ -72,7 +72,7 @@ static void what_is_in_neither_is_not_trusted(void **state)
 {
     const struct certificates *all = *state;
     struct certificate foreign;
-    certificate_make(&foreign, &(struct certificate_wish){.issuer = &all->stranger});
+    certificate_make(&foreign, &(struct certificate_wish){.issuer = &all->unknown_ca});
     for (int there = 0; there < 2; there++) {
         X509_STORE *store = X509_STORE_new();
         assert_int_equal(tls_store_add_late(store, there ? all->ca_file : "/nonexistent"), 0);

@@ -99,7 +99,7 @@ static void what_is_decrypted_is_read_before_a_read_waits(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct talk *talk = talk_new(*state);
         struct err err = {0};
-        size_t heard = 0, count;
+        size_t received = 0, count;
         enum stream_result result;
         char data[RECORD_BYTES];
 
@@ -108,9 +108,9 @@ static void what_is_decrypted_is_read_before_a_read_waits(void **state)
             write_all(talk->meeting.server.stream, words, cases[i].length);
         while ((result = stream_read(talk->meeting.client.stream, data, cases[i].room, &count, &err)) ==
                STREAM_OK)
-            heard += count;
+            received += count;
         assert_int_equal(result, STREAM_WANT_READ);
-        assert_int_equal(heard, cases[i].pieces * cases[i].length);
+        assert_int_equal(received, cases[i].pieces * cases[i].length);
         talk_free(talk);
     }
 }
@@ -146,11 +146,11 @@ static void an_end_is_clean_with_close_notify_only(void **state)
         struct talk *talk = talk_new(*state);
         struct tls_party *client = &talk->meeting.client, *server = &talk->meeting.server;
         server->words = client->expected = BYTES_LITERAL("last words");
-        TLS_PLAN(client, TLS_SHAKE, TLS_HEAR, TLS_HEAR_END, TLS_HEAR_END);
-        TLS_PLAN(server, TLS_SHAKE, TLS_SAY, ends[i]);
+        TLS_PLAN(client, TLS_SHAKE, TLS_RECEIVE, TLS_RECEIVE_END, TLS_RECEIVE_END);
+        TLS_PLAN(server, TLS_SHAKE, TLS_SEND, ends[i]);
         tls_meeting_run(&talk->meeting);
         tls_party_expect_done(server);
-        assert_int_equal(client->heard, client->expected.length);
+        assert_int_equal(client->received, client->expected.length);
         if (ends[i] == TLS_END)
             tls_party_expect_done(client);
         else
@@ -172,7 +172,7 @@ static void a_fin_without_close_notify_truncates(void **state)
     meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", NULL);
     meeting.server.stream = tls_raw_server(meeting.lowers[1], 0, chain, &ssl);
     SSL_set_quiet_shutdown(ssl, 1);
-    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR_END);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE_END);
     TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_END);
     tls_meeting_run(&meeting);
     tls_party_expect_done(&meeting.server);
@@ -183,55 +183,55 @@ static void a_fin_without_close_notify_truncates(void **state)
 
 /* What a peer that does not speak TLS, or says nothing, is called: at once, or when the time is over. */
 static const struct {
-    struct bytes said;
+    struct bytes sent;
     bool ends; /* its side, after that */
     enum err_reason at_client, at_server;
     const char *words; /* at the client */
 } peers[] = {
-#define SAID(text)                                                                                           \
+#define SENT(text)                                                                                           \
     {                                                                                                        \
         (text), sizeof(text) - 1                                                                             \
     }
 #define PLAIN ERR_TLS_PLAINTEXT_PEER, ERR_TLS_PLAINTEXT_PEER
-    {SAID("Server: Welcome!\nServer: What's your name?"), false, PLAIN,
+    {SENT("Server: Welcome!\nServer: What's your name?"), false, PLAIN,
      "it sent \"Server: Welcome!\\nServer: What's"},
-    {SAID("HTTP/1.1 400 Bad Request\r\n\r\n"), false, PLAIN,
+    {SENT("HTTP/1.1 400 Bad Request\r\n\r\n"), false, PLAIN,
      "it sent \"HTTP/1.1 400 Bad Request\\r\\n\\r\\n\""},
-    {SAID("GET / HTTP/1.0\r\n\r\n"), false, PLAIN, "it sent \"GET / HTTP"},
-    {SAID("Michael\n"), false, PLAIN, "localhost does not use TLS on this port: it sent \"Michael\\n\""},
-    {SAID("SSH-2.0-\x1b[2J\r\n"), false, PLAIN, "\"SSH-2.0-\\x1b[2J\\r\\n\""},
-    {SAID("\x80\x2e\x01\x03\x01"), false, PLAIN, "\"\\x80"},
-    {SAID("Hi"), false, PLAIN, "it sent \"Hi\""},
-    {SAID("Hi"), true, PLAIN, "it sent \"Hi\""},
-    {SAID("\x16\x02"), true, PLAIN, "it sent \"\\x16\\x02\""},
-    {SAID(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "localhost says nothing in answer"},
-    {SAID(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END, "closed the connection during"},
-    {SAID("\x16\x03\x03\x00\x7a\x02"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
-    {SAID("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
-    {SAID("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL,
+    {SENT("GET / HTTP/1.0\r\n\r\n"), false, PLAIN, "it sent \"GET / HTTP"},
+    {SENT("Michael\n"), false, PLAIN, "localhost does not use TLS on this port: it sent \"Michael\\n\""},
+    {SENT("SSH-2.0-\x1b[2J\r\n"), false, PLAIN, "\"SSH-2.0-\\x1b[2J\\r\\n\""},
+    {SENT("\x80\x2e\x01\x03\x01"), false, PLAIN, "\"\\x80"},
+    {SENT("Hi"), false, PLAIN, "it sent \"Hi\""},
+    {SENT("Hi"), true, PLAIN, "it sent \"Hi\""},
+    {SENT("\x16\x02"), true, PLAIN, "it sent \"\\x16\\x02\""},
+    {SENT(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "localhost says nothing in answer"},
+    {SENT(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END, "closed the connection during"},
+    {SENT("\x16\x03\x03\x00\x7a\x02"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
+    {SENT("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
+    {SENT("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL,
      "closed the connection during"},
-    {SAID("\x15\x03\x01\x00\x02\x02\x28"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "\"handshake failure\""},
-    {SAID("\x15\x03\x01\x00\x02\x02\x46"), false, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "no TLS version"},
+    {SENT("\x15\x03\x01\x00\x02\x02\x28"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "\"handshake failure\""},
+    {SENT("\x15\x03\x01\x00\x02\x02\x46"), false, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "no TLS version"},
 #undef PLAIN
-#undef SAID
+#undef SENT
 };
 
 /* Returns: what the handshake, or the end of its time, tells of a peer that says this. */
-static struct err peer_is_called(struct stream *stream, struct stream *peer, struct bytes said, size_t piece,
+static struct err peer_is_called(struct stream *stream, struct stream *peer, struct bytes sent, size_t piece,
                                  bool ends)
 {
     struct err err = {0}, ignored = {0};
     enum stream_result result;
     do {
-        size_t count, length = piece < said.length ? piece : said.length;
+        size_t count, length = piece < sent.length ? piece : sent.length;
         result = stream_handshake(stream, &err);
         if (result == STREAM_FAILED || (length == 0 && !ends))
             break;
         if (length > 0)
-            assert_int_equal(stream_write(peer, said.data, length, &count, &ignored), STREAM_OK);
+            assert_int_equal(stream_write(peer, sent.data, length, &count, &ignored), STREAM_OK);
         else
             ends = stream_shutdown(peer, &ignored) != STREAM_OK;
-        said = bytes_skip(said, length);
+        sent = bytes_skip(sent, length);
     } while (true);
     if (result != STREAM_FAILED)
         stream_handshake_expire(stream, &err);
@@ -240,7 +240,7 @@ static struct err peer_is_called(struct stream *stream, struct stream *peer, str
 }
 
 /* At the server the sentence names no host. */
-static bool says_what_it_should(const struct err *err, const char *words, bool at_client)
+static bool has_the_expected_text(const struct err *err, const char *words, bool at_client)
 {
     const char *quote = strstr(words, "it sent");
     if (at_client || err->reason != ERR_TLS_PLAINTEXT_PEER)
@@ -259,10 +259,10 @@ static void a_peer_without_tls_is_named_and_its_bytes_are_taken(void **state)
         stream_memory_pair(ends, 4096);
         struct stream *stream = at_client ? tls_client_stream(talk->client, ends[0], "localhost", NULL)
                                           : tls_server_stream(talk->server, ends[0], NULL);
-        struct err err = peer_is_called(stream, ends[1], peers[row].said, piece, peers[row].ends),
+        struct err err = peer_is_called(stream, ends[1], peers[row].sent, piece, peers[row].ends),
                    ignored = {0};
         enum err_reason reason = at_client ? peers[row].at_client : peers[row].at_server;
-        if (err.reason != reason || (piece > 1 && !says_what_it_should(&err, peers[row].words, at_client)))
+        if (err.reason != reason || (piece > 1 && !has_the_expected_text(&err, peers[row].words, at_client)))
             fail_msg("row %zu at the %s by %zu: %s: %s", row, at_client ? "client" : "server", piece,
                      err_word(err.reason), err.text);
         assert_int_not_equal(stream_read(ends[0], left, sizeof left, &count, &ignored), STREAM_OK);

@@ -56,8 +56,8 @@ static struct stage *stage_new(const struct certificates *certificates)
     stage->server = tls_party_server_plain(certificates);
     client->words = server->expected = BYTES_LITERAL("a question");
     server->words = client->expected = (struct bytes){answer, sizeof answer};
-    TLS_PLAN(client, TLS_SHAKE, TLS_SAY, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(server, TLS_SHAKE, TLS_HEAR, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(client, TLS_SHAKE, TLS_SEND, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(server, TLS_SHAKE, TLS_RECEIVE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     return stage;
 }
 
@@ -306,8 +306,8 @@ static void new_keys_are_given_where_they_are_asked_for(void **state)
     assert_int_equal(read_byte(server->stream, &err), STREAM_WANT_READ);
     assert_in_range(server->faults.operations - before, 3, 12); /* it has written, and not without end */
     client->act = server->act = 0;
-    TLS_PLAN(client, TLS_SAY, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(server, TLS_HEAR, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(client, TLS_SEND, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(server, TLS_RECEIVE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(&stage->meeting);
     tls_party_expect_done(client);
     tls_party_expect_done(server);

@@ -45,8 +45,8 @@ static bool visit_host(struct tls_client *client, struct tls_server *server, con
     struct tls_meeting meeting = {0};
     tls_meeting_connect(&meeting, client, server, host);
     meeting.server.words = meeting.client.expected = BYTES_LITERAL("welcome");
-    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     tls_meeting_run(&meeting);
     tls_party_expect_done(&meeting.client);
     tls_party_expect_done(&meeting.server);
@@ -123,18 +123,18 @@ static void a_server_that_takes_over_takes_the_tickets_too(void **state)
 {
     struct tls_client *client = tls_party_client_plain(*state);
     struct tls_server *first = tls_party_server_plain(*state);
-    struct tls_server *stranger = tls_party_server_plain(*state);
+    struct tls_server *unknown_ca = tls_party_server_plain(*state);
     struct tls_server *heir = tls_party_server_plain(*state);
 
     assert_false(visit(client, first));
-    assert_false(visit(client, stranger));
+    assert_false(visit(client, unknown_ca));
     tls_server_inherit(heir, first);
     assert_false(visit(client, heir)); /* the ticket is the stranger's by now */
     assert_true(visit(client, first)); /* and the heir's tickets are good for the first */
     tls_server_free(first);
     assert_true(visit(client, heir));
     tls_client_free(client);
-    tls_server_free(stranger);
+    tls_server_free(unknown_ca);
     tls_server_free(heir);
 }
 

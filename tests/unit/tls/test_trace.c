@@ -48,8 +48,8 @@ static void play(struct tls_meeting *meeting, struct story *story)
 {
     *story = (struct story){0};
     meeting->server.words = meeting->client.expected = BYTES_LITERAL("welcome");
-    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_HEAR, TLS_END, TLS_HEAR_END);
-    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SAY, TLS_HEAR_END, TLS_END);
+    TLS_PLAN(&meeting->client, TLS_SHAKE, TLS_RECEIVE, TLS_END, TLS_RECEIVE_END);
+    TLS_PLAN(&meeting->server, TLS_SHAKE, TLS_SEND, TLS_RECEIVE_END, TLS_END);
     trace_to(on_step, story);
     tls_meeting_run(meeting);
     trace_to(NULL, NULL);

@@ -21,7 +21,7 @@
 enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
 /* Who signs, and what is sent beside the certificate. */
-enum signer { ROOT, INTERMEDIATE, INTERMEDIATE_NOT_SENT, STRANGER, STRANGER_SENT, ITSELF };
+enum signer { ROOT, INTERMEDIATE, INTERMEDIATE_NOT_SENT, UNKNOWN_CA, UNKNOWN_CA_SENT, ITSELF };
 
 struct row {
     const char *host;
@@ -222,13 +222,13 @@ static const struct row rows[] = {
      true},
     {"localhost",
      {.names = SAN},
-     STRANGER,
+     UNKNOWN_CA,
      ERR_CERT_UNTRUSTED,
      UNTRUSTED "\"test stranger\", which is not trusted here (--ca FILE trusts a CA; if that is an inter",
      true},
     {"localhost",
      {.names = SAN},
-     STRANGER_SENT,
+     UNKNOWN_CA_SENT,
      ERR_CERT_UNTRUSTED,
      "\"test stranger\", which is not trusted here (--ca FILE trusts a CA)",
      true},
@@ -299,11 +299,11 @@ static void exhibit_make(struct exhibit *exhibit, const struct certificates *all
     const struct certificate *const signers[] = {[ROOT] = &all->root,
                                                  [INTERMEDIATE] = &all->intermediate,
                                                  [INTERMEDIATE_NOT_SENT] = &all->intermediate,
-                                                 [STRANGER] = &all->stranger,
-                                                 [STRANGER_SENT] = &all->stranger,
+                                                 [UNKNOWN_CA] = &all->unknown_ca,
+                                                 [UNKNOWN_CA_SENT] = &all->unknown_ca,
                                                  [ITSELF] = NULL};
     struct certificate_wish wish = row->wish;
-    bool sends = row->signer == INTERMEDIATE || row->signer == STRANGER_SENT;
+    bool sends = row->signer == INTERMEDIATE || row->signer == UNKNOWN_CA_SENT;
 
     wish.issuer = signers[row->signer];
     certificate_make(&exhibit->certificate, &wish);
@@ -624,7 +624,7 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
     struct tls_meeting meeting = {0};
     char file[CERTIFICATES_PATH_BYTES], directory[CERTIFICATES_PATH_BYTES], within[CERTIFICATES_PATH_BYTES];
 
-    certificates_put(certificates_path(all, "stranger.crt", file), all->stranger.x509);
+    certificates_put(certificates_path(all, "stranger.crt", file), all->unknown_ca.x509);
     for (size_t i = 0; i < COUNT(cases); i++) {
         const bool is_made = cases[i].directory[0] != '/';
         certificates_path(all, is_made ? cases[i].directory : "none", directory);
@@ -637,7 +637,7 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
         if (dangling)
             assert_int_equal(symlink("/nonexistent", within), 0);
         else if (is_made && strcmp(cases[i].directory, "empty") != 0)
-            certificates_put(within, all->stranger.x509);
+            certificates_put(within, all->unknown_ca.x509);
         setenv("SSL_CERT_FILE", cases[i].file[0] == '/' ? cases[i].file : file, 1);
         setenv("SSL_CERT_DIR", is_made ? directory : "/nonexistent", 1);
         struct tls_client *client = tls_party_client(&(struct tls_client_config){0});
