@@ -234,7 +234,7 @@ int certificates_set_up(void **state)
         &all->intermediate,
         &(struct certificate_wish){.issuer = &all->root, .common_name = "test intermediate", .ca = true});
     certificate_make(&all->unknown_ca,
-                     &(struct certificate_wish){.common_name = "test stranger", .ca = true});
+                     &(struct certificate_wish){.common_name = "test unknown CA", .ca = true});
     certificate_make(&all->server, &(struct certificate_wish){.issuer = &all->root,
                                                               .common_name = "test server",
                                                               .names = "DNS:localhost,IP:127.0.0.1,IP:::1",

@@ -18,7 +18,7 @@ struct certificate {
     EVP_PKEY *key;
 };
 
-/* {0}: signed by itself, P-256 and SHA-256, for a day, with no name and for any purpose. */
+/* {0}: self-signed, P-256 and SHA-256, for a day, with no name and for any purpose. */
 struct certificate_wish {
     const struct certificate *issuer;
     const char *common_name;
@@ -36,7 +36,7 @@ struct certificate_wish {
     const char *curve; /* instead of kind */
     bool ca;
     bool sha1;
-    bool unknown_critical; /* holds a critical extension that nobody knows */
+    bool unknown_critical; /* has an unknown critical extension */
 };
 
 /* Shape: key pairs of RSA are made once a program, and are those of every certificate of their kind. */
@@ -48,7 +48,7 @@ void certificate_fini(struct certificate *certificate);
 struct certificates {
     char folder[CERTIFICATES_PATH_BYTES / 2];
     struct certificate root, intermediate; /* the intermediate stands under the root */
-    struct certificate unknown_ca;         /* a root that nobody trusts */
+    struct certificate unknown_ca;         /* an untrusted root */
     struct certificate server, client;     /* of the root */
     char ca_file[CERTIFICATES_PATH_BYTES];
     char server_file[CERTIFICATES_PATH_BYTES]; /* certificate, then key */

@@ -1,4 +1,4 @@
-/* Command lines for tests of options: said, and accepted or refused. Include cmocka first. */
+/* Command lines for tests of options, accepted or rejected. Include cmocka first. */
 #ifndef TCPGREET_TESTS_COMMAND_LINE_H
 #define TCPGREET_TESTS_COMMAND_LINE_H
 
@@ -46,9 +46,9 @@ static inline void command_line_refuse(struct command_line line, const char *par
 
     options_fini(&options);
     if (rc == 0)
-        fail_msg("accepted, but should say: %s", part);
+        fail_msg("accepted, but expected: %s", part);
     if (err.reason != ERR_USAGE || strstr(err.text, part) == NULL)
-        fail_msg("says \"%s\" (%s), not \"%s\"", err.text, err_word(err.reason), part);
+        fail_msg("message \"%s\" (%s), not \"%s\"", err.text, err_word(err.reason), part);
 }
 
 #define PARSE(...) command_line_accept((struct command_line){{__VA_ARGS__}})

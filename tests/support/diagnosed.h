@@ -1,4 +1,4 @@
-/* Results of probes made by hand, a fault a row, and what the diagnosis must say of each. */
+/* Results of probes made by hand, one fault per row, and the expected diagnosis of each. */
 #ifndef TCPGREET_TEST_DIAGNOSED_H
 #define TCPGREET_TEST_DIAGNOSED_H
 
@@ -43,7 +43,7 @@ struct diagnosed_address {
     uint32_t syn_again, again;
 };
 
-/* One fault: what was found, the words that are said of it, in order, and a part of each sentence. */
+/* One fault: the result, the expected findings in order, and a part of each sentence. */
 struct diagnosed_row {
     const char *fault;
     struct diagnosed_address all[DIAGNOSED_ADDRESSES_MAX];
@@ -102,7 +102,7 @@ struct diagnosed_row {
 /* Shape: *result is overwritten; probe_result_fini is the caller's. */
 void diagnosed_make(struct probe_result *result, const struct diagnosed_row *row);
 
-/* Fails the test where a row is told in other words, or in a sentence that is none. */
+/* Fails the test if a row has other findings, or an incomplete sentence. */
 void diagnosed_expect(const struct diagnosed_row *rows, size_t count);
 
 #endif

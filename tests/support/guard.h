@@ -1,4 +1,4 @@
-/* Bytes that end exactly where a page ends that nobody may touch, so that an overread faults. */
+/* Bytes that end exactly before an inaccessible page, so that an overread faults. */
 #ifndef TCPGREET_TEST_GUARD_H
 #define TCPGREET_TEST_GUARD_H
 

@@ -1,4 +1,4 @@
-/* Listeners on loopback, and one that swallows what knocks, as a dead path does. */
+/* Listeners on loopback, and one that drops SYNs, as an unreachable path does. */
 #ifndef TCPGREET_TEST_HOLE_H
 #define TCPGREET_TEST_HOLE_H
 
@@ -12,7 +12,7 @@ enum { HOLE_CALLERS_MAX = 16 };
 /* Shape: host is a literal; port 0 is the kernel's choice. Returns: the listener, fd -1 where it failed. */
 struct listener hole_listen_at(const char *host, unsigned port, int backlog);
 
-/* A listener whose queue is full, so that Linux drops what knocks. */
+/* A listener whose queue is full, so that Linux drops further SYNs. */
 struct hole {
     struct listener listener;
     int callers[HOLE_CALLERS_MAX];
@@ -23,7 +23,7 @@ struct hole {
 struct hole hole_open(const char *host, unsigned port);
 void hole_close(struct hole *hole);
 
-/* Skips the test where this system does not drop. Shape: after hole_warm_up. */
+/* Skips the test where this system does not drop. Shape: after hole_prepare. */
 void hole_need(void);
 
 /* A group's setup: finds that out; what libuv opens once for all loops is open from then on. */

@@ -10,7 +10,7 @@
 #define RUNNING_ON_VALGRIND 0
 #endif
 
-/* Returns: whether setrlimit(2) does what it says. Valgrind keeps a limit of its own: accept4 takes a
+/* Returns: whether setrlimit(2) is effective. Valgrind keeps a limit of its own: accept4 takes a
  * connection out of the queue before it fails. */
 static inline bool launcher_has_real_limits(void)
 {

@@ -77,7 +77,7 @@ int getaddrinfo(const char *host, const char *service, const struct addrinfo *hi
 
     if (name == NULL) {
         if (host != NULL)
-            numeric.ai_flags |= AI_NUMERICHOST; /* nobody is asked */
+            numeric.ai_flags |= AI_NUMERICHOST; /* no name server is queried */
         return real_getaddrinfo()(host, service, &numeric, list);
     }
     bool v6 = hints->ai_family == AF_INET6;

@@ -1,4 +1,4 @@
-/* A resolver that knows a few names by heart and asks nobody: it stands in for getaddrinfo(3) in a test
+/* A resolver that knows a few names and queries no server: it stands in for getaddrinfo(3) in a test
  * program that calls anything of it. */
 #ifndef TCPGREET_TEST_NAMES_KNOWN_H
 #define TCPGREET_TEST_NAMES_KNOWN_H

@@ -138,7 +138,7 @@ static const struct sample samples[PROBE_SAMPLES] = {
     [PROBE_SAMPLE_EIGHT] =
         {"eight", "greet.example.net", .tls = true, .until = PROBE_UNTIL_DIALOGUE, .v6_us = 5210,
          .v4_us = 4870, .verdict = ERR_DEGRADED,
-         .text = "2 of 8 addresses failed: 192.0.2.23:6000: the peer said nothing within 1.5 s",
+         .text = "2 of 8 addresses failed: 192.0.2.23:6000: the peer sent nothing within 1.5 s",
          .rows = {{"2001:db8:10::21", "2001:db8:77::14", "eth0", TIMES(12100, 25300, 240, 12200, 12150),
                    .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1428, .rtt_us = 12000},
                   {"2001:db8:10::22", "2001:db8:77::14", "eth0", TIMES(1031200, 25100, 240, 12300, 12050),
@@ -155,7 +155,7 @@ static const struct sample samples[PROBE_SAMPLES] = {
                    "*.customers.hosting.example, not for greet.example.net",
                    &other_tls, .mss = 1448, .rtt_us = 11100},
                   {"192.0.2.23", "198.51.100.14", "eth0", TIMES(11300, 23600, 1500000, -1, -1),
-                   ERR_DIALOGUE_TIMEOUT, "the peer said nothing within 1.5 s", &good_tls,
+                   ERR_DIALOGUE_TIMEOUT, "the peer sent nothing within 1.5 s", &good_tls,
                    PROBE_RESUMPTION_NO_TICKET, .mss = 1448, .rtt_us = 11200},
                   {"192.0.2.24", "198.51.100.14", "eth0", TIMES(11000, 23100, 230, 11100, 11050),
                    .tls = &good_tls, .resumption = PROBE_RESUMPTION_ACCEPTED, .mss = 1448, .rtt_us = 10900}}},

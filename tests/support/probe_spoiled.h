@@ -1,11 +1,10 @@
-/* A probe's result at its worst: what others have a say in is as long as can be, and none of it is meant
- * well. */
+/* A probe's result at its worst: every text from a peer has its maximum length and is hostile. */
 #ifndef TCPGREET_TEST_PROBE_SPOILED_H
 #define TCPGREET_TEST_PROBE_SPOILED_H
 
 #include "probe/result.h"
 
-/* Fills every text of the result and of all its addresses with a piece, over and over; says that 4711
+/* Fills every text of the result and of all its addresses with a piece, over and over; reports that 4711
  * certificates came. Reasons stay. */
 void probe_spoil(struct probe_result *result, const char *piece);
 

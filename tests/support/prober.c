@@ -102,7 +102,7 @@ static const struct prober_script *script(const struct prober_peer *peer)
 
 static void on_readable(uv_poll_t *poll, int status, int events);
 
-/* The handle is free for the next guest. */
+/* The handle is free for the next connection. */
 static void on_accepted_closed(uv_handle_t *handle)
 {
     struct prober_peer *peer = handle->data;

@@ -1,5 +1,5 @@
-/* One round of a probe in real time, and peers for it to meet: a real server, and one that says what it is
- * told to. Include cmocka first. */
+/* One round of a probe in real time, and peers for it to meet: a real server, and one that sends a script.
+ * Include cmocka first. */
 #ifndef TCPGREET_TEST_PROBER_H
 #define TCPGREET_TEST_PROBER_H
 
@@ -12,16 +12,16 @@
 
 enum { PROBER_LONG_MS = 15 * 1000, PROBER_TURNS = 6 };
 
-/* Says says[0] to who comes, says[n] after the n-th time that it heard something. */
+/* Sends sends[0] to each connection, sends[n] after its n-th receive. */
 struct prober_script {
     const char *sends[PROBER_TURNS]; /* NULL: nothing */
     int ends_after;                  /* closes after that turn; -1: never */
     bool resets;                     /* with an RST */
 };
 
-/* Has one guest at a time. */
+/* Has one connection at a time. */
 struct prober_peer {
-    struct prober_script scripts[2]; /* for the first guest, for all others */
+    struct prober_script scripts[2]; /* for the first connection, for all others */
     struct listener listener;
     uv_poll_t listening, accepted;
     size_t accepted_count;
@@ -52,7 +52,7 @@ struct prober {
 int prober_set_up(void **state);
 int prober_tear_down(void **state);
 
-/* Returns: whether the round started; else err tells. */
+/* Returns: whether the round started; else err has the reason. */
 bool prober_start(struct prober *prober, const char *host, unsigned port);
 
 /* Runs a whole round, which must start. A result of before is thrown away. */
@@ -73,7 +73,7 @@ void prober_server_close(struct prober_server *server);
 void prober_expect_failure(const struct probe_address *address, enum probe_phase phase,
                            enum err_reason reason, const char *sentence);
 
-/* Fails the test unless it is well and went through every phase up to this one, without those that do not
+/* Fails the test unless it is OK and went through every phase up to this one, without those that do not
  * apply. */
 void prober_expect_ok(const struct probe_result *result, size_t index, enum probe_phase until);
 

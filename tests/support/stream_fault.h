@@ -1,4 +1,4 @@
-/* A stream that hands everything on to the one below it, and misbehaves on the way as it is told. */
+/* A stream that passes everything to the one below it, and injects the requested faults. */
 #ifndef TCPGREET_TEST_STREAM_FAULT_H
 #define TCPGREET_TEST_STREAM_FAULT_H
 
@@ -15,7 +15,7 @@ struct stream_faults {
     bool stuck;          /* the shutdown never ends */
     bool hoard;          /* a read takes all that is below into memory of its own, as TLS may */
     unsigned fail_at;    /* this operation and all after it fail; 0: none */
-    unsigned end_at;     /* from this operation on a read tells the peer's end; 0: none */
+    unsigned end_at;     /* from this operation on a read returns the peer's end; 0: none */
     /* Counted: */
     unsigned operations;
     unsigned frees;

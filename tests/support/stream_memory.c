@@ -10,7 +10,7 @@ struct pipe {
     size_t length;
     size_t capacity;
     bool ended;  /* nothing more will be written */
-    bool closed; /* nobody will read */
+    bool closed; /* no more reads */
 };
 
 struct link {

@@ -9,7 +9,7 @@
 
 struct tls_ends_config {
     struct stream_faults faults; /* below TLS, of both ends */
-    int version;                 /* the newest that the far end speaks; 0: any */
+    int version;                 /* the newest that the far end supports; 0: any */
     bool near_is_server;
 };
 

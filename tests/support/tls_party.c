@@ -158,9 +158,9 @@ void tls_party_expect_done(const struct tls_party *party)
 void tls_party_expect_failure(const struct tls_party *party, enum err_reason reason, const char *part)
 {
     if (!party->failed)
-        fail_msg("does not fail, but should say: %s", part);
+        fail_msg("does not fail, but expected: %s", part);
     if (party->err.reason != reason || strstr(party->err.text, part) == NULL)
-        fail_msg("says \"%s\" (%s), not \"%s\" (%s)", party->err.text, err_word(party->err.reason), part,
+        fail_msg("message \"%s\" (%s), not \"%s\" (%s)", party->err.text, err_word(party->err.reason), part,
                  err_word(reason));
 }
 

@@ -10,7 +10,7 @@
 
 static void *scarce_malloc(size_t size);
 
-/* The module itself stands in this program, on a malloc that can be told to fail. */
+/* The module is compiled into this program, with a malloc that can fail on request. */
 #define malloc scarce_malloc
 #include "base/buf.c"
 #undef malloc

@@ -19,7 +19,7 @@
 
 static const struct escape_style plain;
 
-/* Everything that is told apart, cut characters included. */
+/* Every distinguished case, including cut characters. */
 static const char sample[] = "Mi\\\n\x1b[2J\xc3\xbc\xe2\x82\xac\xf0\x9f\x91\x8b\xe2\x80\xae\xc3\xf0\x9f\x91"
                              "a\xc2\x9b\xff\xed\xa0\x80\xf0\x9f";
 
@@ -63,7 +63,7 @@ static void quotes_are_escaped_in_text_that_is_quoted(void **state)
     struct escape_style quoted = {.quoted = true};
     char text[16];
     (void)state;
-    assert_escaped(VIEW("say \"hi\" \\"), quoted, "say \\\"hi\\\" \\\\");
+    assert_escaped(VIEW("its \"hi\" \\"), quoted, "its \\\"hi\\\" \\\\");
     assert_string_equal(escape_quoted(VIEW("\"a\""), text, sizeof(text)), "\\\"a\\\"");
     assert_string_equal(escape_quoted(VIEW("\"\"\"\"\"\"\"\"\"\""), text, 9), "\\\"\\\"...");
     assert_string_equal(escape_text(VIEW("\"a\""), text, sizeof(text)), "\"a\"");

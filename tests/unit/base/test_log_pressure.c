@@ -16,7 +16,7 @@
 
 static ssize_t scripted_writev(int fd, const struct iovec *parts, int count);
 
-/* The module itself stands in this program, on a writev that can be told what to do. */
+/* The module is compiled into this program, with a writev that is controlled by the test. */
 #define writev scripted_writev
 #include "base/log.c"
 #undef writev
@@ -69,7 +69,7 @@ static void start(void)
     assert_int_equal(log_open(&config), 0);
 }
 
-/* Stops the log while somebody reads. */
+/* Stops the log while it is read. */
 static void finish(void)
 {
     pthread_t reader;

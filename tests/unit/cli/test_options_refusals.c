@@ -376,7 +376,7 @@ static void values_are_checked(void **state)
     REFUSE("--tls-min takes 1.2 or 1.3, not \"1.1\"", "--listen", "1", "--tls-min=1.1");
 }
 
-/* Each option that says nothing without --tls, where it is used. */
+/* Each option that has no meaning without --tls, where it is used. */
 static void options_of_tls_need_tls(void **state)
 {
     (void)state;

@@ -148,7 +148,7 @@ static void need_ipv6(void)
         skip_because("needs ::1 on this machine");
 }
 
-/* Returns: a port where nobody listens on loopback, of either family. */
+/* Returns: a port without a listener on loopback, of either family. */
 static unsigned free_port(void)
 {
     struct listener listener = listen_at_loopback();

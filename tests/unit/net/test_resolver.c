@@ -240,7 +240,7 @@ static void plug_out(struct plug *plug, struct watched *watched)
 static void a_question_in_the_queue_can_be_cancelled(void **state)
 {
     struct fixture *fixture = *state;
-    struct target target = parse("name.example", "6000"); /* nobody is asked */
+    struct target target = parse("name.example", "6000"); /* no name server is queried */
     struct plug plug;
     struct err err = {0};
 
@@ -327,7 +327,7 @@ static void names_are_asked_for_as_a_labels(void **state)
     static const struct known_name none[] = {{0}};
     struct fixture *fixture = *state;
 
-    names_know(none); /* nobody is asked */
+    names_know(none); /* no name server is queried */
     for (size_t i = 0; i < COUNT(labels); i++) {
         char asked[300] = "", due[300];
         struct target target = parse(labels[i][0], "6000");

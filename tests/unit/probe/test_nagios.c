@@ -112,7 +112,7 @@ static void a_verdict_is_a_status_and_its_text(void **state)
     assert_performance("|", false);
     use(PROBE_SAMPLE_EIGHT);
     assert_message(WARNING, "TCPGREET WARNING - greet.example.net:6000: 2 of 8 addresses failed: "
-                            "192.0.2.23:6000: the peer said nothing within 1.5 s");
+                            "192.0.2.23:6000: the peer sent nothing within 1.5 s");
     use(PROBE_SAMPLE_CERT_EXPIRED);
     assert_message(
         CRITICAL,
@@ -204,7 +204,7 @@ static void a_failure_and_an_exceeded_limit_are_both_reported(void **state)
     use(PROBE_SAMPLE_EIGHT);
     hold_to(NULL, "connect=1");
     assert_message(CRITICAL, "TCPGREET CRITICAL - greet.example.net:6000: 2 of 8 addresses failed: "
-                             "192.0.2.23:6000: the peer said nothing within 1.5 s; connect "
+                             "192.0.2.23:6000: the peer sent nothing within 1.5 s; connect "
                              "took 1.031200 s at [2001:db8:10::22]:6000, outside --crit connect=1");
     err_clear(&result.verdict);
     err_set(&result.verdict, ERR_SYSTEM_DESCRIPTORS, 0, "too many open files");
@@ -323,8 +323,8 @@ static void bytes_of_a_peer_cannot_break_the_line(void **state)
     use(PROBE_SAMPLE_NOT_FOUND);
     (void)snprintf(result.target, sizeof(result.target), "a|b\nc");
     err_clear(&result.verdict);
-    err_set(&result.verdict, ERR_DIALOGUE_WRONG_ANSWER, 0, "it said \"|'x'=1;;;\n\x1b[2J\xff\"");
-    assert_message(CRITICAL, "TCPGREET CRITICAL - a/b\\nc: it said \"/'x'=1;;;\\n\\x1b[2J\\xff\"");
+    err_set(&result.verdict, ERR_DIALOGUE_WRONG_ANSWER, 0, "it sent \"|'x'=1;;;\n\x1b[2J\xff\"");
+    assert_message(CRITICAL, "TCPGREET CRITICAL - a/b\\nc: it sent \"/'x'=1;;;\\n\\x1b[2J\\xff\"");
 }
 
 int main(void)

@@ -33,7 +33,7 @@ size_t probe_remarks(const struct probe_result *result, struct probe_finding rem
         return 0;
     remarks[0].word = "remark";
     (void)snprintf(remarks[0].text, sizeof(remarks[0].text),
-                   "IPv6 is switched off on this machine, and this sentence says so.");
+                   "IPv6 is switched off on this machine, and this sentence explains it.");
     return 1;
 }
 
@@ -190,7 +190,7 @@ static void every_plot_is_xml_with_a_bar_a_phase(void **state)
             assert_has(plot, ">All checks passed.</text>");
         else if (result.verdict.reason == ERR_THRESHOLD)
             assert_has(plot, result.verdict.text);
-        else /* the finding has said it */
+        else /* the finding has reported it */
             assert_null(strstr(plot, result.verdict.text));
         assert_has(plot, ">2026-01-01 00:00:00 UTC</text>");
         free(plot);

@@ -32,7 +32,7 @@ struct attempt {
     double start_ms, end_ms; /* SILENT: closed because another won */
 };
 
-struct rehearsal {
+struct simulation {
     const char *name;
     struct family families[RACE_FAMILIES];
     struct attempt attempts[2 * FAMILY_MAX];
@@ -40,10 +40,10 @@ struct rehearsal {
     int winner; /* address; -1 */
 };
 
-static const struct rehearsal rehearsals[] = {
+static const struct simulation simulations[] = {
     {"one address", {{1, 0, {{0, ERR_OK}}}, {1, 1, {{20, ERR_OK}}}}, {{0, 1, 21}}, 1, 0},
-    {"IPv6 first, and well", {{1, 1, {{20, ERR_OK}}}, {1, 1, {{20, ERR_OK}}}}, {{0, 1, 21}}, 1, 0},
-    {"IPv6 swallowed",
+    {"IPv6 first, and OK", {{1, 1, {{20, ERR_OK}}}, {1, 1, {{20, ERR_OK}}}}, {{0, 1, 21}}, 1, 0},
+    {"IPv6 dropped",
      {{0, 1, {{SILENT, ERR_CONNECT_TIMEOUT}}}, {0, 1, {{20, ERR_OK}}}},
      {{0, 0, SILENT}, {1, 250, 270}},
      2,
@@ -85,7 +85,7 @@ static const struct rehearsal rehearsals[] = {
      {{0, 0, 1}, {1, 1, 3}},
      2,
      -1},
-    {"all swallowed: until the time is over",
+    {"all dropped: until the timeout",
      {{0, 1, {{SILENT, ERR_CONNECT_TIMEOUT}}}, {0, 1, {{SILENT, ERR_CONNECT_TIMEOUT}}}},
      {{0, 0, TIMEOUT_MS}, {1, 250, TIMEOUT_MS}},
      2,
@@ -139,8 +139,8 @@ static void add_family(struct probe_result *result, enum race_family which, cons
 static void a_client_would_run_the_race_so(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(rehearsals); i++) {
-        const struct rehearsal *due = &rehearsals[i];
+    for (size_t i = 0; i < COUNT(simulations); i++) {
+        const struct simulation *due = &simulations[i];
         struct probe_result result = {.until = PROBE_UNTIL_DIALOGUE};
         for (unsigned family = 0; family < RACE_FAMILIES; family++)
             add_family(&result, (enum race_family)family, &due->families[family]);
@@ -241,7 +241,7 @@ struct judgement {
 };
 
 static const struct judgement judgements[] = {
-    {"all well", {{PROBE_CLOSE, ERR_OK}, {PROBE_CLOSE, ERR_OK}}, 1, 1, ERR_OK, ERR_OK, false, ERR_OK, ""},
+    {"all OK", {{PROBE_CLOSE, ERR_OK}, {PROBE_CLOSE, ERR_OK}}, 1, 1, ERR_OK, ERR_OK, false, ERR_OK, ""},
     {"the furthest failure is the verdict",
      {{PROBE_CONNECT, ERR_CONNECT_REFUSED}, {PROBE_TLS, ERR_CERT_NAME}, {PROBE_CONNECT, ERR_CONNECT_TIMEOUT}},
      2,
@@ -359,7 +359,7 @@ static const struct judgement judgements[] = {
      false,
      ERR_OK,
      ""},
-    {"a family that nobody answers for is one",
+    {"a family without an answer is one",
      {{PROBE_CLOSE, ERR_OK}},
      0,
      1,
@@ -378,7 +378,7 @@ static const struct judgement judgements[] = {
      false,
      ERR_RESOLVE_NOT_FOUND,
      "resolve-not-found"},
-    {"a failure that may pass says more",
+    {"a temporary failure is more significant",
      {{PROBE_RESOLVE, ERR_OK}},
      0,
      0,

@@ -52,7 +52,7 @@ static void need_ipv6(void)
         skip_because("needs ::1 on this machine");
 }
 
-/* Returns: a port where nobody listens on loopback. */
+/* Returns: a port without a listener on loopback. */
 static unsigned free_port(void)
 {
     struct listener listener = prober_listen("127.0.0.1", 0);
@@ -455,7 +455,8 @@ static void a_failed_volume_is_reported_with_its_offset(void **state)
     }
 }
 
-/* In every state: asking, connecting, in the dialogue, in a transfer, and with all done but nothing told. */
+/* In every state: asking, connecting, in the dialogue, in a transfer, and with all done but nothing reported.
+ */
 static void a_round_can_be_cancelled_at_any_time(void **state)
 {
     static const char *const hosts[] = {"127.0.0.1", "v4.example", "two.example", "slow.example"};

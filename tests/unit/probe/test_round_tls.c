@@ -352,7 +352,7 @@ int main(void)
         PROBE_TEST(a_round_under_tls_can_be_cancelled_at_any_time),
         PROBE_TEST(a_cancelled_handshake_is_reported),
     };
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) /* the stranger writes to who has left */
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) /* the peer writes to a closed connection */
         return 1;
     return cmocka_run_group_tests(tests, prepare, certificates_tear_down);
 }

@@ -24,7 +24,7 @@ size_t probe_diagnose(const struct probe_result *result, struct probe_finding fi
         return 0;
     findings[0].word = "found";
     (void)snprintf(findings[0].text, sizeof(findings[0].text),
-                   "Something is wrong with the path to %s, and this sentence says what, at some length.",
+                   "Something is wrong with the path to %s, and this sentence explains it, at some length.",
                    result->host);
     return 1;
 }
@@ -36,7 +36,7 @@ size_t probe_remarks(const struct probe_result *result, struct probe_finding rem
         return 0;
     remarks[0].word = "remark";
     (void)snprintf(remarks[0].text, sizeof(remarks[0].text),
-                   "IPv6 is switched off on this machine, and this sentence says so.");
+                   "IPv6 is switched off on this machine, and this sentence explains it.");
     return 1;
 }
 
@@ -103,8 +103,8 @@ static void an_unreachable_address_leaves_the_short_bars_of_the_others_visible(v
                 "  192.0.2.25:6000 at 250 ms; it would use 192.0.2.25:6000, connected after\n"
                 "  250 ms.\n"
                 "\n"
-                "- Something is wrong with the path to greet.example.net, and this sentence says\n"
-                "  what, at some length.\n");
+                "- Something is wrong with the path to greet.example.net, and this sentence\n"
+                "  explains it, at some length.\n");
 }
 
 static void a_family_that_this_machine_lacks_is_remarked_once(void **state)
@@ -122,7 +122,7 @@ static void a_family_that_this_machine_lacks_is_remarked_once(void **state)
                 "Happy Eyeballs: a client would start [::1]:6000 at 0 ms, 127.0.0.1:6000 at\n"
                 "  58.0 µs; it would use 127.0.0.1:6000, connected after 102 µs.\n"
                 "\n"
-                "IPv6 is switched off on this machine, and this sentence says so.\n"
+                "IPv6 is switched off on this machine, and this sentence explains it.\n"
                 "All checks passed.\n");
     char *colored = text_of_sample(PROBE_SAMPLE_NO_IPV6, &(struct probe_style){.columns = 80, .color = true});
     assert_non_null(strstr(colored, "\x1b[2mconnect-unreachable\x1b[0m")); /* faint, not red */
@@ -141,8 +141,8 @@ static void a_name_that_is_not_found_shows_how_long_it_took(void **state)
                 "IPv4  rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr!   3.98 ms  resolve-not-found\n"
                 "r resolve   ! failed\n"
                 "\n"
-                "- Something is wrong with the path to gret.example.net, and this sentence says\n"
-                "  what, at some length.\n");
+                "- Something is wrong with the path to gret.example.net, and this sentence\n"
+                "  explains it, at some length.\n");
 }
 
 static void assert_ends(struct probe_result *result, const char *end)
@@ -228,7 +228,7 @@ static void each_certificate_is_shown_once_with_whose_it_is(void **state)
     assert_int_equal(times_in(text, "pin sha256:"), 2);
     assert_int_equal(times_in(text, "\nCertificate of 192.0.2.22:6000\n"), 1);
     assert_int_equal(times_in(text, "TLS_AES_128_GCM_SHA256"),
-                     2); /* resumption differs: with each it is said */
+                     2); /* resumption differs: it is printed for each */
     free(text);
     text = text_of_sample(PROBE_SAMPLE_TLS_OK, &plain);
     assert_int_equal(times_in(text, "pin sha256:"), 1);
@@ -371,7 +371,7 @@ static void a_crowd_has_a_line_each_and_few_facts(void **state)
     free(text);
     text = text_of_sample(PROBE_SAMPLE_CROWD, &(struct probe_style){.columns = 80, .verbose = true});
     assert_int_equal(times_in(text, "    resolve "), 128);
-    assert_int_equal(times_in(text, "-v tells"), 0);
+    assert_int_equal(times_in(text, "-v prints"), 0);
     free(text);
 }
 

@@ -26,7 +26,7 @@ static void refuse(const char *text, const char *sent)
 {
     struct err err = {0};
     if (threshold_parse(&list, "--warn", text, &err) == 0)
-        fail_msg("%s is accepted, but should say: %s", text, sent);
+        fail_msg("%s is accepted, but expected: %s", text, sent);
     assert_int_equal(err.reason, ERR_USAGE);
     assert_string_equal(err.text, sent);
 }

@@ -41,7 +41,7 @@ static void contexts_are_refused_in_words(void **state)
     tls_server_free(NULL);
 }
 
-/* Whoever asks takes over what is below, also here. */
+/* The caller takes over what is below, also here. */
 static void streams_are_refused_and_what_is_below_is_freed(void **state)
 {
     (void)state;

@@ -25,7 +25,7 @@ static const struct {
     [ALL_OK] = {{.purpose = "clientAuth"}, ERR_OK, ""},
     [UNKNOWN_CA] = {{.purpose = "clientAuth"},
                     ERR_CERT_UNTRUSTED,
-                    "the client's certificate was issued by \"test stranger\", which is not trusted here"},
+                    "the client's certificate was issued by \"test unknown CA\", which is not trusted here"},
     [ITSELF] = {{.common_name = "me"}, ERR_CERT_SELF_SIGNED, "the client's certificate is self-signed"},
     [EXPIRED] = {{.from_s = -9 * DAY, .until_s = -2 * DAY - HOUR},
                  ERR_CERT_EXPIRED,
@@ -35,7 +35,7 @@ static const struct {
                      "the client's certificate is not for a TLS client"},
 };
 
-/* Returns: the file of a guest's certificate and key, NULL: none. */
+/* Returns: the file of a client's certificate and key, NULL: none. */
 static const char *client_case_file(const struct certificates *all, enum client_case client_case,
                                     char path[CERTIFICATES_PATH_BYTES])
 {
@@ -45,7 +45,7 @@ static const char *client_case_file(const struct certificates *all, enum client_
 
     if (client_case == WITHOUT)
         return NULL;
-    snprintf(name, sizeof name, "guest%d.pem", (int)client_case);
+    snprintf(name, sizeof name, "client%d.pem", (int)client_case);
     wish.issuer = client_case == ITSELF ? NULL : client_case == UNKNOWN_CA ? &all->unknown_ca : &all->root;
     certificate_make(&certificate, &wish);
     certificates_put_bytes(certificates_path(all, name, path), (struct bytes){"", 0});
@@ -62,7 +62,7 @@ static struct tls_server *server_that(const struct certificates *all, enum tls_c
         &(struct tls_server_config){.identities = {files}, .client_ca = all->ca_file, .client_auth = auth});
 }
 
-/* The server's word first, as in the dialogue: what it thinks of a guest, TLS 1.3 tells with the first read.
+/* The server sends first, as in the dialogue: in TLS 1.3 its verdict on a client arrives with the first read.
  */
 static void meet(struct tls_meeting *meeting)
 {

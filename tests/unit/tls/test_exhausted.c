@@ -41,11 +41,11 @@ static void give(void *memory, const char *file, int line)
     free(memory);
 }
 
-/* Fails unless an operation that did not do what it should says so. */
+/* Fails unless an operation that did not succeed reports an error. */
 static void expect_words(bool done, struct err *err)
 {
     if (done == (err->reason != ERR_OK))
-        fail_msg("allocation %lu: %s, and says \"%s\"", fail_at, done ? "done" : "not done", err->text);
+        fail_msg("allocation %lu: %s, message \"%s\"", fail_at, done ? "done" : "not done", err->text);
     err_clear(err);
 }
 

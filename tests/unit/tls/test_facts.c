@@ -342,7 +342,7 @@ static void a_date_of_any_century_is_read(void **state)
     ASN1_TIME_free(time);
 }
 
-/* What nobody has looked at is not called trusted, though the handshake is well. A pin is the user's word. */
+/* What was not verified is not called trusted, although the handshake succeeded. A pin is the user's word. */
 static void trust_is_reported_as_verified(void **state)
 {
     const struct certificates *all = *state;

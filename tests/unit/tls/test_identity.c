@@ -175,7 +175,7 @@ static void a_certificate_and_its_key_are_taken_or_refused_in_words(void **state
         if (cases[i].sentence == NULL
                 ? result != 0
                 : err.reason != ERR_SYSTEM_FILE || strstr(err.text, cases[i].sentence) == NULL)
-            fail_msg("case %zu says \"%s\" (%s)", i, err.text, err_word(err.reason));
+            fail_msg("case %zu: message \"%s\" (%s)", i, err.text, err_word(err.reason));
         assert_int_equal(result, cases[i].sentence == NULL ? 0 : -1);
         assert_int_equal(ERR_peek_error(), 0);
         assert_int_equal(identity.certificate != NULL && identity.key != NULL, result == 0);
@@ -411,7 +411,7 @@ static void protocols_are_written_as_the_wire_has_them(void **state)
     assert_int_equal(err.reason, ERR_USAGE);
 }
 
-/* Nobody is at the terminal. */
+/* No input on the terminal. */
 static int set_up(void **state)
 {
     int null = open("/dev/null", O_RDONLY);

@@ -132,7 +132,7 @@ static void a_ticket_is_there_once_something_was_read(void **state)
     tls_server_free(server);
 }
 
-/* A probe does not stay for the farewell of each connection. */
+/* A probe does not wait for the orderly end of each connection. */
 static void a_ticket_outlives_the_stream_that_was_cut_off(void **state)
 {
     static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};

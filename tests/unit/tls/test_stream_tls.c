@@ -159,7 +159,7 @@ static void an_end_is_clean_with_close_notify_only(void **state)
     }
 }
 
-/* A FIN alone, while the peer's end of the connection lives on. */
+/* A FIN alone, while the peer's end of the connection stays open. */
 static void a_fin_without_close_notify_truncates(void **state)
 {
     const struct certificates *certificates = *state;
@@ -181,7 +181,7 @@ static void a_fin_without_close_notify_truncates(void **state)
     tls_client_free(client);
 }
 
-/* What a peer that does not speak TLS, or says nothing, is called: at once, or when the time is over. */
+/* The error for a peer that does not use TLS or is silent: at once, or at the timeout. */
 static const struct {
     struct bytes sent;
     bool ends; /* its side, after that */
@@ -216,7 +216,7 @@ static const struct {
 #undef SENT
 };
 
-/* Returns: what the handshake, or the end of its time, tells of a peer that says this. */
+/* Returns: the error of the handshake, or of its timeout, for a peer that sends this. */
 static struct err peer_is_called(struct stream *stream, struct stream *peer, struct bytes sent, size_t piece,
                                  bool ends)
 {
@@ -294,7 +294,7 @@ static void a_peer_without_tls_that_sends_much_is_not_read_to_its_end(void **sta
     talk_free(talk);
 }
 
-/* Nobody can be persuaded to a version that is not allowed. */
+/* No side accepts a version that is not allowed. */
 static void incompatible_versions_are_reported(void **state)
 {
     const struct certificates *certificates = *state;

@@ -105,7 +105,8 @@ static bool is_right_word(const struct tls_party *party, bool is_server, bool is
     return reason == (is_end ? ERR_DIALOGUE_TRUNCATED : ERR_DIALOGUE_RESET);
 }
 
-/* The other side meets an end or a reset, as it comes; after a premature end also the alert that tells of it.
+/* The other side meets an end or a reset, depending on timing; after a premature end also the alert that
+ * reports it.
  */
 static bool is_right_word_beyond(const struct tls_party *party, bool is_server, bool is_end)
 {
@@ -125,10 +126,10 @@ static bool play_with_fault(struct stage *stage, const struct certificates *cert
     tls_meeting_run(&stage->meeting);
     bool hit = faulty->faults.operations >= n;
     if (faulty->failed && !is_right_word(faulty, at_server, is_end))
-        fail_msg("operation %u of the %s: act %zu says %s: %s", n, at_server ? "server" : "client",
-                 faulty->act, err_word(faulty->err.reason), faulty->err.text);
+        fail_msg("operation %u of the %s: act %zu: %s: %s", n, at_server ? "server" : "client", faulty->act,
+                 err_word(faulty->err.reason), faulty->err.text);
     if (!is_right_word_beyond(other, !at_server, is_end))
-        fail_msg("beyond operation %u of the %s: act %zu says %s: %s", n, at_server ? "server" : "client",
+        fail_msg("beyond operation %u of the %s: act %zu: %s: %s", n, at_server ? "server" : "client",
                  other->act, err_word(other->err.reason), other->err.text);
     if (hit && !is_end)
         assert_true(faulty->failed);
@@ -140,7 +141,7 @@ static bool play_with_fault(struct stage *stage, const struct certificates *cert
     return hit;
 }
 
-/* Every read and write of a handshake, a dialogue and its end fails once, or tells a premature end. */
+/* Every read and write of a handshake, a dialogue and its end fails once, or returns a premature end. */
 static void no_fault_below_crashes_hangs_or_lies(void **state)
 {
     for (unsigned i = 0; i < CASTS * 4; i++) {
@@ -189,8 +190,8 @@ static enum stream_result read_byte(struct stream *stream, struct err *err)
     return stream_read(stream, data, sizeof data, &count, err);
 }
 
-/* A client that goes away while its ticket is on the way has shaken hands: it may have said all it had to
- * say. */
+/* A client that goes away while its ticket is on the way has completed the handshake: it may have sent
+ * everything. */
 static void a_ticket_that_cannot_be_sent_spoils_nothing(void **state)
 {
     struct stage *stage = stage_new(*state);
@@ -314,7 +315,7 @@ static void new_keys_are_given_where_they_are_asked_for(void **state)
     stage_free(stage);
 }
 
-/* TLS 1.2: whoever asks gets the alert no_renegotiation, and the dialogue goes on or ends with it. */
+/* TLS 1.2: a request gets the alert no_renegotiation, and the dialogue goes on or ends with it. */
 static void renegotiation_is_refused(void **state)
 {
     const struct certificates *certificates = *state;

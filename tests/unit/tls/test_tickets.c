@@ -118,7 +118,7 @@ static void tls_1_2_resumes_too(void **state)
     tls_server_free(server);
 }
 
-/* A reload keeps what guests hold in their hands. */
+/* After a reload, tickets of clients stay valid. */
 static void a_server_that_takes_over_takes_the_tickets_too(void **state)
 {
     struct tls_client *client = tls_party_client_plain(*state);
@@ -129,7 +129,7 @@ static void a_server_that_takes_over_takes_the_tickets_too(void **state)
     assert_false(visit(client, first));
     assert_false(visit(client, unknown_ca));
     tls_server_inherit(heir, first);
-    assert_false(visit(client, heir)); /* the ticket is the stranger's by now */
+    assert_false(visit(client, heir)); /* the ticket is the foreign server's by now */
     assert_true(visit(client, first)); /* and the heir's tickets are good for the first */
     tls_server_free(first);
     assert_true(visit(client, heir));
@@ -245,7 +245,7 @@ static void keys_of_a_file_are_not_inherited(void **state)
     tls_client_free(client);
 }
 
-/* A ticket that somebody has changed is no ticket, and no failure either. */
+/* A modified ticket is ignored, and is no failure either. */
 static void what_is_no_ticket_is_passed_over(void **state)
 {
     struct tls_server *server = tls_party_server_plain(*state);

@@ -224,13 +224,13 @@ static const struct row rows[] = {
      {.names = SAN},
      UNKNOWN_CA,
      ERR_CERT_UNTRUSTED,
-     UNTRUSTED "\"test stranger\", which is not trusted here (--ca FILE trusts a CA; if that is an inter",
+     UNTRUSTED "\"test unknown CA\", which is not trusted here (--ca FILE trusts a CA; if that is an inter",
      true},
     {"localhost",
      {.names = SAN},
      UNKNOWN_CA_SENT,
      ERR_CERT_UNTRUSTED,
-     "\"test stranger\", which is not trusted here (--ca FILE trusts a CA)",
+     "\"test unknown CA\", which is not trusted here (--ca FILE trusts a CA)",
      true},
     {"localhost",
      {.names = SAN},
@@ -279,7 +279,7 @@ static const struct row rows[] = {
      ERR_CERT_WEAK,
      CERTIFICATE "is signed with a broken hash such as SHA-1",
      true}, /* a pin looks at the key: who has signed it, and how, is no matter then */
-    /* what nobody understands must not be passed over */
+    /* an unknown critical extension must not be ignored */
     {"localhost",
      {.names = SAN, .unknown_critical = true},
      ROOT,
@@ -347,7 +347,7 @@ static void check(const struct tls_meeting *meeting, size_t row, enum err_reason
 {
     const struct tls_party *client = &meeting->client;
     if (client->err.reason != reason || strstr(client->err.text, sentence) == NULL)
-        fail_msg("row %zu says \"%s\" (%s), not \"%s\" (%s)", row, client->err.text,
+        fail_msg("row %zu: message \"%s\" (%s), not \"%s\" (%s)", row, client->err.text,
                  err_word(client->err.reason), sentence, err_word(reason));
     for (const char *c = client->err.text; *c != '\0'; c++)
         assert_in_range(*c, ' ', '~');
@@ -615,7 +615,7 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
         enum err_reason reason;
         const char *sentence;
     } cases[] = {
-        {"stranger.crt", "/nonexistent", ERR_CERT_UNTRUSTED, "\"test root\", which is not trusted"},
+        {"unknown-ca.crt", "/nonexistent", ERR_CERT_UNTRUSTED, "\"test root\", which is not trusted"},
         {"/nonexistent", "empty", ERR_CERT_NO_TRUST_STORE, "there is no trust store on this machine"},
         {"/nonexistent", "plain", ERR_CERT_NO_TRUST_STORE, "has no hashed links (run openssl rehash /"},
         {"/nonexistent", "dangling", ERR_CERT_NO_TRUST_STORE, "there is no trust store on this machine"},
@@ -624,7 +624,7 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
     struct tls_meeting meeting = {0};
     char file[CERTIFICATES_PATH_BYTES], directory[CERTIFICATES_PATH_BYTES], within[CERTIFICATES_PATH_BYTES];
 
-    certificates_put(certificates_path(all, "stranger.crt", file), all->unknown_ca.x509);
+    certificates_put(certificates_path(all, "unknown-ca.crt", file), all->unknown_ca.x509);
     for (size_t i = 0; i < COUNT(cases); i++) {
         const bool is_made = cases[i].directory[0] != '/';
         certificates_path(all, is_made ? cases[i].directory : "none", directory);
