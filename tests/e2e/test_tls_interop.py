@@ -102,12 +102,12 @@ class Openssl(Pair):
                 client.expect(GOODBYE)
                 server.send(b"q\n")  # ends its connection without close_notify: it knows no other way
                 self.assertEqual(client.wait(), 7, client.out.bytes())
-                said = client.out.bytes()
-                self.assertIn(f"Using {name_of(version)}, ".encode(), said)
+                payload = client.out.bytes()
+                self.assertIn(f"Using {name_of(version)}, ".encode(), payload)
                 # What -v reports is on standard error, and may come between two lines of the dialogue.
-                said = re.sub(rb"(Connected to|Using TLS).*\n", b"", said)
-                self.assertIn(WHOLE, said)
-                self.assertRegex(said, rb"tcpgreet: .*without close_notify \(dialogue-truncated\)\n$")
+                payload = re.sub(rb"(Connected to|Using TLS).*\n", b"", payload)
+                self.assertIn(WHOLE, payload)
+                self.assertRegex(payload, rb"tcpgreet: .*without close_notify \(dialogue-truncated\)\n$")
 
     def our_client(self, host, port):
         return (BINARY, "--connect", host, str(port), "Michael", "Tracy", "--tls", "--ca", self.made.ca, "-v")

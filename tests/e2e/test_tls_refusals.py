@@ -96,7 +96,7 @@ class BadCertificates(TlsCase):
 
     def test_a_key_usage_that_forbids_the_signature_is_named(self):
         with self.serve("wrong-key-usage", VERSIONS[1]) as server:  # in TLS 1.2 OpenSSL's server does not begin with it
-            self.assertRefused(say(server, "--ca", self.made.ca), "cert-purpose",
+            self.assertRefused(run_client(server, "--ca", self.made.ca), "cert-purpose",
                                r"the certificate of ::1 may not be used for signatures, which every TLS handshake needs "
                                r"\(its key usage lacks digitalSignature\)")
 
@@ -200,7 +200,7 @@ class Trust(TlsCase):
                 self.assertRefused(run_client(server, "--ca", self.other.ca, env=environment(**env)),
                                    "cert-untrusted")
             env = environment(SSL_CERT_FILE=self.other.ca, SSL_CERT_DIR="/nowhere")
-            self.assertRefused(say(server, env=env), "cert-untrusted")
+            self.assertRefused(run_client(server, env=env), "cert-untrusted")
 
     def test_an_invalid_ca_is_reported(self):
         nothing = folder() / "nothing.pem"

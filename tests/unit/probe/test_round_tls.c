@@ -131,13 +131,14 @@ static void a_volume_is_compared_under_tls(void **state)
 static void a_rejected_certificate_is_reported(void **state)
 {
     struct fixture *fixture = *state;
-    char stranger[CERTIFICATES_PATH_BYTES];
+    char unknown_ca[CERTIFICATES_PATH_BYTES];
     const struct tls_client_config config = {
-        .servername = "127.0.0.1", .ca = certificates_path(fixture->certificates, "stranger.crt", stranger)};
+        .servername = "127.0.0.1",
+        .ca = certificates_path(fixture->certificates, "unknown-ca.crt", unknown_ca)};
     struct prober_server server;
     unsigned port = serve(fixture, &server);
 
-    certificates_put(stranger, fixture->certificates->stranger.x509);
+    certificates_put(unknown_ca, fixture->certificates->unknown_ca.x509);
     tls_client_free(fixture->prober->plan.tls);
     fixture->prober->plan.tls = tls_party_client(&config);
     prober_run(fixture->prober, "127.0.0.1", port);

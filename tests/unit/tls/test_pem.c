@@ -54,7 +54,7 @@ static void a_damaged_block_is_named_by_its_number_or_its_line(void **state)
         assert_int_equal(result, cases[i].sentence == NULL ? 0 : -1);
         if (cases[i].sentence != NULL && (strncmp(err.text, "--ca x.pem is damaged: ", 23) != 0 ||
                                           strstr(err.text, cases[i].sentence) == NULL))
-            fail_msg("case %zu says \"%s\"", i, err.text);
+            fail_msg("case %zu: message \"%s\"", i, err.text);
         assert_int_equal(err.reason, cases[i].sentence == NULL ? ERR_OK : ERR_SYSTEM_FILE);
     }
 }

@@ -121,7 +121,7 @@ static void what_a_list_says_counts_and_what_it_cannot_say_is_named(void **state
          all->ca_file,
          ERR_CERT_UNTRUSTED,
          UNKNOWN "the list of \"test intermediate\" in --crl is not valid before "},
-        {{{.issuer = between, .signer = &all->stranger}},
+        {{{.issuer = between, .signer = &all->unknown_ca}},
          all->ca_file,
          ERR_CERT_UNTRUSTED,
          UNKNOWN "the list of \"test intermediate\" in --crl cannot be used ("},
@@ -141,7 +141,7 @@ static void what_a_list_says_counts_and_what_it_cannot_say_is_named(void **state
         visit(&meeting, client, all);
         if (meeting.client.err.reason != rows[i / 2].reason ||
             strstr(meeting.client.err.text, rows[i / 2].sentence) == NULL)
-            fail_msg("row %zu says \"%s\" (%s)", i / 2, meeting.client.err.text,
+            fail_msg("row %zu: message \"%s\" (%s)", i / 2, meeting.client.err.text,
                      err_word(meeting.client.err.reason));
         tls_meeting_part(&meeting);
         tls_client_free(client);
@@ -169,7 +169,7 @@ static void a_file_without_whole_lists_is_refused(void **state)
         assert_null(
             tls_client_new(&(struct tls_client_config){.ca = all->ca_file, .policy.crl = path}, &err));
         if (err.reason != ERR_SYSTEM_FILE || strstr(err.text, cases[i].sentence) == NULL)
-            fail_msg("case %zu says \"%s\" (%s)", i, err.text, err_word(err.reason));
+            fail_msg("case %zu: message \"%s\" (%s)", i, err.text, err_word(err.reason));
         assert_int_equal(ERR_peek_error(), 0);
     }
 }
@@ -198,8 +198,8 @@ static void a_server_refuses_a_client_that_was_revoked(void **state)
         server = next;
         tls_meeting_connect(&meeting, client, server, "localhost");
         meeting.server.words = meeting.client.expected = BYTES_LITERAL("welcome");
-        TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_HEAR);
-        TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SAY);
+        TLS_PLAN(&meeting.client, TLS_SHAKE, TLS_RECEIVE);
+        TLS_PLAN(&meeting.server, TLS_SHAKE, TLS_SEND);
         tls_meeting_run(&meeting);
         if (revoked) {
             tls_party_expect_failure(
