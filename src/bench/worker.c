@@ -8,6 +8,7 @@
 
 #include "alarm.h"
 #include "pace.h"
+#include "tcpgreet/core/session.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/os/loop.h"
@@ -24,6 +25,7 @@ enum {
 /* One dialogue at a time, and then the next in the same place. */
 struct connection {
     struct conn conn;
+    struct session session;
     struct bench_worker *worker;
     struct connection *next; /* in the worker's list of waiting, or of idle connections */
     const struct endpoint *endpoint;
@@ -53,6 +55,7 @@ struct bench_worker {
     uint64_t endpoint_turn;
     uint64_t source_turn;
     atomic_bool stop;
+    atomic_uint_fast64_t names; /* greeted; written by the worker's thread, read by any */
     bool ending;
     uint64_t retry_ms; /* by the loop's clock: not before, after a connection has failed */
     struct bench_result result;
@@ -98,17 +101,23 @@ static struct bytes next_name(struct connection *connection)
     return (struct bytes){at, (size_t)(end - at)};
 }
 
+static void send_bytes(struct connection *connection, struct bytes name)
+{
+    session_send(&connection->session, name, conn_now_ms(&connection->conn));
+    conn_resume(&connection->conn);
+}
+
 static void send_name(struct connection *connection, uint64_t since_ns)
 {
     connection->sent_ns = since_ns;
     connection->sent++;
-    conn_say(&connection->conn, next_name(connection));
+    send_bytes(connection, next_name(connection));
 }
 
 static void send_exit(struct connection *connection)
 {
     connection->sent_ns = 0;
-    conn_say(&connection->conn, BYTES_LITERAL(GREETING_EXIT));
+    send_bytes(connection, BYTES_LITERAL(GREETING_EXIT));
 }
 
 static void set_alarm(struct bench_worker *worker)
@@ -143,6 +152,7 @@ static void count_answer(struct connection *connection, uint64_t now_ns)
 
     histogram_record(&result->answers, (int64_t)(now_ns - connection->sent_ns));
     result->names++;
+    atomic_store_explicit(&connection->worker->names, result->names, memory_order_relaxed);
     result->slots[slot < BENCH_SLOTS ? slot : BENCH_SLOTS - 1]++;
     connection->sent_ns = 0;
 }
@@ -227,15 +237,16 @@ static void open_connection(struct bench_worker *worker, struct connection *conn
 {
     static const struct conn_events events = {.up = on_up, .ready = on_ready, .done = on_done};
     struct conn_config config = {.shared = &worker->shared,
-                                 .policy = worker->plan.policy,
+                                 .dialogue = &connection->session.dialogue,
                                  .events = &events,
                                  .context = connection,
-                                 .role = CONN_CLIENT};
+                                 .handshake_ms = worker->plan.connect_ms};
     struct err err = {0};
 
     connection->opened_ns = uv_hrtime();
     connection->sent_ns = connection->sent = 0;
     connection->up = false;
+    session_init_client(&connection->session, worker->plan.policy);
     struct stream *stream = begin_stream(worker, connection, &err);
     if (stream == NULL || conn_start(&connection->conn, &config, stream, &err) < 0) {
         count_failure(worker, &err);
@@ -413,7 +424,6 @@ struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct er
     worker->plan = *plan;
     worker->alarm.fd = -1;
     worker->shared.loop = &worker->loop;
-    worker->shared.handshake_ms = plan->connect_ms;
     worker->result.slot_s = (double)plan->duration_ms / 1000 / (double)BENCH_SLOTS;
     if (prepare(worker, err) == 0)
         return worker;
@@ -429,7 +439,7 @@ void bench_worker_stop(struct bench_worker *worker)
 
 uint64_t bench_worker_names(struct bench_worker *worker)
 {
-    return atomic_load_explicit(&worker->shared.names, memory_order_relaxed);
+    return atomic_load_explicit(&worker->names, memory_order_relaxed);
 }
 
 void bench_worker_join(struct bench_worker *worker)

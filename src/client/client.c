@@ -44,6 +44,7 @@ struct client {
     struct session_policy policy;
     struct conn_shared *shared;
     struct conn conn;
+    struct session session;
     struct err *err;     /* the caller's; what the run ends with */
     struct err failure;  /* of the dialogue */
     unsigned refused;    /* names that do not fit */
@@ -118,13 +119,19 @@ static void echo(struct client *client, struct bytes name)
         display_put(display, BYTES_LITERAL("\n"), NULL);
 }
 
+static void send_name(struct client *client, struct bytes name)
+{
+    session_send(&client->session, name, conn_now_ms(&client->conn));
+    conn_resume(&client->conn);
+}
+
 static void send_exit(struct client *client)
 {
     if (client->is_interactive)
         display_end_line(&client->display);
     else
         echo(client, BYTES_LITERAL(GREETING_EXIT));
-    conn_say(&client->conn, BYTES_LITERAL(GREETING_EXIT));
+    send_name(client, BYTES_LITERAL(GREETING_EXIT));
 }
 
 static void report_refused(struct client *client, struct err *why)
@@ -141,11 +148,11 @@ static void send_next(void *context)
     struct bytes name;
     struct err why = {0};
 
-    while (client->in_dialogue && client->conn.session.state == SESSION_READY) {
+    while (client->in_dialogue && client->session.state == SESSION_READY) {
         switch (name_input_next(&client->names, &name, &why)) {
         case NAME_INPUT_NEXT:
             echo(client, name);
-            conn_say(&client->conn, name);
+            send_name(client, name);
             break;
         case NAME_INPUT_END:
             send_exit(client);
@@ -219,7 +226,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (result->err != NULL)
         fail(client, result->err);
     else if (client->config->verbose)
-        message_print("Greeted %u name%s", result->names, result->names == 1 ? "" : "s");
+        message_print("Greeted %u name%s", client->session.names, client->session.names == 1 ? "" : "s");
     stop_if_done(client);
 }
 
@@ -248,21 +255,22 @@ static void on_up(void *context)
 }
 
 /* Takes: stream. Returns: 0, or -1 with the client's err. */
-static int start_dialogue(struct client *client, struct stream *stream)
+static int start_dialogue(struct client *client, struct stream *stream, int64_t handshake_ms)
 {
     static const struct conn_events events = {
         .up = on_up, .received = on_received, .ready = send_next, .done = on_done};
     struct conn_config config = {.shared = client->shared,
-                                 .policy = &client->policy,
+                                 .dialogue = &client->session.dialogue,
                                  .events = &events,
                                  .context = client,
-                                 .role = CONN_CLIENT};
+                                 .handshake_ms = handshake_ms};
 
     if (client->tls != NULL)
         stream = tls_client_stream(client->tls, stream, client->config->target.host, client->err);
     if (stream == NULL)
         return -1;
     client->in_dialogue = true;
+    session_init_client(&client->session, &client->policy);
     if (conn_start(&client->conn, &config, stream, client->err) == 0)
         return 0;
     client->in_dialogue = false;
@@ -283,8 +291,8 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
     if (client->config->verbose)
         report_connected(facts);
     client->peer = facts->peer;
-    client->shared->handshake_ms = client->config->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
-    if (start_dialogue(client, stream) < 0)
+    int64_t handshake_ms = client->config->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
+    if (start_dialogue(client, stream, handshake_ms) < 0)
         stop_if_done(client);
     else if (client->tls == NULL)
         uv_timer_start(&client->silence, on_silence, TLS_CHECK_AFTER_MS, 0);
@@ -343,7 +351,7 @@ static void on_limit(uv_timer_t *timer)
         tls_check_judge(client->check_result, &client->failure, client->err);
     else if (!client->is_up)
         expire_handshake(client);
-    else if (client->conn.session.state == SESSION_READY)
+    else if (client->session.state == SESSION_READY)
         set_expired(client, ERR_DIALOGUE_TIMEOUT, "waiting for a name on standard input");
     else
         set_expired(client, ERR_DIALOGUE_TIMEOUT, "waiting for the server's answer");

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "tcpgreet/core/session.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/link/dialer.h"
@@ -20,6 +21,7 @@ struct tls_check {
     enum tls_check_result result;
     struct session_policy policy;
     struct conn_shared shared;
+    struct session session; /* never begun */
     struct conn conn;
 };
 
@@ -71,14 +73,14 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
     static const struct conn_events events = {.up = on_up, .done = on_done};
     struct tls_check *check = context;
     struct conn_config config = {.shared = &check->shared,
-                                 .policy = &check->policy,
+                                 .dialogue = &check->session.dialogue,
                                  .events = &events,
                                  .context = check,
-                                 .role = CONN_CLIENT};
+                                 .handshake_ms = check->timeout_ms - (int64_t)(facts->total_ns / 1000000)};
 
     (void)err;
     check->dialer = NULL;
-    check->shared.handshake_ms = check->timeout_ms - (int64_t)(facts->total_ns / 1000000);
+    session_init_client(&check->session, &check->policy);
     if (stream != NULL)
         stream = tls_client_stream(check->tls, stream, check->host, NULL);
     check->is_connected = stream != NULL && conn_start(&check->conn, &config, stream, NULL) == 0;

@@ -1,12 +1,10 @@
-#include "session_private.h"
-
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "session_states.h"
 #include "tcpgreet/base/escape.h"
 
-/* What the server may say next. Several are possible at once until a byte tells them apart; none begins
+/* What the server may send next. Several are possible at once until a byte tells them apart; none begins
  * another. */
 enum candidate { WELCOME, HELLO, HELLO_BARE, QUESTION, GOODBYE, TOO_MANY, CANDIDATES };
 
@@ -16,6 +14,11 @@ enum candidate { WELCOME, HELLO, HELLO_BARE, QUESTION, GOODBYE, TOO_MANY, CANDID
 struct parts {
     struct bytes part[4];
 };
+
+static struct session *of(struct dialogue *dialogue)
+{
+    return (struct session *)dialogue;
+}
 
 static struct bytes terminator(const struct session *session)
 {
@@ -87,32 +90,19 @@ static void await(struct session *session, enum session_state next, unsigned can
     session_enter(session, next);
     session->candidates = (uint8_t)candidates;
     session->scanned = 0;
-    session->deadline_ms = deadline_ms;
+    session->dialogue.deadline_ms = deadline_ms;
 }
 
-void session_visit(struct session *session, const struct session_policy *policy, int64_t now_ms)
-{
-    *session = (struct session){.policy = policy,
-                                .state = SESSION_GREETED,
-                                .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),
-                                .deadline_ms = now_ms + policy->answer_ms,
-                                .framing = (uint8_t)policy->framing};
-}
-
-void session_say(struct session *session, struct bytes name, struct sink *out, int64_t now_ms)
+/* Prepares a name for the output, and what may come in answer to it. */
+static void prepare(struct session *session, struct bytes name, int64_t now_ms)
 {
     bool leaving = greeting_is_exit(name);
-    if (name.length == 0 && session->framing == SESSION_FRAMING_BARE)
-        return;
+    unsigned candidates = CANDIDATE(GOODBYE);
+    size_t begun = session->state == SESSION_READY ? session->scanned : 0;
 
     session->name = name;
     session->crlf = name.length > 0 && name.data[name.length - 1] == '\r';
-    bool put = sink_put(out, name) && sink_put(out, terminator(session));
-    assert(put);
-    (void)put;
-
-    unsigned candidates = CANDIDATE(GOODBYE);
-    size_t begun = session->state == SESSION_READY ? session->scanned : 0;
+    session->unsent = true;
     if (!leaving)
         candidates |= name.length == 0 ? CANDIDATE(QUESTION) : CANDIDATE(HELLO);
     if (session->framing == SESSION_FRAMING_AUTO)
@@ -124,15 +114,34 @@ void session_say(struct session *session, struct bytes name, struct sink *out, i
     session->scanned = (uint32_t)begun;
 }
 
-/* A server that has said good bye is none that speaks TLS. */
+void session_send(struct session *session, struct bytes name, int64_t now_ms)
+{
+    bool is_nothing = name.length == 0 && session->framing == SESSION_FRAMING_BARE;
+    if (session->state == SESSION_READY && !is_nothing)
+        prepare(session, name, now_ms);
+}
+
+/* Returns: whether no name waits for room any more. */
+static bool put_name(struct session *session, struct sink *out)
+{
+    struct bytes end = terminator(session);
+    if (session->unsent && session->name.length + end.length <= sink_room(out)) {
+        sink_put(out, session->name);
+        sink_put(out, end);
+        session->unsent = false;
+    }
+    return !session->unsent;
+}
+
+/* A server that has sent good bye is none that waits for a TLS handshake. */
 static void finish_early(struct session *session)
 {
-    session->knocked = false;
+    session->asked = false;
     session_finish(session, SESSION_END_EARLY);
 }
 
-/* The server has said all of a candidate. */
-static void heard(struct session *session, enum candidate candidate, struct sink *out, int64_t now_ms)
+/* All of a candidate has come. */
+static void complete(struct session *session, enum candidate candidate, int64_t now_ms)
 {
     bool leaving = session->state == SESSION_LEAVING;
 
@@ -143,7 +152,7 @@ static void heard(struct session *session, enum candidate candidate, struct sink
         if (session->framing == SESSION_FRAMING_AUTO)
             session->framing = SESSION_FRAMING_LINE;
         if (leaving) {
-            session_say(session, BYTES_LITERAL(GREETING_EXIT), out, now_ms);
+            prepare(session, BYTES_LITERAL(GREETING_EXIT), now_ms); /* the first one was a name to it */
             return;
         }
         session->names++;
@@ -158,7 +167,7 @@ static void heard(struct session *session, enum candidate candidate, struct sink
         session_finish(session, SESSION_END_TOO_MANY);
         return;
     case WELCOME:
-        if (session->knocked) {
+        if (session->asked) {
             session_finish(session, SESSION_END_TIMEOUT);
             return;
         }
@@ -167,11 +176,11 @@ static void heard(struct session *session, enum candidate candidate, struct sink
     case CANDIDATES:
         break;
     }
-    await(session, SESSION_READY, CANDIDATE(GOODBYE), SESSION_NEVER);
+    await(session, SESSION_READY, CANDIDATE(GOODBYE), DIALOGUE_NEVER);
 }
 
-/* Takes the bytes that settle or continue what is awaited. Returns: how many. */
-static size_t take(struct session *session, struct bytes in, struct sink *out, int64_t now_ms)
+/* Consumes the bytes that settle or continue what is awaited. Returns: how many. */
+static size_t take(struct session *session, struct bytes in, int64_t now_ms)
 {
     unsigned alive = 0;
     size_t longest = 0;
@@ -182,7 +191,7 @@ static size_t take(struct session *session, struct bytes in, struct sink *out, i
         bool whole;
         size_t matched = match(session, (enum candidate)c, session->scanned, in, &whole);
         if (whole) {
-            heard(session, (enum candidate)c, out, now_ms);
+            complete(session, (enum candidate)c, now_ms);
             return matched;
         }
         if (matched > longest) {
@@ -199,33 +208,55 @@ static size_t take(struct session *session, struct bytes in, struct sink *out, i
     return longest;
 }
 
-size_t session_client_receive(struct session *session, struct bytes in, struct sink *out, int64_t now_ms)
+static void begin(struct dialogue *dialogue, struct sink *out, int64_t now_ms)
 {
+    (void)out;
+    dialogue->deadline_ms = now_ms + of(dialogue)->policy->answer_ms;
+}
+
+static size_t receive(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms)
+{
+    struct session *session = of(dialogue);
     size_t taken = 0;
-    while (taken < in.length && session->state != SESSION_ENDED)
-        taken += take(session, bytes_skip(in, taken), out, now_ms);
+
+    while (put_name(session, out) && taken < in.length && session->state != SESSION_ENDED)
+        taken += take(session, bytes_skip(in, taken), now_ms);
     return taken;
 }
 
-void session_client_eof(struct session *session)
+static size_t end_with_peer(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms)
 {
+    struct session *session = of(dialogue);
+    (void)out;
+    (void)now_ms;
     session_finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
+    return in.length;
 }
 
-/* No welcome at all. A TLS server waits for us to speak, and answers any words with an alert: so some are
- * said, where TLS is not spoken yet, and the answer tells. They are "exit", which does no harm to a server of
- * this dialogue. */
-void session_client_expire(struct session *session, struct sink *out, int64_t now_ms)
+/* Without a welcome. A TLS server waits for the client to begin, and answers anything but a handshake with an
+ * alert: so something is sent, where TLS is not used yet, and the answer is judged. It is "exit", which does
+ * no harm to a server of this dialogue. */
+static bool ask_for_tls(struct session *session, struct sink *out)
 {
-    enum { KNOCK_MS = 1000 };
+    if (session->state != SESSION_GREETED || session->scanned > 0 || session->asked ||
+        session->policy->over_tls)
+        return false;
+    session->asked = sink_put(out, BYTES_LITERAL(GREETING_EXIT "\n"));
+    return session->asked;
+}
 
-    if (session->state == SESSION_GREETED && session->scanned == 0 && !session->knocked &&
-        !session->policy->over_tls && sink_put(out, BYTES_LITERAL(GREETING_EXIT "\n"))) {
-        session->knocked = true;
-        session->deadline_ms = now_ms + KNOCK_MS;
-    } else {
-        session_finish(session, SESSION_END_TIMEOUT);
-    }
+static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms)
+{
+    enum { ASK_MS = 1000 };
+    (void)in;
+
+    if (now_ms < dialogue->deadline_ms)
+        return 0;
+    if (ask_for_tls(of(dialogue), out))
+        dialogue->deadline_ms = now_ms + ASK_MS;
+    else
+        session_finish(of(dialogue), SESSION_END_TIMEOUT);
+    return 0;
 }
 
 int session_name_fits(enum session_framing framing, struct bytes name, struct err *err)
@@ -261,8 +292,8 @@ static enum candidate first_candidate(const struct session *session)
     return GOODBYE;
 }
 
-/* An alert or a handshake record (RFC 8446 section 5.1). No words of this dialogue begin so: the first byte
- * is enough where no more has come. */
+/* An alert or a handshake record (RFC 8446 section 5.1). No message of this dialogue begins so: the first
+ * byte is enough where no more has come. */
 static bool looks_like_tls(struct bytes wrong)
 {
     enum { ALERT = 0x15, HANDSHAKE = 0x16, MAJOR = 3 };
@@ -305,31 +336,60 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
                          bare ? " (this server takes names without a newline: try --framing bare)" : "");
 }
 
-int session_failure(const struct session *session, struct bytes wrong, struct err *err)
+static void failure(const struct dialogue *dialogue, struct bytes rest, struct err *err)
 {
+    const struct session *session = (const struct session *)dialogue;
+
     switch ((enum session_end)session->end) {
-    case SESSION_END_EXIT:
-        return 0;
     case SESSION_END_EARLY:
-        if (session->knocked && session->scanned == 0)
-            return err_set_facts(
+        if (session->asked && session->scanned == 0)
+            err_set_facts(
                 err, ERR_DIALOGUE_TLS_PEER, &(struct err_facts){.detail = ERR_DETAIL_TLS_ASSUMED},
                 "the server sent nothing until it received a line, and then closed: it may expect TLS (try --tls)");
-        return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
-                       "the server ended the dialogue after %u greeting%s, before exit was answered",
-                       session->names, session->names == 1 ? "" : "s");
+        else
+            err_set(err, ERR_DIALOGUE_EARLY_END, 0,
+                    "the server ended the dialogue after %u greeting%s, before exit was answered",
+                    session->names, session->names == 1 ? "" : "s");
+        break;
     case SESSION_END_TOO_MANY:
-        return err_set_facts(
-            err, ERR_DIALOGUE_EARLY_END, &(struct err_facts){.detail = ERR_DETAIL_SERVER_FULL},
-            "the server has too many connections: try again later, or raise its --max-connections");
+        err_set_facts(err, ERR_DIALOGUE_EARLY_END, &(struct err_facts){.detail = ERR_DETAIL_SERVER_FULL},
+                      "the server has too many connections: try again later, or raise its --max-connections");
+        break;
     case SESSION_END_TIMEOUT:
-        return err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the server did not answer within %g s",
-                       (double)session->policy->answer_ms / 1000);
-    case SESSION_END_WRONG_ANSWER:
-        return fail_wrong(session, wrong, err);
-    default:
-        return err_set(err, ERR_INTERNAL, 0, "the dialogue is in state \"%s\" (%s)",
-                       session_state_name((enum session_state)session->state),
-                       session_end_text((enum session_end)session->end));
+        err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "the server did not answer within %g s",
+                (double)session->policy->answer_ms / 1000);
+        break;
+    default: /* SESSION_END_WRONG_ANSWER */
+        fail_wrong(session, rest, err);
     }
+}
+
+static enum dialogue_state state(const struct dialogue *dialogue)
+{
+    const struct session *session = (const struct session *)dialogue;
+
+    if (session->state == SESSION_ENDED)
+        return session->end == SESSION_END_EXIT ? DIALOGUE_OVER : DIALOGUE_FAILED;
+    if (session->unsent)
+        return DIALOGUE_SENDING;
+    return session->state == SESSION_READY ? DIALOGUE_READY : DIALOGUE_RUNNING;
+}
+
+static const struct dialogue_ops client_ops = {
+    .begin = begin,
+    .receive = receive,
+    .eof = end_with_peer,
+    .expire = expire,
+    .failure = failure,
+    .state = state,
+    .duplex = true,
+};
+
+void session_init_client(struct session *session, const struct session_policy *policy)
+{
+    *session = (struct session){.dialogue = {&client_ops, DIALOGUE_NEVER},
+                                .policy = policy,
+                                .state = SESSION_GREETED,
+                                .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),
+                                .framing = (uint8_t)policy->framing};
 }

@@ -1,140 +1,247 @@
-#include "conn_private.h"
+#include "tcpgreet/link/conn.h"
+
+#include <stdlib.h>
+
 #include "tcpgreet/base/trace.h"
 
-enum { READS_PER_STEP = 4 }; /* then the others get their turn */
+enum { TURNS_PER_STEP = 8 }; /* then the other conns of the loop get theirs */
 
-/* Writes from bytes. Returns: how much went out; *waiting: the stream takes no more now. */
-static size_t write_some(struct conn *conn, struct bytes bytes, unsigned *interest, bool *waiting)
+enum phase {
+    HANDSHAKING,
+    TALKING,   /* the dialogue decides */
+    ENDING,    /* it is over: what is queued is sent, then our side is shut down */
+    LINGERING, /* it is; what the peer still sends is thrown away */
+    CLOSING    /* the handles are being closed */
+};
+
+static_assert((int)CONN_QUEUE_BYTES >= (int)DIALOGUE_OUT_BYTES, "every dialogue can go on");
+
+static void set_phase(struct conn *conn, enum phase phase, int64_t timeout_ms)
+{
+    conn->phase = (uint8_t)phase;
+    conn->limit_ms = timeout_ms == DIALOGUE_NEVER ? DIALOGUE_NEVER : conn_now_ms(conn) + timeout_ms;
+}
+
+static bool is_queued(const struct conn *conn)
+{
+    return buf_length(&conn->out) > 0;
+}
+
+/* Whether a dialogue that answers is held up by what its peer has not read. */
+static bool is_held_up(const struct conn *conn)
+{
+    return is_queued(conn) && !conn->dialogue->ops->duplex;
+}
+
+static bool is_paused(const struct conn *conn)
+{
+    return conn->paused_ms != DIALOGUE_NEVER;
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    static const struct err exhausted = {.reason = ERR_INTERNAL, .text = "memory is exhausted"};
+    struct conn *conn = handle->data;
+    if (--conn->open_handles > 0)
+        return;
+
+    struct err *failure = conn->failure;
+    struct conn_result result = {.err = conn->exhausted ? &exhausted : failure, .peer_sent = conn->peer_sent};
+    conn->events->done(conn->context, &result); /* conn may be gone now */
+    free(failure);
+}
+
+static void close_conn(struct conn *conn)
+{
+    conn->phase = CLOSING;
+    uv_close((uv_handle_t *)&conn->poll, on_handle_closed);
+    uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
+    if (conn->events->closing != NULL)
+        conn->events->closing(conn->context);
+    stream_free(conn->stream);
+    conn->stream = NULL;
+    buf_fini(&conn->in);
+    buf_fini(&conn->out);
+}
+
+void conn_abort(struct conn *conn, const struct err *err)
+{
+    if (conn->phase == CLOSING)
+        return;
+    if (err != NULL) {
+        conn->failure = malloc(sizeof *conn->failure);
+        conn->exhausted = conn->failure == NULL;
+        if (conn->failure != NULL)
+            *conn->failure = *err;
+    }
+    close_conn(conn);
+}
+
+static void fail_memory(struct conn *conn)
+{
+    struct err err = {0};
+    err_set(&err, ERR_INTERNAL, 0, "no memory for a connection");
+    conn_abort(conn, &err);
+}
+
+/* What the stream waits for becomes poll interest. Returns: whether the result was a wait. */
+static bool is_wait(struct conn *conn, enum stream_result result)
+{
+    if (result == STREAM_WANT_READ)
+        conn->wants |= UV_READABLE;
+    else if (result == STREAM_WANT_WRITE)
+        conn->wants |= UV_WRITABLE;
+    return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
+}
+
+/* Returns: how much of bytes the stream took. It may have failed. */
+static size_t write_some(struct conn *conn, struct bytes bytes)
 {
     size_t written = 0;
-    *waiting = false;
-
-    while (written < bytes.length && !*waiting) {
+    while (written < bytes.length) {
         size_t count = 0;
         struct err err;
         err_clear(&err);
         enum stream_result result =
             stream_write(conn->stream, bytes.data + written, bytes.length - written, &count, &err);
-        if (result == STREAM_FAILED) {
-            conn_fail(conn, &err);
-            return written;
-        }
-        *waiting = conn_waits(result, interest);
-        if (result == STREAM_OK)
-            written += count;
+        if (result == STREAM_FAILED)
+            conn_abort(conn, &err);
+        if (result == STREAM_FAILED || is_wait(conn, result))
+            break;
+        written += count;
     }
     return written;
 }
 
-/* Sends what is queued. Returns: whether the queue is empty. */
-static bool flush(struct conn *conn, unsigned *interest)
+/* The peer has time from now on to take something of what is queued. */
+static void begin_stall(struct conn *conn)
 {
-    bool waiting;
-    if (buf_length(&conn->out) == 0)
+    bool counts = is_queued(conn) && (conn->phase == ENDING || is_held_up(conn));
+    conn->limit_ms = counts ? conn_now_ms(conn) + CONN_STALL_MS : DIALOGUE_NEVER;
+}
+
+/* Sends what is queued. Returns: whether nothing is left. */
+static bool flush(struct conn *conn)
+{
+    if (!is_queued(conn))
         return true;
-    size_t written = write_some(conn, buf_bytes(&conn->out), interest, &waiting);
-    if (conn->phase == CONN_CLOSING)
+    size_t written = write_some(conn, buf_bytes(&conn->out));
+    if (conn->phase == CLOSING)
         return false;
-    if (written > 0) {
-        buf_consume(&conn->out, written);
-        conn->stall_deadline_ms = conn_now_ms(conn) + CONN_STALL_MS;
-    }
-    return buf_length(&conn->out) == 0;
+    buf_consume(&conn->out, written);
+    if (written > 0)
+        begin_stall(conn);
+    return !is_queued(conn);
 }
 
-/* Sends what the session has put into the shared output, and queues the rest. */
-static void send_answers(struct conn *conn, const struct sink *answers, unsigned *interest)
+/* Where a dialogue puts what it sends: nowhere, as long as something is queued. */
+static struct sink room_for_output(struct conn *conn)
 {
-    struct bytes bytes = {answers->data, answers->length};
-    bool waiting;
-
-    if (buf_length(&conn->out) == 0 && bytes.length > 0) {
-        bytes = bytes_skip(bytes, write_some(conn, bytes, interest, &waiting));
-        conn->stall_deadline_ms = conn_now_ms(conn) + CONN_STALL_MS;
-    }
-    if (conn->phase != CONN_CLOSING && bytes.length > 0 && buf_append(&conn->out, bytes) < 0)
-        conn_fail_memory(conn);
+    return (struct sink){conn->shared->out, 0, is_queued(conn) ? 0 : sizeof conn->shared->out};
 }
 
-/* Only the loop's thread writes, so a load and a store do what a locked addition would. */
-static void count_names(struct conn *conn)
+/* Sends what the dialogue has put into the shared output, and queues the rest. */
+static void send_output(struct conn *conn, const struct sink *out)
 {
-    uint32_t fresh = conn->session.names - conn->counted;
-    if (fresh == 0)
+    struct bytes bytes = {out->data, out->length};
+    if (bytes.length == 0)
         return;
-    uint64_t names = atomic_load_explicit(&conn->shared->names, memory_order_relaxed);
-    atomic_store_explicit(&conn->shared->names, names + fresh, memory_order_relaxed);
-    conn->counted = conn->session.names;
+    if (!is_queued(conn))
+        bytes = bytes_skip(bytes, write_some(conn, bytes));
+    if (conn->phase == CLOSING || bytes.length == 0)
+        return;
+    if (buf_append(&conn->out, bytes) < 0)
+        fail_memory(conn);
+    else
+        begin_stall(conn);
 }
 
-void conn_follow(struct conn *conn, const struct sink *answers, struct bytes rest, unsigned *interest)
+static void fail_dialogue(struct conn *conn)
 {
-    bool over = conn->session.state == SESSION_ENDED;
-    bool client = conn->role == CONN_CLIENT;
+    struct err err = {0};
+    dialogue_failure(conn->dialogue, buf_bytes(&conn->in), &err);
+    conn_abort(conn, &err);
+}
 
-    count_names(conn);
-    if (over)
+/* After the dialogue was called: its output leaves, its owner learns of its turn, its end begins. */
+static void follow(struct conn *conn, const struct sink *out, enum dialogue_state before)
+{
+    enum dialogue_state state = dialogue_state(conn->dialogue);
+
+    if (state == DIALOGUE_OVER) {
         conn->stream->corked = true;
-    send_answers(conn, answers, interest);
-    if (conn->phase == CONN_CLOSING)
-        return;
-    if (client && over && conn->session.end != SESSION_END_EXIT) {
-        conn_fail_session(conn, rest);
-        return;
+        conn->phase = ENDING;
+        begin_stall(conn); /* what is queued may take its time */
+        buf_fini(&conn->in);
     }
-    if (over)
-        conn_set_phase(conn, CONN_ENDING, SESSION_NEVER); /* what is queued may take its time */
-    else if (client && conn->session.state == SESSION_READY && conn->events->ready != NULL)
+    send_output(conn, out);
+    if (conn->phase == CLOSING)
+        return;
+    if (state == DIALOGUE_FAILED)
+        fail_dialogue(conn);
+    else if (state == DIALOGUE_READY && before != DIALOGUE_READY && conn->events->ready != NULL)
         conn->events->ready(conn->context);
 }
 
-static void tell_split(struct conn *conn, uint32_t names, size_t left, struct bytes in)
+/* Hands something to the dialogue, with what it has left before. */
+static void advance(struct conn *conn, enum conn_cause cause, struct bytes fresh)
 {
-    int64_t ended = (int64_t)(conn->session.names - names);
-    if (conn->role == CONN_SERVER && (ended > 1 || left > 0))
-        trace(.step = TRACE_NAME_SPLIT, .fd = stream_fd(conn->stream), .result = ended,
-              .data = bytes_skip(in, in.length - left));
-}
+    struct dialogue *dialogue = conn->dialogue;
+    enum dialogue_state before = dialogue_state(dialogue);
+    struct sink out = room_for_output(conn);
+    int64_t now_ms = conn_now_ms(conn);
+    bool kept = buf_length(&conn->in) > 0;
 
-/* Hands bytes to the session: what was left, then fresh. */
-static void feed(struct conn *conn, struct bytes fresh, unsigned *interest)
-{
-    struct sink answers = conn_empty_sink(conn);
-    struct bytes in = fresh;
-    uint32_t names = conn->session.names;
-
-    if (buf_length(&conn->in) > 0) {
-        if (fresh.length > 0 && buf_append(&conn->in, fresh) < 0) {
-            conn_fail_memory(conn);
-            return;
-        }
-        in = buf_bytes(&conn->in);
+    if (kept && buf_append(&conn->in, fresh) < 0) {
+        fail_memory(conn);
+        return;
     }
-    size_t taken = session_receive(&conn->session, in, &answers, conn_now_ms(conn));
-    tell_split(conn, names, in.length - taken, in);
-
-    struct bytes rest = bytes_skip(in, taken);
-    conn_follow(conn, &answers, rest, interest);
-    if (conn->phase == CONN_CLOSING)
+    struct bytes in = kept ? buf_bytes(&conn->in) : fresh;
+    size_t consumed = cause == CONN_BYTES ? dialogue_receive(dialogue, in, &out, now_ms)
+                      : cause == CONN_END ? dialogue_eof(dialogue, in, &out, now_ms)
+                                          : dialogue_expire(dialogue, in, &out, now_ms);
+    if (cause == CONN_DEADLINE && consumed == 0)
+        trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
+    if (conn->events->advanced != NULL)
+        conn->events->advanced(conn->context, &(struct conn_advance){cause, in, consumed});
+    if (kept) {
+        buf_consume(&conn->in, consumed);
+    } else if (buf_append(&conn->in, bytes_skip(in, consumed)) < 0) {
+        fail_memory(conn);
         return;
-    if (buf_length(&conn->in) > 0)
-        buf_consume(&conn->in, taken);
-    else if (rest.length > 0 && buf_append(&conn->in, rest) < 0)
-        conn_fail_memory(conn);
+    }
+    follow(conn, &out, before);
 }
 
-static void hear_end(struct conn *conn, unsigned *interest)
+static void notice(struct conn *conn)
 {
-    struct sink answers = conn_empty_sink(conn);
+    conn->notice_ms = DIALOGUE_NEVER;
+    if (conn->events->noticed != NULL)
+        conn->events->noticed(conn->context);
+}
+
+static void take(struct conn *conn, struct bytes fresh)
+{
+    if (!conn->peer_sent && conn->notice_ms != DIALOGUE_NEVER)
+        notice(conn);
+    conn->peer_sent = true;
+    if (conn->phase != CLOSING && conn->events->received != NULL)
+        conn->events->received(conn->context, fresh);
+    if (conn->phase == TALKING)
+        advance(conn, CONN_BYTES, fresh);
+}
+
+static void end_of_peer(struct conn *conn)
+{
     conn->peer_ended = true;
-    if (conn->phase != CONN_TALKING)
-        return;
-    session_eof(&conn->session, buf_bytes(&conn->in), &answers);
-    conn_follow(conn, &answers, (struct bytes){0}, interest);
+    if (conn->phase == TALKING)
+        advance(conn, CONN_END, (struct bytes){0});
+    else
+        close_conn(conn);
 }
 
 /* One read. Returns: false where the stream waits. */
-static bool read_once(struct conn *conn, unsigned *interest)
+static bool read_once(struct conn *conn)
 {
     struct err err;
     size_t count = 0;
@@ -142,115 +249,157 @@ static bool read_once(struct conn *conn, unsigned *interest)
     err_clear(&err);
     enum stream_result result = stream_read(conn->stream, data, sizeof conn->shared->in, &count, &err);
 
-    if (result == STREAM_FAILED) {
-        conn_fail(conn, conn->phase == CONN_LINGERING ? NULL : &err); /* after the farewell any end will do */
-        return true;
-    }
-    if (conn_waits(result, interest))
+    if (result == STREAM_FAILED)
+        conn_abort(conn, conn->phase == LINGERING ? NULL : &err); /* after our end any end will do */
+    else if (result == STREAM_EOF)
+        end_of_peer(conn);
+    else if (is_wait(conn, result))
         return false;
-    if (result == STREAM_EOF) {
-        hear_end(conn, interest);
-        return true;
-    }
-    if (!conn->heard) {
-        conn->heard = true;
-        if (conn->notice_ms != SESSION_NEVER)
-            conn_notice(conn);
-    }
-    struct bytes fresh = {data, count};
-    if (conn->events->received != NULL)
-        conn->events->received(conn->context, fresh);
-    if (conn->phase == CONN_TALKING)
-        feed(conn, fresh, interest);
+    else
+        take(conn, (struct bytes){data, count});
     return true;
 }
 
-static void begin_talking(struct conn *conn, unsigned *interest)
+static bool may_read(const struct conn *conn)
 {
-    struct sink answers = conn_empty_sink(conn);
-    conn_set_phase(conn, CONN_TALKING, SESSION_NEVER);
-    if (conn->role == CONN_SERVER)
-        session_serve(&conn->session, conn->session.policy, &answers, conn_now_ms(conn));
-    else if (conn->role == CONN_CLIENT)
-        session_visit(&conn->session, conn->session.policy, conn_now_ms(conn));
-    else
-        session_refuse(&conn->session, &answers);
-    conn_follow(conn, &answers, (struct bytes){0}, interest);
+    bool needs_more = buf_length(&conn->in) == 0 || dialogue_state(conn->dialogue) == DIALOGUE_RUNNING;
+    return !conn->peer_ended && needs_more && !is_held_up(conn) && !is_paused(conn);
 }
 
-static void shake_hands(struct conn *conn, unsigned *interest)
+static void shake_hands(struct conn *conn, bool *readable)
 {
-    struct err err = {0};
+    struct err err;
+    err_clear(&err);
     enum stream_result result = stream_handshake(conn->stream, &err);
-    if (result == STREAM_OK) {
-        if (conn->events->up != NULL)
-            conn->events->up(conn->context);
-        if (conn->phase == CONN_HANDSHAKING) /* it may have aborted */
-            begin_talking(conn, interest);
-    } else if (!conn_waits(result, interest)) {
-        conn_fail(conn, &err);
+    if (is_wait(conn, result))
+        return;
+    if (result != STREAM_OK) {
+        conn_abort(conn, &err);
+        return;
     }
+    *readable = false; /* what came behind the handshake is known to the stream */
+    if (conn->events->up != NULL)
+        conn->events->up(conn->context);
+    if (conn->phase != HANDSHAKING) /* it was aborted */
+        return;
+    struct sink out = room_for_output(conn);
+    set_phase(conn, TALKING, DIALOGUE_NEVER);
+    dialogue_begin(conn->dialogue, &out, conn_now_ms(conn));
+    follow(conn, &out, DIALOGUE_RUNNING);
+}
+
+/* Returns: false where the next byte has to wake a poll. */
+static bool read_or_wait(struct conn *conn, bool *readable)
+{
+    if (!*readable && !conn->stream->more) {
+        conn->wants |= UV_READABLE;
+        return false;
+    }
+    *readable = false;
+    return read_once(conn);
+}
+
+/* Returns: whether something has moved. */
+static bool exchange(struct conn *conn, bool *readable)
+{
+    bool moved = false;
+
+    if (flush(conn) && dialogue_state(conn->dialogue) == DIALOGUE_SENDING) {
+        advance(conn, CONN_BYTES, (struct bytes){0});
+        moved = true;
+    }
+    if (conn->phase != TALKING)
+        return true;
+    return (may_read(conn) && read_or_wait(conn, readable)) || moved;
+}
+
+/* Sends what is left and ends our side. */
+static void end_side(struct conn *conn)
+{
+    struct err err;
+    err_clear(&err);
+    if (!flush(conn))
+        return;
+    enum stream_result result = stream_shutdown(conn->stream, &err);
+    if (is_wait(conn, result)) {
+        if (conn->limit_ms == DIALOGUE_NEVER)
+            set_phase(conn, ENDING, CONN_LINGER_MS);
+    } else if (result == STREAM_OK && !conn->peer_ended) {
+        set_phase(conn, LINGERING, CONN_LINGER_MS);
+    } else {
+        close_conn(conn); /* what cannot be sent any more spoils nothing */
+    }
+}
+
+/* One turn of what the phase is about. Returns: whether another may move something. */
+static bool turn(struct conn *conn, bool *readable)
+{
+    enum phase before = (enum phase)conn->phase;
+
+    if (before == TALKING)
+        return exchange(conn, readable);
+    if (before == LINGERING)
+        return read_or_wait(conn, readable);
+    if (before == HANDSHAKING)
+        shake_hands(conn, readable);
+    else if (before == ENDING)
+        end_side(conn);
+    return (enum phase)conn->phase != before;
+}
+
+/* Returns: when the timer is needed next. */
+static int64_t next_deadline(const struct conn *conn)
+{
+    int64_t due = conn->limit_ms < conn->notice_ms ? conn->limit_ms : conn->notice_ms;
+    int64_t dialogue = conn->dialogue->deadline_ms;
+    bool counts = conn->phase == TALKING && !is_held_up(conn) && !is_paused(conn);
+    return counts && dialogue < due ? dialogue : due;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
+static void on_timer(uv_timer_t *timer);
 
 /* Waits for what is needed now, recomputed and not patched. A timer that fires too early is cheaper than
  * moving it at every name. */
-static void settle(struct conn *conn, unsigned interest)
+static void settle(struct conn *conn)
 {
-    if (interest != conn->interest) {
-        conn->interest = (uint8_t)interest;
+    if (conn->wants != conn->interest) {
+        conn->interest = conn->wants;
         int result =
-            interest == 0 ? uv_poll_stop(&conn->poll) : uv_poll_start(&conn->poll, (int)interest, on_poll);
+            conn->wants == 0 ? uv_poll_stop(&conn->poll) : uv_poll_start(&conn->poll, conn->wants, on_poll);
         if (result != 0) {
-            conn_fail_memory(conn);
+            fail_memory(conn);
             return;
         }
     }
-    int64_t due = conn_deadline(conn);
+    int64_t due = next_deadline(conn);
     if (due < conn->armed_ms) {
         int64_t delay = due - conn_now_ms(conn);
         conn->armed_ms = due;
-        uv_timer_start(&conn->timer, conn_on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
+        uv_timer_start(&conn->timer, on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
     }
 }
 
-void conn_step(struct conn *conn, bool readable)
+/* Goes on as far as the stream lets it; it may be over then. */
+static void step(struct conn *conn, bool woken)
 {
-    unsigned interest = 0;
-    int reads = 0;
+    if (conn->in_step || conn->phase == CLOSING)
+        return;
+    bool readable = woken;
+    int turns = 0;
 
     conn->in_step = true;
-    if (conn->phase == CONN_HANDSHAKING)
-        shake_hands(conn, &interest);
-    while (conn->phase == CONN_TALKING || conn->phase == CONN_ENDING || conn->phase == CONN_LINGERING) {
-        if (!flush(conn, &interest))
+    conn->wants = 0;
+    while (turn(conn, &readable)) {
+        if (++turns == TURNS_PER_STEP) {
+            conn->wants =
+                UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
             break;
-        if (conn->phase == CONN_TALKING && conn->session.stalled) {
-            feed(conn, (struct bytes){0}, &interest);
-        } else if (conn->phase == CONN_ENDING) {
-            conn_end_side(conn, &interest);
-            if (conn->phase == CONN_ENDING)
-                break;
-        } else if (conn->phase == CONN_LINGERING && conn->peer_ended) {
-            conn_close(conn);
-        } else if (conn_is_paused(conn)) {
-            break;
-        } else if (!readable && !conn->stream->more) {
-            interest |= UV_READABLE;
-            break;
-        } else if (reads++ == READS_PER_STEP) {
-            interest |= UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
-            break;
-        } else {
-            readable = false;
-            if (!read_once(conn, &interest))
-                break;
         }
     }
     conn->in_step = false;
-    if (conn->phase != CONN_CLOSING)
-        settle(conn, interest);
+    if (conn->phase != CLOSING)
+        settle(conn);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -258,23 +407,50 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct conn *conn = poll->data;
     (void)events;
     if (status < 0)
-        conn->interest = 0; /* libuv has stopped on an error; the next read or write tells which */
-    conn_step(conn, true);
+        conn->interest = 0; /* libuv has stopped on an error; the next read or write returns it */
+    step(conn, true);
+}
+
+static void expire_limit(struct conn *conn)
+{
+    struct err err = {0};
+
+    trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
+    if (conn->phase == HANDSHAKING)
+        stream_handshake_expire(conn->stream, &err);
+    else if (is_queued(conn))
+        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the peer does not read");
+    conn_abort(conn, err.reason == ERR_OK ? NULL : &err);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct conn *conn = timer->data;
+    int64_t now = conn_now_ms(conn);
+
+    conn->armed_ms = DIALOGUE_NEVER;
+    if (now >= conn->notice_ms)
+        notice(conn);
+    if (conn->phase != CLOSING && now >= next_deadline(conn)) {
+        if (now >= conn->limit_ms)
+            expire_limit(conn);
+        else
+            advance(conn, CONN_DEADLINE, (struct bytes){0});
+    }
+    step(conn, false);
 }
 
 int conn_start(struct conn *conn, const struct conn_config *config, struct stream *stream, struct err *err)
 {
     *conn = (struct conn){
         .stream = stream,
+        .dialogue = config->dialogue,
         .shared = config->shared,
         .events = config->events,
         .context = config->context,
-        .session.policy = config->policy,
-        .role = (uint8_t)config->role,
-        .armed_ms = SESSION_NEVER,
-        .stall_deadline_ms = SESSION_NEVER,
-        .notice_ms = SESSION_NEVER,
-        .paused_ms = SESSION_NEVER,
+        .armed_ms = DIALOGUE_NEVER,
+        .notice_ms = DIALOGUE_NEVER,
+        .paused_ms = DIALOGUE_NEVER,
     };
     int result = uv_poll_init(config->shared->loop, &conn->poll, stream_fd(stream));
     if (result != 0) {
@@ -286,46 +462,39 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
     conn->open_handles = 2;
     if (conn->events->noticed != NULL)
         conn->notice_ms = conn_now_ms(conn) + CONN_NOTICE_MS;
-    conn_set_phase(conn, CONN_HANDSHAKING, config->shared->handshake_ms);
-    conn_step(conn, false);
+    set_phase(conn, HANDSHAKING, config->handshake_ms);
+    step(conn, false);
     return 0;
 }
 
-void conn_say(struct conn *conn, struct bytes name)
+void conn_resume(struct conn *conn)
 {
-    struct sink out = conn_empty_sink(conn);
-    unsigned interest = 0;
-
-    if (conn->phase != CONN_TALKING || conn->session.state != SESSION_READY)
-        return;
-    session_say(&conn->session, name, &out, conn_now_ms(conn));
-    send_answers(conn, &out, &interest);
-    if (!conn->in_step && conn->phase != CONN_CLOSING)
-        conn_step(conn, false);
+    step(conn, false);
 }
 
 void conn_pause(struct conn *conn, bool paused)
 {
-    if (paused == conn_is_paused(conn))
+    int64_t now_ms = conn_now_ms(conn);
+    if (paused == is_paused(conn))
         return;
-    if (!paused && conn->session.deadline_ms != SESSION_NEVER)
-        conn->session.deadline_ms += conn_now_ms(conn) - conn->paused_ms;
-    conn->paused_ms = paused ? conn_now_ms(conn) : SESSION_NEVER;
-    if (!conn->in_step && conn->phase != CONN_CLOSING)
-        conn_step(conn, true);
+    if (!paused && conn->dialogue->deadline_ms != DIALOGUE_NEVER)
+        conn->dialogue->deadline_ms += now_ms - conn->paused_ms;
+    conn->paused_ms = paused ? now_ms : DIALOGUE_NEVER;
+    step(conn, !paused);
 }
 
-void conn_farewell(struct conn *conn)
+void conn_stop(struct conn *conn)
 {
-    struct sink out = conn_empty_sink(conn);
-    unsigned interest = 0;
+    struct sink out = {conn->shared->out, 0, sizeof conn->shared->out};
+    enum phase phase = (enum phase)conn->phase;
 
-    if (conn->phase == CONN_HANDSHAKING) {
-        session_farewell(&conn->session, &out);
-        conn_close(conn);
-    } else if (conn->phase == CONN_TALKING) {
-        session_farewell(&conn->session, &out);
-        conn_follow(conn, &out, (struct bytes){0}, &interest);
-        conn_step(conn, false);
+    if (phase != HANDSHAKING && phase != TALKING)
+        return;
+    dialogue_stop(conn->dialogue, &out);
+    if (phase == HANDSHAKING || dialogue_state(conn->dialogue) != DIALOGUE_OVER) {
+        close_conn(conn);
+        return;
     }
+    follow(conn, &out, DIALOGUE_OVER);
+    step(conn, false);
 }

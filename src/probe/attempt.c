@@ -85,16 +85,22 @@ static void on_received(void *context, struct bytes bytes)
         end(trial);
 }
 
+static void send_name(struct probe_trial *trial, struct bytes name)
+{
+    session_send(&trial->greeting, name, conn_now_ms(&trial->conn));
+    conn_resume(&trial->conn);
+}
+
 static void on_ready(void *context)
 {
     struct probe_trial *trial = context;
 
     if (trial->record->last == PROBE_WELCOME) {
         begin(trial, PROBE_NAME);
-        conn_say(&trial->conn, BYTES_LITERAL(PROBE_NAME_TEXT));
+        send_name(trial, BYTES_LITERAL(PROBE_NAME_TEXT));
     } else {
         begin_at(trial, PROBE_CLOSE, end(trial));
-        conn_say(&trial->conn, BYTES_LITERAL(GREETING_EXIT));
+        send_name(trial, BYTES_LITERAL(GREETING_EXIT));
     }
 }
 
@@ -106,7 +112,7 @@ static void on_closing(void *context)
 
     if (!trial->ok)
         end(trial);
-    trial->bare = trial->conn.session.framing == SESSION_FRAMING_BARE;
+    trial->bare = trial->greeting.framing == SESSION_FRAMING_BARE;
     stream_tls_facts(stream, &record->tls);
     tcp_facts_read(stream_fd(stream), false, &record->tcp);
 }
@@ -219,15 +225,15 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
         .up = on_up, .received = on_received, .ready = on_ready, .closing = on_closing, .done = on_done};
     struct probe_scope *scope = trial->scope;
     struct conn_config config = {.shared = &scope->shared,
-                                 .policy = &scope->policy,
+                                 .dialogue = &trial->greeting.dialogue,
                                  .events = &events,
                                  .context = trial,
-                                 .role = CONN_CLIENT};
+                                 .handshake_ms = probe_scope_left_ms(scope)};
     struct err err = {0};
 
     begin_at(trial, scope->plan.tls != NULL ? PROBE_TLS : PROBE_WELCOME, connected_ns);
     struct stream *stream = make_stream(trial, trial->fd, &err);
-    scope->shared.handshake_ms = probe_scope_left_ms(scope);
+    session_init_client(&trial->greeting, &scope->policy);
     trial->stage = PROBE_STAGE_DIALOGUE;
     if (stream == NULL || conn_start(&trial->conn, &config, stream, &err) < 0)
         fail(trial, &err);

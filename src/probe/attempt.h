@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "result.h"
 #include "resumption.h"
+#include "tcpgreet/core/session.h"
 #include "transfer.h"
 
 enum probe_stage {
@@ -29,6 +30,7 @@ struct probe_trial {
     int fd;    /* while connecting */
     uv_poll_t poll;
     struct conn conn;
+    struct session greeting;
     struct probe_resumption_test resumption;
     struct probe_transfer *transfer;
     struct endpoint peer;        /* stays where it is, unlike the record */

@@ -25,16 +25,17 @@ static int connect_again(struct probe_resumption_test *test, struct probe_scope 
                          const struct endpoint *peer, struct tls_session *session)
 {
     static const struct conn_events events = {.up = on_up, .done = on_done};
-    struct conn_config config = {.shared = &scope->shared,
-                                 .policy = &scope->policy,
-                                 .events = &events,
-                                 .context = test,
-                                 .role = CONN_CLIENT};
+    struct conn_config config = {
+        .shared = &scope->shared,
+        .dialogue = &test->greeting.dialogue,
+        .events = &events,
+        .context = test,
+        .handshake_ms = scope->plan.connect_timeout_ms /* its own: the verdict does not wait for it */
+    };
     struct err err = {0};
     struct stream *stream = probe_scope_connect(scope, peer, session, &err);
 
-    scope->shared.handshake_ms =
-        scope->plan.connect_timeout_ms; /* its own: the verdict does not wait for it */
+    session_init_client(&test->greeting, &scope->policy);
     return stream != NULL ? conn_start(&test->conn, &config, stream, &err) : -1;
 }
 

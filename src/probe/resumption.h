@@ -4,10 +4,12 @@
 
 #include "plan.h"
 #include "result.h"
+#include "tcpgreet/core/session.h"
 
 /* In the owner's storage, which stays where it is until done. */
 struct probe_resumption_test {
     struct conn conn;
+    struct session greeting; /* never begun */
     enum probe_resumption outcome;
     void (*done)(void *context, enum probe_resumption outcome);
     void *context;

@@ -12,11 +12,13 @@
 /* One connection that is being served, or rejected. */
 struct connection {
     struct conn conn;
+    struct session session;
     struct connection *next, *previous;
+    int64_t since_ms;
     struct endpoint peer;
+    uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
     bool rejected;
     bool logged; /* as accepted */
-    int64_t since_ms;
 };
 
 static struct connections *list_of(const struct connection *connection)
@@ -44,6 +46,31 @@ static void on_noticed(void *context)
         log_accepted(connection);
 }
 
+/* One read may bring several names, or a part of one; a name may end with a pause alone. */
+static void trace_names(const struct connection *connection, const struct conn_advance *advance,
+                        int64_t names)
+{
+    struct bytes rest = bytes_skip(advance->in, advance->consumed);
+    int fd = stream_fd(connection->conn.stream);
+
+    if (advance->cause == CONN_BYTES && (names > 1 || rest.length > 0))
+        trace(.step = TRACE_NAME_SPLIT, .fd = fd, .result = names, .data = rest);
+    else if (advance->cause == CONN_DEADLINE && advance->consumed > 0)
+        trace(.step = TRACE_NAME_PAUSE, .fd = fd, .data = advance->in);
+}
+
+static void on_advanced(void *context, const struct conn_advance *advance)
+{
+    struct connection *connection = context;
+    uint16_t names = (uint16_t)(connection->session.names - connection->counted);
+
+    if (names > 0)
+        counters_add(&list_of(connection)->config.counters->names, names);
+    connection->counted = (uint16_t)connection->session.names;
+    if (trace_sink != NULL && !connection->rejected)
+        trace_names(connection, advance, names);
+}
+
 static void on_up(void *context)
 {
     struct connection *connection = context;
@@ -55,41 +82,44 @@ static void on_up(void *context)
 }
 
 /* A peer that closed without sending anything: a scanner, a load balancer's check. */
-static bool was_silent(const struct conn_result *result)
+static bool was_silent(const struct connection *connection, const struct conn_result *result)
 {
     bool gone = result->err == NULL || result->err->reason == ERR_DIALOGUE_RESET ||
                 result->err->reason == ERR_DIALOGUE_EARLY_END;
-    return !result->heard && gone && result->end != SESSION_END_STOPPED;
+    return !result->peer_sent && gone && connection->session.end != SESSION_END_STOPPED;
 }
 
 static void log_closed(const struct connection *connection, const struct conn_result *result)
 {
     server_log_closed(&(struct server_log_closed){
         .peer = &connection->peer,
-        .reason = result->err != NULL ? result->err->text : session_end_text(result->end),
-        .names = result->names,
+        .reason = result->err != NULL ? result->err->text
+                                      : session_end_text((enum session_end)connection->session.end),
+        .names = connection->session.names,
         .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
-        .is_silent = was_silent(result) && !connection->logged && !connection->rejected,
+        .is_silent = was_silent(connection, result) && !connection->logged && !connection->rejected,
     });
 }
 
-static bool has_timed_out(const struct conn_result *result, enum err_reason reason)
+static bool has_timed_out(enum session_end end, enum err_reason reason)
 {
-    return result->end == SESSION_END_IDLE || result->end == SESSION_END_NAME_TIMEOUT ||
-           reason == ERR_DIALOGUE_TIMEOUT || reason == ERR_TLS_TIMEOUT || reason == ERR_TLS_SILENT_PEER;
+    return end == SESSION_END_IDLE || end == SESSION_END_NAME_TIMEOUT || reason == ERR_DIALOGUE_TIMEOUT ||
+           reason == ERR_TLS_TIMEOUT || reason == ERR_TLS_SILENT_PEER;
 }
 
-static void count_end(struct counters *counters, const struct conn_result *result)
+static void count_end(struct counters *counters, const struct connection *connection,
+                      const struct conn_result *result)
 {
     enum err_reason reason = result->err != NULL ? result->err->reason : ERR_OK;
+    enum session_end end = (enum session_end)connection->session.end;
 
     counters_add(&counters->open, -1);
-    if (has_timed_out(result, reason))
+    if (has_timed_out(end, reason))
         counters_add(&counters->timed_out, 1);
-    else if (result->end == SESSION_END_TLS_CLIENT || result->end == SESSION_END_HTTP_CLIENT ||
+    else if (end == SESSION_END_TLS_CLIENT || end == SESSION_END_HTTP_CLIENT ||
              reason == ERR_TLS_PLAINTEXT_PEER)
         counters_add(&counters->unknown_protocol, 1);
-    else if (was_silent(result))
+    else if (was_silent(connection, result))
         counters_add(&counters->silent, 1);
     else if (result->err != NULL)
         counters_add(&counters->failed, 1);
@@ -128,7 +158,7 @@ static void on_done(void *context, const struct conn_result *result)
         connections->rejection_count--;
     } else {
         release_place(connections);
-        count_end(connections->config.counters, result);
+        count_end(connections->config.counters, connection, result);
     }
     unlink_connection(connections, connection);
     free(connection);
@@ -138,14 +168,20 @@ static void on_done(void *context, const struct conn_result *result)
 static int start_conn(struct connections *connections, struct connection *connection, struct stream *stream,
                       struct err *err)
 {
-    static const struct conn_events events = {.up = on_up, .noticed = on_noticed, .done = on_done};
+    static const struct conn_events events = {
+        .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .done = on_done};
     const struct conn_config config = {
         .shared = &connections->shared,
-        .policy = connections->config.policy,
+        .dialogue = &connection->session.dialogue,
         .events = &events,
         .context = connection,
-        .role = connection->rejected ? CONN_REFUSE : CONN_SERVER,
+        .handshake_ms = connections->config.handshake_ms,
     };
+
+    if (connection->rejected)
+        session_init_refusal(&connection->session);
+    else
+        session_init_server(&connection->session, connections->config.policy);
     return conn_start(&connection->conn, &config, stream, err);
 }
 
@@ -193,7 +229,6 @@ void connections_init(struct connections *connections, const struct connections_
     connections->first = NULL;
     connections->rejection_count = 0;
     connections->shared.loop = config->loop;
-    connections->shared.handshake_ms = config->handshake_ms;
 }
 
 /* Before the welcome is sent, so that two workers never give the last place twice. */
@@ -236,7 +271,7 @@ void connections_reject(struct connections *connections, const struct accepted_s
 void connections_stop(struct connections *connections)
 {
     for (struct connection *at = connections->first; at != NULL; at = at->next)
-        conn_farewell(&at->conn);
+        conn_stop(&at->conn);
 }
 
 void connections_abort(struct connections *connections)

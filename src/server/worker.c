@@ -302,7 +302,6 @@ void worker_replace_tls(struct worker *worker, struct tls_server *tls)
 void worker_count(struct worker *worker, struct counters_sum *sum)
 {
     counters_sum(&worker->counters, sum);
-    sum->names += atomic_load_explicit(&worker->connections.shared.names, memory_order_relaxed);
 }
 
 void worker_free(struct worker *worker)

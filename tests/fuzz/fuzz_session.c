@@ -235,7 +235,7 @@ static void begin_visit(struct script *script, unsigned variant)
 static void check_sentence(struct script *script)
 {
     struct err err = {0};
-    bool failed = session_failure(&script->session, buf_bytes(&script->pending), &err) != 0;
+    bool failed = script_failed(script, &err);
     CHECK(failed == (script->session.end != SESSION_END_EXIT) && failed == (err.text[0] != '\0'));
     for (const char *c = err.text; *c != '\0'; c++)
         CHECK((unsigned char)*c >= ' ' && *c != 0x7f);

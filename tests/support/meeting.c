@@ -40,6 +40,19 @@ static void on_received(void *context, struct bytes bytes)
         abort();
 }
 
+static void on_advanced(void *context, const struct conn_advance *advance)
+{
+    struct side *side = context;
+    assert_true(advance->consumed <= advance->in.length);
+    side->consumed += advance->consumed;
+}
+
+void meeting_say(struct side *side, struct bytes name)
+{
+    session_send(&side->session, name, conn_now_ms(&side->conn));
+    conn_resume(&side->conn);
+}
+
 static void on_ready(void *context)
 {
     struct side *side = context;
@@ -47,9 +60,9 @@ static void on_ready(void *context)
     if (side->abort_ready.reason != ERR_OK)
         conn_abort(&side->conn, &side->abort_ready);
     else if (side->said < side->name_count)
-        conn_say(&side->conn, side->names[side->said++]);
+        meeting_say(side, side->names[side->said++]);
     else if (side->names != NULL)
-        conn_say(&side->conn, BYTES_LITERAL("exit"));
+        meeting_say(side, BYTES_LITERAL("exit"));
 }
 
 static void on_done(void *context, const struct conn_result *result)
@@ -59,10 +72,8 @@ static void on_done(void *context, const struct conn_result *result)
         fail_msg("done is called from inside conn_start");
     side->done++;
     side->done_ms = clock_now_ms();
-    side->end = result->end;
     side->err = result->err != NULL ? *result->err : (struct err){0};
-    side->greeted = result->names;
-    side->heard = result->heard;
+    side->peer_sent = result->peer_sent;
     memset(&side->conn, 0xa5, sizeof side->conn); /* its owner may free it now */
 }
 
@@ -77,7 +88,6 @@ struct meeting *meeting_new(void)
         abort();
     uv_unref((uv_handle_t *)&meeting->limit);
     meeting->shared.loop = &meeting->loop;
-    meeting->shared.handshake_ms = 10 * 1000;
     meeting->policy = (struct session_policy){
         .idle_ms = 300 * 1000, .name_ms = 30 * 1000, .pause_ms = 300, .answer_ms = 10 * 1000};
     meeting->server.meeting = meeting->client.meeting = meeting;
@@ -120,19 +130,29 @@ int meeting_tear_down(void **state)
     return 0;
 }
 
-int meeting_start_on(struct meeting *meeting, struct side *side, enum conn_role role, struct stream *stream,
+int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role role, struct stream *stream,
                      struct err *err)
 {
-    static const struct conn_events all = {
-        .up = on_up, .noticed = on_noticed, .received = on_received, .ready = on_ready, .done = on_done};
+    static const struct conn_events all = {.up = on_up,
+                                           .noticed = on_noticed,
+                                           .received = on_received,
+                                           .advanced = on_advanced,
+                                           .ready = on_ready,
+                                           .done = on_done};
     static const struct conn_events without_notice = {
         .received = on_received, .ready = on_ready, .done = on_done};
     struct conn_config config = {.shared = &meeting->shared,
-                                 .policy = &meeting->policy,
+                                 .dialogue = &side->session.dialogue,
                                  .events = side->deaf ? &without_notice : &all,
                                  .context = side,
-                                 .role = role};
+                                 .handshake_ms = 10 * 1000};
 
+    if (role == SIDE_SERVER)
+        session_init_server(&side->session, &meeting->policy);
+    else if (role == SIDE_CLIENT)
+        session_init_client(&side->session, &meeting->policy);
+    else
+        session_init_refusal(&side->session);
     uv_update_time(&meeting->loop);
     side->starting = true;
     int result = conn_start(&side->conn, &config, stream_fault_new(stream, &side->faults), err);
@@ -142,7 +162,7 @@ int meeting_start_on(struct meeting *meeting, struct side *side, enum conn_role 
     return result;
 }
 
-static void start(struct meeting *meeting, struct side *side, enum conn_role role, int fd)
+static void start(struct meeting *meeting, struct side *side, enum side_role role, int fd)
 {
     struct err err = {0};
     struct stream *stream = stream_tcp_new(fd, &err);
@@ -154,11 +174,11 @@ void meeting_start(struct meeting *meeting)
 {
     int fds[2];
     sockets_open_pair(fds);
-    start(meeting, &meeting->server, CONN_SERVER, fds[0]);
-    start(meeting, &meeting->client, CONN_CLIENT, fds[1]);
+    start(meeting, &meeting->server, SIDE_SERVER, fds[0]);
+    start(meeting, &meeting->client, SIDE_CLIENT, fds[1]);
 }
 
-void meeting_start_alone(struct meeting *meeting, struct side *side, enum conn_role role)
+void meeting_start_alone(struct meeting *meeting, struct side *side, enum side_role role)
 {
     int fds[2];
     sockets_open_pair(fds);

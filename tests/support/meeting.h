@@ -9,6 +9,7 @@
 
 #include "support/stream_fault.h"
 #include "tcpgreet/base/buf.h"
+#include "tcpgreet/core/session.h"
 #include "tcpgreet/link/conn.h"
 
 #define MEETING_QUESTION "Server: What's your name?"
@@ -20,7 +21,9 @@ enum { MEETING_LONG_MS = 1000 * 1000 }; /* longer than any deadline */
 
 struct meeting;
 
-/* One conn, how its stream is to behave, and what it told. */
+enum side_role { SIDE_SERVER, SIDE_CLIENT, SIDE_REFUSAL };
+
+/* One conn, how its stream is to behave, and what came of it. */
 struct side {
     struct stream_faults faults; /* set before the start */
     const struct bytes *names;   /* client: said when ready, then exit; NULL: the test says */
@@ -29,16 +32,16 @@ struct side {
     struct err abort_up, abort_ready; /* where set, what up or ready aborts with */
 
     struct conn conn;
+    struct session session;
     struct meeting *meeting;
     unsigned done, up, noticed, ready;
+    size_t consumed; /* by the dialogue */
     size_t said;
     bool starting;
     int64_t done_ms, noticed_ms;
     struct buf received;
-    enum session_end end;
     struct err err;
-    uint32_t greeted;
-    bool heard;
+    bool peer_sent;
 };
 
 struct meeting {
@@ -63,10 +66,13 @@ void meeting_free(struct meeting *meeting);
 void meeting_start(struct meeting *meeting);
 
 /* Starts one side, whose peer is the bare socket. */
-void meeting_start_alone(struct meeting *meeting, struct side *side, enum conn_role role);
+void meeting_start_alone(struct meeting *meeting, struct side *side, enum side_role role);
+
+/* A client sends a name, if it is its turn. */
+void meeting_say(struct side *side, struct bytes name);
 
 /* Starts one side on any stream. Takes: stream. Returns: as conn_start. */
-int meeting_start_on(struct meeting *meeting, struct side *side, enum conn_role role, struct stream *stream,
+int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role role, struct stream *stream,
                      struct err *err);
 
 /* Runs the loop until nothing is left, at most ms of virtual time. */

@@ -39,6 +39,11 @@ static bool is_server(const struct session *session)
     return session->state <= SESSION_DISCARDING;
 }
 
+static struct dialogue *dialogue_of(struct script *script)
+{
+    return &script->session.dialogue;
+}
+
 static void check_invariants(struct script *script)
 {
     const struct session *session = &script->session;
@@ -49,7 +54,7 @@ static void check_invariants(struct script *script)
     CHECK((session->end == SESSION_END_NONE) == (session->state != SESSION_ENDED));
     CHECK(script->out.length <= script->out.capacity);
     if (session->state == SESSION_ENDED) {
-        CHECK(session_deadline(session) == SESSION_NEVER);
+        CHECK(session->dialogue.deadline_ms == DIALOGUE_NEVER);
         return;
     }
     if (!is_server(session)) {
@@ -58,13 +63,13 @@ static void check_invariants(struct script *script)
     }
     if (session->stalled) {
         CHECK(left.length > 0 && sink_room(&script->out) < GREETING_ANSWER_MAX);
-        CHECK(session_deadline(session) == SESSION_NEVER);
+        CHECK(session->dialogue.deadline_ms == DIALOGUE_NEVER);
         return;
     }
     CHECK(left.length <= GREETING_NAME_MAX + 1 && session->scanned == left.length);
     CHECK(left.length == 0 || memchr(left.data, '\n', left.length) == NULL);
     CHECK((left.length > 0) == (session->state == SESSION_LISTENING));
-    CHECK(session_deadline(session) != SESSION_NEVER);
+    CHECK(session->dialogue.deadline_ms != DIALOGUE_NEVER);
 }
 
 static void drain(struct script *script, size_t length)
@@ -100,14 +105,16 @@ static void begin(struct script *script)
 void script_serve(struct script *script)
 {
     begin(script);
-    session_serve(&script->session, &script->policy, &script->out, script->now_ms);
+    session_init_server(&script->session, &script->policy);
+    dialogue_begin(dialogue_of(script), &script->out, script->now_ms);
     settle(script);
 }
 
 void script_visit(struct script *script)
 {
     begin(script);
-    session_visit(&script->session, &script->policy, script->now_ms);
+    session_init_client(&script->session, &script->policy);
+    dialogue_begin(dialogue_of(script), &script->out, script->now_ms);
     settle(script);
 }
 
@@ -122,7 +129,7 @@ static void consume(struct script *script, size_t taken)
 static void feed_ended(struct script *script, struct bytes piece)
 {
     size_t before = script->out.length;
-    session_receive(&script->session, at_the_edge(piece), &script->out, script->now_ms);
+    dialogue_receive(dialogue_of(script), at_the_edge(piece), &script->out, script->now_ms);
     CHECK(script->out.length == before);
     settle(script);
 }
@@ -138,9 +145,9 @@ void script_feed(struct script *script, struct bytes piece)
         struct bytes in = at_the_edge(buf_bytes(&script->pending));
         if (!is_server(&script->session))
             make_room(script);
-        consume(script, session_receive(&script->session, in, &script->out, script->now_ms));
+        consume(script, dialogue_receive(dialogue_of(script), in, &script->out, script->now_ms));
         settle(script);
-    } while (script->session.stalled);
+    } while (dialogue_state(dialogue_of(script)) == DIALOGUE_SENDING);
 }
 
 void script_feed_cut(struct script *script, struct bytes bytes, struct script_cut cut)
@@ -160,14 +167,17 @@ void script_feed_cut(struct script *script, struct bytes bytes, struct script_cu
 void script_say(struct script *script, struct bytes name)
 {
     make_room(script);
-    session_say(&script->session, name, &script->out, script->now_ms);
+    session_send(&script->session, name, script->now_ms);
+    consume(script, dialogue_receive(dialogue_of(script), (struct bytes){0}, &script->out, script->now_ms));
     settle(script);
 }
 
 void script_eof(struct script *script)
 {
     make_room(script);
-    session_eof(&script->session, at_the_edge(buf_bytes(&script->pending)), &script->out);
+    if (script->session.state != SESSION_ENDED)
+        dialogue_eof(dialogue_of(script), at_the_edge(buf_bytes(&script->pending)), &script->out,
+                     script->now_ms);
     CHECK(script->session.state == SESSION_ENDED);
     settle(script);
 }
@@ -175,7 +185,7 @@ void script_eof(struct script *script)
 void script_farewell(struct script *script)
 {
     make_room(script);
-    session_farewell(&script->session, &script->out);
+    dialogue_stop(dialogue_of(script), &script->out);
     settle(script);
 }
 
@@ -185,14 +195,23 @@ void script_expire_at(struct script *script, int64_t when_ms)
     script->now_ms = when_ms;
     make_room(script);
     struct bytes in = at_the_edge(buf_bytes(&script->pending));
-    consume(script, session_expire(&script->session, in, &script->out, when_ms));
+    consume(script, dialogue_expire(dialogue_of(script), in, &script->out, when_ms));
     settle(script);
 }
 
 void script_expire(struct script *script)
 {
-    CHECK(session_deadline(&script->session) != SESSION_NEVER);
-    script_expire_at(script, session_deadline(&script->session));
+    CHECK(script->session.dialogue.deadline_ms != DIALOGUE_NEVER);
+    script_expire_at(script, script->session.dialogue.deadline_ms);
+}
+
+bool script_failed(const struct script *script, struct err *err)
+{
+    const struct dialogue *dialogue = &script->session.dialogue;
+    bool failed = dialogue_state(dialogue) == DIALOGUE_FAILED;
+    if (failed)
+        dialogue_failure(dialogue, buf_bytes(&script->pending), err);
+    return failed;
 }
 
 struct script_outcome script_outcome(const struct script *script)

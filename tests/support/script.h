@@ -50,6 +50,9 @@ void script_expire_at(struct script *script, int64_t when_ms);
 /* Moves the clock to the deadline; aborts where there is none. */
 void script_expire(struct script *script);
 
+/* Returns: whether it failed; then err says why. */
+bool script_failed(const struct script *script, struct err *err);
+
 struct script_outcome script_outcome(const struct script *script);
 bool script_outcome_equal(struct script_outcome a, struct script_outcome b);
 

@@ -1,5 +1,4 @@
-/* One greeting dialogue, server or client role: bytes and time in, bytes out. No socket, no clock, no heap.
- */
+/* One greeting dialogue, in the server's or the client's role. */
 #ifndef TCPGREET_CORE_SESSION_H
 #define TCPGREET_CORE_SESSION_H
 
@@ -9,9 +8,8 @@
 
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/err.h"
+#include "tcpgreet/core/dialogue.h"
 #include "tcpgreet/core/greeting.h"
-
-#define SESSION_NEVER INT64_MAX
 
 enum session_framing { SESSION_FRAMING_AUTO, SESSION_FRAMING_LINE, SESSION_FRAMING_BARE };
 
@@ -20,38 +18,38 @@ struct session_policy {
     int64_t idle_ms;              /* server: silence while a name is awaited */
     int64_t name_ms;              /* server: from a name's first byte to its end */
     int64_t pause_ms;             /* server: silence that ends a bare name; 0: off */
-    int64_t answer_ms;            /* client: from what was said to its whole answer */
+    int64_t answer_ms;            /* client: from what was sent to its whole answer */
     enum session_framing framing; /* client */
     bool over_tls;                /* client: so the server cannot be one that waits for a handshake */
 };
 
-/* What each one accepts, sends and may turn into: the table in session.c, docs/architecture.md. */
+/* What each one accepts, sends and may turn into: the table in session_states.c, docs/architecture.md. */
 enum session_state {
-    SESSION_ASKING,     /* server: asked, nothing heard */
+    SESSION_ASKING,     /* server: asked, nothing received */
     SESSION_LISTENING,  /* server: a name begun */
     SESSION_DISCARDING, /* server: the rest of a name that is too long */
     SESSION_GREETED,    /* client: awaits the welcome */
-    SESSION_READY,      /* client: its turn; call session_say */
+    SESSION_READY,      /* client: its turn; call session_send */
     SESSION_AWAITING,   /* client: awaits an answer */
-    SESSION_LEAVING,    /* client: said exit, awaits good bye */
-    SESSION_PARTED,     /* client: got good bye, awaits the end of the stream */
-    SESSION_ENDED,      /* over; `end` says how. What is in the output is still to be sent */
+    SESSION_LEAVING,    /* client: sends exit, awaits good bye */
+    SESSION_PARTED,     /* client: received good bye, awaits the end of the stream */
+    SESSION_ENDED,      /* over; `end` says how */
     SESSION_STATES
 };
 
 enum session_end {
     SESSION_END_NONE,
-    SESSION_END_EXIT,         /* both sides said their good bye */
+    SESSION_END_EXIT,         /* exit was answered with good bye */
     SESSION_END_PEER,         /* server: the peer ended its side without exit */
-    SESSION_END_IDLE,         /* server: idle_ms over */
-    SESSION_END_NAME_TIMEOUT, /* server: name_ms over */
-    SESSION_END_STOPPED,      /* server: session_farewell */
+    SESSION_END_IDLE,         /* server: idle_ms expired */
+    SESSION_END_NAME_TIMEOUT, /* server: name_ms expired */
+    SESSION_END_STOPPED,      /* server: dialogue_stop */
     SESSION_END_TLS_CLIENT,   /* server: first bytes are a TLS handshake */
     SESSION_END_HTTP_CLIENT,  /* server: first line is an HTTP request */
     SESSION_END_EARLY,        /* client: the stream or the server ended before our exit was answered */
     SESSION_END_TOO_MANY,     /* the server is full */
     SESSION_END_WRONG_ANSWER, /* client */
-    SESSION_END_TIMEOUT,      /* client: answer_ms over */
+    SESSION_END_TIMEOUT,      /* client: answer_ms expired */
     SESSION_ENDS
 };
 
@@ -61,73 +59,46 @@ enum session_end {
  * of what is awaited are matched, by every candidate in the bit set `candidates`.
  */
 struct session {
+    struct dialogue dialogue;
     const struct session_policy *policy; /* borrowed */
-    int64_t deadline_ms;                 /* absolute; SESSION_NEVER */
     union {
         int64_t name_deadline_ms; /* server: for the name begun */
-        struct bytes name;        /* client: the one being answered; borrowed until SESSION_READY */
+        struct bytes name;        /* client: the one to be sent and answered; borrowed until SESSION_READY */
     };
     uint32_t names; /* greeted, or greetings received */
     uint32_t scanned;
     uint8_t state;       /* enum session_state */
     uint8_t end;         /* enum session_end */
     uint8_t candidates;  /* client */
-    uint8_t framing;     /* client: enum session_framing, as found out so far */
+    uint8_t framing;     /* client: enum session_framing, as detected so far */
     bool ends_names : 1; /* server: this peer has ended a name with a newline */
-    bool heard : 1;      /* server: a first name is behind us */
-    bool stalled : 1;    /* server: names wait, the output has no room; call session_receive again */
-    bool knocked : 1;    /* client: has spoken without a welcome, to find out whether this is a TLS server */
-    bool crlf : 1;       /* client: the name was sent with CR LF, because it ends with a CR itself */
+    bool answered : 1;   /* server: a first name is behind us */
+    bool stalled : 1;    /* server: names wait for room in the output */
+    bool unsent : 1;     /* client: so does the name */
+    bool asked : 1;      /* client: has sent without a welcome, to find out whether this is a TLS server */
+    bool crlf : 1;       /* client: the name is sent with CR LF, because it ends with a CR itself */
 };
 
-/* Begins as the server: the welcome goes into out.
- * Borrows: policy, as long as the session lives. Shape: out has room for GREETING_ANSWER_MAX. */
-void session_serve(struct session *session, const struct session_policy *policy, struct sink *out,
-                   int64_t now_ms);
+/* Makes a server's: it begins with the welcome, answers names, and its final message is good bye. What
+ * it leaves is a part of a name, at most GREETING_NAME_MAX + 1 bytes.
+ * Borrows: policy, as long as the session exists. */
+void session_init_server(struct session *session, const struct session_policy *policy);
 
-/* Begins and ends as a server that has no room for this guest. Shape: out has room for GREETING_ANSWER_MAX.
- */
-void session_refuse(struct session *session, struct sink *out);
+/* Makes a server's that has no room for this connection: it says so, and is over. */
+void session_init_refusal(struct session *session);
 
-/* Begins as the client: awaits the welcome. Borrows: policy. */
-void session_visit(struct session *session, const struct session_policy *policy, int64_t now_ms);
+/* Makes a client's: it begins by awaiting the welcome, and is DIALOGUE_READY whenever session_send may be
+ * called. It ends well with the end of the stream after its exit was answered. Borrows: policy. */
+void session_init_client(struct session *session, const struct session_policy *policy);
 
-/* Takes whole names (server) or the server's words (client) from the front of in.
- * Shape: in starts with the bytes that the last call did not take, then what has come since. Of a client with
- * framing auto out has room for GREETING_EXIT, which may have to be said again; a server stops where out is
- * full.
- * Returns: how many bytes it took. What it leaves is a part of a name (at most GREETING_NAME_MAX + 1 bytes),
- * or, where `stalled`, names that wait for room in out; after SESSION_END_WRONG_ANSWER it starts with the
- * wrong byte. */
-size_t session_receive(struct session *session, struct bytes in, struct sink *out, int64_t now_ms);
+/* Client: the name to be sent next; "exit" ends the dialogue. Does nothing unless DIALOGUE_READY. An empty
+ * name in bare framing sends nothing: still DIALOGUE_READY. Borrows: name, until DIALOGUE_READY or the end.
+ * Shape: name fits session_name_fits. */
+void session_send(struct session *session, struct bytes name, int64_t now_ms);
 
-/* The peer ended its side cleanly; in is what was not taken. Not while `stalled`, when names wait.
- * Shape: out has room for GREETING_ANSWER_MAX. */
-void session_eof(struct session *session, struct bytes in, struct sink *out);
-
-/* Returns: when session_expire is due, absolute; SESSION_NEVER. */
-int64_t session_deadline(const struct session *session);
-
-/* A deadline has come. in is what was not taken.
- * Returns: how many bytes of in it took: all (a pause ended the name) or none.
- * Shape: out has room for GREETING_ANSWER_MAX. Does nothing before the deadline. */
-size_t session_expire(struct session *session, struct bytes in, struct sink *out, int64_t now_ms);
-
-/* Server: says good bye now, whatever is under way. Shape: out has room for it, else it is left unsaid. */
-void session_farewell(struct session *session, struct sink *out);
-
-/* Client, in SESSION_READY: says one name ("exit" ends the dialogue).
- * Borrows: name, until SESSION_READY or SESSION_ENDED. Shape: out has room for GREETING_ANSWER_MAX; name fits
- * session_name_fits. An empty name in bare framing says nothing: still SESSION_READY. */
-void session_say(struct session *session, struct bytes name, struct sink *out, int64_t now_ms);
-
-/* Returns: whether the client can say this name: at most GREETING_NAME_MAX bytes, no LF unless framing is
- * bare. Errors: usage: says which. */
+/* Returns: 0 where a client can send this name: at most GREETING_NAME_MAX bytes, no LF unless framing is
+ * bare; else -1. Errors: usage: which. */
 int session_name_fits(enum session_framing framing, struct bytes name, struct err *err);
-
-/* Client, after a failure: what failed, in words. wrong is what followed the matched bytes.
- * Errors: dialogue-…: by session->end. Returns: -1, or 0 after SESSION_END_EXIT. */
-int session_failure(const struct session *session, struct bytes wrong, struct err *err);
 
 /* Returns: a short phrase for a log: "exit", "the peer ended", ... */
 const char *session_end_text(enum session_end end);

@@ -149,7 +149,7 @@ static void session_client_completes_for_any_cut_of_the_input(void **state)
                              session_state_name(script.session.state));
                 script_eof(&script);
                 assert_int_equal(script.session.end, SESSION_END_EXIT);
-                assert_int_equal(session_failure(&script.session, (struct bytes){NULL, 0}, &err), 0);
+                assert_false(script_failed(&script, &err));
                 assert_int_equal(err.reason, ERR_OK);
                 assert_int_equal(script.session.framing, visit->found);
                 assert_int_equal(script.session.names, visit->names);
@@ -189,7 +189,7 @@ static void session_client_finds_each_wrong_byte(void **state)
                 if (script.session.end != SESSION_END_WRONG_ANSWER || script.taken != k)
                     fail_msg("row %zu byte %zu: %s at %zu", i, k, session_end_text(script.session.end),
                              script.taken);
-                assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
+                assert_true(script_failed(&script, &err));
                 assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
                 assert_quotes(&err, "expected \"");
                 assert_quotes(&err, "the server sent \"");
@@ -318,7 +318,7 @@ static void session_client_distinguishes_failures_for_any_cut_of_the_input(void 
             play(&script, &failures[i].visit, (struct script_cut){at, at % 2}, SIZE_MAX, 0);
             if (failures[i].eof)
                 script_eof(&script);
-            assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
+            assert_true(script_failed(&script, &err));
             if (script.session.end != failures[i].end || err.reason != failures[i].reason)
                 fail_msg("row %zu cut at %zu: %s, %s", i, at, session_end_text(script.session.end), err.text);
             assert_quotes(&err, at == 0 ? failures[i].sentence : "");
@@ -364,13 +364,13 @@ static void session_client_sends_one_line_to_a_silent_server(void **state)
         script_expire(&script);
         assert_true(bytes_equal(script_said(&script), BYTES_LITERAL("exit\n")));
         assert_int_equal(script.session.state, SESSION_GREETED);
-        assert_int_equal(session_deadline(&script.session), 10005 + 1000);
+        assert_int_equal(script.session.dialogue.deadline_ms, 10005 + 1000);
         script_feed(&script, knocked_at[i].says);
         if (script.session.state != SESSION_ENDED && knocked_at[i].ends)
             script_eof(&script);
         else if (script.session.state != SESSION_ENDED)
             script_expire(&script);
-        session_failure(&script.session, buf_bytes(&script.pending), &err);
+        assert_true(script_failed(&script, &err));
         if (script.session.end != knocked_at[i].end || err.reason != knocked_at[i].reason)
             fail_msg("row %zu: %s, %s", i, session_end_text((enum session_end)script.session.end), err.text);
         assert_quotes(&err, knocked_at[i].sentence);
@@ -392,7 +392,7 @@ static void session_client_sends_nothing_early_to_a_server_that_sends(void **sta
         script_feed(&script, (struct bytes){begun[i], strlen(begun[i])});
         script_expire(&script);
         assert_int_equal(script.session.end, SESSION_END_TIMEOUT);
-        session_failure(&script.session, buf_bytes(&script.pending), &err);
+        assert_true(script_failed(&script, &err));
         assert_quotes(&err, "within 1200 s");
         assert_int_equal(script_said(&script).length, 0);
         script_fini(&script);
@@ -421,7 +421,7 @@ static void session_client_over_tls_does_not_suggest_tls(void **state)
         script_feed(&script, rows[i].says);
         if (script.session.state != SESSION_ENDED)
             script_expire(&script);
-        session_failure(&script.session, buf_bytes(&script.pending), &err);
+        assert_true(script_failed(&script, &err));
         if (script.session.end != rows[i].end || err.reason != rows[i].reason)
             fail_msg("row %zu: %s, %s", i, session_end_text((enum session_end)script.session.end), err.text);
         assert_quotes(&err, rows[i].sentence);
@@ -449,7 +449,7 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
         script_feed(&script, (struct bytes){heard, words.length});
         heard[k] ^= 1;
         assert_int_equal(script.taken, strlen(WELCOME) + k);
-        assert_int_equal(session_failure(&script.session, buf_bytes(&script.pending), &err), -1);
+        assert_true(script_failed(&script, &err));
         assert_quotes(&err, k > 24 ? "expected \"..." : "expected \"Server: Hello \\x9b");
         assert_quotes(&err, "\", the server sent \"");
         assert_null(strchr(err.text, 0x9b));
@@ -472,7 +472,7 @@ static void session_client_quotes_48_bytes_expected_and_received(void **state)
     script_feed(&script, BYTES_LITERAL(WELCOME));
     script_say(&script, (struct bytes){name, sizeof name});
     script_feed(&script, (struct bytes){heard, words.length});
-    session_failure(&script.session, buf_bytes(&script.pending), &err);
+    assert_true(script_failed(&script, &err));
     snprintf(sentence, sizeof sentence, "expected \"...%.48s\", the server sent \"...%.24sy%.47s\"", name,
              name, name);
     assert_string_equal(err.text, sentence);
@@ -509,18 +509,6 @@ static void session_name_fits_reports_which_names_can_be_sent(void **state)
     }
 }
 
-static void session_failure_is_internal_without_a_failure(void **state)
-{
-    struct script script = {.policy = {.answer_ms = 1}};
-    struct err err = {0};
-    (void)state;
-    script_visit(&script);
-    assert_int_equal(session_failure(&script.session, (struct bytes){NULL, 0}, &err), -1);
-    assert_int_equal(err.reason, ERR_INTERNAL);
-    assert_quotes(&err, "\"greeted\" (still open)");
-    script_fini(&script);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,7 +521,6 @@ int main(void)
         cmocka_unit_test(session_client_quotes_the_place_in_a_long_answer),
         cmocka_unit_test(session_client_quotes_48_bytes_expected_and_received),
         cmocka_unit_test(session_name_fits_reports_which_names_can_be_sent),
-        cmocka_unit_test(session_failure_is_internal_without_a_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ static void feed_at(struct script *script, int64_t now_ms, struct bytes piece)
 
 static int64_t deadline(const struct script *script)
 {
-    return session_deadline(&script->session);
+    return script->session.dialogue.deadline_ms;
 }
 
 static void session_takes_what_has_come_before_a_pause_for_the_name(void **state)
@@ -90,7 +90,7 @@ static void session_takes_what_has_come_before_a_pause_for_the_name(void **state
             assert_int_equal(script.session.names, rows[i].names);
             assert_int_equal(buf_length(&script.pending), 0);
             assert_int_equal(deadline(&script),
-                             rows[i].end == SESSION_END_NONE ? START + PAUSE + IDLE : SESSION_NEVER);
+                             rows[i].end == SESSION_END_NONE ? START + PAUSE + IDLE : DIALOGUE_NEVER);
             script_fini(&script);
         }
     }
@@ -186,7 +186,7 @@ static void session_limits_the_time_of_a_name_sent_byte_by_byte(void **state)
             script_expire(&script);
             assert_said(&script, BYE);
             assert_int_equal(script.session.end, SESSION_END_NAME_TIMEOUT);
-            assert_int_equal(deadline(&script), SESSION_NEVER);
+            assert_int_equal(deadline(&script), DIALOGUE_NEVER);
             script_fini(&script);
         }
     }
@@ -232,15 +232,16 @@ static void session_has_no_deadline_while_it_is_stalled(void **state)
     struct sink out = {room, 0, sizeof room}, full = {room, sizeof room, sizeof room};
     const struct bytes in = LITERAL("Ann\nBob");
     (void)state;
-    session_serve(&session, &policy, &out, START);
-    assert_int_equal(session_receive(&session, in, &full, START), 0);
+    session_init_server(&session, &policy);
+    dialogue_begin(&session.dialogue, &out, START);
+    assert_int_equal(dialogue_receive(&session.dialogue, in, &full, START), 0);
     assert_true(session.stalled);
-    assert_int_equal(session_deadline(&session), SESSION_NEVER);
-    assert_int_equal(session_expire(&session, in, &full, START + 2 * IDLE), 0);
+    assert_int_equal(session.dialogue.deadline_ms, DIALOGUE_NEVER);
+    assert_int_equal(dialogue_expire(&session.dialogue, in, &full, START + 2 * IDLE), 0);
     assert_int_equal(session.state, SESSION_ASKING);
     out.length = 0;
-    assert_int_equal(session_receive(&session, in, &out, START + 2 * IDLE), 4);
-    assert_int_equal(session_deadline(&session), START + 2 * IDLE + NAME);
+    assert_int_equal(dialogue_receive(&session.dialogue, in, &out, START + 2 * IDLE), 4);
+    assert_int_equal(session.dialogue.deadline_ms, START + 2 * IDLE + NAME);
 }
 
 static void session_client_awaits_each_answer_for_limited_time(void **state)
@@ -263,7 +264,7 @@ static void session_client_awaits_each_answer_for_limited_time(void **state)
             feed_at(&script, script.now_ms + 1000, rows[i].heard[turn]);
             if (rows[i].says[turn].length == 0)
                 continue;
-            assert_int_equal(deadline(&script), SESSION_NEVER); /* a person may think for long */
+            assert_int_equal(deadline(&script), DIALOGUE_NEVER); /* a person may think for long */
             script.now_ms += IDLE;
             script_say(&script, rows[i].says[turn]);
         }
@@ -277,7 +278,7 @@ static void session_client_awaits_each_answer_for_limited_time(void **state)
         script_expire(&script);
         assert_int_equal(script.session.end, SESSION_END_TIMEOUT);
         struct err err = {0};
-        assert_int_equal(session_failure(&script.session, (struct bytes){NULL, 0}, &err), -1);
+        assert_true(script_failed(&script, &err));
         assert_int_equal(err.reason, ERR_DIALOGUE_TIMEOUT);
         assert_string_equal(err.text, "the server did not answer within 10 s");
         script_fini(&script);

@@ -28,7 +28,7 @@ static const struct session_policy policy = {.idle_ms = 300000, .name_ms = 30000
 
 /* One dialogue without pauses: what comes in, whether the peer then ends its side, and what must come of it.
  */
-struct dialogue {
+struct exchange {
     struct bytes in;
     bool eof;
     struct bytes said; /* after the welcome */
@@ -36,7 +36,7 @@ struct dialogue {
     uint32_t names;
 };
 
-static const struct dialogue dialogues[] = {
+static const struct exchange exchanges[] = {
     {LITERAL(""), false, LITERAL(""), ASKED, 0},
     {LITERAL("Ann\n"), false, LITERAL(HELLO("Ann")), ASKED, 1},
     {LITERAL("Ann\r\n"), false, LITERAL(HELLO("Ann")), ASKED, 1},
@@ -89,18 +89,18 @@ static void check_said(struct script *script, struct bytes expected, const char 
                  expected.data);
 }
 
-static void play(const struct dialogue *dialogue, struct script_cut cut, size_t room, size_t drain)
+static void play(const struct exchange *exchange, struct script_cut cut, size_t room, size_t drain)
 {
     char about[200];
     struct script script = {.policy = policy, .room = room, .drain = drain};
     script_serve(&script);
-    script_feed_cut(&script, dialogue->in, cut);
-    if (dialogue->eof)
+    script_feed_cut(&script, exchange->in, cut);
+    if (exchange->eof)
         script_eof(&script);
-    snprintf(about, sizeof about, "\"%.40s\" at %zu by %zu, room %zu drained by %zu", dialogue->in.data,
+    snprintf(about, sizeof about, "\"%.40s\" at %zu by %zu, room %zu drained by %zu", exchange->in.data,
              cut.at, cut.step, room, drain);
-    check_said(&script, dialogue->said, about);
-    if (script.session.end != dialogue->end || script.session.names != dialogue->names)
+    check_said(&script, exchange->said, about);
+    if (script.session.end != exchange->end || script.session.names != exchange->names)
         fail_msg("%s: %s, %u names", about, session_end_text((enum session_end)script.session.end),
                  script.session.names);
     script_fini(&script);
@@ -109,19 +109,19 @@ static void play(const struct dialogue *dialogue, struct script_cut cut, size_t 
 static void session_answers_each_dialogue_the_same_whatever_its_cuts(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(dialogues); i++) {
-        for (size_t at = 0; at <= dialogues[i].in.length; at++) {
-            play(&dialogues[i], (struct script_cut){at, 0}, 0, 0);
-            play(&dialogues[i], (struct script_cut){at, 1}, 0, 0);
+    for (size_t i = 0; i < COUNT(exchanges); i++) {
+        for (size_t at = 0; at <= exchanges[i].in.length; at++) {
+            play(&exchanges[i], (struct script_cut){at, 0}, 0, 0);
+            play(&exchanges[i], (struct script_cut){at, 1}, 0, 0);
         }
-        for (size_t step = 2; step < dialogues[i].in.length; step++)
-            play(&dialogues[i], (struct script_cut){0, step}, 0, 0);
+        for (size_t step = 2; step < exchanges[i].in.length; step++)
+            play(&exchanges[i], (struct script_cut){0, step}, 0, 0);
     }
 }
 
 /* Fills memory of its own, valid until the next call. Returns: what must be said, by the limit of 1024 bytes.
  */
-static struct dialogue long_name(size_t letters, const char *end, bool eof)
+static struct exchange long_name(size_t letters, const char *end, bool eof)
 {
     static char in[(1 << 20) + 64], said[2048];
     size_t after = strlen(end);
@@ -136,7 +136,7 @@ static struct dialogue long_name(size_t letters, const char *end, bool eof)
         after += 4;
         length += snprintf(said + length, sizeof said - (size_t)length, HELLO("Ann"));
     }
-    return (struct dialogue){{in, letters + after},
+    return (struct exchange){{in, letters + after},
                              eof,
                              {said, (size_t)length},
                              eof ? SESSION_END_PEER : ASKED,
@@ -156,13 +156,13 @@ static void session_refuses_a_name_over_the_limit_once_and_answers_the_next(void
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
-        struct dialogue dialogue = long_name(rows[i].letters, rows[i].end, rows[i].eof);
-        for (size_t at = 0; at <= dialogue.in.length; at++)
-            play(&dialogue, (struct script_cut){at, 0}, 0, 0);
+        struct exchange exchange = long_name(rows[i].letters, rows[i].end, rows[i].eof);
+        for (size_t at = 0; at <= exchange.in.length; at++)
+            play(&exchange, (struct script_cut){at, 0}, 0, 0);
         for (size_t step = 1; step < 20; step++)
-            play(&dialogue, (struct script_cut){0, step}, 0, 0);
+            play(&exchange, (struct script_cut){0, step}, 0, 0);
         for (size_t step = 1020; step < 1030; step++)
-            play(&dialogue, (struct script_cut){0, step}, GREETING_ANSWER_MAX, 1);
+            play(&exchange, (struct script_cut){0, step}, GREETING_ANSWER_MAX, 1);
     }
 }
 
@@ -171,10 +171,10 @@ static void session_keeps_nothing_of_a_name_of_a_mebibyte(void **state)
     static const size_t steps[] = {0, 13, 1024, 1025, 1026, 65536};
     (void)state;
     for (size_t i = 0; i < COUNT(steps); i++) {
-        struct dialogue dialogue = long_name(1 << 20, "\n", false);
-        play(&dialogue, (struct script_cut){0, steps[i]}, 0, 0);
-        dialogue = long_name(1 << 20, "", true);
-        play(&dialogue, (struct script_cut){1, steps[i]}, 0, 0);
+        struct exchange exchange = long_name(1 << 20, "\n", false);
+        play(&exchange, (struct script_cut){0, steps[i]}, 0, 0);
+        exchange = long_name(1 << 20, "", true);
+        play(&exchange, (struct script_cut){1, steps[i]}, 0, 0);
     }
 }
 
@@ -186,9 +186,9 @@ static void session_sees_no_other_protocol_inside_a_long_name(void **state)
     memset(in, 'x', sizeof in);
     for (size_t i = 0; i < COUNT(middles); i++) {
         memcpy(in + 2000, middles[i].data, middles[i].length);
-        const struct dialogue dialogue = {{in, 2000 + middles[i].length}, false, LITERAL(SORRY), ASKED, 0};
-        for (size_t at = 1990; at <= dialogue.in.length; at++)
-            play(&dialogue, (struct script_cut){at, 0}, 0, 0);
+        const struct exchange exchange = {{in, 2000 + middles[i].length}, false, LITERAL(SORRY), ASKED, 0};
+        for (size_t at = 1990; at <= exchange.in.length; at++)
+            play(&exchange, (struct script_cut){at, 0}, 0, 0);
     }
 }
 
@@ -198,10 +198,11 @@ static void session_answers_all_the_names_of_one_read_in_one_write(void **state)
     char room[4096];
     struct sink out = {room, 0, sizeof room};
     (void)state;
-    session_serve(&session, &policy, &out, 0);
+    session_init_server(&session, &policy);
+    dialogue_begin(&session.dialogue, &out, 0);
     assert_int_equal(out.length, strlen(WELCOME));
     out.length = 0;
-    assert_int_equal(session_receive(&session, BYTES_LITERAL("A\nB\n\nC\nD"), &out, 0), 7);
+    assert_int_equal(dialogue_receive(&session.dialogue, BYTES_LITERAL("A\nB\n\nC\nD"), &out, 0), 7);
     assert_int_equal(out.length, strlen(HELLO("A") HELLO("B") QUESTION HELLO("C")));
     assert_memory_equal(room, HELLO("A") HELLO("B") QUESTION HELLO("C"), out.length);
 }
@@ -220,13 +221,13 @@ static void session_loses_and_doubles_nothing_where_the_output_is_full(void **st
     }
     assert_true(sink_put(&names, BYTES_LITERAL("exit")));
     assert_true(greeting_put_goodbye(&answers));
-    const struct dialogue dialogue = {{in, names.length}, true, {said, answers.length}, SESSION_END_EXIT, 12};
+    const struct exchange exchange = {{in, names.length}, true, {said, answers.length}, SESSION_END_EXIT, 12};
 
     for (size_t room = GREETING_ANSWER_MAX; room <= answers.length + 1; room++)
         for (size_t i = 0; i < COUNT(drains); i++)
-            play(&dialogue, (struct script_cut){0, 0}, room, drains[i]);
+            play(&exchange, (struct script_cut){0, 0}, room, drains[i]);
     for (size_t at = 0; at < names.length; at++)
-        play(&dialogue, (struct script_cut){at, 700}, GREETING_ANSWER_MAX + at % 97, 1 + at % 31);
+        play(&exchange, (struct script_cut){at, 700}, GREETING_ANSWER_MAX + at % 97, 1 + at % 31);
 }
 
 static void session_stalls_at_the_end_of_a_long_name_too(void **state)
@@ -234,22 +235,23 @@ static void session_stalls_at_the_end_of_a_long_name_too(void **state)
     struct session session;
     char room[GREETING_ANSWER_MAX];
     struct sink out = {room, 0, sizeof room}, full = {room, sizeof room, sizeof room};
-    struct dialogue dialogue = long_name(3000, "\n", false);
+    struct exchange exchange = long_name(3000, "\n", false);
     (void)state;
-    session_serve(&session, &policy, &out, 0);
-    size_t taken = session_receive(&session, (struct bytes){dialogue.in.data, 2000}, &full, 0);
+    session_init_server(&session, &policy);
+    dialogue_begin(&session.dialogue, &out, 0);
+    size_t taken = dialogue_receive(&session.dialogue, (struct bytes){exchange.in.data, 2000}, &full, 0);
     assert_int_equal(taken, 2000);
     assert_int_equal(session.state, SESSION_DISCARDING);
-    taken += session_receive(&session, bytes_skip(dialogue.in, taken), &full, 1);
+    taken += dialogue_receive(&session.dialogue, bytes_skip(exchange.in, taken), &full, 1);
     assert_true(session.stalled);
     assert_int_equal(taken, 3000);
-    assert_int_equal(session_receive(&session, bytes_skip(dialogue.in, taken), &full, 2), 0);
+    assert_int_equal(dialogue_receive(&session.dialogue, bytes_skip(exchange.in, taken), &full, 2), 0);
     out.length = 0;
-    taken += session_receive(&session, bytes_skip(dialogue.in, taken), &out, 3);
+    taken += dialogue_receive(&session.dialogue, bytes_skip(exchange.in, taken), &out, 3);
     assert_false(session.stalled);
-    assert_int_equal(taken, dialogue.in.length);
-    assert_int_equal(out.length, dialogue.said.length);
-    assert_memory_equal(room, dialogue.said.data, out.length);
+    assert_int_equal(taken, exchange.in.length);
+    assert_int_equal(out.length, exchange.said.length);
+    assert_memory_equal(room, exchange.said.data, out.length);
 }
 
 static void session_reads_and_sends_nothing_after_its_end(void **state)
@@ -272,8 +274,8 @@ static void session_reads_and_sends_nothing_after_its_end(void **state)
 static void session_sends_the_final_message_in_every_state_at_shutdown(void **state)
 {
     static const enum session_state states[] = {SESSION_ASKING, SESSION_LISTENING, SESSION_DISCARDING};
-    struct dialogue dialogue = long_name(3000, "", true);
-    const struct bytes begun[] = {LITERAL(""), LITERAL("An"), dialogue.in};
+    struct exchange exchange = long_name(3000, "", true);
+    const struct bytes begun[] = {LITERAL(""), LITERAL("An"), exchange.in};
     (void)state;
     for (size_t i = 0; i < COUNT(states); i++) {
         struct script script = {.policy = policy};
@@ -294,14 +296,15 @@ static void session_rejects_a_connection_with_one_line(void **state)
     char room[GREETING_ANSWER_MAX];
     struct sink out = {room, 0, sizeof room};
     (void)state;
-    session_refuse(&session, &out);
+    session_init_refusal(&session);
+    dialogue_begin(&session.dialogue, &out, 0);
     assert_int_equal(out.length, strlen("Server: Sorry, too many guests.\n"));
     assert_memory_equal(room, "Server: Sorry, too many guests.\n", out.length);
     assert_int_equal(session.state, SESSION_ENDED);
     assert_int_equal(session.end, SESSION_END_TOO_MANY);
-    assert_int_equal(session_deadline(&session), SESSION_NEVER);
-    assert_int_equal(session_receive(&session, BYTES_LITERAL("Ann\n"), &out, 0), 4);
-    session_eof(&session, (struct bytes){NULL, 0}, &out);
+    assert_int_equal(session.dialogue.deadline_ms, DIALOGUE_NEVER);
+    assert_int_equal(dialogue_receive(&session.dialogue, BYTES_LITERAL("Ann\n"), &out, 0), 4);
+    dialogue_eof(&session.dialogue, (struct bytes){NULL, 0}, &out, 0);
     assert_int_equal(out.length, strlen("Server: Sorry, too many guests.\n"));
 }
 
@@ -311,9 +314,10 @@ static void session_leaves_good_bye_unsaid_where_the_output_is_full(void **state
     char room[GREETING_ANSWER_MAX];
     struct sink out = {room, 0, sizeof room};
     (void)state;
-    session_serve(&session, &policy, &out, 0);
+    session_init_server(&session, &policy);
+    dialogue_begin(&session.dialogue, &out, 0);
     out.length = out.capacity - strlen(BYE) + 1;
-    session_farewell(&session, &out);
+    dialogue_stop(&session.dialogue, &out);
     assert_int_equal(session.end, SESSION_END_STOPPED);
     assert_int_equal(out.length, out.capacity - strlen(BYE) + 1);
 }

@@ -39,11 +39,12 @@ static void answer(struct talk *talk)
     struct sink out = {room, 0, sizeof room};
     struct bytes in = {talk->said, talk->said_length};
 
-    session_serve(&session, &policy, &out, 0);
+    session_init_server(&session, &policy);
+    dialogue_begin(&session.dialogue, &out, 0);
     do {
         append(&talk->answered, &talk->answered_length, out.data, out.length);
         out.length = 0;
-        in = bytes_skip(in, session_receive(&session, in, &out, 0));
+        in = bytes_skip(in, dialogue_receive(&session.dialogue, in, &out, 0));
     } while (out.length > 0);
     assert_int_equal(session.end, SESSION_END_EXIT);
     assert_int_equal(in.length, 0);

@@ -33,13 +33,13 @@ static void check_whole_dialogue(const struct meeting *meeting)
 {
     const struct side *server = &meeting->server, *client = &meeting->client;
 
-    assert_int_equal(server->end, SESSION_END_EXIT);
-    assert_int_equal(client->end, SESSION_END_EXIT);
+    assert_int_equal(server->session.end, SESSION_END_EXIT);
+    assert_int_equal(client->session.end, SESSION_END_EXIT);
     assert_int_equal(server->err.reason, ERR_OK);
     assert_int_equal(client->err.reason, ERR_OK);
-    assert_int_equal(server->greeted, 4);
-    assert_int_equal(client->greeted, 4);
-    assert_true(server->heard && client->heard);
+    assert_int_equal(server->session.names, 4);
+    assert_int_equal(client->session.names, 4);
+    assert_true(server->peer_sent && client->peer_sent);
     assert_int_equal(server->up, 1);
     assert_int_equal(server->noticed, 1);
     assert_int_equal(buf_length(&client->received), sizeof ALL_ANSWERS - 1);
@@ -53,7 +53,8 @@ static void conns_hold_a_whole_dialogue(void **state)
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     check_whole_dialogue(meeting);
-    assert_int_equal(meeting->shared.names, 8); /* both sides count */
+    assert_int_equal(meeting->server.consumed, buf_length(&meeting->server.received));
+    assert_int_equal(meeting->client.consumed, sizeof ALL_ANSWERS - 1);
     assert_int_equal(meeting->client.ready, COUNT(names) + 1);
 }
 
@@ -107,10 +108,11 @@ static bool fail_in_dialogue(bool server, unsigned number, size_t piece)
     assert_int_equal(failing->done, 1);
     assert_int_equal(other->done, 1);
     assert_int_equal(other->done_ms, begin);
-    assert_int_equal(failing->end == SESSION_END_EXIT || failing->err.reason == ERR_DIALOGUE_RESET, true);
+    assert_int_equal(failing->session.end == SESSION_END_EXIT || failing->err.reason == ERR_DIALOGUE_RESET,
+                     true);
     if (!came)
         check_whole_dialogue(meeting);
-    else if (other == &meeting->client && other->end != SESSION_END_EXIT)
+    else if (other == &meeting->client && other->session.end != SESSION_END_EXIT)
         assert_true(other->err.reason == ERR_DIALOGUE_EARLY_END || other->err.reason == ERR_DIALOGUE_RESET);
     meeting_free(meeting);
     return came;
@@ -153,8 +155,8 @@ static bool end_in_dialogue(bool server, unsigned number)
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     bool came = side->faults.operations >= number;
-    if (side->end != SESSION_END_EXIT) {
-        assert_int_equal(side->end, server ? SESSION_END_PEER : SESSION_END_EARLY);
+    if (side->session.end != SESSION_END_EXIT) {
+        assert_int_equal(side->session.end, server ? SESSION_END_PEER : SESSION_END_EARLY);
         assert_int_equal(side->err.reason, server ? ERR_OK : ERR_DIALOGUE_EARLY_END);
     }
     assert_int_equal(meeting->server.done + meeting->client.done, 2);
@@ -180,7 +182,7 @@ static void a_stream_that_cannot_be_watched_is_refused(void **state)
     struct err err = {0};
 
     stream_memory_pair(ends, 100);
-    assert_int_equal(meeting_start_on(meeting, &meeting->server, CONN_SERVER, ends[0], &err), -1);
+    assert_int_equal(meeting_start_on(meeting, &meeting->server, SIDE_SERVER, ends[0], &err), -1);
     assert_int_equal(err.reason, ERR_INTERNAL);
     assert_non_null(strstr(err.text, "cannot watch a connection: "));
     assert_int_equal(meeting->server.faults.frees, 1);
@@ -192,7 +194,7 @@ static void a_stream_that_cannot_be_watched_is_refused(void **state)
 static void all_answers_to_one_read_leave_in_one_write(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     assert_int_equal(meeting->server.faults.operations, 2); /* handshake, write: welcome and question */
     meeting_peer_say(meeting, BYTES_LITERAL("Ann\nBob\n\nCid\n"));
     meeting_settle(meeting);
@@ -203,7 +205,7 @@ static void all_answers_to_one_read_leave_in_one_write(void **state)
     assert_null(meeting->server.conn.out.block);
     meeting_peer_close(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
-    assert_int_equal(meeting->server.greeted, 3);
+    assert_int_equal(meeting->server.session.names, 3);
 }
 
 enum { FLOOD_NAMES = 60 * 1000 };
@@ -245,7 +247,7 @@ static void answer_flood(struct stream_faults faults, bool reads_late)
     unsigned idle = 0;
 
     meeting->server.faults = faults;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     while (heard < due) {
         size_t said = meeting_peer_say(meeting, rest);
         rest = bytes_skip(rest, said);
@@ -263,8 +265,8 @@ static void answer_flood(struct stream_faults faults, bool reads_late)
     }
     meeting_peer_end(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
-    assert_int_equal(meeting->server.end, SESSION_END_PEER);
-    assert_int_equal(meeting->server.greeted, FLOOD_NAMES);
+    assert_int_equal(meeting->server.session.end, SESSION_END_PEER);
+    assert_int_equal(meeting->server.session.names, FLOOD_NAMES);
     free((char *)(uintptr_t)flood.data);
     meeting_free(meeting);
 }
@@ -289,51 +291,51 @@ static void what_waits_above_the_descriptor_is_not_forgotten(void **state)
 static void a_half_closed_peer_gets_its_answers(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     meeting_peer_say(meeting, BYTES_LITERAL("Ann\nBob"));
     meeting_peer_end(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_WELCOME MEETING_HELLO("Ann") MEETING_HELLO("Bob")));
-    assert_int_equal(meeting->server.end, SESSION_END_PEER);
-    assert_int_equal(meeting->server.greeted, 2);
+    assert_int_equal(meeting->server.session.end, SESSION_END_PEER);
+    assert_int_equal(meeting->server.session.names, 2);
 }
 
 static void a_connection_over_the_limit_receives_a_message(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_REFUSE);
+    meeting_start_alone(meeting, &meeting->server, SIDE_REFUSAL);
     meeting_peer_say(meeting, BYTES_LITERAL("Ann\n"));
     meeting_peer_expect(meeting, BYTES_LITERAL("Server: Sorry, too many guests.\n"));
     meeting_peer_end(meeting);
     meeting_settle(meeting);
     assert_int_equal(meeting->server.done, 1);
-    assert_int_equal(meeting->server.end, SESSION_END_TOO_MANY);
+    assert_int_equal(meeting->server.session.end, SESSION_END_TOO_MANY);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
 static void a_final_message_ends_the_dialogue(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     meeting_peer_say(meeting, BYTES_LITERAL("unfinis"));
     meeting_settle(meeting);
-    conn_farewell(&meeting->server.conn);
-    conn_farewell(&meeting->server.conn);
+    conn_stop(&meeting->server.conn);
+    conn_stop(&meeting->server.conn);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_WELCOME MEETING_BYE));
     meeting_peer_end(meeting);
     meeting_settle(meeting);
-    assert_int_equal(meeting->server.end, SESSION_END_STOPPED);
+    assert_int_equal(meeting->server.session.end, SESSION_END_STOPPED);
 }
 
 static void a_shutdown_during_the_handshake_closes(void **state)
 {
     struct meeting *meeting = *state;
     meeting->server.faults.mute = true;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     meeting_settle(meeting);
-    conn_farewell(&meeting->server.conn);
+    conn_stop(&meeting->server.conn);
     meeting_peer_expect(meeting, (struct bytes){"", 0});
-    assert_int_equal(meeting->server.end, SESSION_END_STOPPED);
+    assert_int_equal(meeting->server.session.end, SESSION_END_STOPPED);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
@@ -343,7 +345,7 @@ static void an_abort_reports_its_reason(void **state)
     struct err err = {0}, late = {0};
     err_set(&err, ERR_INTERRUPTED, 0, "interrupted");
     err_set(&late, ERR_INTERNAL, 0, "too late");
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     conn_abort(&meeting->server.conn, &err);
     conn_abort(&meeting->server.conn, &late);
     assert_int_equal(meeting->server.done, 0);
@@ -360,7 +362,7 @@ static void an_abort_without_a_reason_is_no_failure(void **state)
     for (size_t i = 0; i < COUNT(shakes); i++) {
         struct meeting *meeting = meeting_new();
         meeting->client.faults.mute = shakes[i];
-        meeting_start_alone(meeting, &meeting->client, CONN_CLIENT);
+        meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
         if (!shakes[i])
             meeting_peer_say(meeting, BYTES_LITERAL(MEETING_WELCOME));
         meeting_settle(meeting);
@@ -369,7 +371,7 @@ static void an_abort_without_a_reason_is_no_failure(void **state)
         meeting_settle(meeting);
         assert_int_equal(meeting->client.done, 1);
         assert_int_equal(meeting->client.err.reason, ERR_OK);
-        assert_int_equal(meeting->client.end, SESSION_END_NONE);
+        assert_int_equal(meeting->client.session.end, SESSION_END_NONE);
         meeting_free(meeting);
     }
 }
@@ -381,7 +383,7 @@ static void a_client_may_abort_when_it_is_its_turn(void **state)
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     assert_int_equal(meeting->client.err.reason, ERR_SYSTEM_OUTPUT);
-    assert_int_equal(meeting->server.end, SESSION_END_PEER);
+    assert_int_equal(meeting->server.session.end, SESSION_END_PEER);
 }
 
 static void a_side_may_abort_when_its_stream_is_up(void **state)
@@ -402,14 +404,28 @@ static void a_client_may_send_its_name_later(void **state)
     meeting_start(meeting);
     meeting_run(meeting, 200 * 1000);
     assert_int_equal(meeting->client.ready, 1);
-    conn_say(&meeting->client.conn, BYTES_LITERAL("Ann"));
-    conn_say(&meeting->client.conn, BYTES_LITERAL("not her turn"));
+    meeting_say(&meeting->client, BYTES_LITERAL("Ann"));
+    meeting_say(&meeting->client, BYTES_LITERAL("not her turn"));
     meeting_settle(meeting);
     assert_int_equal(meeting->client.ready, 2);
-    conn_say(&meeting->client.conn, BYTES_LITERAL("exit"));
+    meeting_say(&meeting->client, BYTES_LITERAL("exit"));
     meeting_settle(meeting);
-    assert_int_equal(meeting->client.end, SESSION_END_EXIT);
-    assert_int_equal(meeting->server.greeted, 1);
+    assert_int_equal(meeting->client.session.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.names, 1);
+}
+
+static void a_client_learns_once_that_it_is_its_turn(void **state)
+{
+    struct meeting *meeting = *state;
+    meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
+    meeting_peer_say(meeting, BYTES_LITERAL(MEETING_WELCOME));
+    meeting_settle(meeting);
+    meeting_peer_say(meeting, BYTES_LITERAL("Server: G")); /* unasked, and no fault yet */
+    meeting_settle(meeting);
+    assert_int_equal(meeting->client.ready, 1);
+    meeting_peer_say(meeting, BYTES_LITERAL("ood bye!\n"));
+    meeting_settle(meeting);
+    assert_int_equal(meeting->client.err.reason, ERR_DIALOGUE_EARLY_END);
 }
 
 static void a_client_reports_what_is_wrong_with_the_server(void **state)
@@ -435,7 +451,7 @@ static void a_client_reports_what_is_wrong_with_the_server(void **state)
     for (size_t i = 0; i < COUNT(servers); i++) {
         struct meeting *meeting = meeting_new();
         let_client_say_all(meeting);
-        meeting_start_alone(meeting, &meeting->client, CONN_CLIENT);
+        meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
         meeting_peer_say(meeting, (struct bytes){servers[i].said, strlen(servers[i].said)});
         meeting_settle(meeting);
         meeting_peer_say(meeting, (struct bytes){servers[i].then, strlen(servers[i].then)});
@@ -471,6 +487,7 @@ int main(void)
         MEETING_TEST(a_client_may_abort_when_it_is_its_turn),
         MEETING_TEST(a_side_may_abort_when_its_stream_is_up),
         MEETING_TEST(a_client_may_send_its_name_later),
+        MEETING_TEST(a_client_learns_once_that_it_is_its_turn),
         cmocka_unit_test(a_client_reports_what_is_wrong_with_the_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ enum { SECOND = 1000 };
 
 static void start_server(struct meeting *meeting)
 {
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_WELCOME));
 }
 
@@ -39,7 +39,7 @@ static void a_pause_ends_a_bare_name_and_not_before_its_time(void **state)
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_HELLO("Michael K")));
     meeting_peer_say(meeting, BYTES_LITERAL("exit"));
     meeting_run(meeting, 299);
-    assert_int_equal(meeting->server.conn.session.end, SESSION_END_NONE);
+    assert_int_equal(meeting->server.session.end, SESSION_END_NONE);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_BYE));
 }
 
@@ -56,16 +56,16 @@ static void no_pause_ends_a_name_of_a_peer_that_ends_its_names(void **state)
 static void silence_is_ended_with_a_good_bye(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     int64_t begin = clock_now_ms();
     meeting_run(meeting, 299 * SECOND);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_WELCOME));
     meeting_run(meeting, SECOND);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_BYE));
     expect_done(meeting, &meeting->server, begin, 300 * SECOND + CONN_LINGER_MS);
-    assert_int_equal(meeting->server.end, SESSION_END_IDLE);
+    assert_int_equal(meeting->server.session.end, SESSION_END_IDLE);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
-    assert_false(meeting->server.heard);
+    assert_false(meeting->server.peer_sent);
 }
 
 static void a_name_sent_byte_by_byte_is_ended_by_its_timeout(void **state)
@@ -75,7 +75,7 @@ static void a_name_sent_byte_by_byte_is_ended_by_its_timeout(void **state)
     meeting_peer_say(meeting, BYTES_LITERAL("Ann\n"));
     meeting_run(meeting, SECOND);
     int64_t begin = clock_now_ms();
-    while (meeting->server.conn.session.end == SESSION_END_NONE) {
+    while (meeting->server.session.end == SESSION_END_NONE) {
         assert_true(clock_now_ms() - begin < 40 * SECOND);
         meeting_peer_say(meeting, BYTES_LITERAL("x"));
         meeting_run(meeting, 100);
@@ -84,14 +84,14 @@ static void a_name_sent_byte_by_byte_is_ended_by_its_timeout(void **state)
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_HELLO("Ann") MEETING_BYE));
     meeting_peer_close(meeting);
     meeting_settle(meeting);
-    assert_int_equal(meeting->server.end, SESSION_END_NAME_TIMEOUT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_NAME_TIMEOUT);
 }
 
 static void a_handshake_has_limited_time(void **state)
 {
     struct meeting *meeting = *state;
     meeting->server.faults.mute = true;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     int64_t begin = clock_now_ms();
     expect_done(meeting, &meeting->server, begin, 10 * SECOND);
     assert_int_equal(meeting->server.err.reason, ERR_DIALOGUE_TIMEOUT);
@@ -114,7 +114,7 @@ static size_t flood(struct meeting *meeting)
 static void a_peer_that_does_not_read_is_given_up(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     flood(meeting);
     int64_t begin = clock_now_ms();
     meeting_run(meeting, MEETING_LONG_MS);
@@ -143,7 +143,7 @@ static void a_slow_reader_gets_every_answer_and_the_good_bye(void **state)
 {
     struct meeting *meeting = *state;
     int small = 4096;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     assert_int_equal(
         setsockopt(stream_fd(meeting->server.conn.stream), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
 
@@ -156,7 +156,7 @@ static void a_slow_reader_gets_every_answer_and_the_good_bye(void **state)
     size_t due = strlen(MEETING_WELCOME) + sizeof lines * strlen(MEETING_QUESTION) + strlen(MEETING_BYE);
     assert_int_equal(read_slowly(meeting), due);
     assert_int_equal(meeting->server.done, 1);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
@@ -181,7 +181,7 @@ static void the_end_of_our_side_has_limited_time(void **state)
     meeting->server.faults.stuck = true;
     meeting_peer_say(meeting, BYTES_LITERAL("exit\n"));
     expect_done(meeting, &meeting->server, clock_now_ms(), CONN_LINGER_MS);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
 }
 
 static void when_both_have_ended_nothing_is_awaited(void **state)
@@ -191,7 +191,7 @@ static void when_both_have_ended_nothing_is_awaited(void **state)
     meeting_peer_say(meeting, BYTES_LITERAL("exit\n"));
     meeting_peer_end(meeting);
     expect_done(meeting, &meeting->server, clock_now_ms(), 0);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
 }
 
 static void a_reset_after_the_final_message_is_no_failure(void **state)
@@ -204,27 +204,27 @@ static void a_reset_after_the_final_message_is_no_failure(void **state)
     meeting_peer_end(meeting);
     meeting_settle(meeting);
     assert_int_equal(meeting->server.done, 1);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
 static void a_silent_peer_is_noticed_after_a_second(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     int64_t begin = clock_now_ms();
     meeting_run(meeting, 10 * SECOND);
     assert_int_equal(meeting->server.noticed, 1);
     assert_int_equal(meeting->server.noticed_ms - begin, CONN_NOTICE_MS);
     meeting_peer_say(meeting, BYTES_LITERAL("Ann\n"));
     meeting_settle(meeting);
-    assert_true(meeting->server.conn.heard);
+    assert_true(meeting->server.conn.peer_sent);
 }
 
 static void a_peer_is_noticed_at_its_first_byte(void **state)
 {
     struct meeting *meeting = *state;
-    meeting_start_alone(meeting, &meeting->server, CONN_SERVER);
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     meeting_run(meeting, 500);
     int64_t begin = clock_now_ms();
     meeting_peer_say(meeting, BYTES_LITERAL("A"));
@@ -241,7 +241,7 @@ static void a_peer_that_closes_without_data_is_not_reported(void **state)
     meeting_run(meeting, 10 * SECOND);
     assert_int_equal(meeting->server.done, 1);
     assert_int_equal(meeting->server.noticed, 0);
-    assert_false(meeting->server.heard);
+    assert_false(meeting->server.peer_sent);
 }
 
 static void a_client_waits_for_an_answer_until_its_timeout(void **state)
@@ -253,13 +253,30 @@ static void a_client_waits_for_an_answer_until_its_timeout(void **state)
         const struct bytes name = BYTES_LITERAL("Ann");
         meeting->client.names = &name;
         meeting->client.name_count = 1;
-        meeting_start_alone(meeting, &meeting->client, CONN_CLIENT);
+        meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
         int64_t begin = clock_now_ms();
         meeting_peer_say(meeting, (struct bytes){said[i], strlen(said[i])});
         expect_done(meeting, &meeting->client, begin, 10 * SECOND);
         assert_int_equal(meeting->client.err.reason, ERR_DIALOGUE_TIMEOUT);
         meeting_free(meeting);
     }
+}
+
+static void a_paused_client_reads_nothing_and_its_time_stands_still(void **state)
+{
+    struct meeting *meeting = *state;
+    meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
+    meeting_run(meeting, 6 * SECOND);
+    conn_pause(&meeting->client.conn, true);
+    meeting_peer_say(meeting, BYTES_LITERAL("Server: Wel"));
+    meeting_run(meeting, 100 * SECOND);
+    assert_int_equal(buf_length(&meeting->client.received), 0);
+    conn_pause(&meeting->client.conn, false);
+    meeting_settle(meeting);
+    assert_int_equal(buf_length(&meeting->client.received), strlen("Server: Wel"));
+    int64_t begin = clock_now_ms() - 1;
+    expect_done(meeting, &meeting->client, begin, 4 * SECOND);
+    assert_int_equal(meeting->client.err.reason, ERR_DIALOGUE_TIMEOUT);
 }
 
 /* It may be a TLS server that waits for the client to begin. */
@@ -279,7 +296,7 @@ static void a_client_sends_one_line_to_a_silent_server(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof servers / sizeof servers[0]; i++) {
         struct meeting *meeting = meeting_new();
-        meeting_start_alone(meeting, &meeting->client, CONN_CLIENT);
+        meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
         meeting_run(meeting, 10 * SECOND - 1);
         meeting_peer_expect(meeting, BYTES_LITERAL("exit\n"));
         int64_t begin = clock_now_ms();
@@ -301,9 +318,9 @@ static void a_person_may_think_as_long_as_she_likes(void **state)
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     assert_int_equal(meeting->client.done, 0);
-    conn_say(&meeting->client.conn, BYTES_LITERAL("exit"));
+    meeting_say(&meeting->client, BYTES_LITERAL("exit"));
     meeting_run(meeting, SECOND);
-    assert_int_equal(meeting->client.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->client.session.end, SESSION_END_EXIT);
 }
 
 static void an_idle_connection_causes_no_wakeup(void **state)
@@ -335,6 +352,7 @@ int main(void)
         MEETING_TEST(a_peer_is_noticed_at_its_first_byte),
         MEETING_TEST(a_peer_that_closes_without_data_is_not_reported),
         cmocka_unit_test(a_client_waits_for_an_answer_until_its_timeout),
+        MEETING_TEST(a_paused_client_reads_nothing_and_its_time_stands_still),
         cmocka_unit_test(a_client_sends_one_line_to_a_silent_server),
         MEETING_TEST(a_person_may_think_as_long_as_she_likes),
         MEETING_TEST(an_idle_connection_causes_no_wakeup),

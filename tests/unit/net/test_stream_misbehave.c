@@ -63,7 +63,7 @@ static void serve(struct meeting *meeting, const struct stream_misbehaviour *how
     if (lower != NULL)
         stream = stream_fault_new(stream, lower);
     stream = stream_misbehave_new(how, &meeting->loop, stream, &err);
-    if (stream == NULL || meeting_start_on(meeting, &meeting->server, CONN_SERVER, stream, &err) < 0)
+    if (stream == NULL || meeting_start_on(meeting, &meeting->server, SIDE_SERVER, stream, &err) < 0)
         fail_msg("%s", err.text);
 }
 
@@ -125,7 +125,7 @@ static void a_delay_keeps_each_answer_back_for_its_time(void **state)
     expect_after(meeting, DELAY_MS - 1, "", false);
     expect_after(meeting, 2, MEETING_BYE, true);
     leave(meeting);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
 }
 
 static void an_answer_that_leaves_in_pieces_is_delayed_once(void **state)
@@ -196,11 +196,11 @@ static void a_final_message_is_delayed_as_any_answer(void **state)
 
     serve_plainly(meeting, &delay);
     expect_after(meeting, 100, "", false);
-    conn_farewell(&meeting->server.conn);
+    conn_stop(&meeting->server.conn);
     expect_after(meeting, DELAY_MS - 101, "", false);
     expect_after(meeting, 2, MEETING_WELCOME MEETING_BYE, true);
     leave(meeting);
-    assert_int_equal(meeting->server.end, SESSION_END_STOPPED);
+    assert_int_equal(meeting->server.session.end, SESSION_END_STOPPED);
 }
 
 /* The lower stream takes no more, and nobody is woken for it but by the peer that reads. */
@@ -258,7 +258,7 @@ static void a_final_message_to_a_silent_peer_is_no_reset(void **state)
 
     serve_plainly(meeting, &reset);
     expect_after(meeting, 1, MEETING_WELCOME, false);
-    conn_farewell(&meeting->server.conn);
+    conn_stop(&meeting->server.conn);
     expect_after(meeting, 1, MEETING_BYE, true);
     leave(meeting);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
@@ -280,8 +280,8 @@ static void a_half_closed_server_goes_on_reading(void **state)
     meeting_peer_end(meeting);
     meeting_run(meeting, 1);
     assert_int_equal(meeting->server.done, 1);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
-    assert_int_equal(meeting->server.greeted, 2);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.names, 2);
 }
 
 static void a_half_closed_server_ends_cleanly_when_its_peer_ends(void **state)
@@ -297,8 +297,8 @@ static void a_half_closed_server_ends_cleanly_when_its_peer_ends(void **state)
     meeting_run(meeting, 1);
     assert_int_equal(meeting->server.done, 1);
     assert_string_equal(meeting->server.err.text, "");
-    assert_int_equal(meeting->server.end, SESSION_END_PEER);
-    assert_int_equal(meeting->server.greeted, 2);
+    assert_int_equal(meeting->server.session.end, SESSION_END_PEER);
+    assert_int_equal(meeting->server.session.names, 2);
 }
 
 static void a_bare_end_does_not_ask_the_stream_below(void **state)
@@ -314,7 +314,7 @@ static void a_bare_end_does_not_ask_the_stream_below(void **state)
     expect_after(meeting, 1, MEETING_HELLO("Michael") MEETING_BYE, true);
     assert_int_equal(meeting->server.done, 0); /* lingers: the end was a good one */
     leave(meeting);
-    assert_int_equal(meeting->server.end, SESSION_END_EXIT);
+    assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
     assert_int_equal(stuck.frees, 1);
 }
@@ -335,7 +335,7 @@ static void a_mute_server_sends_nothing_for_any_input(void **state)
     meeting_peer_end(meeting);
     expect_after(meeting, 10, "", true);
     leave(meeting);
-    assert_int_equal(meeting->server.greeted, 0);
+    assert_int_equal(meeting->server.session.names, 0);
 }
 
 /* What waits below is waited for, in every operation, also against the grain of its kind. */

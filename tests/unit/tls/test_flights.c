@@ -179,8 +179,8 @@ static void check_dialogue(struct meeting *meeting, struct far *far, bool near_i
 
     if (near->err.reason != ERR_OK)
         fail_msg("%s", near->err.text);
-    assert_int_equal(near->end, SESSION_END_EXIT);
-    assert_int_equal(near->greeted, COUNT(names));
+    assert_int_equal(near->session.end, SESSION_END_EXIT);
+    assert_int_equal(near->session.names, COUNT(names));
     assert_int_equal(near->done_ms, begin_ms); /* no deadline had to help */
     assert_true(bytes_equal(answers, BYTES_LITERAL(MEETING_WELCOME ANSWERS)));
     assert_true(far->ended);
@@ -227,7 +227,7 @@ static bool hold_dialogue(struct contexts *contexts, const struct flights *fligh
     far_act(&far); /* a client begins */
     int64_t begin_ms = clock_now_ms();
     assert_int_equal(
-        meeting_start_on(meeting, near, flights->near_is_server ? CONN_SERVER : CONN_CLIENT,
+        meeting_start_on(meeting, near, flights->near_is_server ? SIDE_SERVER : SIDE_CLIENT,
                          near_stream(contexts, flights->near_is_server, stream_fault_new(ends[0], &stutter)),
                          &err),
         0);
