@@ -37,3 +37,21 @@ void guard_free(const char *bytes, size_t size)
     if (munmap(pages, length + (size_t)sysconf(_SC_PAGESIZE)) != 0)
         abort();
 }
+
+struct bytes guard_edge(struct bytes bytes)
+{
+    static char *edge;
+    if (edge == NULL) {
+        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        char *pages =
+            mmap(NULL, GUARD_EDGE_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pages == MAP_FAILED || mprotect(pages + GUARD_EDGE_BYTES, page, PROT_NONE) != 0)
+            abort();
+        edge = pages + GUARD_EDGE_BYTES;
+    }
+    if (bytes.length > GUARD_EDGE_BYTES)
+        abort();
+    if (bytes.length > 0)
+        memcpy(edge - bytes.length, bytes.data, bytes.length);
+    return (struct bytes){edge - bytes.length, bytes.length};
+}

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-enum { PLENTY = 1 << 16, EDGE_BYTES = 1 << 21 };
+#include "support/guard.h"
+
+enum { PLENTY = 1 << 16 };
 
 /* Never compiled out, and usable without a test framework. */
 #define CHECK(condition)                                                                                     \
@@ -16,23 +16,6 @@ enum { PLENTY = 1 << 16, EDGE_BYTES = 1 << 21 };
             abort();                                                                                         \
         }                                                                                                    \
     } while (0)
-
-/* What guard_bytes does, but in one mapping for all the many pieces: it is not to be kept. */
-static struct bytes at_the_edge(struct bytes bytes)
-{
-    static char *edge;
-    if (edge == NULL) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        char *pages =
-            mmap(NULL, EDGE_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        CHECK(pages != MAP_FAILED && mprotect(pages + EDGE_BYTES, page, PROT_NONE) == 0);
-        edge = pages + EDGE_BYTES;
-    }
-    CHECK(bytes.length <= EDGE_BYTES);
-    if (bytes.length > 0)
-        memcpy(edge - bytes.length, bytes.data, bytes.length);
-    return (struct bytes){edge - bytes.length, bytes.length};
-}
 
 static bool is_server(const struct session *session)
 {
@@ -129,7 +112,7 @@ static void consume(struct script *script, size_t taken)
 static void feed_ended(struct script *script, struct bytes piece)
 {
     size_t before = script->out.length;
-    dialogue_receive(dialogue_of(script), at_the_edge(piece), &script->out, script->now_ms);
+    dialogue_receive(dialogue_of(script), guard_edge(piece), &script->out, script->now_ms);
     CHECK(script->out.length == before);
     settle(script);
 }
@@ -142,7 +125,7 @@ void script_feed(struct script *script, struct bytes piece)
     }
     CHECK(buf_append(&script->pending, piece) == 0);
     do {
-        struct bytes in = at_the_edge(buf_bytes(&script->pending));
+        struct bytes in = guard_edge(buf_bytes(&script->pending));
         if (!is_server(&script->session))
             make_room(script);
         consume(script, dialogue_receive(dialogue_of(script), in, &script->out, script->now_ms));
@@ -176,7 +159,7 @@ void script_eof(struct script *script)
 {
     make_room(script);
     if (script->session.state != SESSION_ENDED)
-        dialogue_eof(dialogue_of(script), at_the_edge(buf_bytes(&script->pending)), &script->out,
+        dialogue_eof(dialogue_of(script), guard_edge(buf_bytes(&script->pending)), &script->out,
                      script->now_ms);
     CHECK(script->session.state == SESSION_ENDED);
     settle(script);
@@ -194,7 +177,7 @@ void script_expire_at(struct script *script, int64_t when_ms)
     CHECK(when_ms >= script->now_ms);
     script->now_ms = when_ms;
     make_room(script);
-    struct bytes in = at_the_edge(buf_bytes(&script->pending));
+    struct bytes in = guard_edge(buf_bytes(&script->pending));
     consume(script, dialogue_expire(dialogue_of(script), in, &script->out, when_ms));
     settle(script);
 }
