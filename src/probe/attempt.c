@@ -117,42 +117,40 @@ static void on_closing(void *context)
     tcp_facts_read(stream_fd(stream), false, &record->tcp);
 }
 
-static void on_transfer_done(void *context, const struct probe_volume *volume, const struct err *err)
+static void on_transfer_done(void *context, const struct err *err)
 {
     struct probe_trial *trial = context;
 
-    trial->record->volume = *volume;
-    end(trial);
     trial->stage = PROBE_STAGE_OVER;
-    if (err != NULL)
-        fail(trial, err);
+    if (trial->record != NULL) {
+        trial->record->volume = trial->transfer.outcome;
+        end(trial);
+        if (err != NULL)
+            fail(trial, err);
+    }
+    release(trial);
 }
 
-static void on_transfer_closed(void *context)
+/* Returns: 0, or -1 with err. */
+static int connect_for_transfer(struct probe_trial *trial, struct err *err)
 {
-    release(context);
+    if (trial->bare)
+        return err_set(err, ERR_DIALOGUE_WRONG_ANSWER, 0,
+                       "this server takes names without a newline: --volume needs one that takes lines");
+    trial->transfer.done = on_transfer_done;
+    trial->transfer.context = trial;
+    return probe_transfer_start(&trial->transfer, trial->scope, &trial->peer, trial->session, err);
 }
 
 /* The transfer of --volume, if it was asked for. */
 static void start_transfer(struct probe_trial *trial)
 {
-    struct probe_transfer_config config = {.scope = trial->scope,
-                                           .peer = &trial->peer,
-                                           .session = trial->session,
-                                           .done = on_transfer_done,
-                                           .closed = on_transfer_closed,
-                                           .context = trial};
     struct err err = {0};
 
     if (trial->scope->plan.volume_bytes == 0)
         return;
     begin(trial, PROBE_VOLUME);
-    if (trial->bare)
-        err_set(&err, ERR_DIALOGUE_WRONG_ANSWER, 0,
-                "this server takes names without a newline: --volume needs one that takes lines");
-    else
-        trial->transfer = probe_transfer_start(&config, &err);
-    if (trial->transfer == NULL) {
+    if (connect_for_transfer(trial, &err) < 0) {
         fail(trial, &err);
         return;
     }
@@ -371,7 +369,8 @@ static bool close_stage(struct probe_trial *trial)
             begin(trial, PROBE_VOLUME);
         break;
     case PROBE_STAGE_TRANSFER:
-        trial->record->volume = probe_transfer_cancel(trial->transfer);
+        probe_transfer_cancel(&trial->transfer);
+        trial->record->volume = trial->transfer.outcome;
         end(trial);
         is_cut = true;
         break;

@@ -32,7 +32,7 @@ struct probe_trial {
     struct conn conn;
     struct session greeting;
     struct probe_resumption_test resumption;
-    struct probe_transfer *transfer;
+    struct probe_transfer transfer;
     struct endpoint peer;        /* stays where it is, unlike the record */
     struct tls_session *session; /* NULL: plain */
 };

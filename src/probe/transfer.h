@@ -4,25 +4,25 @@
 
 #include "plan.h"
 #include "result.h"
+#include "tcpgreet/core/volume.h"
 
-struct probe_transfer_config {
-    struct probe_scope *scope; /* borrowed until closed, as the rest */
-    const struct endpoint *peer;
-    struct tls_session *session; /* NULL: plain */
-    /* How it ended; err: NULL: complete. Not after probe_transfer_cancel. */
-    void (*done)(void *context, const struct probe_volume *volume, const struct err *err);
-    void (*closed)(void *context); /* last */
+/* In the owner's storage, which stays where it is until done. */
+struct probe_transfer {
+    struct conn conn;
+    struct volume volume;
+    bool is_up;                  /* the stream's handshake is done */
+    struct probe_volume outcome; /* how far it came; set before done, and by probe_transfer_cancel */
+    void (*done)(void *context, const struct err *err);
     void *context;
 };
 
-struct probe_transfer;
+/* Borrows: scope, peer and session, until done. Shape: done and context are set; session NULL: plain.
+ * Calls back: done once, from the loop, never from inside, also after probe_transfer_cancel; err: NULL:
+ * complete. Returns: 0, or -1 with err, and then nothing calls back. */
+int probe_transfer_start(struct probe_transfer *transfer, struct probe_scope *scope,
+                         const struct endpoint *peer, struct tls_session *session, struct err *err);
 
-/* Calls back: done at most once, from the loop, never from inside; closed once, from the loop.
- * Returns: the transfer, which frees itself before it calls closed; NULL with err, and then nothing calls
- * back. */
-struct probe_transfer *probe_transfer_start(const struct probe_transfer_config *config, struct err *err);
-
-/* Closes the connection at once. Returns: how far it came. */
-struct probe_volume probe_transfer_cancel(struct probe_transfer *transfer);
+/* Closes the connection at once. */
+void probe_transfer_cancel(struct probe_transfer *transfer);
 
 #endif

@@ -89,7 +89,7 @@ struct meeting *meeting_new(void)
     uv_unref((uv_handle_t *)&meeting->limit);
     meeting->shared.loop = &meeting->loop;
     meeting->policy = (struct session_policy){
-        .idle_ms = 300 * 1000, .name_ms = 30 * 1000, .pause_ms = 300, .answer_ms = 10 * 1000};
+        .idle_ms = 300 * 1000, .name_ms = 30 * 1000, .pause_ms = 300, .answer_ms = MEETING_ANSWER_MS};
     meeting->server.meeting = meeting->client.meeting = meeting;
     meeting->peer = -1;
     return meeting;
@@ -130,6 +130,20 @@ int meeting_tear_down(void **state)
     return 0;
 }
 
+static struct dialogue *make_dialogue(struct side *side, enum side_role role)
+{
+    const struct session_policy *policy = &side->meeting->policy;
+    if (role == SIDE_SERVER)
+        session_init_server(&side->session, policy);
+    else if (role == SIDE_CLIENT)
+        session_init_client(&side->session, policy);
+    else if (role == SIDE_REFUSAL)
+        session_init_refusal(&side->session);
+    else
+        volume_init(&side->volume, MEETING_VOLUME_BYTES, MEETING_ANSWER_MS);
+    return role == SIDE_VOLUME ? &side->volume.dialogue : &side->session.dialogue;
+}
+
 int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role role, struct stream *stream,
                      struct err *err)
 {
@@ -142,17 +156,11 @@ int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role 
     static const struct conn_events without_notice = {
         .received = on_received, .ready = on_ready, .done = on_done};
     struct conn_config config = {.shared = &meeting->shared,
-                                 .dialogue = &side->session.dialogue,
+                                 .dialogue = make_dialogue(side, role),
                                  .events = side->deaf ? &without_notice : &all,
                                  .context = side,
                                  .handshake_ms = 10 * 1000};
 
-    if (role == SIDE_SERVER)
-        session_init_server(&side->session, &meeting->policy);
-    else if (role == SIDE_CLIENT)
-        session_init_client(&side->session, &meeting->policy);
-    else
-        session_init_refusal(&side->session);
     uv_update_time(&meeting->loop);
     side->starting = true;
     int result = conn_start(&side->conn, &config, stream_fault_new(stream, &side->faults), err);
@@ -176,6 +184,14 @@ void meeting_start(struct meeting *meeting)
     sockets_open_pair(fds);
     start(meeting, &meeting->server, SIDE_SERVER, fds[0]);
     start(meeting, &meeting->client, SIDE_CLIENT, fds[1]);
+}
+
+void meeting_start_volume(struct meeting *meeting)
+{
+    int fds[2];
+    sockets_open_pair(fds);
+    start(meeting, &meeting->server, SIDE_SERVER, fds[0]);
+    start(meeting, &meeting->client, SIDE_VOLUME, fds[1]);
 }
 
 void meeting_start_alone(struct meeting *meeting, struct side *side, enum side_role role)

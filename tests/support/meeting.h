@@ -10,6 +10,7 @@
 #include "support/stream_fault.h"
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/core/session.h"
+#include "tcpgreet/core/volume.h"
 #include "tcpgreet/link/conn.h"
 
 #define MEETING_QUESTION "Server: What's your name?"
@@ -21,7 +22,9 @@ enum { MEETING_LONG_MS = 1000 * 1000 }; /* longer than any deadline */
 
 struct meeting;
 
-enum side_role { SIDE_SERVER, SIDE_CLIENT, SIDE_REFUSAL };
+enum side_role { SIDE_SERVER, SIDE_CLIENT, SIDE_REFUSAL, SIDE_VOLUME };
+
+enum { MEETING_VOLUME_BYTES = 1 << 20, MEETING_ANSWER_MS = 10 * 1000 };
 
 /* One conn, how its stream is to behave, and what came of it. */
 struct side {
@@ -33,6 +36,7 @@ struct side {
 
     struct conn conn;
     struct session session;
+    struct volume volume; /* SIDE_VOLUME's, which is no session */
     struct meeting *meeting;
     unsigned done, up, noticed, ready;
     size_t consumed; /* by the dialogue */
@@ -64,6 +68,9 @@ void meeting_free(struct meeting *meeting);
 
 /* Starts the server's side and the client's on a socketpair. */
 void meeting_start(struct meeting *meeting);
+
+/* The same with a volume as the client. */
+void meeting_start_volume(struct meeting *meeting);
 
 /* Starts one side, whose peer is the bare socket. */
 void meeting_start_alone(struct meeting *meeting, struct side *side, enum side_role role);

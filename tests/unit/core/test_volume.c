@@ -50,16 +50,46 @@ static void answer(struct talk *talk)
     assert_int_equal(in.length, 0);
 }
 
+enum { ANSWER_MS = 1000 };
+
+static struct volume begun(uint64_t bytes)
+{
+    struct sink none = {0};
+    struct volume volume;
+    volume_init(&volume, bytes, ANSWER_MS);
+    dialogue_begin(&volume.dialogue, &none, 0);
+    return volume;
+}
+
+/* What comes from the server. Returns: how much of it was as expected; then err says why not all. */
+static size_t receive(struct volume *volume, struct bytes bytes, struct err *err)
+{
+    struct sink none = {0};
+    size_t count = dialogue_receive(&volume->dialogue, bytes, &none, 0);
+    assert_int_equal(count < bytes.length, dialogue_state(&volume->dialogue) == DIALOGUE_FAILED);
+    if (count < bytes.length)
+        dialogue_failure(&volume->dialogue, bytes_skip(bytes, count), err);
+    return count;
+}
+
+static bool ends_well(struct volume *volume)
+{
+    struct sink none = {0};
+    dialogue_eof(&volume->dialogue, (struct bytes){0}, &none, 0);
+    return dialogue_state(&volume->dialogue) == DIALOGUE_OVER;
+}
+
 static struct talk hold(uint64_t bytes)
 {
     struct talk talk = {0};
-    struct volume volume;
-    char burst[VOLUME_BURST_MAX];
-    size_t length;
+    struct volume volume = begun(bytes);
+    char burst[DIALOGUE_OUT_BYTES];
 
-    volume_init(&volume, bytes);
-    while ((length = volume_next(&volume, burst)) > 0)
-        append(&talk.said, &talk.said_length, burst, length);
+    while (dialogue_state(&volume.dialogue) == DIALOGUE_SENDING) {
+        struct sink out = {burst, 0, sizeof burst};
+        dialogue_receive(&volume.dialogue, (struct bytes){0}, &out, 0);
+        append(&talk.said, &talk.said_length, burst, out.length);
+    }
     assert_int_equal(volume.sent_bytes, talk.said_length);
     answer(&talk);
     return talk;
@@ -118,21 +148,22 @@ static void what_a_session_answers_is_right_in_any_pieces(void **state)
     for (size_t i = 0; i < COUNT(totals); i++) {
         struct talk talk = hold(totals[i]);
         for (size_t p = 0; p < COUNT(pieces); p++) {
-            struct volume volume;
+            struct volume volume = begun(totals[i]), copy;
             struct err err = {0};
             struct bytes rest = {talk.answered, talk.answered_length};
-            volume_init(&volume, totals[i]);
             while (rest.length > 0) {
                 struct bytes piece = rest;
-                assert_false(volume_is_complete(&volume));
+                copy = volume;
+                assert_false(ends_well(&copy));
                 piece.length = pieces[p] < rest.length ? pieces[p] : rest.length;
-                if (volume_receive(&volume, piece, &err) < 0)
+                if (receive(&volume, piece, &err) < piece.length)
                     fail_msg("%s", err.text);
                 rest = bytes_skip(rest, piece.length);
             }
-            assert_true(volume_is_complete(&volume));
+            copy = volume;
+            assert_true(ends_well(&copy));
             assert_int_equal(volume.received_bytes, talk.answered_length);
-            assert_int_equal(volume_receive(&volume, BYTES_LITERAL("x"), &err), -1);
+            assert_int_equal(receive(&volume, BYTES_LITERAL("x"), &err), 0);
             assert_string_equal(err.text, "the server sent more after its final message");
             assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
         }
@@ -147,10 +178,9 @@ static void any_byte_that_is_changed_lost_or_doubled_is_found(void **state)
     (void)state;
     for (size_t at = 0; at < talk.answered_length; at++) {
         for (int kind = 0; kind < 3; kind++) {
-            struct volume volume;
+            struct volume volume = begun(TOTAL);
             struct err err = {0};
-            volume_init(&volume, TOTAL);
-            assert_int_equal(volume_receive(&volume, (struct bytes){talk.answered, at}, &err), 0);
+            assert_int_equal(receive(&volume, (struct bytes){talk.answered, at}, &err), at);
             struct bytes rest = {talk.answered + at, talk.answered_length - at};
             char wrong = (char)(rest.data[0] ^ 1);
             if (kind == 0)
@@ -158,8 +188,8 @@ static void any_byte_that_is_changed_lost_or_doubled_is_found(void **state)
             else if (kind == 1)
                 rest = bytes_skip(rest, 1);
             else
-                assert_int_equal(volume_receive(&volume, (struct bytes){rest.data, 1}, &err), 0);
-            bool is_found = volume_receive(&volume, rest, &err) < 0 || !volume_is_complete(&volume);
+                assert_int_equal(receive(&volume, (struct bytes){rest.data, 1}, &err), 1);
+            bool is_found = receive(&volume, rest, &err) < rest.length || !ends_well(&volume);
             if (!is_found)
                 fail_msg("byte %zu, kind %d", at, kind);
         }
@@ -183,13 +213,12 @@ static void the_first_wrong_byte_is_reported_with_its_offset(void **state)
     struct talk talk = hold(4);
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct volume volume;
+        struct volume volume = begun(4);
         struct err err = {0};
         char said = talk.answered[cases[i].at];
-        volume_init(&volume, 4);
         talk.answered[cases[i].at] = '\0';
-        assert_int_equal(volume_receive(&volume, (struct bytes){talk.answered, talk.answered_length}, &err),
-                         -1);
+        assert_int_equal(receive(&volume, (struct bytes){talk.answered, talk.answered_length}, &err),
+                         cases[i].at);
         talk.answered[cases[i].at] = said;
         assert_string_equal(err.text, cases[i].sentence);
         assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
@@ -212,13 +241,74 @@ static void the_progress_of_a_failed_volume_is_reported(void **state)
     struct talk talk = hold(4);
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct volume volume;
+        struct volume volume = begun(4);
         char where[120];
-        volume_init(&volume, 4);
-        assert_int_equal(volume_receive(&volume, (struct bytes){talk.answered, cases[i].heard}, NULL), 0);
+        assert_int_equal(receive(&volume, (struct bytes){talk.answered, cases[i].heard}, NULL),
+                         cases[i].heard);
         assert_string_equal(volume_where(&volume, where, sizeof where), cases[i].where);
     }
     talk_fini(&talk);
+}
+
+/* A byte every 100 ms, so that nothing is silent and no answer becomes whole. */
+static int64_t receive_slowly(struct volume *volume, struct bytes bytes)
+{
+    struct sink none = {0};
+    int64_t now = 0;
+    for (size_t i = 0; i < bytes.length && volume->dialogue.deadline_ms > now + 100; i++) {
+        now += 100;
+        dialogue_receive(&volume->dialogue, (struct bytes){bytes.data + i, 1}, &none, now);
+    }
+    return volume->dialogue.deadline_ms;
+}
+
+static void a_server_that_is_too_slow_is_given_up(void **state)
+{
+    static const struct {
+        size_t received;
+        bool slowly;
+        int64_t due_ms;
+        const char *sentence;
+    } cases[] = {
+        {0, false, ANSWER_MS,
+         "received nothing for 1 s, before the first of 4 bytes: the path may drop large packets"},
+        {50, false, ANSWER_MS,
+         "received nothing for 1 s, after 0 of 4 bytes, in a name of 1 bytes: the path may drop large "
+         "packets"},
+        {50, true, 2 * ANSWER_MS, "no answer was complete within 2 s, before the first of 4 bytes"},
+    };
+    struct talk talk = hold(4);
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct volume volume = begun(4);
+        struct sink none = {0};
+        struct bytes bytes = {talk.answered, cases[i].received};
+        struct err err = {0};
+        if (cases[i].slowly)
+            receive_slowly(&volume, bytes);
+        else
+            receive(&volume, bytes, NULL);
+        assert_int_equal(volume.dialogue.deadline_ms, cases[i].due_ms);
+        dialogue_expire(&volume.dialogue, (struct bytes){0}, &none, cases[i].due_ms - 1);
+        assert_int_not_equal(dialogue_state(&volume.dialogue), DIALOGUE_FAILED);
+        dialogue_expire(&volume.dialogue, (struct bytes){0}, &none, cases[i].due_ms);
+        dialogue_failure(&volume.dialogue, (struct bytes){0}, &err);
+        assert_string_equal(err.text, cases[i].sentence);
+        assert_int_equal(err.reason, ERR_DIALOGUE_TIMEOUT);
+        assert_int_equal(volume.dialogue.deadline_ms, DIALOGUE_NEVER);
+    }
+    talk_fini(&talk);
+}
+
+static void a_server_that_ends_early_is_reported_with_the_place(void **state)
+{
+    struct volume volume = begun(4);
+    struct err err = {0};
+    (void)state;
+    assert_false(ends_well(&volume));
+    dialogue_failure(&volume.dialogue, (struct bytes){0}, &err);
+    assert_string_equal(err.text, "the server closed before the first of 4 bytes");
+    assert_int_equal(err.reason, ERR_DIALOGUE_EARLY_END);
 }
 
 int main(void)
@@ -230,6 +320,8 @@ int main(void)
         cmocka_unit_test(any_byte_that_is_changed_lost_or_doubled_is_found),
         cmocka_unit_test(the_first_wrong_byte_is_reported_with_its_offset),
         cmocka_unit_test(the_progress_of_a_failed_volume_is_reported),
+        cmocka_unit_test(a_server_that_is_too_slow_is_given_up),
+        cmocka_unit_test(a_server_that_ends_early_is_reported_with_the_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -288,6 +288,27 @@ static void what_waits_above_the_descriptor_is_not_forgotten(void **state)
     answer_flood((struct stream_faults){.hoard = true, .want_every = 2, .contrary = true}, true);
 }
 
+/* Both send more than there is room for on the way, and each must read for the other to go on. */
+static void a_transfer_is_received_while_it_is_sent(void **state)
+{
+    static const struct stream_faults faults[] = {
+        {0}, {.piece = 1000}, {.want_every = 3}, {.want_every = 2, .contrary = true, .hoard = true}};
+    (void)state;
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        struct meeting *meeting = meeting_new();
+        meeting->client.faults = meeting->server.faults = faults[i];
+        meeting_start_volume(meeting);
+        int64_t begin = clock_now_ms();
+        meeting_run(meeting, MEETING_LONG_MS);
+        assert_int_equal(meeting->client.done_ms, begin); /* no deadline had to help */
+        assert_string_equal(meeting->client.err.text, "");
+        assert_int_equal(meeting->client.volume.end, VOLUME_END_COMPLETE);
+        assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
+        assert_int_equal(meeting->server.consumed, MEETING_VOLUME_BYTES + strlen("exit\n"));
+        meeting_free(meeting);
+    }
+}
+
 static void a_half_closed_peer_gets_its_answers(void **state)
 {
     struct meeting *meeting = *state;
@@ -337,6 +358,18 @@ static void a_shutdown_during_the_handshake_closes(void **state)
     meeting_peer_expect(meeting, (struct bytes){"", 0});
     assert_int_equal(meeting->server.session.end, SESSION_END_STOPPED);
     assert_int_equal(meeting->server.err.reason, ERR_OK);
+}
+
+static void a_dialogue_without_a_final_message_is_closed(void **state)
+{
+    struct meeting *meeting = *state;
+    meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
+    meeting_settle(meeting);
+    conn_stop(&meeting->client.conn);
+    meeting_settle(meeting);
+    assert_int_equal(meeting->client.done, 1);
+    assert_int_equal(meeting->client.session.end, SESSION_END_NONE);
+    assert_int_equal(meeting->client.err.reason, ERR_OK);
 }
 
 static void an_abort_reports_its_reason(void **state)
@@ -478,10 +511,12 @@ int main(void)
         MEETING_TEST(all_answers_to_one_read_leave_in_one_write),
         cmocka_unit_test(a_flood_of_names_is_answered_in_bounded_memory),
         cmocka_unit_test(what_waits_above_the_descriptor_is_not_forgotten),
+        cmocka_unit_test(a_transfer_is_received_while_it_is_sent),
         MEETING_TEST(a_half_closed_peer_gets_its_answers),
         MEETING_TEST(a_connection_over_the_limit_receives_a_message),
         MEETING_TEST(a_final_message_ends_the_dialogue),
         MEETING_TEST(a_shutdown_during_the_handshake_closes),
+        MEETING_TEST(a_dialogue_without_a_final_message_is_closed),
         MEETING_TEST(an_abort_reports_its_reason),
         cmocka_unit_test(an_abort_without_a_reason_is_no_failure),
         MEETING_TEST(a_client_may_abort_when_it_is_its_turn),

@@ -11,6 +11,7 @@
 
 #include "support/clock.h"
 #include "support/meeting.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 enum { SECOND = 1000 };
 
@@ -122,6 +123,24 @@ static void a_peer_that_does_not_read_is_given_up(void **state)
     assert_string_equal(meeting->server.err.text, "the peer does not read");
     int64_t waited = meeting->server.done_ms - begin;
     assert_true(waited > CONN_STALL_MS - SECOND && waited <= CONN_STALL_MS);
+}
+
+/* Its own deadline counts although what it has sent is still queued, and no other. */
+static void a_duplex_dialogue_has_the_time_that_it_says(void **state)
+{
+    struct meeting *meeting = *state;
+    struct err err = {0};
+    int fds[2], small = 4096;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    meeting->peer = fds[1];
+    int64_t begin = clock_now_ms();
+    assert_int_equal(
+        meeting_start_on(meeting, &meeting->client, SIDE_VOLUME, stream_tcp_new(fds[0], &err), &err), 0);
+    meeting_settle(meeting);
+    assert_true(buf_length(&meeting->client.conn.out) > 0);
+    expect_done(meeting, &meeting->client, begin, MEETING_ANSWER_MS);
+    assert_non_null(strstr(meeting->client.err.text, "received nothing for 10 s, before the first of"));
 }
 
 /* Reads a little every 20 s, which is progress each time. Returns: how much it heard in all. */
@@ -343,6 +362,7 @@ int main(void)
         MEETING_TEST(a_name_sent_byte_by_byte_is_ended_by_its_timeout),
         MEETING_TEST(a_handshake_has_limited_time),
         MEETING_TEST(a_peer_that_does_not_read_is_given_up),
+        MEETING_TEST(a_duplex_dialogue_has_the_time_that_it_says),
         MEETING_TEST(a_slow_reader_gets_every_answer_and_the_good_bye),
         MEETING_TEST(after_the_final_message_the_peers_fin_is_awaited_for_a_while),
         MEETING_TEST(the_end_of_our_side_has_limited_time),
