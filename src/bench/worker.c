@@ -10,7 +10,7 @@
 #include "pace.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/conn.h"
-#include "tcpgreet/net/stream_tcp.h"
+#include "tcpgreet/link/connector.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/tls/stream_tls.h"
 
@@ -219,18 +219,14 @@ static struct stream *begin_stream(struct bench_worker *worker, struct connectio
                                    struct err *err)
 {
     const struct bench_plan *plan = &worker->plan;
+    const struct connector_policy policy = {.tls = worker->tls, .host = plan->host};
     const struct endpoint *source =
         plan->source_count > 0 ? &plan->sources[worker->source_turn++ % plan->source_count] : NULL;
 
     connection->endpoint = &plan->endpoints[worker->endpoint_turn++ % plan->endpoint_count];
-    int fd = stream_tcp_connect(connection->endpoint, source, NULL, err);
-    struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, connection->endpoint, err) : NULL;
-    if (stream != NULL && worker->tls != NULL) {
-        if (!plan->resume)
-            tls_client_forget(worker->tls);
-        stream = tls_client_stream(worker->tls, stream, plan->host, err);
-    }
-    return stream;
+    if (worker->tls != NULL && !plan->resume)
+        tls_client_forget(worker->tls);
+    return connector_connect(&policy, connection->endpoint, source, err);
 }
 
 static void open_connection(struct bench_worker *worker, struct connection *connection)

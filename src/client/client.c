@@ -265,10 +265,6 @@ static int start_dialogue(struct client *client, struct stream *stream, int64_t 
                                  .context = client,
                                  .handshake_ms = handshake_ms};
 
-    if (client->tls != NULL)
-        stream = tls_client_stream(client->tls, stream, client->config->target.host, client->err);
-    if (stream == NULL)
-        return -1;
     client->in_dialogue = true;
     session_init_client(&client->session, &client->policy);
     if (conn_start(&client->conn, &config, stream, client->err) == 0)
@@ -397,6 +393,7 @@ static int start(struct client *client, struct err *err)
     client->display.output = client->output;
     if (client->output == NULL || name_input_open(&client->names, &client->loop, STDIN_FILENO, err) < 0)
         return -1;
+    dial.policy = (struct connector_policy){.tls = client->tls, .host = config->target.host};
     client->dialer = dialer_start(&client->loop, &dial, on_dialed, client, err);
     return client->dialer != NULL ? 0 : -1;
 }

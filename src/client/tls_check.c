@@ -81,8 +81,6 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
     (void)err;
     check->dialer = NULL;
     session_init_client(&check->session, &check->policy);
-    if (stream != NULL)
-        stream = tls_client_stream(check->tls, stream, check->host, NULL);
     check->is_connected = stream != NULL && conn_start(&check->conn, &config, stream, NULL) == 0;
     if (!check->is_connected)
         finish(check);
@@ -104,6 +102,7 @@ static int prepare(struct tls_check *check, uv_loop_t *loop, const struct tls_ch
         target_parse_word(&check->target, endpoint_format(config->peer, peer), NULL) < 0)
         return -1;
     check->tls = tls_client_new(&any, NULL);
+    dial.policy = (struct connector_policy){.tls = check->tls, .host = check->host};
     if (check->tls != NULL)
         check->dialer = dialer_start(loop, &dial, on_dialed, check, NULL);
     return check->dialer != NULL ? 0 : -1;

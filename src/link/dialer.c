@@ -30,6 +30,7 @@ struct dialer {
     struct race race;
     struct target target;
     struct endpoint source; /* AF_UNSPEC: the kernel's choice */
+    struct connector_policy policy;
     int64_t timeout_ms;
     dialer_done_fn *done;
     void *context;
@@ -255,7 +256,7 @@ static void keep(struct dialer *dialer, int number)
     for (const struct attempt *other = dialer->attempts; other != NULL; other = other->next)
         trace(.step = TRACE_RACE_LOST, .fd = other->fd);
 
-    struct stream *stream = stream_tcp_new(fd, &err);
+    struct stream *stream = connector_stream(&dialer->policy, fd, &err);
     finish(dialer, stream, stream == NULL ? &err : NULL);
 }
 
@@ -382,6 +383,7 @@ struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config,
     }
     dialer->loop = loop;
     dialer->target = *config->target;
+    dialer->policy = config->policy;
     dialer->timeout_ms = config->timeout_ms;
     dialer->done = done;
     dialer->context = context;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tcpgreet/link/connector.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/tls/stream_tls.h"
@@ -205,16 +206,16 @@ static void on_done(void *context, const struct conn_result *result)
 static struct stream *make_stream(struct probe_trial *trial, int fd, struct err *err)
 {
     const struct probe_plan *plan = &trial->scope->plan;
-    struct stream *stream = stream_tcp_new(fd, err);
 
-    if (stream == NULL || plan->tls == NULL)
-        return stream;
-    trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is verified anew */
-    if (trial->session == NULL) {
-        stream_free(stream);
-        return NULL;
+    if (plan->tls != NULL) {
+        trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is verified anew */
+        if (trial->session == NULL) {
+            stream_tcp_close(fd);
+            return NULL;
+        }
     }
-    return tls_session_stream(trial->session, stream, plan->target->host, err);
+    const struct connector_policy policy = {.session = trial->session, .host = plan->target->host};
+    return connector_stream(&policy, fd, err);
 }
 
 static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)

@@ -2,7 +2,7 @@
 
 #include <sys/socket.h>
 
-#include "tcpgreet/net/stream_tcp.h"
+#include "tcpgreet/link/connector.h"
 
 enum { NS_PER_MS = 1000 * 1000 };
 
@@ -25,10 +25,6 @@ const struct endpoint *probe_scope_source(const struct probe_scope *scope)
 struct stream *probe_scope_connect(const struct probe_scope *scope, const struct endpoint *peer,
                                    struct tls_session *session, struct err *err)
 {
-    int fd = stream_tcp_connect(peer, probe_scope_source(scope), NULL, err);
-    struct stream *stream = fd >= 0 ? stream_tcp_new_connecting(fd, peer, err) : NULL;
-
-    if (stream != NULL && session != NULL)
-        stream = tls_session_stream(session, stream, scope->plan.target->host, err);
-    return stream;
+    const struct connector_policy policy = {.session = session, .host = scope->plan.target->host};
+    return connector_connect(&policy, peer, probe_scope_source(scope), err);
 }

@@ -1,4 +1,4 @@
-/* Makes one connected stream of a target: resolves, races the addresses, keeps the first that connects. */
+/* Makes one finished stream of a target: resolves, races the addresses, keeps the first that connects. */
 #ifndef TCPGREET_LINK_DIALER_H
 #define TCPGREET_LINK_DIALER_H
 
@@ -10,6 +10,7 @@
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/stream.h"
 #include "tcpgreet/core/target.h"
+#include "tcpgreet/link/connector.h"
 
 struct dialer_config {
     const struct target *target; /* borrowed until done */
@@ -18,7 +19,8 @@ struct dialer_config {
     const char *source; /* NULL, or an address literal to connect from: only its family is tried; borrowed
                            until done */
     int64_t attempt_delay_ms;
-    int64_t timeout_ms; /* for all of it together */
+    int64_t timeout_ms;             /* for all of it together */
+    struct connector_policy policy; /* of the stream; what it borrows, until done */
 };
 
 /* What is known of a connection that was made. */

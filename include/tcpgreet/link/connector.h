@@ -1,0 +1,27 @@
+/* Builds the finished stack of streams of a client's connection: the only place that does. */
+#ifndef TCPGREET_LINK_CONNECTOR_H
+#define TCPGREET_LINK_CONNECTOR_H
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/stream.h"
+#include "tcpgreet/tls/tls.h"
+
+/* The layers above TCP, from the lowest to the highest. */
+struct connector_policy {
+    struct tls_client *tls;      /* borrowed until the stream is freed; NULL: plain */
+    struct tls_session *session; /* likewise: TLS with the ticket of this session; NULL: that of tls */
+    const char *host;            /* as the user gave it, for TLS; borrowed during each call */
+};
+
+/* The stack above a socket that is connected. Takes: fd, also on failure. Shape: fd is non-blocking.
+ * Returns: the stream; NULL with err. Errors: internal. */
+struct stream *connector_stream(const struct connector_policy *policy, int fd, struct err *err);
+
+/* The same, and begins to connect to an endpoint: the handshake waits for the outcome first.
+ * Borrows: to, until the handshake is done. Shape: from NULL or an address of the same family to connect
+ * from. Returns: the stream; NULL with err. Errors: connect-…, system-…, internal. */
+struct stream *connector_connect(const struct connector_policy *policy, const struct endpoint *to,
+                                 const struct endpoint *from, struct err *err);
+
+#endif

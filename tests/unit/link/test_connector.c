@@ -1,0 +1,151 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+#include <unistd.h>
+
+#include "support/skip.h"
+#include "support/sockets.h"
+#include "tcpgreet/link/connector.h"
+
+enum { PATIENCE_MS = 20 * 1000 };
+
+static const struct connector_policy plain = {0};
+
+static void expect_bytes(int peer, struct bytes expected)
+{
+    char data[64];
+    assert_true(sockets_wait(peer, POLLIN, PATIENCE_MS));
+    assert_int_equal(recv(peer, data, sizeof data, 0), (ssize_t)expected.length);
+    assert_memory_equal(data, expected.data, expected.length);
+}
+
+static void write_all(struct stream *stream, struct bytes bytes)
+{
+    struct err err = {0};
+    size_t written = 0;
+    assert_int_equal(stream_write(stream, bytes.data, bytes.length, &written, &err), STREAM_OK);
+    assert_int_equal(written, bytes.length);
+}
+
+static void a_plain_policy_makes_a_plain_stream(void **state)
+{
+    struct err err = {0};
+    int fds[2];
+    (void)state;
+
+    sockets_open_pair(fds);
+    struct stream *stream = connector_stream(&plain, fds[0], &err);
+    assert_non_null(stream);
+    assert_int_equal(stream_fd(stream), fds[0]);
+    assert_null(stream_lower(stream));
+    assert_int_equal(stream_handshake(stream, &err), STREAM_OK);
+    write_all(stream, BYTES_LITERAL("Hello"));
+    expect_bytes(fds[1], BYTES_LITERAL("Hello"));
+    stream_free(stream);
+    close(fds[1]);
+}
+
+/* A handshake record comes first (RFC 8446 section 5.1). */
+static void expect_client_hello(const struct connector_policy *policy)
+{
+    struct err err = {0};
+    unsigned char type = 0;
+    int fds[2];
+
+    sockets_open_pair(fds);
+    struct stream *stream = connector_stream(policy, fds[0], &err);
+    assert_non_null(stream);
+    assert_ptr_equal(stream_find(stream, STREAM_LAYER_TLS), stream);
+    assert_int_equal(stream_handshake(stream, &err), STREAM_WANT_READ);
+    assert_int_equal(recv(fds[1], &type, 1, 0), 1);
+    assert_int_equal(type, 0x16);
+    stream_free(stream);
+    close(fds[1]);
+}
+
+static void a_policy_with_a_tls_client_or_session_makes_a_tls_stream(void **state)
+{
+    const struct tls_client_config config = {.policy.insecure = true};
+    struct err err = {0};
+    (void)state;
+
+    if (tls_available(&err) < 0)
+        skip_because("needs TLS");
+    struct tls_client *client = tls_client_new(&config, &err);
+    assert_non_null(client);
+    struct tls_session *session = tls_session_new(client, &err);
+    assert_non_null(session);
+    expect_client_hello(&(struct connector_policy){.tls = client, .host = "localhost"});
+    expect_client_hello(&(struct connector_policy){.session = session, .host = "localhost"});
+    tls_session_free(session);
+    tls_client_free(client);
+}
+
+/* Returns: a socket bound to a port of its own, which *at is. */
+static int bind_somewhere(struct endpoint *at)
+{
+    int fd = sockets_open(AF_INET, SOCK_STREAM);
+    *at = endpoint_loopback(AF_INET, 0);
+    socklen_t length = endpoint_length(at);
+    assert_int_equal(bind(fd, &at->address.any, length), 0);
+    assert_int_equal(getsockname(fd, &at->address.any, &length), 0);
+    return fd;
+}
+
+static enum stream_result connect_to(const struct endpoint *to, struct stream **stream, struct err *err)
+{
+    enum stream_result result;
+    *stream = connector_connect(&plain, to, NULL, err);
+    assert_non_null(*stream);
+    while ((result = stream_handshake(*stream, err)) == STREAM_WANT_WRITE)
+        assert_true(sockets_wait(stream_fd(*stream), POLLOUT, PATIENCE_MS));
+    return result;
+}
+
+static void the_handshake_of_a_connecting_stream_waits_for_the_outcome(void **state)
+{
+    struct endpoint at;
+    struct stream *stream;
+    struct err err = {0};
+    int listener = bind_somewhere(&at);
+    (void)state;
+
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(connect_to(&at, &stream, &err), STREAM_OK);
+    int peer = sockets_accept(listener);
+    write_all(stream, BYTES_LITERAL("Hello"));
+    expect_bytes(peer, BYTES_LITERAL("Hello"));
+    stream_free(stream);
+    close(peer);
+    close(listener);
+}
+
+static void a_refused_connection_fails_in_the_handshake(void **state)
+{
+    struct endpoint at;
+    struct stream *stream;
+    struct err err = {0};
+    int bound = bind_somewhere(&at); /* and not listening */
+    (void)state;
+
+    assert_int_equal(connect_to(&at, &stream, &err), STREAM_FAILED);
+    assert_int_equal(err.reason, ERR_CONNECT_REFUSED);
+    stream_free(stream);
+    close(bound);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_policy_makes_a_plain_stream),
+        cmocka_unit_test(a_policy_with_a_tls_client_or_session_makes_a_tls_stream),
+        cmocka_unit_test(the_handshake_of_a_connecting_stream_waits_for_the_outcome),
+        cmocka_unit_test(a_refused_connection_fails_in_the_handshake),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
