@@ -91,6 +91,7 @@ static void await(struct session *session, enum session_state next, unsigned can
     session->candidates = (uint8_t)candidates;
     session->scanned = 0;
     session->dialogue.deadline_ms = deadline_ms;
+    session->dialogue.state = next == SESSION_READY ? DIALOGUE_READY : DIALOGUE_RUNNING;
 }
 
 /* Prepares a name for the output, and what may come in answer to it. */
@@ -102,7 +103,6 @@ static void prepare(struct session *session, struct bytes name, int64_t now_ms)
 
     session->name = name;
     session->crlf = name.length > 0 && name.data[name.length - 1] == '\r';
-    session->unsent = true;
     if (!leaving)
         candidates |= name.length == 0 ? CANDIDATE(QUESTION) : CANDIDATE(HELLO);
     if (session->framing == SESSION_FRAMING_AUTO)
@@ -112,6 +112,7 @@ static void prepare(struct session *session, struct bytes name, int64_t now_ms)
     await(session, leaving ? SESSION_LEAVING : SESSION_AWAITING, candidates,
           now_ms + session->policy->answer_ms);
     session->scanned = (uint32_t)begun;
+    session->dialogue.state = DIALOGUE_SENDING;
 }
 
 void session_send(struct session *session, struct bytes name, int64_t now_ms)
@@ -125,19 +126,26 @@ void session_send(struct session *session, struct bytes name, int64_t now_ms)
 static bool put_name(struct session *session, struct sink *out)
 {
     struct bytes end = terminator(session);
-    if (session->unsent && session->name.length + end.length <= sink_room(out)) {
+    if (session->dialogue.state == DIALOGUE_SENDING && session->name.length + end.length <= sink_room(out)) {
         sink_put(out, session->name);
         sink_put(out, end);
-        session->unsent = false;
+        session->dialogue.state = DIALOGUE_RUNNING;
     }
-    return !session->unsent;
+    return session->dialogue.state != DIALOGUE_SENDING;
+}
+
+static void finish(struct session *session, enum session_end end)
+{
+    session_finish(session, end);
+    if (end != SESSION_END_EXIT)
+        session->dialogue.state = DIALOGUE_FAILED;
 }
 
 /* A server that has sent good bye is none that waits for a TLS handshake. */
 static void finish_early(struct session *session)
 {
     session->asked = false;
-    session_finish(session, SESSION_END_EARLY);
+    finish(session, SESSION_END_EARLY);
 }
 
 /* All of a candidate has come. */
@@ -164,11 +172,11 @@ static void complete(struct session *session, enum candidate candidate, int64_t 
             finish_early(session);
         return;
     case TOO_MANY:
-        session_finish(session, SESSION_END_TOO_MANY);
+        finish(session, SESSION_END_TOO_MANY);
         return;
     case WELCOME:
         if (session->asked) {
-            session_finish(session, SESSION_END_TIMEOUT);
+            finish(session, SESSION_END_TIMEOUT);
             return;
         }
         break;
@@ -204,7 +212,7 @@ static size_t take(struct session *session, struct bytes in, int64_t now_ms)
     session->candidates = (uint8_t)alive;
     session->scanned += (uint32_t)longest;
     if (longest < in.length)
-        session_finish(session, SESSION_END_WRONG_ANSWER);
+        finish(session, SESSION_END_WRONG_ANSWER);
     return longest;
 }
 
@@ -229,7 +237,7 @@ static size_t end_with_peer(struct dialogue *dialogue, struct bytes in, struct s
     struct session *session = of(dialogue);
     (void)out;
     (void)now_ms;
-    session_finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
+    finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
     return in.length;
 }
 
@@ -255,7 +263,7 @@ static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *ou
     if (ask_for_tls(of(dialogue), out))
         dialogue->deadline_ms = now_ms + ASK_MS;
     else
-        session_finish(of(dialogue), SESSION_END_TIMEOUT);
+        finish(of(dialogue), SESSION_END_TIMEOUT);
     return 0;
 }
 
@@ -364,30 +372,18 @@ static void failure(const struct dialogue *dialogue, struct bytes rest, struct e
     }
 }
 
-static enum dialogue_state state(const struct dialogue *dialogue)
-{
-    const struct session *session = (const struct session *)dialogue;
-
-    if (session->state == SESSION_ENDED)
-        return session->end == SESSION_END_EXIT ? DIALOGUE_OVER : DIALOGUE_FAILED;
-    if (session->unsent)
-        return DIALOGUE_SENDING;
-    return session->state == SESSION_READY ? DIALOGUE_READY : DIALOGUE_RUNNING;
-}
-
 static const struct dialogue_ops client_ops = {
     .begin = begin,
     .receive = receive,
     .eof = end_with_peer,
     .expire = expire,
     .failure = failure,
-    .state = state,
     .duplex = true,
 };
 
 void session_init_client(struct session *session, const struct session_policy *policy)
 {
-    *session = (struct session){.dialogue = {&client_ops, DIALOGUE_NEVER},
+    *session = (struct session){.dialogue = {&client_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
                                 .policy = policy,
                                 .state = SESSION_GREETED,
                                 .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),

@@ -19,7 +19,7 @@ static void begin_name(struct session *session, enum session_state next, int64_t
 static bool answer(struct session *session, enum greeting_cut cut, struct bytes name, struct sink *out)
 {
     bool fits = cut == GREETING_NAME ? greeting_put_answer(out, name) : greeting_put_too_long(out);
-    session->stalled = !fits;
+    session->dialogue.state = fits ? DIALOGUE_RUNNING : DIALOGUE_SENDING;
     if (!fits)
         return false;
 
@@ -80,7 +80,7 @@ static void set_deadline(struct session *session, int64_t now_ms)
     const struct session_policy *policy = session->policy;
     int64_t *deadline_ms = &session->dialogue.deadline_ms;
 
-    if (session->state == SESSION_ENDED || session->stalled) {
+    if (session->dialogue.state != DIALOGUE_RUNNING) {
         *deadline_ms = DIALOGUE_NEVER;
     } else if (session->state == SESSION_ASKING) {
         *deadline_ms = now_ms + policy->idle_ms;
@@ -125,13 +125,13 @@ static size_t receive(struct dialogue *dialogue, struct bytes in, struct sink *o
 
     if (session->state == SESSION_ENDED || is_foreign(session, in))
         return in.length;
-    session->stalled = false;
+    dialogue->state = DIALOGUE_RUNNING;
     while (taken < in.length && session->state != SESSION_ENDED) {
         struct bytes rest = bytes_skip(in, taken);
         size_t step = session->state == SESSION_DISCARDING ? discard(session, rest, out)
                                                            : take_name(session, rest, out, now_ms);
         taken += step;
-        if (step == 0 || session->stalled)
+        if (step == 0 || dialogue->state == DIALOGUE_SENDING)
             break;
     }
     set_deadline(session, now_ms);
@@ -192,18 +192,9 @@ static void stop(struct dialogue *dialogue, struct sink *out)
         part(of(dialogue), SESSION_END_STOPPED, out);
 }
 
-static enum dialogue_state state(const struct dialogue *dialogue)
-{
-    const struct session *session = (const struct session *)dialogue;
-    if (session->state == SESSION_ENDED)
-        return DIALOGUE_OVER;
-    return session->stalled ? DIALOGUE_SENDING : DIALOGUE_RUNNING;
-}
-
 #define SERVER(begin_)                                                                                       \
     {                                                                                                        \
         .begin = (begin_), .receive = receive, .eof = end_with_peer, .expire = expire, .stop = stop,         \
-        .state = state                                                                                       \
     }
 
 static const struct dialogue_ops server_ops = SERVER(welcome);
@@ -211,7 +202,7 @@ static const struct dialogue_ops refusal_ops = SERVER(refuse);
 
 void session_init_server(struct session *session, const struct session_policy *policy)
 {
-    *session = (struct session){.dialogue = {&server_ops, DIALOGUE_NEVER},
+    *session = (struct session){.dialogue = {&server_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
                                 .policy = policy,
                                 .state = SESSION_ASKING,
                                 .name_deadline_ms = DIALOGUE_NEVER};
@@ -219,5 +210,6 @@ void session_init_server(struct session *session, const struct session_policy *p
 
 void session_init_refusal(struct session *session)
 {
-    *session = (struct session){.dialogue = {&refusal_ops, DIALOGUE_NEVER}, .state = SESSION_ASKING};
+    *session = (struct session){.dialogue = {&refusal_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
+                                .state = SESSION_ASKING};
 }

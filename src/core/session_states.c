@@ -47,6 +47,7 @@ void session_finish(struct session *session, enum session_end end)
 {
     session_enter(session, SESSION_ENDED);
     session->end = (uint8_t)end;
+    session->dialogue.state = DIALOGUE_OVER;
     session->dialogue.deadline_ms = DIALOGUE_NEVER;
 }
 

@@ -7,7 +7,7 @@
 /* Changes the state; a successor that the table does not name is a defect. */
 void session_enter(struct session *session, enum session_state next);
 
-/* Enters SESSION_ENDED, with how. */
+/* Enters SESSION_ENDED and DIALOGUE_OVER. */
 void session_finish(struct session *session, enum session_end end);
 
 #endif

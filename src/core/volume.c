@@ -108,6 +108,7 @@ static void finish(struct volume *volume, enum volume_end end)
 {
     volume->end = end;
     volume->dialogue.deadline_ms = DIALOGUE_NEVER;
+    volume->dialogue.state = end == VOLUME_END_COMPLETE ? DIALOGUE_OVER : DIALOGUE_FAILED;
 }
 
 /* Appends what is left of a name and its newline, as far as it fits. */
@@ -148,6 +149,8 @@ static void put_burst(struct volume *volume, struct sink *out)
     volume->bursts++;
     volume->sent_bytes += part.length;
     out->length += part.length;
+    if (is_all_sent(volume))
+        volume->dialogue.state = DIALOGUE_RUNNING;
 }
 
 /* Returns: the byte at a place in the answer to a name. */
@@ -304,27 +307,18 @@ static void failure(const struct dialogue *dialogue, struct bytes rest, struct e
         err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "no answer was complete within %g s, %s", 2 * limit_s, where);
 }
 
-static enum dialogue_state state(const struct dialogue *dialogue)
-{
-    const struct volume *volume = (const struct volume *)dialogue;
-    if (volume->end != VOLUME_END_NONE)
-        return volume->end == VOLUME_END_COMPLETE ? DIALOGUE_OVER : DIALOGUE_FAILED;
-    return is_all_sent(volume) ? DIALOGUE_RUNNING : DIALOGUE_SENDING;
-}
-
 static const struct dialogue_ops volume_ops = {
     .begin = begin,
     .receive = receive,
     .eof = end_with_peer,
     .expire = expire,
     .failure = failure,
-    .state = state,
     .duplex = true,
 };
 
 void volume_init(struct volume *volume, uint64_t bytes, int64_t answer_ms)
 {
-    *volume = (struct volume){.dialogue = {&volume_ops, DIALOGUE_NEVER},
+    *volume = (struct volume){.dialogue = {&volume_ops, DIALOGUE_NEVER, DIALOGUE_SENDING},
                               .total_bytes = bytes > 1 ? bytes : 2,
                               .answer_ms = answer_ms};
     arrive(volume, &volume->sent);

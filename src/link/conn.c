@@ -166,7 +166,7 @@ static void fail_dialogue(struct conn *conn)
 /* After the dialogue was called: its output leaves, its owner learns of its turn, its end begins. */
 static void follow(struct conn *conn, const struct sink *out, enum dialogue_state before)
 {
-    enum dialogue_state state = dialogue_state(conn->dialogue);
+    enum dialogue_state state = conn->dialogue->state;
 
     if (state == DIALOGUE_OVER) {
         conn->stream->corked = true;
@@ -187,7 +187,7 @@ static void follow(struct conn *conn, const struct sink *out, enum dialogue_stat
 static void advance(struct conn *conn, enum conn_cause cause, struct bytes fresh)
 {
     struct dialogue *dialogue = conn->dialogue;
-    enum dialogue_state before = dialogue_state(dialogue);
+    enum dialogue_state before = dialogue->state;
     struct sink out = room_for_output(conn);
     int64_t now_ms = conn_now_ms(conn);
     bool kept = buf_length(&conn->in) > 0;
@@ -262,7 +262,7 @@ static bool read_once(struct conn *conn)
 
 static bool may_read(const struct conn *conn)
 {
-    bool needs_more = buf_length(&conn->in) == 0 || dialogue_state(conn->dialogue) == DIALOGUE_RUNNING;
+    bool needs_more = buf_length(&conn->in) == 0 || conn->dialogue->state == DIALOGUE_RUNNING;
     return !conn->peer_ended && needs_more && !is_held_up(conn) && !is_paused(conn);
 }
 
@@ -304,7 +304,7 @@ static bool exchange(struct conn *conn, bool *readable)
 {
     bool moved = false;
 
-    if (flush(conn) && dialogue_state(conn->dialogue) == DIALOGUE_SENDING) {
+    if (flush(conn) && conn->dialogue->state == DIALOGUE_SENDING) {
         advance(conn, CONN_BYTES, (struct bytes){0});
         moved = true;
     }
@@ -491,7 +491,7 @@ void conn_stop(struct conn *conn)
     if (phase != HANDSHAKING && phase != TALKING)
         return;
     dialogue_stop(conn->dialogue, &out);
-    if (phase == HANDSHAKING || dialogue_state(conn->dialogue) != DIALOGUE_OVER) {
+    if (phase == HANDSHAKING || conn->dialogue->state != DIALOGUE_OVER) {
         close_conn(conn);
         return;
     }

@@ -45,7 +45,7 @@ struct run {
 
 static bool is_over(const struct run *run)
 {
-    enum dialogue_state state = dialogue_state(run->dialogue);
+    enum dialogue_state state = run->dialogue->state;
     return state == DIALOGUE_OVER || state == DIALOGUE_FAILED;
 }
 
@@ -63,7 +63,7 @@ static void check(const struct run *run)
     assert_true(run->out.length <= run->out.capacity);
     if (is_over(run))
         assert_int_equal(run->dialogue->deadline_ms, DIALOGUE_NEVER);
-    if (dialogue_state(run->dialogue) == DIALOGUE_RUNNING)
+    if (run->dialogue->state == DIALOGUE_RUNNING)
         assert_true(buf_length(&run->pending) <= DIALOGUE_KEEP_BYTES);
 }
 
@@ -92,14 +92,14 @@ static void receive(struct run *run)
 /* Returns: whether the dialogue went on without its peer. */
 static bool go_on(struct run *run)
 {
-    enum dialogue_state state = dialogue_state(run->dialogue);
+    enum dialogue_state state = run->dialogue->state;
     if (state == DIALOGUE_READY && run->factory->turn != NULL)
         run->factory->turn(run->dialogue, run->factory->config, run->turns++, run->now_ms);
     else if (state == DIALOGUE_SENDING)
         receive(run);
     else
         return false;
-    return state == DIALOGUE_SENDING || dialogue_state(run->dialogue) == DIALOGUE_SENDING;
+    return state == DIALOGUE_SENDING || run->dialogue->state == DIALOGUE_SENDING;
 }
 
 static void go_on_as_far_as_it_can(struct run *run)
@@ -180,7 +180,7 @@ static void end(struct run *run)
 static enum err_reason reason_of(const struct run *run)
 {
     struct err err = {0};
-    if (dialogue_state(run->dialogue) == DIALOGUE_FAILED) {
+    if (run->dialogue->state == DIALOGUE_FAILED) {
         dialogue_failure(run->dialogue, pending(run), &err);
         assert_true(err.reason != ERR_OK && strlen(err.text) > 0);
     }
@@ -193,7 +193,7 @@ static void expect_same(const struct run *a, const struct run *b)
     if (!bytes_equal(buf_bytes(&a->sent), buf_bytes(&b->sent)))
         fail_msg("sent \"%.*s\", not \"%.*s\"", (int)buf_length(&b->sent), buf_bytes(&b->sent).data,
                  (int)buf_length(&a->sent), buf_bytes(&a->sent).data);
-    assert_int_equal(dialogue_state(a->dialogue), dialogue_state(b->dialogue));
+    assert_int_equal(a->dialogue->state, b->dialogue->state);
     assert_int_equal(reason_of(a), reason_of(b));
     if (is_over(a))
         return;
@@ -211,7 +211,7 @@ static void expect_whole(const struct dialogue_factory *factory, struct plan pla
     if (!bytes_equal(buf_bytes(&run.sent), factory->sent))
         fail_msg("cut at %zu by %zu, room %zu drained by %zu: sent \"%.*s\"", plan.at, plan.step, plan.room,
                  plan.drain, (int)buf_length(&run.sent), buf_bytes(&run.sent).data);
-    assert_int_equal(dialogue_state(run.dialogue), factory->ends);
+    assert_int_equal(run.dialogue->state, factory->ends);
     assert_int_equal(reason_of(&run), factory->reason);
     fini(&run);
 }
@@ -272,7 +272,7 @@ static void the_peer_of_a_duplex_dialogue_may_end_before_all_is_sent(void **stat
         if (whole.dialogue->ops->duplex) {
             end(&whole);
             end(&slow);
-            assert_int_equal(dialogue_state(slow.dialogue), dialogue_state(whole.dialogue));
+            assert_int_equal(slow.dialogue->state, whole.dialogue->state);
             assert_int_equal(reason_of(&slow), reason_of(&whole));
         }
         fini(&whole);
@@ -286,12 +286,12 @@ static void expire(struct run *run)
     for (unsigned i = 0; !is_over(run) && run->dialogue->deadline_ms != DIALOGUE_NEVER; i++) {
         int64_t due_ms = run->dialogue->deadline_ms;
         size_t left = buf_length(&run->pending);
-        enum dialogue_state before = dialogue_state(run->dialogue);
+        enum dialogue_state before = run->dialogue->state;
 
         assert_true(i < EXPIRATIONS && due_ms > run->now_ms);
         assert_int_equal(dialogue_expire(run->dialogue, pending(run), &run->out, due_ms - 1), 0);
         assert_int_equal(run->out.length, 0);
-        assert_int_equal(dialogue_state(run->dialogue), before);
+        assert_int_equal(run->dialogue->state, before);
         assert_int_equal(run->dialogue->deadline_ms, due_ms);
         run->now_ms = due_ms;
         size_t consumed = dialogue_expire(run->dialogue, pending(run), &run->out, due_ms);
@@ -326,10 +326,10 @@ static void a_stop_behind_any_byte_sends_the_final_message(void **state)
         struct run run;
         make(&run, factory, (struct plan){.limit = limit});
         play(&run);
-        enum dialogue_state before = dialogue_state(run.dialogue);
+        enum dialogue_state before = run.dialogue->state;
         bool is_said = !is_over(&run) && run.dialogue->ops->stop != NULL;
         dialogue_stop(run.dialogue, &run.out);
-        assert_int_equal(dialogue_state(run.dialogue), is_said ? DIALOGUE_OVER : before);
+        assert_int_equal(run.dialogue->state, is_said ? DIALOGUE_OVER : before);
         assert_int_equal(run.out.length, is_said ? factory->last.length : 0);
         if (is_said)
             assert_memory_equal(run.out.data, factory->last.data, factory->last.length);

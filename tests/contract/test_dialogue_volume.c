@@ -55,7 +55,7 @@ static void hold(struct talk *talk)
     make(&volume, NULL);
     append(&talk->received, (struct bytes){room, answers.length});
     note_step(talk);
-    while (dialogue_state(&volume.dialogue) == DIALOGUE_SENDING) {
+    while (volume.dialogue.state == DIALOGUE_SENDING) {
         struct sink out = {burst, 0, sizeof burst};
         dialogue_receive(&volume.dialogue, (struct bytes){0}, &out, 0);
         append(&talk->sent, (struct bytes){burst, out.length});

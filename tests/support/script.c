@@ -44,7 +44,7 @@ static void check_invariants(struct script *script)
         CHECK(left.length == 0);
         return;
     }
-    if (session->stalled) {
+    if (session->dialogue.state == DIALOGUE_SENDING) {
         CHECK(left.length > 0 && sink_room(&script->out) < GREETING_ANSWER_MAX);
         CHECK(session->dialogue.deadline_ms == DIALOGUE_NEVER);
         return;
@@ -130,7 +130,7 @@ void script_feed(struct script *script, struct bytes piece)
             make_room(script);
         consume(script, dialogue_receive(dialogue_of(script), in, &script->out, script->now_ms));
         settle(script);
-    } while (dialogue_state(dialogue_of(script)) == DIALOGUE_SENDING);
+    } while (dialogue_of(script)->state == DIALOGUE_SENDING);
 }
 
 void script_feed_cut(struct script *script, struct bytes bytes, struct script_cut cut)
@@ -191,7 +191,7 @@ void script_expire(struct script *script)
 bool script_failed(const struct script *script, struct err *err)
 {
     const struct dialogue *dialogue = &script->session.dialogue;
-    bool failed = dialogue_state(dialogue) == DIALOGUE_FAILED;
+    bool failed = dialogue->state == DIALOGUE_FAILED;
     if (failed)
         dialogue_failure(dialogue, buf_bytes(&script->pending), err);
     return failed;

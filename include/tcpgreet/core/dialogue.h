@@ -36,7 +36,6 @@ struct dialogue_ops {
     size_t (*expire)(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms);
     void (*stop)(struct dialogue *dialogue, struct sink *out);                            /* NULL */
     void (*failure)(const struct dialogue *dialogue, struct bytes rest, struct err *err); /* NULL */
-    enum dialogue_state (*state)(const struct dialogue *dialogue);
 
     /* It receives, and its deadline counts, while what it has sent is still queued. Else it answers: what the
      * peer has to read first holds up everything, and the caller limits how long. */
@@ -46,13 +45,9 @@ struct dialogue_ops {
 /* First member of each implementation. */
 struct dialogue {
     const struct dialogue_ops *ops;
-    int64_t deadline_ms; /* when expire is due, absolute; DIALOGUE_NEVER. May change with every call */
+    int64_t deadline_ms;       /* when expire is due, absolute; DIALOGUE_NEVER. May change with every call, */
+    enum dialogue_state state; /* and so may this */
 };
-
-static inline enum dialogue_state dialogue_state(const struct dialogue *dialogue)
-{
-    return dialogue->ops->state(dialogue);
-}
 
 /* The stream is up. Once, before all others but stop. Shape: out has room for DIALOGUE_OUT_BYTES, as with eof
  * and expire unless duplex. */

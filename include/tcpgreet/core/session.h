@@ -73,8 +73,6 @@ struct session {
     uint8_t framing;     /* client: enum session_framing, as detected so far */
     bool ends_names : 1; /* server: this peer has ended a name with a newline */
     bool answered : 1;   /* server: a first name is behind us */
-    bool stalled : 1;    /* server: names wait for room in the output */
-    bool unsent : 1;     /* client: so does the name */
     bool asked : 1;      /* client: has sent without a welcome, to find out whether this is a TLS server */
     bool crlf : 1;       /* client: the name is sent with CR LF, because it ends with a CR itself */
 };

@@ -66,7 +66,7 @@ static size_t receive(struct volume *volume, struct bytes bytes, struct err *err
 {
     struct sink none = {0};
     size_t count = dialogue_receive(&volume->dialogue, bytes, &none, 0);
-    assert_int_equal(count < bytes.length, dialogue_state(&volume->dialogue) == DIALOGUE_FAILED);
+    assert_int_equal(count < bytes.length, volume->dialogue.state == DIALOGUE_FAILED);
     if (count < bytes.length)
         dialogue_failure(&volume->dialogue, bytes_skip(bytes, count), err);
     return count;
@@ -76,7 +76,7 @@ static bool ends_well(struct volume *volume)
 {
     struct sink none = {0};
     dialogue_eof(&volume->dialogue, (struct bytes){0}, &none, 0);
-    return dialogue_state(&volume->dialogue) == DIALOGUE_OVER;
+    return volume->dialogue.state == DIALOGUE_OVER;
 }
 
 static struct talk hold(uint64_t bytes)
@@ -85,7 +85,7 @@ static struct talk hold(uint64_t bytes)
     struct volume volume = begun(bytes);
     char burst[DIALOGUE_OUT_BYTES];
 
-    while (dialogue_state(&volume.dialogue) == DIALOGUE_SENDING) {
+    while (volume.dialogue.state == DIALOGUE_SENDING) {
         struct sink out = {burst, 0, sizeof burst};
         dialogue_receive(&volume.dialogue, (struct bytes){0}, &out, 0);
         append(&talk.said, &talk.said_length, burst, out.length);
@@ -290,7 +290,7 @@ static void a_server_that_is_too_slow_is_given_up(void **state)
             receive(&volume, bytes, NULL);
         assert_int_equal(volume.dialogue.deadline_ms, cases[i].due_ms);
         dialogue_expire(&volume.dialogue, (struct bytes){0}, &none, cases[i].due_ms - 1);
-        assert_int_not_equal(dialogue_state(&volume.dialogue), DIALOGUE_FAILED);
+        assert_int_not_equal(volume.dialogue.state, DIALOGUE_FAILED);
         dialogue_expire(&volume.dialogue, (struct bytes){0}, &none, cases[i].due_ms);
         dialogue_failure(&volume.dialogue, (struct bytes){0}, &err);
         assert_string_equal(err.text, cases[i].sentence);
