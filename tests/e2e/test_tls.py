@@ -444,7 +444,7 @@ class Explain(TlsCase):
 
     def test_bytes_of_a_tls_connection_are_counted_and_never_shown_as_text(self):
         with self.serve("--explain") as server:
-            printed = self.say(server, "--explain").err.decode()
+            printed = self.run_client(server, "--explain").err.decode()
             server.log.expect(r" close\(\d+\)")
         for text in printed, server.log.bytes().decode():
             moved = re.findall(r" ms  (?:recv|send)\(\d+\) = [1-9].*", text)
