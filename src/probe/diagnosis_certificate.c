@@ -48,11 +48,8 @@ bool probe_is_no_trust_store(const struct probe_result *result, const struct pro
 
 void probe_tells_no_trust_store(const struct probe_group *group, struct text_line *line)
 {
-    text_append(
-        line,
-        "This machine has no usable trust store, so the certificate at %s cannot be verified, whatever "
-        "it is like: %s.",
-        probe_group_place(group).text, probe_group_first(group)->err.text);
+    text_append(line, "At %s the fault is this machine's, not the certificate's: %s.",
+                probe_group_place(group).text, probe_group_first(group)->err.text);
 }
 
 bool probe_is_missing_intermediate(const struct probe_result *result, const struct probe_address *address)

@@ -22,6 +22,8 @@ struct identities {
     struct tls_identity list[TLS_FILES_MAX];
     size_t count;
     struct tls_trust trust;
+    bool trusts_directory;                        /* client_ca is one */
+    unsigned char policy[SSL_MAX_SID_CTX_LENGTH]; /* a digest of what a client must prove */
     struct tls_warm warm;
     unsigned char alpn[ALPN_BYTES];
     unsigned alpn_length;
@@ -126,7 +128,8 @@ static int use_defaults(SSL_CTX *context, const struct identities *identities, s
 
 /* What a client must prove, as bytes: the CAs and revocation lists of files, or the folder with its last
  * change. */
-static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_server_config *config)
+static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_server_config *config,
+                        bool is_directory)
 {
     STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
     unsigned char print[EVP_MAX_MD_SIZE];
@@ -145,8 +148,7 @@ static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_serv
                             EVP_DigestUpdate(sum, print, length) != 1))
             return -1;
     }
-    if (config->client_auth == TLS_CLIENT_AUTH_NONE || stat(config->client_ca, &status) < 0 ||
-        !S_ISDIR(status.st_mode))
+    if (!is_directory || stat(config->client_ca, &status) < 0)
         return 0;
     return EVP_DigestUpdate(sum, config->client_ca, strlen(config->client_ca)) == 1 &&
                    EVP_DigestUpdate(sum, &status.st_mtime, sizeof status.st_mtime) == 1
@@ -154,17 +156,34 @@ static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_serv
                : -1;
 }
 
-/* Tickets must not get around a policy: sessions count only where it is the same, so a CA that is taken away
- * takes the sessions of its clients along. */
-static int separate_sessions(SSL_CTX *context, const struct tls_server_config *config, struct err *err)
+static int digest_policy(struct tls_server *server, const struct tls_server_config *config, struct err *err)
 {
+    struct identities *identities = server->identities;
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *sum = EVP_MD_CTX_new();
     int done = sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
-               digest_trust(sum, context, config) == 0 && EVP_DigestFinal_ex(sum, digest, NULL) == 1 &&
-               SSL_CTX_set_session_id_context(context, digest, SSL_MAX_SID_CTX_LENGTH) == 1;
+               digest_trust(sum, server->context, config, identities->trusts_directory) == 0 &&
+               EVP_DigestFinal_ex(sum, digest, NULL) == 1;
     EVP_MD_CTX_free(sum);
-    return done ? 0 : tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
+    if (!done)
+        return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
+    memcpy(identities->policy, digest, sizeof identities->policy);
+    return 0;
+}
+
+/* Tickets must not get around a policy: sessions count only where it is the same, so a CA that is taken away
+ * takes the sessions of its clients along. */
+static int separate_sessions(struct tls_server *server, const struct tls_server_config *config,
+                             const struct tls_server *from, struct err *err)
+{
+    struct identities *identities = server->identities;
+    if (from != NULL)
+        memcpy(identities->policy, from->identities->policy, sizeof identities->policy);
+    else if (digest_policy(server, config, err) < 0)
+        return -1;
+    return SSL_CTX_set_session_id_context(server->context, identities->policy, sizeof identities->policy) == 1
+               ? 0
+               : tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
 }
 
 /* A ticket holds the client's certificate; where that has expired since, the handshake is a full one. */
@@ -182,19 +201,39 @@ static SSL_TICKET_RETURN on_opened_ticket(SSL *ssl, SSL_SESSION *session, const 
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 
-static int set_client_auth(struct tls_server *server, const struct tls_server_config *config, struct err *err)
+static int load_client_cas(struct tls_server *server, const struct tls_server_config *config, struct err *err)
 {
-    int mode = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
-
-    if (config->client_auth == TLS_CLIENT_AUTH_NONE)
-        return 0;
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
+    server->identities->trusts_directory = tls_store_is_directory(config->client_ca);
     if (names == NULL || tls_store_add(server->context, "--client-ca", config->client_ca, names, err) < 0) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return tls_fail(err, ERR_INTERNAL, "reading the client CAs");
     }
     SSL_CTX_set_client_CA_list(server->context, names);
-    if (config->policy.crl != NULL && tls_store_add_crls(server->context, config->policy.crl, err) < 0)
+    return config->policy.crl != NULL ? tls_store_add_crls(server->context, config->policy.crl, err) : 0;
+}
+
+/* One reading is for all copies: the files may change meanwhile. */
+static int copy_client_cas(struct tls_server *server, const struct tls_server_config *config,
+                           const struct tls_server *from, struct err *err)
+{
+    bool is_directory = server->identities->trusts_directory = from->identities->trusts_directory;
+    STACK_OF(X509_NAME) *names = SSL_dup_CA_list(SSL_CTX_get_client_CA_list(from->context));
+    if (names == NULL)
+        return tls_fail(err, ERR_INTERNAL, "copying the client CAs");
+    SSL_CTX_set_client_CA_list(server->context, names);
+    return tls_store_copy(server->context, from->context, is_directory ? config->client_ca : NULL, err);
+}
+
+static int set_client_auth(struct tls_server *server, const struct tls_server_config *config,
+                           const struct tls_server *from, struct err *err)
+{
+    int mode = SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE;
+
+    if (config->client_auth == TLS_CLIENT_AUTH_NONE)
+        return 0;
+    if ((from != NULL ? copy_client_cas(server, config, from, err) : load_client_cas(server, config, err)) <
+        0)
         return -1;
     if (config->client_auth == TLS_CLIENT_AUTH_REQUIRE)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
@@ -250,7 +289,7 @@ static int configure(struct tls_server *server, const struct tls_server_config *
                               : load(server->identities, config, err);
     if (loaded < 0 || use_defaults(context, server->identities, err) < 0 ||
         tls_tickets_install(context, from != NULL ? NULL : config, err) < 0 ||
-        set_client_auth(server, config, err) < 0 || separate_sessions(context, config, err) < 0 ||
+        set_client_auth(server, config, from, err) < 0 || separate_sessions(server, config, from, err) < 0 ||
         set_alpn(server, config->policy.alpn, err) < 0)
         return -1;
     if (from != NULL)

@@ -296,6 +296,41 @@ int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF
     return add_directory(context, what, path, err);
 }
 
+bool tls_store_is_directory(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static bool copy_object(X509_STORE *store, const X509_OBJECT *object)
+{
+    X509 *certificate = X509_OBJECT_get0_X509(object);
+    X509_CRL *crl = X509_OBJECT_get0_X509_CRL((X509_OBJECT *)object);
+    X509 *certificate_copy = certificate != NULL ? X509_dup(certificate) : NULL;
+    X509_CRL *crl_copy = crl != NULL ? X509_CRL_dup(crl) : NULL;
+    bool copied = (certificate_copy != NULL && X509_STORE_add_cert(store, certificate_copy) == 1) ||
+                  (crl_copy != NULL && X509_STORE_add_crl(store, crl_copy) == 1);
+    X509_free(certificate_copy);
+    X509_CRL_free(crl_copy);
+    return copied;
+}
+
+int tls_store_copy(SSL_CTX *context, SSL_CTX *from, const char *directory, struct err *err)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(context), *original = SSL_CTX_get_cert_store(from);
+    unsigned long flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(from));
+    bool copied = X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), flags) == 1 &&
+                  (directory == NULL || SSL_CTX_load_verify_dir(context, directory) == 1) &&
+                  X509_STORE_lock(original) == 1;
+    if (copied) {
+        const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(original);
+        for (int i = 0; i < sk_X509_OBJECT_num(objects) && copied; i++)
+            copied = copy_object(store, sk_X509_OBJECT_value(objects, i));
+        X509_STORE_unlock(original);
+    }
+    return copied ? 0 : tls_fail(err, ERR_INTERNAL, "copying the client CAs");
+}
+
 int tls_store_load(SSL_CTX *context, const char *ca, struct err *err)
 {
     if (ca != NULL)

@@ -3,6 +3,7 @@
 #define TCPGREET_TLS_STORE_H
 
 #include <openssl/ssl.h>
+#include <stdbool.h>
 
 #include "tcpgreet/base/err.h"
 
@@ -18,6 +19,13 @@ int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF
 /* Has certificates checked against the revocation lists of a file, PEM or one in DER. Errors: system-file,
  * system-permission. */
 int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err);
+
+/* Trusts and checks what another context does, without reading a file again and sharing nothing with it.
+ * Shape: directory: what tls_store_add was given, where it was one; NULL. Errors: internal. */
+int tls_store_copy(SSL_CTX *context, SSL_CTX *from, const char *directory, struct err *err);
+
+/* Returns: whether path is a directory, of which certificates are read when they are needed. */
+bool tls_store_is_directory(const char *path);
 
 /* What keeps the system's trust store from being one. */
 enum tls_store_fault {

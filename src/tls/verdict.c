@@ -144,18 +144,21 @@ static int fail_untrusted(const struct tls_verdict *verdict, const char *which, 
                              : "");
 }
 
-static int fail_store(const struct tls_verdict *verdict, const char *which, struct err *err)
+/* Only clients use the system's trust store. Without one, no certificate of the chain is to blame. */
+static int fail_store(const struct tls_verdict *verdict, struct err *err)
 {
-    struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
+    struct err_facts facts = {.native = verdict->code, .name = verdict->whose};
     if (verdict->store == TLS_STORE_UNHASHED)
-        return err_set_facts(err, ERR_CERT_NO_TRUST_STORE, &facts,
-                             "%s cannot be verified: the trust store %s has no hashed links (run openssl "
-                             "rehash %s, or give --ca FILE)",
-                             which, verdict->directory, verdict->directory);
-    return err_set_facts(err, ERR_CERT_NO_TRUST_STORE, &facts,
-                         "%s cannot be verified: there is no trust store on this machine, neither %s nor "
-                         "%s (install the package ca-certificates, or give --ca FILE)",
-                         which, tls_store_file(), tls_store_directory());
+        return err_set_facts(
+            err, ERR_CERT_NO_TRUST_STORE, &facts,
+            "the certificate of %s cannot be verified: the trust store %s has no hashed links (run openssl "
+            "rehash %s, or give --ca FILE)",
+            verdict->whose, verdict->directory, verdict->directory);
+    return err_set_facts(
+        err, ERR_CERT_NO_TRUST_STORE, &facts,
+        "the certificate of %s cannot be verified: there is no trust store on this machine, neither %s nor "
+        "%s (install the package ca-certificates, or give --ca FILE)",
+        verdict->whose, tls_store_file(), tls_store_directory());
 }
 
 static int fail_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
@@ -266,7 +269,7 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
     put_which(verdict, which, sizeof which);
 
     if (verdict->store != TLS_STORE_USABLE)
-        return fail_store(verdict, which, err);
+        return fail_store(verdict, err);
     switch (verdict->code) {
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:

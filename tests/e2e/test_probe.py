@@ -243,7 +243,7 @@ CERTIFICATES = [
         "cert-untrusted", "missing-intermediate", '"tcpgreet unknown CA", which issued it, is not trusted here'),
     Row("no trust store on this machine",
         without_trust_store(peers.ends_well),
-        "cert-no-trust-store", "no-trust-store", "This machine has no usable trust store"),
+        "cert-no-trust-store", "no-trust-store", "the fault is this machine's, not the certificate's: the certificate of ::1 cannot be verified"),
     Row("missing intermediate",
         presenting(peers.ends_well, "missing-intermediate"),
         "cert-untrusted", "missing-intermediate", "configure the full chain on the server"),

@@ -201,10 +201,8 @@ static const struct diagnosed_row rows[] = {
     {"no trust store",
      {{.peer = V4, PROBE_TLS, ERR_CERT_NO_TRUST_STORE, "there is no trust store", SHOWN_ALONE}},
      .tls = true,
-     .findings =
-         {{"no-trust-store",
-           "no usable trust store, so the certificate at 192.0.2.25:6000 cannot be verified, whatever it "
-           "is like: there is no trust store."}}},
+     .findings = {{"no-trust-store",
+                   AT_V4 "the fault is this machine's, not the certificate's: there is no trust store."}}},
     {"another key than pinned",
      {{.peer = V4, PROBE_TLS, ERR_CERT_PIN, "another key", SHOWN_GOOD}},
      .tls = true,

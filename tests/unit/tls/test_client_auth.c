@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <unistd.h>
+
 #include "support/tls_party.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -105,6 +107,38 @@ static void required_means_required(void **state)
         }
         tls_meeting_part(&meeting);
         tls_client_free(client);
+    }
+    tls_server_free(server);
+}
+
+/* A server's workers have one reading of the files among them, whatever becomes of the files meanwhile. */
+static void a_copy_trusts_what_was_read_once(void **state)
+{
+    const struct certificates *all = *state;
+    char ca[CERTIFICATES_PATH_BYTES];
+    struct tls_server_config config = {.identities = {{all->server_file, NULL}},
+                                       .client_ca = certificates_path(all, "changing.crt", ca),
+                                       .client_auth = TLS_CLIENT_AUTH_REQUIRE};
+    struct err err = {0};
+    certificates_put(ca, all->root.x509);
+    struct tls_server *server = tls_party_server(&config);
+    certificates_put_bytes(ca, (struct bytes){"", 0});
+    certificates_put(ca, all->unknown_ca.x509);
+    for (int gone = 0; gone < 2; gone++) {
+        struct tls_meeting meeting = {0};
+        if (gone)
+            assert_int_equal(unlink(ca), 0);
+        struct tls_server *copy = tls_server_copy(server, &config, &err);
+        assert_non_null(copy);
+        struct tls_client *client = tls_party_client(
+            &(struct tls_client_config){.ca = all->ca_file, .identity.cert = all->client_file});
+        tls_meeting_connect(&meeting, client, copy, "localhost");
+        meet(&meeting);
+        tls_party_expect_done(&meeting.client);
+        tls_party_expect_done(&meeting.server);
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+        tls_server_free(copy);
     }
     tls_server_free(server);
 }
@@ -237,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(required_means_required),
+        cmocka_unit_test(a_copy_trusts_what_was_read_once),
         cmocka_unit_test(required_means_required_in_tls_1_2),
         cmocka_unit_test(requested_may_be_left_out),
         cmocka_unit_test(a_ticket_does_not_stand_in_for_a_certificate),
