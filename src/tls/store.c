@@ -93,12 +93,28 @@ static bool same_file(const char *a, const char *b)
            one.st_ino == other.st_ino;
 }
 
+/* OpenSSL ignores what it cannot read of it, which may be the CA that is needed. That it is missing is not an
+ * error: the directory may be enough. */
+static int check_chosen(const char *path, struct err *err)
+{
+    struct file file;
+    struct err ignored = {0};
+    if (file_read("SSL_CERT_FILE", path, &file, &ignored) < 0)
+        return 0;
+    int result = tls_pem_check("SSL_CERT_FILE", path, &file, err);
+    file_free(&file);
+    return result;
+}
+
 /* Another file that the environment names is read at once: it may hold other CAs of the same names. */
-static int trust_system(SSL_CTX *context)
+static int trust_system(SSL_CTX *context, struct err *err)
 {
     const char *chosen = tls_getenv(X509_get_default_cert_file_env());
-    if (chosen != NULL && !same_file(chosen, X509_get_default_cert_file()))
+    if (chosen != NULL && !same_file(chosen, X509_get_default_cert_file())) {
+        if (check_chosen(chosen, err) < 0)
+            return -1;
         return SSL_CTX_set_default_verify_paths(context) == 1 ? 0 : -1;
+    }
     return SSL_CTX_set_default_verify_dir(context) == 1
                ? tls_store_add_late(SSL_CTX_get_cert_store(context), X509_get_default_cert_file())
                : -1;
@@ -335,6 +351,7 @@ int tls_store_load(SSL_CTX *context, const char *ca, struct err *err)
 {
     if (ca != NULL)
         return tls_store_add(context, "--ca", ca, NULL, err);
-    return trust_system(context) == 0 ? 0
-                                      : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
+    return trust_system(context, err) == 0
+               ? 0
+               : tls_fail(err, ERR_SYSTEM_FILE, "reading the system's trust store");
 }

@@ -171,6 +171,26 @@ static int fail_pin(const struct tls_verdict *verdict, const char *which, struct
     return err_set_facts(err, ERR_CERT_PIN, &facts, "%s has another key than --pin allows: %s", which, text);
 }
 
+static bool is_about_a_list(int code)
+{
+    static const int codes[] = {X509_V_ERR_UNABLE_TO_GET_CRL,
+                                X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER,
+                                X509_V_ERR_CRL_HAS_EXPIRED,
+                                X509_V_ERR_CRL_NOT_YET_VALID,
+                                X509_V_ERR_CRL_SIGNATURE_FAILURE,
+                                X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE,
+                                X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD,
+                                X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD,
+                                X509_V_ERR_KEYUSAGE_NO_CRL_SIGN,
+                                X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION,
+                                X509_V_ERR_DIFFERENT_CRL_SCOPE,
+                                X509_V_ERR_CRL_PATH_VALIDATION_ERROR};
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (codes[i] == code)
+            return true;
+    return false;
+}
+
 static int fail_revoked(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
@@ -253,6 +273,8 @@ static const struct {
 static int fail_otherwise(const struct tls_verdict *verdict, const char *which, struct err *err)
 {
     struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
+    if (is_about_a_list(verdict->code))
+        return fail_revocation(verdict, which, err);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i].code == verdict->code) {
             facts.detail = others[i].detail;
@@ -300,19 +322,6 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
                              which);
     case X509_V_ERR_CERT_REVOKED:
         return fail_revoked(verdict, which, err);
-    case X509_V_ERR_UNABLE_TO_GET_CRL:
-    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
-    case X509_V_ERR_CRL_HAS_EXPIRED:
-    case X509_V_ERR_CRL_NOT_YET_VALID:
-    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
-    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
-    case X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD:
-    case X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
-    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
-    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
-    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
-    case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
-        return fail_revocation(verdict, which, err);
     case X509_V_ERR_APPLICATION_VERIFICATION:
         return fail_pin(verdict, which, err);
     default:

@@ -653,6 +653,21 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
     setenv("SSL_CERT_DIR", "/nonexistent", 1);
 }
 
+static void a_damaged_file_of_the_environment_is_refused(void **state)
+{
+    const struct certificates *all = *state;
+    char path[CERTIFICATES_PATH_BYTES];
+    struct err err = {0};
+    const struct bytes text = BYTES_LITERAL("-----BEGIN CERTIFICATE-----\nQUJD\n");
+    certificates_put_bytes(certificates_path(all, "half.crt", path), text);
+    setenv("SSL_CERT_FILE", path, 1);
+    assert_null(tls_client_new(&(struct tls_client_config){0}, &err));
+    assert_int_equal(err.reason, ERR_SYSTEM_FILE);
+    assert_int_equal(strncmp(err.text, "SSL_CERT_FILE /", 15), 0);
+    assert_non_null(strstr(err.text, "half.crt is damaged: block 1 (CERTIFICATE) was cut off"));
+    setenv("SSL_CERT_FILE", "/nonexistent", 1);
+}
+
 static void a_directory_without_hashed_links_is_refused_with_the_command_that_makes_them(void **state)
 {
     const struct certificates *all = *state;
@@ -680,6 +695,7 @@ int main(void)
         cmocka_unit_test(every_certificate_of_ca_is_an_anchor),
         cmocka_unit_test(the_systems_trust_store_is_trusted),
         cmocka_unit_test(a_trust_store_without_certificates_is_named_as_the_cause),
+        cmocka_unit_test(a_damaged_file_of_the_environment_is_refused),
         cmocka_unit_test(a_directory_without_hashed_links_is_refused_with_the_command_that_makes_them),
     };
     setenv("SSL_CERT_FILE", "/nonexistent", 1);
