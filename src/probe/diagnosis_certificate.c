@@ -65,11 +65,7 @@ void probe_tells_missing_intermediate(const struct probe_group *group, struct te
     const char *issuer = probe_group_first(group)->tls.issuer;
     text_append(
         line,
-        "At %s the server sends its own certificate alone, and \"%s\", which issued it, is not trusted "
-        "here: if "
-        "that is an intermediate CA, configure the full chain on the server; if it is a CA of your "
-        "own, give it "
-        "with --ca.",
+        "At %s the server sends only its own certificate, and its issuer \"%s\" is not trusted here: if that is an intermediate CA, the server must send the full chain; if it is your own CA, use --ca FILE.",
         probe_group_place(group).text, issuer);
 }
 
@@ -81,11 +77,10 @@ bool probe_is_self_signed(const struct probe_result *result, const struct probe_
 
 void probe_tells_self_signed(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line,
-                "At %s the certificate is signed by itself: have it signed by a CA; if it is meant to be so, "
-                "trust it "
-                "with --ca FILE or --pin sha256:%s.",
-                probe_group_place(group).text, probe_group_first(group)->tls.pin);
+    text_append(
+        line,
+        "At %s the certificate is self-signed: have it issued by a CA; if it is the right one, trust it with --ca FILE or --pin sha256:%s.",
+        probe_group_place(group).text, probe_group_first(group)->tls.pin);
 }
 
 bool probe_is_cert_name(const struct probe_result *result, const struct probe_address *address)
@@ -104,21 +99,17 @@ void probe_tells_cert_name(const struct probe_group *group, struct text_line *li
     else if (first->err.detail == ERR_DETAIL_NO_NAMES)
         text_append(
             line,
-            "At %s the certificate of \"%s\" has no host name or address in subjectAltName, and a common name does "
-            "not count: "
-            "issue it again with %s there.",
+            "At %s the certificate of \"%s\" has no host name or address in subjectAltName, and a common name does not count: issue it again with %s there.",
             probe_group_place(group).text, first->tls.subject, expected(group));
     else if (first->err.detail == ERR_DETAIL_ADDRESS_AS_NAME)
         text_append(
             line,
-            "At %s the certificate has %s as a DNS name, where no client looks for an address: issue it again "
-            "with the address as an IP address in subjectAltName (IP:%s).",
+            "At %s the certificate has %s as a DNS name, where no client looks for an address: issue it again with the address as an IP address in subjectAltName (IP:%s).",
             probe_group_place(group).text, expected(group), expected(group));
     else
         text_append(
             line,
-            "At %s the certificate is for %s, not for %s: give the server one that is, or use a name that it "
-            "has (--servername holds it to another).",
+            "At %s the certificate is for %s, not for %s: the server needs a certificate for that name, or connect by one of its names (--servername sets the name to expect).",
             probe_group_place(group).text, first->tls.subject, expected(group));
 }
 
@@ -138,12 +129,12 @@ void probe_tells_cert_expired(const struct probe_group *group, struct text_line 
 {
     const struct probe_address *first = probe_group_first(group);
     if (has_ended(group->result, first))
-        text_append(line, "At %s the certificate %s: renew it, and see why that did not happen by itself.",
+        text_append(line, "At %s the certificate %s: ask its operator to renew it.",
                     probe_group_place(group).text, validity(group).text);
     else
         text_append(
             line,
-            "At %s a CA certificate above the server's has ended: %s; the server's chain needs the new one.",
+            "At %s a CA certificate above the server's has expired: %s; the server must send the new one.",
             probe_group_place(group).text, first->err.text);
 }
 
@@ -162,8 +153,10 @@ bool probe_finds_cert_expired(struct probe_group *group)
 
 void probe_tells_cert_believed(const struct probe_group *group, struct text_line *line)
 {
-    text_append(line, "At %s %s, though it was not checked here: other clients refuse it, renew it.",
-                probe_group_place(group).text, expiring(group).text);
+    text_append(
+        line,
+        "At %s %s; it was not verified here, but other clients reject it: ask its operator to renew it.",
+        probe_group_place(group).text, expiring(group).text);
 }
 
 bool probe_is_cert_early(const struct probe_result *result, const struct probe_address *address)
@@ -176,7 +169,7 @@ void probe_tells_cert_early(const struct probe_group *group, struct text_line *l
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->tls.not_before > group->result->started_s)
-        text_append(line, "At %s the certificate is %s: is a clock wrong, here or where it was issued?",
+        text_append(line, "At %s the certificate is %s: check the clocks of this machine and of its issuer.",
                     probe_group_place(group).text, validity(group).text);
     else
         text_append(line, "At %s a CA certificate above the server's is not valid yet: %s.",
@@ -193,14 +186,12 @@ void probe_tells_cert_untrusted(const struct probe_group *group, struct text_lin
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->err.detail != ERR_DETAIL_ISSUER_UNKNOWN)
-        text_append(line, "At %s the certificate is not believed: %s.", probe_group_place(group).text,
+        text_append(line, "At %s the certificate is not trusted: %s.", probe_group_place(group).text,
                     first->err.text);
     else
         text_append(
             line,
-            "At %s the certificate comes from \"%s\" by a chain of %zu, which ends at no CA that is trusted "
-            "here: "
-            "--ca FILE trusts a CA of your own; if it is a public one, the server may send the wrong chain.",
+            "At %s the certificate was issued by \"%s\", and its chain of %zu does not end at a CA that is trusted here: use --ca FILE for your own CA; for a public CA, the server may send the wrong chain.",
             probe_group_place(group).text, first->tls.issuer, first->tls.chain_count);
 }
 
@@ -215,15 +206,12 @@ void probe_tells_cert_purpose(const struct probe_group *group, struct text_line 
     if (probe_group_first(group)->err.detail == ERR_DETAIL_KEY_USAGE)
         text_append(
             line,
-            "At %s the certificate may not be used for signatures, which every TLS handshake needs: issue it "
-            "with the key usage digitalSignature.",
+            "At %s the certificate may not be used for signatures, which every TLS handshake needs: issue it with the key usage digitalSignature.",
             probe_group_place(group).text);
     else
-        text_append(line,
-                    "At %s the certificate is not one for TLS servers: issue it with the extended key usage "
-                    "serverAuth, or "
-                    "configure the right one.",
-                    probe_group_place(group).text);
+        text_append(
+            line, "At %s the certificate is not for TLS servers: it needs the extended key usage serverAuth.",
+            probe_group_place(group).text);
 }
 
 bool probe_is_cert_revoked(const struct probe_result *result, const struct probe_address *address)
@@ -263,8 +251,7 @@ void probe_tells_cert_pin(const struct probe_group *group, struct text_line *lin
 {
     text_append(
         line,
-        "At %s the certificate has another key than --pin allows: if the server was given a new key, pin "
-        "sha256:%s; if not, somebody is in between.",
+        "At %s the certificate has another key than --pin allows: if the server has a new key, pin sha256:%s; if not, the connection may be intercepted.",
         probe_group_place(group).text, probe_group_first(group)->tls.pin);
 }
 
@@ -290,7 +277,7 @@ bool probe_finds_cert_ending(struct probe_group *group)
 void probe_tells_cert_ending(const struct probe_group *group, struct text_line *line)
 {
     if (probe_group_first(group)->tls.expires_first[0] == '\0')
-        text_append(line, "At %s the certificate has %s: it should have been renewed by now.",
+        text_append(line, "At %s the certificate has %s: ask its operator to renew it.",
                     probe_group_place(group).text, validity(group).text);
     else
         text_append(line, "At %s %s: the server needs a chain that stays valid.",

@@ -49,14 +49,12 @@ void server_log_ca_expiry(const char *ca, const char *names, double days)
     if (days < 0)
         log_write(
             LOG_WARNING,
-            "The CA certificate \"%s\" above that for %s has expired, clients reject it: replace it in the "
-            "file of --cert",
+            "The CA certificate \"%s\" above that for %s has expired, clients reject it: replace it in the file of --cert",
             ca, names);
     else if (days < (double)EXPIRY_WARNING_DAYS)
         log_write(
             LOG_WARNING,
-            "The CA certificate \"%s\" above that for %s expires in %.1f days: replace it in the file of "
-            "--cert",
+            "The CA certificate \"%s\" above that for %s expires in %.1f days: replace it in the file of --cert",
             ca, names, days);
 }
 

@@ -62,10 +62,10 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
     snprintf(prompt, sizeof prompt, "Pass phrase for %s: ", ask->key);
     if (!ask->policy->may_ask || isatty(STDIN_FILENO) != 1 ||
         EVP_read_pw_string(buffer, room, prompt, 0) != 0)
-        return err_set(ask->err, ERR_SYSTEM_FILE, 0,
-                       "the key in %s is encrypted and there is no terminal to ask for its pass phrase: give "
-                       "--key-passphrase-file",
-                       ask->key);
+        return err_set(
+            ask->err, ERR_SYSTEM_FILE, 0,
+            "the key in %s is encrypted and there is no terminal to ask for its pass phrase: give --key-passphrase-file",
+            ask->key);
     return (int)strlen(buffer);
 }
 
@@ -156,14 +156,12 @@ static int check_kind(const struct tls_identity *identity, const char *path, str
         ERR_clear_error();
         return err_set(
             err, ERR_SYSTEM_FILE, 0,
-            "the key in %s is on the curve %s, which the groups and signatures offered by this program "
-            "exclude: no TLS handshake can succeed (use P-256, P-384 or P-521)",
+            "the key in %s is on the curve %s, which the groups and signatures offered by this program exclude: no TLS handshake can succeed (use P-256, P-384 or P-521)",
             path, curve);
     default:
         return err_set(
             err, ERR_SYSTEM_FILE, 0,
-            "the key in %s is of the kind %s, with which no TLS handshake can succeed (use EC, RSA or "
-            "Ed25519)",
+            "the key in %s is of the kind %s, with which no TLS handshake can succeed (use EC, RSA or Ed25519)",
             path, EVP_PKEY_get0_type_name(identity->key));
     }
 }
@@ -184,8 +182,7 @@ static int check_pair(const struct tls_identity *identity, const struct tls_file
                        path, files->cert);
     return err_set(
         err, ERR_SYSTEM_FILE, 0,
-        "the key in %s belongs to certificate %d in %s, which must be the first there, in front of the CA "
-        "certificates",
+        "the key in %s belongs to certificate %d in %s, which must be the first there, in front of the CA certificates",
         path, at, files->cert);
 }
 

@@ -60,8 +60,7 @@ static int fail_line(const struct scan *scan)
 {
     return err_set(
         scan->err, ERR_SYSTEM_FILE, 0,
-        "%s %s is damaged: in line %d a BEGIN or END is not on a line of its own (a newline is missing, or "
-        "something stands in front of it)",
+        "%s %s is damaged: in line %d a BEGIN or END is not on a line of its own (a newline is missing, or something stands in front of it)",
         scan->what, scan->path, scan->line);
 }
 

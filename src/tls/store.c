@@ -241,10 +241,10 @@ enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory)
 static int add_directory(SSL_CTX *context, const char *what, const char *path, struct err *err)
 {
     if (look_into(path) != DIRECTORY_HASHED)
-        return err_set(err, ERR_SYSTEM_FILE, 0,
-                       "%s %s has no hashed links, by which certificates in a directory are found: run "
-                       "openssl rehash %s",
-                       what, path, path);
+        return err_set(
+            err, ERR_SYSTEM_FILE, 0,
+            "%s %s has no hashed links, by which certificates in a directory are found: run openssl rehash %s",
+            what, path, path);
     if (SSL_CTX_load_verify_dir(context, path) == 1)
         return 0;
     ERR_clear_error();
@@ -321,7 +321,7 @@ bool tls_store_is_directory(const char *path)
 static bool copy_object(X509_STORE *store, const X509_OBJECT *object)
 {
     X509 *certificate = X509_OBJECT_get0_X509(object);
-    X509_CRL *crl = X509_OBJECT_get0_X509_CRL((X509_OBJECT *)object);
+    X509_CRL *crl = X509_OBJECT_get0_X509_CRL(object);
     X509 *certificate_copy = certificate != NULL ? X509_dup(certificate) : NULL;
     X509_CRL *crl_copy = crl != NULL ? X509_CRL_dup(crl) : NULL;
     bool copied = (certificate_copy != NULL && X509_STORE_add_cert(store, certificate_copy) == 1) ||

@@ -121,8 +121,7 @@ static int fail_name(const struct tls_verdict *verdict, const char *which, struc
         facts.detail = ERR_DETAIL_ADDRESS_AS_NAME;
         return err_set_facts(
             err, ERR_CERT_NAME, &facts,
-            "%s has %s in subjectAltName as a DNS name, where no client looks for an address: it "
-            "must be an IP address there (IP:%s)",
+            "%s has %s in subjectAltName as a DNS name, where no client looks for an address: it must be an IP address there (IP:%s)",
             which, verdict->whose, verdict->whose);
     }
     return err_set_facts(err, ERR_CERT_NAME, &facts,
@@ -151,13 +150,11 @@ static int fail_store(const struct tls_verdict *verdict, struct err *err)
     if (verdict->store == TLS_STORE_UNHASHED)
         return err_set_facts(
             err, ERR_CERT_NO_TRUST_STORE, &facts,
-            "the certificate of %s cannot be verified: the trust store %s has no hashed links (run openssl "
-            "rehash %s, or give --ca FILE)",
+            "the certificate of %s cannot be verified: the trust store %s has no hashed links (run openssl rehash %s, or give --ca FILE)",
             verdict->whose, verdict->directory, verdict->directory);
     return err_set_facts(
         err, ERR_CERT_NO_TRUST_STORE, &facts,
-        "the certificate of %s cannot be verified: there is no trust store on this machine, neither %s nor "
-        "%s (install the package ca-certificates, or give --ca FILE)",
+        "the certificate of %s cannot be verified: there is no trust store on this machine, neither %s nor %s (install the package ca-certificates, or give --ca FILE)",
         verdict->whose, tls_store_file(), tls_store_directory());
 }
 
@@ -216,14 +213,12 @@ static int fail_revocation(const struct tls_verdict *verdict, const char *which,
     case X509_V_ERR_CRL_HAS_EXPIRED:
         return err_set_facts(
             err, ERR_CERT_UNTRUSTED, &facts,
-            "%s cannot be checked for revocation: the list of \"%s\" in --crl expired (%s); get the "
-            "current one",
+            "%s cannot be checked for revocation: the list of \"%s\" in --crl expired (%s); get the current one",
             which, issuer, when);
     case X509_V_ERR_CRL_NOT_YET_VALID:
         return err_set_facts(
             err, ERR_CERT_UNTRUSTED, &facts,
-            "%s cannot be checked for revocation: the list of \"%s\" in --crl is not valid before %s; "
-            "check the clock of this machine",
+            "%s cannot be checked for revocation: the list of \"%s\" in --crl is not valid before %s; check the clock of this machine",
             which, issuer, when);
     default:
         return err_set_facts(
