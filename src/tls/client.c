@@ -33,7 +33,7 @@ struct tls_client {
     struct tls_session newest; /* of all streams that have no session of their own */
     const char *servername;
     FILE *key_log;
-    struct tls_warm warm;
+    struct tls_retained retained;
     struct tls_trust trust;
 };
 
@@ -247,7 +247,7 @@ struct stream *tls_session_stream(struct tls_session *session, struct stream *lo
              expect_host(ssl, name, err) == 0) {
         if (strcmp(session->host, name) == 0)
             offer_ticket(session, ssl);
-        return stream_tls_new(lower, ssl, name, &session->client->warm, err);
+        return stream_tls_new(lower, ssl, name, &session->client->retained, err);
     }
     SSL_free(ssl);
     stream_free(lower);

@@ -1,4 +1,4 @@
-/* The TLS stream: its state, the BIO below OpenSSL, and failures in words. */
+/* The TLS stream: its state, the BIO below OpenSSL, and its failures as messages. */
 #ifndef TCPGREET_TLS_CONNECTION_H
 #define TCPGREET_TLS_CONNECTION_H
 
@@ -22,11 +22,11 @@ struct stream_tls {
     struct stream *lower;
     SSL *ssl;
     struct err *err; /* where the lower stream's failures go */
-    char *whose;     /* the host, for sentences; NULL on the server's side */
+    char *whose;     /* the host, for messages; NULL on the server's side */
     uint64_t begin_ns;
     struct tls_verdict verdict;
-    struct tls_warm *warm;
-    uint8_t slot;       /* in warm; TLS_WARM_MAX: it is cold */
+    struct tls_retained *retained;
+    uint8_t slot;       /* in retained; TLS_RETAINED_MAX: its buffers are released */
     bool lower_ended;   /* the peer has sent its FIN */
     bool lower_drained; /* the last read below left nothing: the next one would wait */
     bool ahead;         /* OpenSSL may hold bytes that wake no poll: some came, and it has not waited since */
@@ -35,17 +35,17 @@ struct stream_tls {
     uint8_t first_count;
     uint8_t flood;
     uint16_t pending;                            /* bytes of a write that waits */
-    unsigned char first[STREAM_TLS_FIRST_BYTES]; /* what the peer said first */
+    unsigned char first[STREAM_TLS_FIRST_BYTES]; /* the peer's first bytes */
 };
 
-/* The BIO below OpenSSL, which speaks the lower stream's five words. Borrows: tls. Returns: NULL without
+/* The BIO below OpenSSL, which uses the lower stream's five results. Borrows: tls. Returns: NULL without
  * memory. */
 BIO *stream_tls_bio(struct stream_tls *tls);
 
 /* Adds to first what fits. */
 void stream_tls_keep_first(struct stream_tls *tls, const char *data, size_t count);
 
-/* A failed call in words. What the lower stream or the verification has said already stays. Returns:
+/* The message of a failed call. What the lower stream or the verification has set already stays. Returns:
  * STREAM_FAILED. */
 enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err);
 

@@ -24,7 +24,7 @@ struct identities {
     struct tls_trust trust;
     bool trusts_directory;                        /* client_ca is one */
     unsigned char policy[SSL_MAX_SID_CTX_LENGTH]; /* a digest of what a client must prove */
-    struct tls_warm warm;
+    struct tls_retained retained;
     unsigned char alpn[ALPN_BYTES];
     unsigned alpn_length;
 };
@@ -344,7 +344,7 @@ struct stream *tls_server_stream(struct tls_server *server, struct stream *lower
         stream_free(lower);
         return NULL;
     }
-    return stream_tls_new(lower, ssl, NULL, &server->identities->warm, err);
+    return stream_tls_new(lower, ssl, NULL, &server->identities->retained, err);
 }
 
 void tls_server_free(struct tls_server *server)

@@ -28,29 +28,29 @@ static void on_message(int sent, int version, int content_type, const void *byte
         tls_trace_message(stream_fd(tls->lower), sent, content_type, bytes, length);
 }
 
-static void cool_down(struct stream_tls *tls)
+static void release_buffers(struct stream_tls *tls)
 {
-    tls->slot = TLS_WARM_MAX;
+    tls->slot = TLS_RETAINED_MAX;
     SSL_set_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS); /* also those that hold half a record now */
     SSL_free_buffers(tls->ssl);
 }
 
-static void warm_up(struct stream_tls *tls)
+static void retain_buffers(struct stream_tls *tls)
 {
-    struct tls_warm *warm = tls->warm;
-    if (warm->streams[warm->next] != NULL)
-        cool_down(warm->streams[warm->next]);
-    warm->streams[warm->next] = tls;
-    tls->slot = (uint8_t)warm->next;
-    warm->next = (warm->next + 1) % TLS_WARM_MAX;
+    struct tls_retained *retained = tls->retained;
+    if (retained->streams[retained->next] != NULL)
+        release_buffers(retained->streams[retained->next]);
+    retained->streams[retained->next] = tls;
+    tls->slot = (uint8_t)retained->next;
+    retained->next = (retained->next + 1) % TLS_RETAINED_MAX;
     SSL_clear_mode(tls->ssl, SSL_MODE_RELEASE_BUFFERS);
 }
 
 /* Before each call: the queue holds nothing of others, and failures below are noted in err. */
 static void begin(struct stream_tls *tls, struct err *err)
 {
-    if (tls->slot == TLS_WARM_MAX)
-        warm_up(tls);
+    if (tls->slot == TLS_RETAINED_MAX)
+        retain_buffers(tls);
     if (ERR_peek_error() != 0)
         ERR_clear_error();
     tls->err = err;
@@ -64,7 +64,7 @@ static void end(struct stream_tls *tls)
     tls->base.more = tls->ahead || tls->lower->more;
 }
 
-/* OpenSSL's verdict on a call as one of the five words. */
+/* OpenSSL's result of a call as one of the five results. */
 static enum stream_result result_of(struct stream_tls *tls, int returned, const char *doing, struct err *err)
 {
     switch (SSL_get_error(tls->ssl, returned)) {
@@ -103,7 +103,7 @@ static enum stream_result handshake(struct stream *stream, bool expired, struct 
     end(tls);
     enum stream_result result = result_of(tls, returned, "the TLS handshake", err);
     if (result == STREAM_EOF) {
-        err_set(err, ERR_TLS_PROTOCOL, 0, "the peer ended TLS in the middle of the handshake");
+        err_set(err, ERR_TLS_PROTOCOL, 0, "the peer ended TLS during the handshake");
         return STREAM_FAILED;
     }
     if (result == STREAM_OK) {
@@ -138,7 +138,7 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
                                     struct err *err)
 {
     struct stream_tls *tls = of(stream);
-    /* A record at a time, and the same one again: of several, OpenSSL would tell when all are written. */
+    /* A record at a time, and the same one again: of several, OpenSSL would report when all are written. */
     size_t offered = length < SSL3_RT_MAX_PLAIN_LENGTH ? length : SSL3_RT_MAX_PLAIN_LENGTH;
     if (tls->pending > 0 && tls->pending < offered)
         offered = tls->pending;
@@ -149,7 +149,7 @@ static enum stream_result write_tls(struct stream *stream, const void *data, siz
     enum stream_result result = returned == 1 ? STREAM_OK : result_of(tls, returned, "writing", err);
     tls->pending = result == STREAM_WANT_READ || result == STREAM_WANT_WRITE ? (uint16_t)offered : 0;
     if (result == STREAM_EOF) {
-        err_set(err, ERR_DIALOGUE_RESET, 0, "the peer has closed its side and takes nothing more");
+        err_set(err, ERR_DIALOGUE_RESET, 0, "the peer closed the connection and accepts no more data");
         return STREAM_FAILED;
     }
     return result;
@@ -180,8 +180,8 @@ static int fd(const struct stream *stream)
 static void free_tls(struct stream *stream)
 {
     struct stream_tls *tls = of(stream);
-    if (tls->slot < TLS_WARM_MAX)
-        tls->warm->streams[tls->slot] = NULL;
+    if (tls->slot < TLS_RETAINED_MAX)
+        tls->retained->streams[tls->slot] = NULL;
     SSL_free(tls->ssl);
     tls_verdict_fini(&tls->verdict);
     stream_free(tls->lower);
@@ -205,8 +205,8 @@ static const struct stream_ops tls_ops = {
     .lower = lower,
 };
 
-struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct tls_warm *warm,
-                              struct err *err)
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
+                              struct tls_retained *retained, struct err *err)
 {
     struct stream_tls *tls = calloc(1, sizeof *tls);
     BIO *bio = tls != NULL ? stream_tls_bio(tls) : NULL;
@@ -221,8 +221,12 @@ struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
         stream_free(lower);
         return NULL;
     }
-    *tls = (struct stream_tls){
-        .base.ops = &tls_ops, .lower = lower, .ssl = ssl, .whose = copy, .warm = warm, .slot = TLS_WARM_MAX};
+    *tls = (struct stream_tls){.base.ops = &tls_ops,
+                               .lower = lower,
+                               .ssl = ssl,
+                               .whose = copy,
+                               .retained = retained,
+                               .slot = TLS_RETAINED_MAX};
     tls->verdict.whose = copy;
     SSL_set_bio(ssl, bio, bio);
     SSL_set_msg_callback(ssl, on_message);

@@ -54,7 +54,7 @@ static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
 {
     struct stream_tls *tls = BIO_get_data(bio);
     struct err ignored;
-    bool is_last_alert = ERR_peek_error() != 0; /* what it is about counts, not whether it can be sent */
+    bool is_last_alert = ERR_peek_error() != 0; /* its cause is reported, not that it cannot be sent */
     *count = 0;
     err_clear(&ignored);
     tls->lower->corked = tls->base.corked;

@@ -6,7 +6,7 @@
 
 enum { REST_BYTES = 16 * 1024, PIECE_BYTES = 4096 };
 
-static bool speaks_tls(const struct stream_tls *tls)
+static bool uses_tls(const struct stream_tls *tls)
 {
     enum { CHANGE_CIPHER_SPEC = 20, APPLICATION_DATA = 23, MAJOR = 3 };
     return tls->first_count == 0 ||
@@ -16,19 +16,19 @@ static bool speaks_tls(const struct stream_tls *tls)
 
 static int fail_plaintext(const struct stream_tls *tls, struct err *err)
 {
-    char said[4 * STREAM_TLS_FIRST_BYTES + 4];
+    char sent[4 * STREAM_TLS_FIRST_BYTES + 4];
     struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
-    escape_quoted(facts.received, said, sizeof said);
+    escape_quoted(facts.received, sent, sizeof sent);
     if (tls->whose != NULL)
         return err_set_facts(
             err, ERR_TLS_PLAINTEXT_PEER, &facts,
             "%s does not use TLS on this port: it sent \"%s\" (omit --tls, or use the TLS port)", tls->whose,
-            said);
+            sent);
     return err_set_facts(err, ERR_TLS_PLAINTEXT_PEER, &facts, "the client does not use TLS: it sent \"%s\"",
-                         said);
+                         sent);
 }
 
-/* An alert that the peer sent, in words. */
+/* An alert that the peer sent. */
 static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
 {
     const char *name = SSL_alert_desc_string_long(alert);
@@ -54,10 +54,10 @@ static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
     default:
         if (tls->asked_in_vain) { /* TLS 1.2 has no alert of its own for that */
             facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
-            return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
-                                 "the server requested a client certificate and then sent the TLS alert "
-                                 "\"%s\" (give --cert and --key)",
-                                 name);
+            return err_set_facts(
+                err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+                "the server requested a client certificate and then sent the TLS alert \"%s\" (give --cert and --key)",
+                name);
         }
         return err_set_facts(err, ERR_TLS_ALERT, &facts, "the peer sent the TLS alert \"%s\"", name);
     }
@@ -67,8 +67,8 @@ void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
 {
     err_clear(err);
     if (tls->whose == NULL && tls->first_count == 0)
-        err_set(err, ERR_DIALOGUE_EARLY_END, 0, "the client went away without a byte");
-    else if (!speaks_tls(tls))
+        err_set(err, ERR_DIALOGUE_EARLY_END, 0, "the client closed the connection without sending data");
+    else if (!uses_tls(tls))
         fail_plaintext(tls, err);
     else
         err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT},
@@ -109,10 +109,10 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
     if (cut && shaking) {
         stream_tls_fail_cut(tls, err);
     } else if (err->reason != ERR_OK) {
-        /* the first to notice knows best */
+        /* the first message is the most exact */
     } else if (tls->verdict.code != X509_V_OK) {
         tls_verdict_fail(&tls->verdict, err);
-    } else if (shaking && !speaks_tls(tls)) {
+    } else if (shaking && !uses_tls(tls)) {
         fail_plaintext(tls, err);
     } else if (tls->lower_ended) {
         err_set(err, ERR_DIALOGUE_TRUNCATED, 0,
@@ -126,8 +126,7 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
     } else if (reason == SSL_R_EXCESSIVE_MESSAGE_SIZE) {
         err_set(
             err, ERR_TLS_PROTOCOL, reason,
-            "the peer sent a longer handshake message than this side takes (its certificates may have %d KiB in "
-            "all)",
+            "the peer sent a longer handshake message than this side takes (its certificates may have %d KiB in all)",
             TLS_CERTIFICATES_BYTES / 1024);
     } else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_WRONG_SSL_VERSION) {
         err_set_facts(err, ERR_TLS_PROTOCOL,
@@ -146,13 +145,13 @@ enum stream_result stream_tls_expire(const struct stream_tls *tls, struct err *e
 
     if (tls->progress == STREAM_TLS_NEW)
         stream_handshake_expire(tls->lower, err);
-    else if (tls->first_count > 0 && !speaks_tls(tls))
+    else if (tls->first_count > 0 && !uses_tls(tls))
         fail_plaintext(tls, err);
     else if (tls->first_count == 0 && tls->whose == NULL)
-        err_set(err, ERR_TLS_SILENT_PEER, 0, "the client began no TLS handshake");
+        err_set(err, ERR_TLS_SILENT_PEER, 0, "the client started no TLS handshake");
     else if (tls->first_count == 0)
         err_set(err, ERR_TLS_SILENT_PEER, 0,
-                "%s says nothing in answer to the TLS handshake (it may not speak TLS at this port)", whose);
+                "no reply to the ClientHello from %s (it may not use TLS on this port)", whose);
     else
         err_set(err, ERR_TLS_TIMEOUT, 0, "the TLS handshake with %s took too long", whose);
     return STREAM_FAILED;

@@ -10,19 +10,19 @@
 struct stream_tls;
 
 /*
- * The streams of one thread that keep OpenSSL's buffers between two records: those used of late. All others
- * give theirs back, which makes an idle connection small and costs two large allocations a record. Starts as
- * {0}. Invariant: streams[s->slot] == s for each stream that is warm.
+ * The streams of one thread that retain OpenSSL's buffers between two records: those used last. All others
+ * release theirs, which makes an idle connection small and costs two large allocations a record. Starts as
+ * {0}. Invariant: streams[s->slot] == s for each stream that is retained.
  */
-enum { TLS_WARM_MAX = 128 }; /* of at most 34 KiB each */
+enum { TLS_RETAINED_MAX = 128 }; /* of at most 34 KiB each */
 
-struct tls_warm {
-    struct stream_tls *streams[TLS_WARM_MAX];
-    unsigned next; /* the slot whose stream has been warm for longest */
+struct tls_retained {
+    struct stream_tls *streams[TLS_RETAINED_MAX];
+    unsigned next; /* the slot whose stream was retained first */
 };
 
-/* Takes: lower and ssl, also on failure. Borrows: warm, until the stream is freed. whose: copied. */
-struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose, struct tls_warm *warm,
-                              struct err *err);
+/* Takes: lower and ssl, also on failure. Borrows: retained, until the stream is freed. whose: copied. */
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
+                              struct tls_retained *retained, struct err *err);
 
 #endif

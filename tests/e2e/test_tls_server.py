@@ -467,7 +467,7 @@ class OtherProtocols(TlsCase):
                     peer.expect_eof()
                 peer.close()
             self.assertBetween(time.monotonic() - began, 0.29, 3)
-            server.log.expect("is closed: the client began no TLS handshake")
+            server.log.expect("is closed: the client started no TLS handshake")
             server.log.expect("is closed: the TLS handshake with the client took too long", 29)
             server.expect_counters(" 0 open now,.* 30 timed out")
 

@@ -227,7 +227,7 @@ SSL_CTX *tls_raw_context(const SSL_METHOD *method, int max_version, const struct
 
 struct stream *tls_raw_stream(struct stream *lower, SSL_CTX *context, SSL **ssl)
 {
-    static struct tls_warm warm;
+    static struct tls_retained retained;
     struct err err = {0};
     SSL *made = SSL_new(context);
     assert_non_null(made);
@@ -236,7 +236,7 @@ struct stream *tls_raw_stream(struct stream *lower, SSL_CTX *context, SSL **ssl)
         SSL_set_accept_state(made);
     else
         SSL_set_connect_state(made);
-    struct stream *stream = stream_tls_new(lower, made, is_server ? NULL : "localhost", &warm, &err);
+    struct stream *stream = stream_tls_new(lower, made, is_server ? NULL : "localhost", &retained, &err);
     assert_non_null(stream);
     if (ssl != NULL)
         *ssl = made;

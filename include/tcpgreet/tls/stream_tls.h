@@ -1,4 +1,4 @@
-/* The TLS stream: TLS over any lower stream, with the same five words above as below. */
+/* The TLS stream: TLS over any lower stream, with the same five results above as below. */
 #ifndef TCPGREET_TLS_STREAM_TLS_H
 #define TCPGREET_TLS_STREAM_TLS_H
 
@@ -11,8 +11,8 @@
 enum {
     STREAM_TLS_FLOOD_MAX =
         32, /* handshake messages of one handshake, or after it without a byte of data between them */
-    STREAM_TLS_FIRST_BYTES = 32, /* kept of what a peer says first, to name one that does not speak TLS */
-    STREAM_TLS_CHAIN_MAX = 8     /* certificates of a chain that are told */
+    STREAM_TLS_FIRST_BYTES = 32, /* kept of what a peer sends first, to quote one that does not use TLS */
+    STREAM_TLS_CHAIN_MAX = 8     /* certificates of a chain that are reported */
 };
 
 /* What is known once the handshake is done; certificate fields also where it was refused. Texts are
@@ -20,11 +20,11 @@ enum {
 struct stream_tls_facts {
     char version[16]; /* "TLSv1.3" */
     char cipher[64];
-    char group[32]; /* of the key exchange; "" where the library does not tell */
+    char group[32]; /* of the key exchange; "" where the library does not report it */
     char alpn[64];  /* "" for none */
     bool resumed;
     char subject[256]; /* of the peer's certificate: its names; "" where it sent none */
-    bool nameless;     /* it has no names: subject is its own, for which no client takes it */
+    bool nameless;     /* it has no names: subject is its own, which no client accepts */
     char issuer[256];
     int64_t not_after;        /* seconds since 1970; 0 where there is no certificate */
     char expires_first[160];  /* the CA certificate of the verified chain that expires first; "" where the
@@ -35,7 +35,7 @@ struct stream_tls_facts {
     char key[32];                          /* "EC P-256", "RSA 2048" */
     char chain[STREAM_TLS_CHAIN_MAX][160]; /* subjects as sent, the peer's own first */
     size_t chain_count;                    /* sent; more than STREAM_TLS_CHAIN_MAX are counted only */
-    bool trusted; /* chain, name, dates and purpose have held, or a pin has stood in for the first two */
+    bool trusted;       /* chain, name, dates and purpose are verified, or a pin has replaced the first two */
     char distrust[160]; /* why not; "" where trusted, or where there is no certificate */
 };
 

@@ -165,7 +165,7 @@ static void a_plaintext_peer_is_reported_in_the_tls_phase(void **state)
          "or use the TLS port)"},
         {{{NULL}, -1, false},
          ERR_TLS_SILENT_PEER,
-         "127.0.0.1 says nothing in answer to the TLS handshake (it may not speak TLS at this port)"},
+         "no reply to the ClientHello from 127.0.0.1 (it may not use TLS on this port)"},
         {{{NULL}, 0, false}, ERR_TLS_PROTOCOL, "the peer closed the connection during the TLS handshake"},
         {{{NULL}, 0, true}, ERR_TLS_PROTOCOL, "the peer closed the connection during the TLS handshake"},
         {{{NULL}, 1, true}, ERR_TLS_PROTOCOL, "the peer closed the connection during the TLS handshake"},

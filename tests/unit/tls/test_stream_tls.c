@@ -204,7 +204,7 @@ static const struct {
     {SENT("Hi"), false, PLAIN, "it sent \"Hi\""},
     {SENT("Hi"), true, PLAIN, "it sent \"Hi\""},
     {SENT("\x16\x02"), true, PLAIN, "it sent \"\\x16\\x02\""},
-    {SENT(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "localhost says nothing in answer"},
+    {SENT(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "no reply to the ClientHello from localhost"},
     {SENT(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END, "closed the connection during"},
     {SENT("\x16\x03\x03\x00\x7a\x02"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
     {SENT("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
