@@ -220,6 +220,7 @@ static void put_certificate(FILE *out, const struct probe_result *result, const 
     put_known(out, "expires_first", tls->expires_first);
     put_time(out, "expires_first_at", probe_expires(address));
     (void)fprintf(out, ",\"days_left\":%" PRId64, probe_days_left(result, address));
+    put_known(out, "ocsp", tls->ocsp);
     put_known(out, "key", tls->key);
     put_pin(out, tls->pin);
     put_bool(out, "trusted", tls->trusted);

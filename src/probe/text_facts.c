@@ -103,8 +103,8 @@ static bool same_certificate(const struct stream_tls_facts *a, const struct stre
     return strcmp(a->pin, b->pin) == 0 && strcmp(a->subject, b->subject) == 0 &&
            strcmp(a->issuer, b->issuer) == 0 && a->not_before == b->not_before &&
            a->not_after == b->not_after && strcmp(a->expires_first, b->expires_first) == 0 &&
-           a->expires_first_at == b->expires_first_at && a->chain_count == b->chain_count &&
-           strcmp(a->distrust, b->distrust) == 0;
+           strcmp(a->ocsp, b->ocsp) == 0 && a->expires_first_at == b->expires_first_at &&
+           a->chain_count == b->chain_count && strcmp(a->distrust, b->distrust) == 0;
 }
 
 /* Whether no address before this one has shown its certificate. */
@@ -176,6 +176,11 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
         line = (struct text_line){0};
         text_append(&line, "expires first: the CA certificate \"%s\", ", facts->expires_first);
         probe_words_validity_until(result, facts->expires_first_at, &line);
+        probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
+    }
+    if (facts->ocsp[0] != '\0') {
+        line = (struct text_line){0};
+        text_append(&line, "stapled OCSP response: %s", facts->ocsp);
         probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     }
     if (facts->pin[0] != '\0') {

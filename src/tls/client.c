@@ -13,6 +13,7 @@
 
 #include "context.h"
 #include "identity.h"
+#include "ocsp.h"
 #include "store.h"
 #include "stream_tls_new.h"
 #include "verdict.h"
@@ -122,6 +123,8 @@ static int configure(struct tls_client *client, const struct tls_client_config *
     SSL_CTX_sess_set_new_cb(client->context, on_session);
     if (!config->policy.insecure && tls_store_load(client->context, config->ca, err) < 0)
         return -1;
+    if (!config->policy.insecure && tls_ocsp_request(client->context) < 0)
+        return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     if (config->policy.crl != NULL && tls_store_add_crls(client->context, config->policy.crl, err) < 0)
         return -1;
     if (use_identity(client->context, config, err) < 0 ||

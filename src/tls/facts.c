@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "certificate.h"
+#include "ocsp.h"
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/escape.h"
 
@@ -90,6 +91,11 @@ static void put_expiry(SSL *ssl, X509 *leaf, const STACK_OF(X509) * sent, struct
     tls_certificate_title(first, facts->expires_first, sizeof facts->expires_first);
 }
 
+static const char *const ocsp_words[] = {[TLS_OCSP_NONE] = "",
+                                         [TLS_OCSP_GOOD] = "good",
+                                         [TLS_OCSP_REVOKED] = "revoked",
+                                         [TLS_OCSP_UNUSABLE] = "unusable"};
+
 bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_tls_facts *facts)
 {
     bool kept = verdict->leaf != NULL;
@@ -106,6 +112,7 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
     for (int i = 0; i < sk_X509_num(chain); i++)
         put_link(sk_X509_value(chain, i), facts);
     put_expiry(ssl, leaf, chain, facts);
+    put(facts->ocsp, sizeof facts->ocsp, ocsp_words[tls_ocsp_status(ssl, &(int64_t){0})]);
     facts->trusted = code == X509_V_OK;
     if (verdict->store != TLS_STORE_USABLE)
         put(facts->distrust, sizeof facts->distrust, "no trust store on this machine");

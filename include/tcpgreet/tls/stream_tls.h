@@ -30,7 +30,8 @@ struct stream_tls_facts {
     char expires_first[160];  /* the CA certificate of the verified chain that expires first; "" where the
                                  peer's own does, and where nothing above it is known */
     int64_t expires_first_at; /* when */
-    char pin[65];             /* SHA-256 of its public key, hexadecimal */
+    char ocsp[16]; /* the stapled response: "good", "revoked" or "unusable"; "" where none was sent */
+    char pin[65];  /* SHA-256 of its public key, hexadecimal */
     int64_t not_before;
     char key[32];                          /* "EC P-256", "RSA 2048" */
     char chain[STREAM_TLS_CHAIN_MAX][160]; /* subjects as sent, the peer's own first */

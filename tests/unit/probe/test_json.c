@@ -102,7 +102,7 @@ static void a_rejected_certificate_is_reported_too(void **state)
         "\"issuer\":\"Example Issuing CA 3\",\"chain_length\":2,"
         "\"chain\":[\"greet.example.net\",\"Example Issuing CA 3\"],"
         "\"not_before\":\"2025-09-30T00:00:00Z\",\"not_after\":\"2025-12-29T00:00:00Z\","
-        "\"expires_first\":null,\"expires_first_at\":\"2025-12-29T00:00:00Z\",\"days_left\":-3,\"key\":\"RSA 2048\","
+        "\"expires_first\":null,\"expires_first_at\":\"2025-12-29T00:00:00Z\",\"days_left\":-3,\"ocsp\":null,\"key\":\"RSA 2048\","
         "\"pin\":\"sha256:11c40f5de2b7394488d05b7c31f2a9e06a1c0f5de2b7394488d05b7c31f2a911\","
         "\"trusted\":false,\"distrust\":\"it expired on 2025-12-29 00:00 UTC, 3 days ago\"}");
     assert_has("\"verdict\":{\"word\":\"cert-expired\",\"exit_code\":6,\"text\":\"");

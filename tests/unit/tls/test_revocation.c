@@ -1,4 +1,5 @@
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 
 #include <setjmp.h>
@@ -215,6 +216,96 @@ static void a_server_refuses_a_client_that_was_revoked(void **state)
     tls_client_free(client);
 }
 
+/* A response as a server staples it. Returns: DER, to be freed by OpenSSL. */
+static int staple(const struct list *list, int64_t until_s, unsigned char **der)
+{
+    OCSP_BASICRESP *basic = OCSP_BASICRESP_new();
+    OCSP_CERTID *id = OCSP_cert_to_id(NULL, leaf.x509, list->issuer->x509);
+    ASN1_TIME *from = X509_gmtime_adj(NULL, -2 * HOUR), *until = X509_gmtime_adj(NULL, (long)until_s);
+    ASN1_TIME *revoked = ASN1_TIME_new();
+    const struct certificate *signer = list->signer != NULL ? list->signer : list->issuer;
+    assert_int_equal(ASN1_TIME_set_string(revoked, "20260102030405Z"), 1);
+    assert_non_null(OCSP_basic_add1_status(
+        basic, id, list->revoked != NULL ? V_OCSP_CERTSTATUS_REVOKED : V_OCSP_CERTSTATUS_GOOD,
+        OCSP_REVOKED_STATUS_NOSTATUS, list->revoked != NULL ? revoked : NULL, from, until));
+    assert_int_equal(OCSP_basic_sign(basic, signer->x509, signer->key, EVP_sha256(), NULL, 0), 1);
+    OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
+    int length = i2d_OCSP_RESPONSE(response, der);
+    assert_true(length > 0);
+    OCSP_RESPONSE_free(response);
+    OCSP_BASICRESP_free(basic);
+    OCSP_CERTID_free(id);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    ASN1_TIME_free(revoked);
+    return length;
+}
+
+struct stapled {
+    unsigned char *der;
+    int length;
+};
+
+static int on_status_request(SSL *ssl, void *argument)
+{
+    const struct stapled *stapled = argument;
+    unsigned char *copy = OPENSSL_memdup(stapled->der, (size_t)stapled->length);
+    assert_non_null(copy);
+    return SSL_set_tlsext_status_ocsp_resp(ssl, copy, stapled->length) == 1 ? SSL_TLSEXT_ERR_OK
+                                                                            : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void a_stapled_response_counts_where_it_can_be_verified(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate *between = &all->intermediate;
+    const struct certificate *const chain[] = {&leaf, between, NULL};
+    const struct {
+        struct list list;
+        int64_t until_s;
+        enum err_reason reason;
+        const char *ocsp;
+    } rows[] = {
+        {{.issuer = between}, DAY, ERR_OK, "good"},
+        {{.issuer = between}, -HOUR, ERR_OK, "unusable"},
+        {{.issuer = between, .signer = &all->unknown_ca}, DAY, ERR_OK, "unusable"},
+        {{.issuer = between, .revoked = &leaf, .signer = &all->unknown_ca}, DAY, ERR_OK, "unusable"},
+        {{.issuer = between, .revoked = &leaf}, DAY, ERR_CERT_REVOKED, ""},
+        {{.issuer = NULL}, 0, ERR_OK, "unusable"}, /* no response at all, but bytes */
+    };
+    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+        const int version = i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
+        struct tls_meeting meeting = {0};
+        struct stapled stapled = {NULL, 0};
+        if (rows[i / 2].list.issuer != NULL)
+            stapled.length = staple(&rows[i / 2].list, rows[i / 2].until_s, &stapled.der);
+        else
+            stapled = (struct stapled){OPENSSL_memdup("junk", 4), 4};
+        SSL_CTX *context = tls_raw_context(TLS_server_method(), version, chain);
+        SSL_CTX_set_tlsext_status_cb(context, on_status_request);
+        SSL_CTX_set_tlsext_status_arg(context, &stapled);
+        struct tls_client *client = tls_party_client(&(struct tls_client_config){.ca = all->ca_file});
+        tls_meeting_wire(&meeting);
+        meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", NULL);
+        meeting.server.stream = tls_raw_stream(meeting.lowers[1], context, NULL);
+        TLS_PLAN(&meeting.client, TLS_SHAKE);
+        TLS_PLAN(&meeting.server, TLS_SHAKE);
+        tls_meeting_run(&meeting);
+        if (meeting.client.err.reason != rows[i / 2].reason)
+            fail_msg("row %zu says \"%s\" (%s)", i / 2, meeting.client.err.text,
+                     err_word(meeting.client.err.reason));
+        if (rows[i / 2].reason == ERR_OK)
+            assert_string_equal(meeting.client.facts.ocsp, rows[i / 2].ocsp);
+        else
+            assert_non_null(
+                strstr(meeting.client.err.text, CHAIN "was revoked by its issuer (2026-01-02 03:04 UTC)"));
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+        SSL_CTX_free(context);
+        OPENSSL_free(stapled.der);
+    }
+}
+
 static int set_up(void **state)
 {
     certificates_set_up(state);
@@ -235,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_list_says_counts_and_what_it_cannot_say_is_named),
         cmocka_unit_test(a_file_without_whole_lists_is_refused),
+        cmocka_unit_test(a_stapled_response_counts_where_it_can_be_verified),
         cmocka_unit_test(a_server_refuses_a_client_that_was_revoked),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
