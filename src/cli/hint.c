@@ -110,7 +110,7 @@ static bool is_number(const char *word)
 static bool is_ipv6(const char *word)
 {
     struct target target;
-    return word[0] != '[' && target_parse(&target, word, "0", NULL) == 0 && target.kind == TARGET_IPV6;
+    return word[0] != '[' && strchr(word, ':') != NULL && target_parse(&target, word, "0", NULL) == 0;
 }
 
 static const struct scheme *find_scheme(const char *name, size_t length)

@@ -1,6 +1,7 @@
 #include "tcpgreet/core/target.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,13 +125,26 @@ static const char *fault_of_name(struct bytes name)
     return NULL;
 }
 
+/* Replaces an IPv4-mapped address by the IPv4 address that it is: the packets are IPv4, whatever the socket's
+ * family. Shape: target->host is an IPv6 literal. Source: RFC 4291 section 2.5.5.2. */
+static void classify_ipv6(struct target *target)
+{
+    struct in6_addr address;
+
+    target->kind = TARGET_IPV6;
+    if (inet_pton(AF_INET6, target->host, &address) != 1 || !IN6_IS_ADDR_V4MAPPED(&address))
+        return;
+    target->kind = TARGET_IPV4;
+    (void)inet_ntop(AF_INET, &address.s6_addr[12], target->host, sizeof(target->host));
+}
+
 /* Works on target->host, where the word stands without brackets. */
 static int classify_host(struct target *target, struct bytes word, bool bracketed, struct err *err)
 {
     struct bytes host = view(target->host);
     struct in_addr ignored;
     if (is_ipv6(host)) {
-        target->kind = TARGET_IPV6;
+        classify_ipv6(target);
         return 0;
     }
     if (bracketed)

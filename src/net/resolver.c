@@ -170,14 +170,28 @@ static int fail(struct err *err, const char *host, const char *service, int code
     }
 }
 
+/* An IPv4-mapped address that a name server or a hosts file has is IPv4. Source: RFC 4291 section 2.5.5.2. */
+static void unmap(struct endpoint *endpoint)
+{
+    const struct sockaddr_in6 *v6 = &endpoint->address.v6;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = v6->sin6_port};
+
+    if (endpoint_family(endpoint) != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        return;
+    memcpy(&v4.sin_addr, &v6->sin6_addr.s6_addr[12], sizeof v4.sin_addr);
+    (void)endpoint_from_sockaddr(endpoint, (const struct sockaddr *)&v4, sizeof v4);
+}
+
 /* Returns: how many are of the family. */
 static size_t collect(const struct addrinfo *list, int family, struct endpoint *endpoints, size_t room)
 {
     size_t count = 0;
-    for (; list != NULL && count < room; list = list->ai_next)
-        if (list->ai_family == family &&
-            endpoint_from_sockaddr(&endpoints[count], list->ai_addr, list->ai_addrlen) == 0)
-            count++;
+    for (; list != NULL && count < room; list = list->ai_next) {
+        if (endpoint_from_sockaddr(&endpoints[count], list->ai_addr, list->ai_addrlen) < 0)
+            continue;
+        unmap(&endpoints[count]);
+        count += endpoint_family(&endpoints[count]) == family;
+    }
     return count;
 }
 

@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,9 @@ static int family_of(char *address)
     if (inet_pton(AF_INET, address, &v4) == 1)
         return AF_INET;
     address[strcspn(address, "%")] = '\0';
-    return inet_pton(AF_INET6, address, &v6) == 1 ? AF_INET6 : AF_UNSPEC;
+    if (inet_pton(AF_INET6, address, &v6) != 1)
+        return AF_UNSPEC;
+    return IN6_IS_ADDR_V4MAPPED(&v6) ? AF_INET : AF_INET6;
 }
 
 static void read_line(char *line, const char *name, struct resolver_hosts *hosts)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -350,6 +351,22 @@ class Connecting(Case):
         with Names(HOSTS, dns=True) as names:
             result = connect("missing.invalid", 6000, "--connect-timeout", "8s", wrap=names.wrap)
             self.assertFails(result, 3, "resolve-temporary")
+
+    @needs_names
+    def test_an_ipv4_mapped_address_is_ipv4(self):
+        mapped = "::ffff:127.0.0.1"
+        with Names(f"{mapped} mapped.example\n") as names, Server(listen=[(mapped, "0")]) as server:
+            self.assertEqual(server.host, "127.0.0.1")
+            for host in mapped, "mapped.example":
+                with self.subTest(host):
+                    result = connect(host, server.port, "Michael", "-v", wrap=names.wrap)
+                    self.assertEqual((result.code, b"Connected to 127.0.0.1:" in result.err), (0, True), result)
+                    found = json.loads(run("--probe", host, str(server.port), "--format", "json", wrap=names.wrap).out)
+                    self.assertEqual([a["address"] for a in found["addresses"]], ["127.0.0.1"])
+                    self.assertEqual(found["addresses"][0]["family"], "ipv4")
+            self.assertFails(connect(mapped, server.port, "-6"), 2, "usage")
+            self.assertFails(connect("mapped.example", server.port, "-6", wrap=names.wrap), 3, "resolve-not-found")
+            self.assertEqual(connect("mapped.example", server.port, "-4", wrap=names.wrap).code, 0)
 
     @needs_names
     def test_a_lookup_that_is_given_up_is_explained_as_that(self):

@@ -14,7 +14,8 @@ enum {
 
 enum target_kind { TARGET_EVERY_ADDRESS, TARGET_NAME, TARGET_IPV4, TARGET_IPV6 };
 
-/* Invariant: host is empty if and only if kind is TARGET_EVERY_ADDRESS; it never holds brackets. */
+/* An IPv4-mapped IPv6 address is kept as the IPv4 address that it is.
+ * Invariant: host is empty if and only if kind is TARGET_EVERY_ADDRESS; it never holds brackets. */
 struct target {
     enum target_kind kind;
     char host[TARGET_HOST_BYTES];

@@ -44,7 +44,9 @@ static void hosts_of_every_kind_are_known(void **state)
         {"::1", TARGET_IPV6, "::1"},
         {"[::1]", TARGET_IPV6, "::1"},
         {"2001:DB8::1", TARGET_IPV6, "2001:DB8::1"},
-        {"::ffff:192.0.2.1", TARGET_IPV6, "::ffff:192.0.2.1"},
+        {"::ffff:192.0.2.1", TARGET_IPV4, "192.0.2.1"},
+        {"[::ffff:c000:201]", TARGET_IPV4, "192.0.2.1"},
+        {"::192.0.2.1", TARGET_IPV6, "::192.0.2.1"},
         {"fe80::1%eth0", TARGET_IPV6, "fe80::1%eth0"},
         {"[fe80::1%2]", TARGET_IPV6, "fe80::1%2"},
     };

@@ -106,7 +106,7 @@ static void literals_are_answered_without_asking(void **state)
 {
     static const char *const literals[][3] = {{"127.0.0.1", "6000", "127.0.0.1:6000"},
                                               {"[::1]", "0", "[::1]:0"},
-                                              {"::ffff:1.2.3.4", "80", "[::ffff:1.2.3.4]:80"},
+                                              {"::ffff:1.2.3.4", "80", "1.2.3.4:80"},
                                               {"2001:db8::1", "http", "[2001:db8::1]:80"}};
     struct fixture *fixture = *state;
     for (size_t i = 0; i < COUNT(literals); i++) {
