@@ -185,18 +185,29 @@ static void describe(const struct run *run, struct bench_result *result)
     result->slot_s = (double)config->duration_ms / 1000 / (double)BENCH_SLOTS;
 }
 
+static bool is_plot_output(const char *plot)
+{
+    return plot != NULL && strcmp(plot, "-") == 0;
+}
+
+/* After the result; to standard output it has been written instead of that. */
 static int write_plot(const struct bench_result *result, const char *path, struct err *err)
 {
     struct atomic_file file;
+
+    if (path == NULL || is_plot_output(path))
+        return 0;
     if (atomic_file_open(&file, "--plot", path, err) < 0)
         return -1;
     bench_result_plot(result, file.out);
     return atomic_file_close(&file, "--plot", err);
 }
 
-static void print_result(enum format format, const struct bench_result *result, FILE *out)
+static void print_result(enum format format, const char *plot, const struct bench_result *result, FILE *out)
 {
-    if (format == FORMAT_JSON)
+    if (is_plot_output(plot))
+        bench_result_plot(result, out);
+    else if (format == FORMAT_JSON)
         bench_result_json(result, out);
     else if (format == FORMAT_PROMETHEUS)
         bench_result_prometheus(result, out);
@@ -217,7 +228,7 @@ static int queue_result(struct run *run, const struct bench_result *result, stru
 
     if (output_text_open(&text, err) < 0)
         return -1;
-    print_result(run->config->format, result, text.file);
+    print_result(run->config->format, run->config->plot, result, text.file);
     return output_text_close(&text, run->output, err);
 }
 
@@ -233,7 +244,7 @@ static int write_result(struct run *run, const struct bench_result *result, stru
     struct err why = {0};
     if (output_close(run->output, OUTPUT_GRACE_MS, &why) < 0 && status == 0)
         status = err_set_from(err, &why, "%s", why.text);
-    if (status == 0 && run->config->plot != NULL)
+    if (status == 0)
         status = write_plot(result, run->config->plot, err);
     return status;
 }
@@ -324,10 +335,10 @@ static int read_result(const char *path, struct bench_result *result, struct err
 /* There is nothing to wait for beside it: a signal ends the process. */
 static int write_sum(const struct bench_merge_config *config, const struct bench_result *sum, struct err *err)
 {
-    print_result(config->format, sum, stdout);
+    print_result(config->format, config->plot, sum, stdout);
     if (fflush(stdout) != 0 || ferror(stdout))
         return err_set(err, ERR_SYSTEM_OUTPUT, errno, "cannot write to standard output: %s", strerror(errno));
-    return config->plot != NULL ? write_plot(sum, config->plot, err) : 0;
+    return write_plot(sum, config->plot, err);
 }
 
 int bench_merge(const struct bench_merge_config *config, struct err *err)

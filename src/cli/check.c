@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/format/atomic_file.h"
 
 enum { MODES_BYTES = 96, PATH_BYTES = 300 };
 
@@ -260,10 +261,15 @@ static const char *format_name(enum format format)
 
 static int check_format(const struct check *check)
 {
+    const char *plot = check->options->probe.plot;
     enum options_mode mode = check->options->mode;
     enum format format = check->options->probe.format;
     bool measures = mode == MODE_BENCH || mode == MODE_BENCH_MERGE;
 
+    if (plot != NULL && strcmp(plot, "-") == 0 && format != FORMAT_TEXT)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--plot - and --format %s exclude each other: both are for standard output",
+                       format_name(format));
     if (format == FORMAT_TEXT || mode == MODE_PROBE || (measures && format != FORMAT_NAGIOS))
         return 0;
     return err_set(check->err, ERR_USAGE, 0, "--format %s is for %s, not for --%s", format_name(format),
@@ -384,12 +390,23 @@ static int check_identity_files(const struct tls_files *list, struct err *err)
     return 0;
 }
 
+static int check_merged(const struct options *options, struct err *err)
+{
+    for (size_t i = 0; i < options->operand_count; i++)
+        if (check_file("bench-merge", options->operands[i], err) != 0)
+            return -1;
+    return 0;
+}
+
 int options_check_system(const struct options *options, struct err *err)
 {
     const struct tls_server_config *server = &options->server.tls;
+    const char *plot = options->probe.plot;
 
+    if (plot != NULL && strcmp(plot, "-") != 0 && atomic_file_check("--plot", plot, err) != 0)
+        return -1;
     if (options->mode == MODE_BENCH_MERGE)
-        return bench_merge_available(err);
+        return bench_merge_available(err) != 0 ? -1 : check_merged(options, err);
     if (!options->server.use_tls)
         return 0;
     return tls_available(err) != 0 || check_identity_files(server->identities, err) != 0 ||

@@ -168,7 +168,8 @@ const struct option_row option_rows[] = {
 
     OPTION(OUTPUT, choice, "format", NULL, "result format; nagios: probe only", WORDS(formats),
            DEFAULT("text"), IN(P(format), B(format), M(format)), IGNORED(CONNECT)),
-    OPTION(OUTPUT, text, "plot", "FILE.svg", "write a plot (probe, bench)", IN(P(plot), B(plot), M(plot))),
+    OPTION(OUTPUT, text, "plot", "FILE.svg", "write a plot; -: standard output",
+           IN(P(plot), B(plot), M(plot))),
     OPTION(OUTPUT, flag, "explain", NULL, "print each step and why it happens",
            IN(L(explain), C(explain), P(explain))),
     OPTION(OUTPUT, choice, "log-format", NULL, "format of log lines", WORDS(log_formats), DEFAULT("text"),

@@ -31,6 +31,39 @@ static bool find(const char *path, char found[ATOMIC_FILE_PATH_BYTES], mode_t *m
     return S_ISREG(status.st_mode);
 }
 
+/* Returns: 0, or errno of what is in the way of a new file. */
+static int find_obstacle(const char *path)
+{
+    char folder[ATOMIC_FILE_PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    struct stat status;
+
+    (void)snprintf(folder, sizeof(folder), "%.*s", (int)length, path);
+    if (stat(length > 0 ? folder : ".", &status) < 0)
+        return errno;
+    if (!S_ISDIR(status.st_mode))
+        return ENOTDIR;
+    return access(length > 0 ? folder : ".", W_OK | X_OK) < 0 ? errno : 0;
+}
+
+int atomic_file_check(const char *what, const char *path, struct err *err)
+{
+    struct stat status;
+    int why = 0;
+
+    if (strlen(path) >= ATOMIC_FILE_PATH_BYTES)
+        why = ENAMETOOLONG;
+    else if (path[0] == '\0' || stat(path, &status) < 0)
+        why = path[0] == '\0' ? ENOENT : errno == ENOENT ? find_obstacle(path) : errno;
+    else if (S_ISDIR(status.st_mode))
+        why = EISDIR;
+    else if (access(path, W_OK) < 0)
+        why = S_ISREG(status.st_mode) && find_obstacle(path) == 0 ? 0 : EACCES;
+    return why == 0 ? 0
+                    : err_set(err, ERR_USAGE, why, "%s %s cannot be written: %s", what, path, strerror(why));
+}
+
 /* Returns: a file beside path, with its permissions; -1: there cannot be one. */
 static int open_part(struct atomic_file *file, mode_t mode)
 {

@@ -40,9 +40,22 @@ static bool has_command(const struct probe_config *config)
     return config->command != NULL;
 }
 
+/* Whether the plot is what standard output is for. */
+static bool is_plot_output(const struct probe_config *config)
+{
+    return config->plot != NULL && strcmp(config->plot, "-") == 0;
+}
+
+/* Whether there is a report for people. */
+static bool is_shown(const struct probe_output *output)
+{
+    return !output->config->quiet && !is_plot_output(output->config);
+}
+
 void probe_output_init(struct probe_output *output, const struct probe_config *config)
 {
-    bool aside = config->format == FORMAT_TEXT && has_command(config); /* standard output is the command's */
+    bool aside = config->format == FORMAT_TEXT && has_command(config) &&
+                 !is_plot_output(config); /* standard output is the command's */
     int fd = aside ? STDERR_FILENO : STDOUT_FILENO;
 
     *output = (struct probe_output){
@@ -57,6 +70,8 @@ void probe_output_init(struct probe_output *output, const struct probe_config *c
 
 bool probe_output_is_complete(const struct probe_output *output)
 {
+    if (is_plot_output(output->config))
+        return output->config->quiet;
     return output->config->quiet || output->config->format == FORMAT_TEXT ||
            output->config->format == FORMAT_NAGIOS;
 }
@@ -78,12 +93,19 @@ static int queue_report(struct probe_output *output, struct err *err)
     return output_text_close(&output->at, output->queue, err);
 }
 
-static int write_plot(const struct probe_config *config, const struct probe_result *result, struct err *err)
+static int write_plot(struct probe_output *output, const struct probe_result *result, struct err *err)
 {
+    const struct probe_config *config = output->config;
     struct atomic_file file;
 
     if (config->plot == NULL)
         return 0;
+    if (is_plot_output(config)) {
+        if (output_text_open(&output->at, err) < 0)
+            return -1;
+        probe_report_plot(result, output->at.file);
+        return queue_report(output, err);
+    }
     if (atomic_file_open(&file, "--plot", config->plot, err) < 0)
         return -1;
     probe_report_plot(result, file.out);
@@ -94,7 +116,7 @@ static void write_text(struct probe_output *output, const struct probe_result *r
 {
     bool ok = result->verdict.reason == ERR_OK;
 
-    if (!output->config->quiet && !(ok && has_command(output->config)))
+    if (is_shown(output) && !(ok && has_command(output->config)))
         probe_report_text(result, &output->style, output->at.file);
 }
 
@@ -103,7 +125,7 @@ int probe_output_result(struct probe_output *output, const struct probe_result *
     const struct probe_config *config = output->config;
     bool is_plugin = config->format == FORMAT_NAGIOS;
 
-    if (is_plugin && write_plot(config, result, err) < 0)
+    if (is_plugin && write_plot(output, result, err) < 0)
         return -1; /* a plugin has one line, and it is about this failure */
     if (output_text_open(&output->at, err) < 0)
         return -1;
@@ -123,7 +145,7 @@ int probe_output_result(struct probe_output *output, const struct probe_result *
     }
     if (queue_report(output, err) < 0)
         return -1;
-    return is_plugin ? 0 : write_plot(config, result, err);
+    return is_plugin ? 0 : write_plot(output, result, err);
 }
 
 int probe_output_round(struct probe_output *output, const struct probe_result *result, const char *changes,
@@ -135,7 +157,7 @@ int probe_output_round(struct probe_output *output, const struct probe_result *r
         if (changes[0] != '\0' && !output->config->quiet)
             message_print("tcpgreet: %s: %s", result->target, changes);
         probe_report_json(result, output->at.file);
-    } else if (!output->config->quiet) {
+    } else if (is_shown(output)) {
         probe_summary_round(result, changes, &output->style, output->at.file);
     }
     return queue_report(output, err);
@@ -148,9 +170,9 @@ int probe_output_summary(struct probe_output *output, const struct probe_summary
         return -1;
     if (output->config->format == FORMAT_JSON)
         probe_summary_json(summary, output->at.file);
-    else if (!output->config->quiet)
+    else if (is_shown(output))
         probe_summary_text(summary, &output->style, output->at.file);
-    return queue_report(output, err) < 0 ? -1 : write_plot(output->config, last, err);
+    return queue_report(output, err) < 0 ? -1 : write_plot(output, last, err);
 }
 
 void probe_output_attempt(const struct probe_output *output, const struct probe_result *result)

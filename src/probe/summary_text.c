@@ -39,10 +39,12 @@ static void put_address(const struct probe_result *result, const struct probe_ad
     if (total_ns >= 0)
         text_append(&line, " %s", text_time((double)total_ns / NS_PER_S).text);
     for (int time = 0; time < PROBE_PHASES; time++) {
-        int64_t ns = probe_time_ns(address, time);
+        bool is_failed = address->err.reason != ERR_OK && time == (int)address->last;
+        int64_t ns = is_failed ? probe_span_ns(&address->spans[time]) : probe_time_ns(address, time);
         if (ns < 0)
             continue;
-        text_append(&line, "%s%s %s", between, probe_time_name(time), text_time((double)ns / NS_PER_S).text);
+        text_append(&line, "%s%s %s%s", between, probe_time_name(time), is_failed ? "failed after " : "",
+                    text_time((double)ns / NS_PER_S).text);
         between = ", ";
     }
     put_line(&line, style, out);

@@ -565,10 +565,13 @@ class Merging(BenchCase):
                 self.assertFails(done, 8, "system-file")
                 self.assertIn(str(path).encode(), done.err)
                 self.assertEqual(done.out, b"")
-        for path in (self.folder / "nowhere", self.folder):
+        for path in (self.folder,):
             done = run("--bench-merge", path)
             self.assertFails(done, 8, "system-file")
             self.assertIn(str(path).encode(), done.err)
+        done = run("--bench-merge", self.folder / "nowhere")
+        self.assertFails(done, 2, "usage")
+        self.assertIn(b"nowhere cannot be read: No such file or directory", done.err)
 
     def test_prometheus_reads_the_same_counts(self):
         files, results = self.results()
@@ -612,12 +615,12 @@ class Merging(BenchCase):
         self.assertTrue(shown[2].startswith(f"{total['names']:,} names in "), shown[2])
         self.assertIn(f" {total['connections']:,} connections", shown[2])
 
-    def test_a_plot_that_cannot_be_written_is_a_failure_after_the_result(self):
+    def test_a_plot_that_could_not_be_written_is_a_failure_after_the_result(self):
         with Server() as server:
-            done = bench("::1", server.port, "--connections", "2", *SHORT, "--plot", self.folder / "none" / "plot.svg")
+            done = bench("::1", server.port, "--connections", "2", *SHORT, "--plot", "/dev/full")
         self.assertFails(done, 8, "system-file")
         self.assertIn(b"every byte verified", done.out)
-        self.assertIn(b"none/plot.svg", done.err)
+        self.assertIn(b"/dev/full", done.err)
 
 
 if __name__ == "__main__":

@@ -267,8 +267,29 @@ class Output(ProbeCase):
                     self.assertEnds(probe("::1", server.port, "--plot", file, *options), 0)
                     self.assertTrue(xml.parse(file).getroot().tag.endswith("svg"))
             nowhere = probe("::1", server.port, "--plot", f"{folder}/no/probe.svg")
-            self.assertFails(nowhere, 8, "system-file")
+            self.assertFails(nowhere, 2, "usage")
+            self.assertIn(b"/no/probe.svg cannot be written: No such file or directory", nowhere.err)
+            self.assertFails(probe("::1", server.port, "--plot", folder), 2, "usage")
             self.assertFails(probe("::1", server.port, "--plot", "/dev/full"), 8, "system-file")
+
+    def test_nothing_is_connected_to_where_the_plot_cannot_be_written(self):
+        with Script(mute) as server:
+            for mode in "--probe", "--bench":
+                self.assertFails(run(mode, "::1", str(server.port), "--plot", "/no/where.svg"), 2, "usage")
+            self.assertEqual(server.peers, [])
+
+    def test_a_plot_to_standard_output_stands_there_alone(self):
+        with Server() as server, refusing_port() as port:
+            for args in (["--probe"], ["--probe", "--count", "2", "--interval", "10ms"],
+                         ["--bench", "--duration", "100ms"]):
+                with self.subTest(args=args):
+                    done = run(args[0], "::1", str(server.port), *args[1:], "--plot", "-")
+                    self.assertEqual((done.code, done.err), (0, b""))
+                    self.assertTrue(xml.fromstring(done.out).tag.endswith("svg"))
+            done = probe("::1", port, "--plot", "-")
+            self.assertFails(done, 4, "connect-refused")
+            self.assertTrue(xml.fromstring(done.out).tag.endswith("svg"))
+            self.assertFails(probe("::1", port, "--plot", "-", "--format", "json"), 2, "usage")
 
     def test_volume(self):
         with Server() as server:
@@ -316,7 +337,7 @@ class Monitoring(ProbeCase):
     def test_a_plot_that_cannot_be_written_is_unknown_in_one_line(self):
         with Server() as server:
             done = probe("::1", server.port, "--format", "nagios", "--plot", "/nowhere/probe.svg")
-            self.assertEnds(done, 3, b"TCPGREET UNKNOWN - cannot write --plot /nowhere/probe.svg")
+            self.assertEnds(done, 3, b"TCPGREET UNKNOWN - --plot /nowhere/probe.svg cannot be written: No such")
             self.assertEqual(done.out.count(b"\n"), 1)
 
     def test_a_line_that_cannot_be_written_is_unknown(self):
@@ -348,6 +369,15 @@ class Rounds(ProbeCase):
             self.assertEqual(running.end(), 0)
             running.out.expect(r"^\[::1\]:\d+: \d+ rounds, \d+ all OK$")
             self.assertEqual(running.err.bytes(), b"")
+
+    def test_a_round_shows_how_long_the_failed_phase_took(self):
+        with Script(mute) as server:
+            done = probe("::1", server.port, "--count", "1", "--answer-timeout", "300ms")
+            self.assertEqual(done.code, 7)
+            self.assertRegex(done.out, rb"dialogue-timeout: resolve \S+ \S+, connect \S+ \S+, welcome failed after \S+ m?s\n")
+        with refusing_port() as port:
+            done = probe("::1", port, "--count", "1")
+            self.assertRegex(done.out, rb"connect-refused: resolve \S+ \S+, connect failed after \S+ \S*s\n")
 
     def test_sigterm_ends_with_the_summary_and_143(self):
         with Server() as server:

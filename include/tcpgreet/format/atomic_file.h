@@ -15,6 +15,10 @@ struct atomic_file {
                                          file, or its folder is not writable: it is written in place */
 };
 
+/* Checks that path can be written, and opens nothing. what begins the sentence: "--plot".
+ * Errors: usage: what is in the way. Returns: 0, -1. */
+int atomic_file_check(const char *what, const char *path, struct err *err);
+
 /* what begins the sentence: "--plot". Returns: 0, file->out is open; -1: nothing is. Errors: system-file. */
 int atomic_file_open(struct atomic_file *file, const char *what, const char *path, struct err *err);
 

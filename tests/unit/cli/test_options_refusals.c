@@ -195,6 +195,12 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("-v and -q exclude each other", "--listen", "1", "-vq");
     REFUSE("-4 allows IPv4 only, but the --connect address ::1", "-4", "--connect", "::1", "1");
     REFUSE("-6 allows IPv6 only, but the --connect address 127.0.0.1", "--connect", "127.0.0.1:1", "--ipv6");
+    REFUSE("-6 allows IPv6 only, but the --connect address 127.0.0.1 is IPv4", "--connect",
+           "::ffff:127.0.0.1", "1", "-6");
+    REFUSE("-6 allows IPv6 only, but the --listen address 127.0.0.1 is IPv4", "--listen", "::ffff:7f00:1",
+           "1", "-6");
+    REFUSE("-6 allows IPv6 only, but the --source address 127.0.0.1 is IPv4", "--connect", "a", "1", "-6",
+           "--source=::ffff:127.0.0.1");
     REFUSE("-4 allows IPv4 only, but the --listen address ::1", "--listen", "1", "--listen", "::1", "1",
            "-4");
     REFUSE("-6 allows IPv6 only, but the --source address 127.0.0.1", "-6", "--connect", "a", "1",
@@ -511,7 +517,8 @@ static void merging_needs_a_build_that_reads_json(void **state)
 {
     (void)state;
 #ifdef TCPGREET_HAVE_JANSSON
-    CHECK(NULL, "--bench-merge", "x");
+    CHECK(NULL, "--bench-merge", "/dev/null");
+    CHECK("--bench-merge /no/x cannot be read: No such file or directory", "--bench-merge", "/no/x");
 #else
     CHECK("--bench-merge is not available in this build (it needs jansson)", "--bench-merge", "x");
 #endif

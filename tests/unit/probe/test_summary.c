@@ -257,9 +257,10 @@ static void a_round_has_a_line_an_address(void **state)
     written_open(&written);
     probe_summary_round(&result, "now also [::1]:6000", &utf8, written.out);
     char *sent = written_close(&written);
-    assert_string_equal(sent, "00:00:00 host:6000: now also [::1]:6000\n"
-                              "00:00:00 [::1]:6000 OK 200 µs: resolve 0 s, connect 100 µs, name 100 µs\n"
-                              "00:00:00 127.0.0.1:6000 connect-refused: resolve 0 s\n");
+    assert_string_equal(
+        sent, "00:00:00 host:6000: now also [::1]:6000\n"
+              "00:00:00 [::1]:6000 OK 200 µs: resolve 0 s, connect 100 µs, name 100 µs\n"
+              "00:00:00 127.0.0.1:6000 connect-refused: resolve 0 s, connect failed after 50.0 µs\n");
     free(sent);
     probe_result_fini(&result);
 }
