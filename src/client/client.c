@@ -10,6 +10,8 @@
 
 #include "display.h"
 #include "name_input.h"
+#include "next_address.h"
+#include "report.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/link/conn.h"
@@ -36,7 +38,7 @@ struct client {
     struct output *output;
     struct display display;
     struct dialer *dialer;
-    struct endpoint peer;
+    struct next_address next;
     struct tls_client *tls; /* NULL: plain */
     struct tls_check *check;
     bool is_checked;
@@ -185,7 +187,7 @@ static void on_checked(void *context, enum tls_check_result result)
 /* Returns: whether a check is under way. */
 static bool check_tls(struct client *client)
 {
-    struct tls_check_config config = {.peer = &client->peer,
+    struct tls_check_config config = {.peer = &client->next.peer,
                                       .host = client->config->target.host,
                                       .source = client->config->source,
                                       .timeout_ms = TLS_CHECK_TIMEOUT_MS};
@@ -217,28 +219,55 @@ static void fail(struct client *client, const struct err *why)
     err_set_from(client->err, why, "%s", why->text);
 }
 
+static void on_dialed(void *context, struct stream *stream, const struct dialer_facts *facts,
+                      const struct err *err);
+
+static int dial(struct client *client, struct err *err)
+{
+    const struct client_config *config = client->config;
+    struct dialer_config dial = {.target = &config->target,
+                                 .want_v6 = !config->ipv4_only,
+                                 .want_v4 = !config->ipv6_only,
+                                 .source = config->source,
+                                 .skip = client->next.failed,
+                                 .skip_count = client->next.failed_count,
+                                 .attempt_delay_ms = config->attempt_delay_ms,
+                                 .timeout_ms = next_address_left_ms(&client->next),
+                                 .policy = {.tls = client->tls, .host = config->target.host}};
+
+    client->dialer = dialer_start(&client->loop, &dial, on_dialed, client, err);
+    return client->dialer != NULL ? 0 : -1;
+}
+
+/* A handshake that failed. Returns: whether another address is tried. */
+static bool try_next(struct client *client, const struct err *why)
+{
+    struct err told = {0};
+
+    if (next_address_is_due(&client->next, why)) {
+        if (client->config->verbose)
+            message_print("Trying the next address: %s", client->next.failure.text);
+        return dial(client, client->err) == 0;
+    }
+    next_address_fail(&client->next, false, why, &told);
+    fail(client, &told);
+    return false;
+}
+
 static void on_done(void *context, const struct conn_result *result)
 {
     struct client *client = context;
 
     client->in_dialogue = false;
     uv_timer_stop(&client->silence);
-    if (result->err != NULL)
+    if (result->err != NULL && client->tls != NULL && !client->is_up && !client->is_cut) {
+        if (try_next(client, result->err))
+            return;
+    } else if (result->err != NULL)
         fail(client, result->err);
     else if (client->config->verbose)
         message_print("Greeted %u name%s", client->session.names, client->session.names == 1 ? "" : "s");
     stop_if_done(client);
-}
-
-static void report_connected(const struct dialer_facts *facts)
-{
-    char peer[ENDPOINT_TEXT_BYTES], local[ENDPOINT_TEXT_BYTES];
-
-    message_print(
-        "Connected to %s from %s in %.3f ms: name resolution took %.3f ms, attempt %u connected in %.3f ms",
-        endpoint_format(&facts->peer, peer), endpoint_format(&facts->local, local),
-        (double)facts->total_ns / 1e6, (double)facts->resolve_ns / 1e6, facts->attempts,
-        (double)facts->connect_ns / 1e6);
 }
 
 static void on_up(void *context)
@@ -249,9 +278,7 @@ static void on_up(void *context)
     client->is_up = true;
     if (!client->config->verbose || !stream_tls_facts(client->conn.stream, &facts))
         return;
-    message_print("Using %s, %s%s%s%s%s with %s (issued by %s, pin sha256:%s)", facts.version, facts.cipher,
-                  facts.group[0] != '\0' ? ", " : "", facts.group, facts.alpn[0] != '\0' ? ", ALPN " : "",
-                  facts.alpn, facts.subject, facts.issuer, facts.pin);
+    client_report_tls(&facts);
 }
 
 /* Takes: stream. Returns: 0, or -1 with the client's err. */
@@ -280,15 +307,14 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
 
     client->dialer = NULL;
     if (stream == NULL) {
-        *client->err = *err;
+        next_address_fail(&client->next, true, err, client->err);
         stop_if_done(client);
         return;
     }
     if (client->config->verbose)
-        report_connected(facts);
-    client->peer = facts->peer;
-    int64_t handshake_ms = client->config->connect_timeout_ms - (int64_t)(facts->total_ns / 1000000);
-    if (start_dialogue(client, stream, handshake_ms) < 0)
+        client_report_connected(facts);
+    next_address_connected(&client->next, facts);
+    if (start_dialogue(client, stream, next_address_handshake_ms(&client->next)) < 0)
         stop_if_done(client);
     else if (client->tls == NULL)
         uv_timer_start(&client->silence, on_silence, TLS_CHECK_AFTER_MS, 0);
@@ -307,18 +333,6 @@ static int set_expired(struct client *client, enum err_reason reason, const char
 {
     return err_set(client->err, reason, 0, "--timeout (%g s) expired while %s",
                    (double)client->config->timeout_ms / 1000, activity);
-}
-
-static void expire_dialing(struct client *client)
-{
-    enum err_reason reason = dialer_phase(client->dialer);
-    char target[TARGET_HOST_BYTES + TARGET_SERVICE_BYTES + 4];
-    char activity[sizeof target + 16];
-
-    target_format(&client->config->target, target, sizeof target);
-    snprintf(activity, sizeof activity, "%s %s",
-             reason == ERR_RESOLVE_TEMPORARY ? "resolving" : "connecting to", target);
-    set_expired(client, reason, activity);
 }
 
 static void expire_handshake(struct client *client)
@@ -340,7 +354,7 @@ static void on_limit(uv_timer_t *timer)
 
     client->is_cut = true;
     if (client->dialer != NULL)
-        expire_dialing(client);
+        client_fail_dialing(client->config, dialer_phase(client->dialer), client->err);
     else if (client->is_paused || (!client->in_dialogue && client->check == NULL))
         set_expired(client, ERR_SYSTEM_OUTPUT, "writing to standard output, which is not being read");
     else if (!client->in_dialogue)
@@ -380,12 +394,6 @@ static int use_tls(struct client *client, struct err *err)
 static int start(struct client *client, struct err *err)
 {
     const struct client_config *config = client->config;
-    struct dialer_config dial = {.target = &config->target,
-                                 .want_v6 = !config->ipv4_only,
-                                 .want_v4 = !config->ipv6_only,
-                                 .source = config->source,
-                                 .attempt_delay_ms = config->attempt_delay_ms,
-                                 .timeout_ms = config->connect_timeout_ms};
 
     if (watch(client, err) < 0 || (config->use_tls && use_tls(client, err) < 0))
         return -1;
@@ -393,9 +401,8 @@ static int start(struct client *client, struct err *err)
     client->display.output = client->output;
     if (client->output == NULL || name_input_open(&client->names, &client->loop, STDIN_FILENO, err) < 0)
         return -1;
-    dial.policy = (struct connector_policy){.tls = client->tls, .host = config->target.host};
-    client->dialer = dialer_start(&client->loop, &dial, on_dialed, client, err);
-    return client->dialer != NULL ? 0 : -1;
+    client->next = (struct next_address){.timeout_ms = config->connect_timeout_ms, .start_ns = uv_hrtime()};
+    return dial(client, err);
 }
 
 static void close_handle(uv_handle_t *handle, void *context)

@@ -29,6 +29,8 @@ struct dialer {
     struct attempt *attempts;
     struct race race;
     struct target target;
+    const struct endpoint *skip;
+    size_t skip_count;
     struct endpoint source; /* AF_UNSPEC: the kernel's choice */
     struct connector_policy policy;
     int64_t timeout_ms;
@@ -235,6 +237,19 @@ static void give_up(struct dialer *dialer, bool timed_out)
     finish(dialer, NULL, &err);
 }
 
+/* What a caller can go on with where the winner turns out to be of no use. */
+static void note_others(struct dialer *dialer)
+{
+    const struct race *race = &dialer->race;
+    struct dialer_facts *facts = &dialer->facts;
+
+    for (unsigned family = 0; family < RACE_FAMILIES; family++)
+        for (size_t i = 0; i < race->count[family]; i++)
+            if (race->states[family][i] != RACE_FAILED && facts->other_count < DIALER_OTHERS_MAX &&
+                !endpoint_equal(&race->endpoints[family][i], &facts->peer))
+                facts->others[facts->other_count++] = race->endpoints[family][i];
+}
+
 /* The race is won: everything else is closed, done is told. */
 static void keep(struct dialer *dialer, int number)
 {
@@ -249,6 +264,7 @@ static void keep(struct dialer *dialer, int number)
 
     trace(.step = TRACE_RACE_WON, .fd = fd, .begin_ns = dialer->begin_ns);
     dialer->facts.peer = *race_endpoint(&dialer->race, number);
+    note_others(dialer);
     dialer->facts.connect_ns = uv_hrtime() - winner->begin_ns;
     if (getsockname(fd, (struct sockaddr *)&local, &length) == 0)
         endpoint_from_sockaddr(&dialer->facts.local, (struct sockaddr *)&local, length);
@@ -356,6 +372,22 @@ static void advance(struct dialer *dialer)
     }
 }
 
+/* Returns: how many are kept. */
+static size_t leave_out_skipped(const struct dialer *dialer, const struct resolver_answer *answer,
+                                struct endpoint kept[RACE_ENDPOINTS_PER_FAMILY])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < answer->count && count < RACE_ENDPOINTS_PER_FAMILY; i++) {
+        bool is_skipped = false;
+        for (size_t j = 0; j < dialer->skip_count; j++)
+            is_skipped = is_skipped || endpoint_equal(&answer->endpoints[i], &dialer->skip[j]);
+        if (!is_skipped)
+            kept[count++] = answer->endpoints[i];
+    }
+    return count;
+}
+
 static void on_answer(void *context, const struct resolver_answer *answer)
 {
     struct dialer *dialer = context;
@@ -367,8 +399,9 @@ static void on_answer(void *context, const struct resolver_answer *answer)
         dialer->resolve_failure = *answer->err; /* one that may pass says more than one that will not */
         dialer->only_in_hosts = answer->only_in_hosts;
     }
-    race_answer(&dialer->race, answer->family == AF_INET6 ? RACE_V6 : RACE_V4, answer->endpoints,
-                answer->count, now_ms(dialer));
+    struct endpoint kept[RACE_ENDPOINTS_PER_FAMILY];
+    size_t count = leave_out_skipped(dialer, answer, kept);
+    race_answer(&dialer->race, answer->family == AF_INET6 ? RACE_V6 : RACE_V4, kept, count, now_ms(dialer));
     advance(dialer);
 }
 
@@ -385,6 +418,8 @@ struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config,
     dialer->target = *config->target;
     dialer->policy = config->policy;
     dialer->timeout_ms = config->timeout_ms;
+    dialer->skip = config->skip;
+    dialer->skip_count = config->skip_count;
     dialer->done = done;
     dialer->context = context;
     dialer->begin_ns = uv_hrtime();

@@ -11,8 +11,8 @@ import sys
 import termios
 import unittest
 
-from harness import (BINARY, GOODBYE, IS_ROOT, LIMIT_S, OPENING, Case, Server, Terminal, await_that, connect,
-                     environment, hello, main, run)
+from harness import (BINARY, GOODBYE, IS_ROOT, LIMIT_S, OPENING, Case, Names, Script, Server, Terminal, await_that,
+                     connect, environment, hello, main, needs_names, run)
 from tls_harness import (DUAL, VERSIONS, Program, TlsScript, certificates, client_context, exchange, dialogue, folder,
                          greet, has_tls, identity, openssl, pin_of, server_context, skip_without_tls, tls_peer)
 
@@ -484,6 +484,56 @@ class Explain(TlsCase):
             result = self.run_client(server, "--explain")
         self.assertDialogue(result, MICHAEL)
         self.assertRegex(result.err, rb"(?s)ClientHello sent.*HelloRetryRequest received.*ClientHello sent")
+
+
+def mute(peer):
+    peer.read_all()
+
+
+def closing(peer):
+    peer.receive()
+
+
+def resetting(peer):
+    peer.receive()
+    peer.reset()
+
+
+class NextAddress(TlsCase):
+    """An address that connects and is of no use in the handshake leaves its turn to the next."""
+
+    HOSTS = "::1 he.test\n127.0.0.1 he.test\n"
+
+    def say(self, port, *options, hosts=HOSTS):
+        with Names(hosts) as names:
+            return connect("he.test", port, "Michael", "--tls", "--ca", self.made.ca, "--servername", "localhost",
+                           *options, wrap=names.wrap)
+
+    @needs_names
+    def test_the_next_address_is_used_where_the_first_does_not_answer_the_handshake(self):
+        with self.serve(listen=[("127.0.0.1", "0")]) as server:
+            for useless in mute, closing, resetting:
+                with self.subTest(useless.__name__), Script(useless, port=server.port) as first:
+                    result = self.say(server.port, "--connect-timeout", "3s", "-v")
+                    self.assertDialogue(result, MICHAEL)
+                    self.assertIn(f"Trying the next address: [::1]:{first.port}: ".encode(), result.err)
+                    self.assertEqual(len(first.peers), 1)
+
+    @needs_names
+    def test_a_certificate_that_is_refused_is_an_answer(self):
+        with self.serve(listen=[("127.0.0.1", "0")]) as server, \
+                Server("--tls", *certificates("--rsa").serve(), listen=[("::1", str(server.port))]):
+            self.assertFails(self.say(server.port), 6, "cert-untrusted")
+
+    @needs_names
+    def test_the_error_names_each_address_and_those_not_tried(self):
+        hosts = "".join(f"127.0.0.{i} he.test\n" for i in range(1, 8))
+        with Script(mute, host="0.0.0.0") as server:
+            result = self.say(server.port, "--connect-timeout", "1s", hosts=hosts)
+        self.assertFails(result, 5, "tls-silent-peer")
+        tried, untried = result.err.decode().split("; not tried: ")
+        self.assertEqual(len(set(re.findall(r"127\.0\.0\.\d", tried))) + len(set(re.findall(r"127\.0\.0\.\d", untried))), 7)
+        self.assertLessEqual(len(set(re.findall(r"127\.0\.0\.\d", tried))), 4)
 
 
 class Usage(TlsCase):

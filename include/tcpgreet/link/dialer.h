@@ -12,12 +12,16 @@
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/link/connector.h"
 
+enum { DIALER_OTHERS_MAX = 8 };
+
 struct dialer_config {
     const struct target *target; /* borrowed until done */
     bool want_v6;
     bool want_v4;
     const char *source; /* NULL, or an address literal to connect from: only its family is tried; borrowed
                            until done */
+    const struct endpoint *skip; /* addresses that are not to be tried; borrowed until done */
+    size_t skip_count;
     int64_t attempt_delay_ms;
     int64_t timeout_ms;             /* for all of it together */
     struct connector_policy policy; /* of the stream; what it borrows, until done */
@@ -31,6 +35,8 @@ struct dialer_facts {
     uint64_t resolve_ns; /* from the start to the first address */
     uint64_t connect_ns; /* of the winner's attempt */
     uint64_t total_ns;
+    struct endpoint others[DIALER_OTHERS_MAX]; /* of the target, which have not failed: the first of them */
+    size_t other_count;
 };
 
 /* Takes: stream, which is NULL on failure; then err says why. Borrows: the rest. The dialer is gone when it
