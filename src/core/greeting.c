@@ -89,7 +89,7 @@ static bool is_http_request_line(struct bytes line)
     return target > method + 1 && bytes_equal(tail, version);
 }
 
-enum greeting_stranger greeting_stranger(struct bytes bytes)
+enum greeting_foreign greeting_foreign(struct bytes bytes)
 {
     enum { HANDSHAKE = 0x16, MAJOR = 3, MINOR_MAX = 4, PREFIX = 3 };
     const unsigned char *record = (const unsigned char *)bytes.data;
@@ -99,8 +99,8 @@ enum greeting_stranger greeting_stranger(struct bytes bytes)
 
     const char *lf = bytes.length > 0 ? memchr(bytes.data, '\n', bytes.length) : NULL;
     if (lf == NULL)
-        return GREETING_NO_STRANGER;
+        return GREETING_NOT_FOREIGN;
     struct bytes line = without_cr((struct bytes){bytes.data, (size_t)(lf - bytes.data)});
     bool http = line.length <= GREETING_NAME_MAX && is_http_request_line(line);
-    return http ? GREETING_HTTP_CLIENT : GREETING_NO_STRANGER;
+    return http ? GREETING_HTTP_CLIENT : GREETING_NOT_FOREIGN;
 }

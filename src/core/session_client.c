@@ -312,7 +312,7 @@ static bool looks_like_tls(struct bytes wrong)
 static int fail_wrong(const struct session *session, struct bytes wrong, struct err *err)
 {
     enum { SHOWN = 48, CONTEXT = 1200 };
-    char room[CONTEXT], expected[4 * SHOWN], said[4 * SHOWN];
+    char room[CONTEXT], expected[4 * SHOWN], received[4 * SHOWN];
     struct sink whole = {room, 0, sizeof room};
     enum candidate candidate = first_candidate(session);
 
@@ -321,7 +321,7 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     if (session->candidates == 0)
         return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &(struct err_facts){.received = wrong},
                              "the server sent more after its final message: \"%s\"",
-                             escape_quoted(wrong, said, sizeof said));
+                             escape_quoted(wrong, received, sizeof received));
 
     put_prefix(session, candidate, SIZE_MAX, &whole);
     size_t from = session->scanned > SHOWN / 2 ? session->scanned - SHOWN / 2 : 0;
@@ -334,13 +334,13 @@ static int fail_wrong(const struct session *session, struct bytes wrong, struct 
     sink_put(&got, (struct bytes){room + from, session->scanned - from});
     wrong.length = wrong.length < SHOWN ? wrong.length : SHOWN;
     sink_put(&got, wrong);
-    escape_quoted((struct bytes){got.data, got.length}, said, sizeof said);
+    escape_quoted((struct bytes){got.data, got.length}, received, sizeof received);
 
     bool bare = candidate == HELLO && wrong.length > 0 && wrong.data[0] == '\n';
     struct err_facts facts = {.received = {got.data, got.length}};
     return err_set_facts(err, ERR_DIALOGUE_WRONG_ANSWER, &facts,
                          "expected \"%s%s\", the server sent \"%s%s\"%s", from > 0 ? "..." : "", expected,
-                         from > 0 ? "..." : "", said,
+                         from > 0 ? "..." : "", received,
                          bare ? " (this server takes names without a newline: try --framing bare)" : "");
 }
 

@@ -95,13 +95,13 @@ static void set_deadline(struct session *session, int64_t now_ms)
 /* Returns: whether the peer uses another protocol. */
 static bool is_foreign(struct session *session, struct bytes in)
 {
-    enum greeting_stranger stranger = session->answered || session->state == SESSION_DISCARDING
-                                          ? GREETING_NO_STRANGER
-                                          : greeting_stranger(in);
-    if (stranger == GREETING_NO_STRANGER)
+    enum greeting_foreign foreign = session->answered || session->state == SESSION_DISCARDING
+                                        ? GREETING_NOT_FOREIGN
+                                        : greeting_foreign(in);
+    if (foreign == GREETING_NOT_FOREIGN)
         return false;
     session_finish(session,
-                   stranger == GREETING_TLS_CLIENT ? SESSION_END_TLS_CLIENT : SESSION_END_HTTP_CLIENT);
+                   foreign == GREETING_TLS_CLIENT ? SESSION_END_TLS_CLIENT : SESSION_END_HTTP_CLIENT);
     return true;
 }
 

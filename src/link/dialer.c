@@ -15,7 +15,7 @@ enum { CLAUSES_BYTES = 2 * REACH_TEXT_BYTES + 8 };
 /* One connect(2) under way. Lives until its poll handle is closed. */
 struct attempt {
     uv_poll_t poll;
-    struct dialer *dialer; /* NULL once nobody cares */
+    struct dialer *dialer; /* NULL once it is cancelled or done */
     int number;
     int fd;
     uint64_t begin_ns;
@@ -109,7 +109,7 @@ static void note_missing(struct dialer *dialer, int family, enum reach reach)
     dialer->missing[family == AF_INET6 ? RACE_V6 : RACE_V4] = reach;
 }
 
-/* Several attempts, one sentence: the reason that says most stands for all. */
+/* Several attempts, one sentence: the most specific reason stands for all. */
 static void note_failure(struct dialer *dialer, int number, enum reach reach, const struct err *why)
 {
     static const enum err_reason telling[] = {ERR_CONNECT_REFUSED, ERR_CONNECT_RESET, ERR_CONNECT_UNREACHABLE,
@@ -341,7 +341,7 @@ static void sleep_until(struct dialer *dialer, int64_t until_ms)
     uv_timer_start(&dialer->timer, on_timer, delay > 0 ? (uint64_t)delay : 0, 0);
 }
 
-/* Does what the race says until it says wait, or it is over. The dialer may be gone afterwards. */
+/* Follows the race until it has to wait, or it is over. The dialer may be gone afterwards. */
 static void advance(struct dialer *dialer)
 {
     for (;;) {
@@ -396,7 +396,8 @@ static void on_answer(void *context, const struct resolver_answer *answer)
     if (answer->count > 0 && dialer->facts.resolve_ns == 0)
         dialer->facts.resolve_ns = uv_hrtime() - dialer->begin_ns;
     if (answer->count == 0 && dialer->resolve_failure.reason != ERR_RESOLVE_TEMPORARY) {
-        dialer->resolve_failure = *answer->err; /* one that may pass says more than one that will not */
+        dialer->resolve_failure =
+            *answer->err; /* a temporary failure is reported rather than a permanent one */
         dialer->only_in_hosts = answer->only_in_hosts;
     }
     struct endpoint kept[RACE_ENDPOINTS_PER_FAMILY];

@@ -218,7 +218,7 @@ static bool explain_lack(const struct target *target, const struct resolver_host
     return true;
 }
 
-/* The literal, synchronously: getaddrinfo with AI_NUMERICHOST asks nobody, and knows zones. */
+/* The literal, synchronously: getaddrinfo with AI_NUMERICHOST asks no server, and knows zones. */
 static int lookup_literal(const struct target *target, int family, struct endpoint *endpoint, struct err *err)
 {
     struct addrinfo hints = hints_for(family, target);

@@ -25,7 +25,7 @@ struct untimed {
 
 /*
  * Delay and drip. The caller polls a descriptor, and a socket does not become ready at a time; so the caller
- * is given one end of a bell, a socketpair: a byte in it says "try again", because the lower stream is ready
+ * is given one end of a bell, a socketpair: a byte in it means "try again", because the lower stream is ready
  * or the time has come. Nothing is kept here: what may not leave yet is not taken. Invariants: rung: one byte
  * is in the bell; held: the timer runs; while held the lower stream is not polled, because what comes
  * meanwhile is not read either; open_handles counts poll and timer.
@@ -36,7 +36,7 @@ struct timed {
     uv_timer_t timer;
     int64_t ms;
     int bell[2]; /* the caller's end, ours */
-    bool drips;
+    bool is_drip;
     bool rung;
     bool held;
     bool released; /* delay: the answer's time has come, and part of it may have left */
@@ -283,12 +283,12 @@ static enum stream_result timed_write(struct stream *stream, const void *data, s
     struct timed *timed = timed_of(stream);
 
     answer_bell(timed);
-    if (!timed->drips && !timed->released && !timed->held)
+    if (!timed->is_drip && !timed->released && !timed->held)
         hold(timed);
     if (timed->held)
         return settle(timed, STREAM_WANT_READ);
-    enum stream_result result = pass_write(stream, data, timed->drips ? 1 : length, count, err);
-    if (result == STREAM_OK && timed->drips)
+    enum stream_result result = pass_write(stream, data, timed->is_drip ? 1 : length, count, err);
+    if (result == STREAM_OK && timed->is_drip)
         hold(timed);
     else if (result == STREAM_OK && *count == length)
         timed->released = false; /* the next answer waits anew */
@@ -348,7 +348,7 @@ static struct stream *timed_new(const struct stream_misbehaviour *how, uv_loop_t
     *timed = (struct timed){.misbehaving = {.base.ops = &timed_ops, .lower = lower},
                             .ms = how->ms,
                             .bell = {bell[0], bell[1]},
-                            .drips = how->kind == STREAM_MISBEHAVE_DRIP,
+                            .is_drip = how->kind == STREAM_MISBEHAVE_DRIP,
                             .open_handles = 2};
     result = uv_poll_init(loop, &timed->poll, stream_fd(lower));
     if (result != 0) {

@@ -47,7 +47,7 @@ static enum stream_result tcp_handshake(struct stream *stream, bool expired, str
     return STREAM_OK;
 }
 
-/* Turns a failed call into one of the five words. */
+/* Turns a failed call into one of the five results. */
 static enum stream_result failure(enum stream_result want, const char *doing, struct err *err)
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK)

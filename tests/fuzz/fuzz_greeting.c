@@ -69,16 +69,16 @@ static void check_answer(struct bytes name, size_t seed)
 }
 
 /* The verdict over a part is that over the whole, or not there yet: it never changes its mind. */
-static void check_stranger(struct bytes in, size_t seed)
+static void check_foreign(struct bytes in, size_t seed)
 {
-    enum greeting_stranger whole = greeting_stranger(in);
+    enum greeting_foreign whole = greeting_foreign(in);
     size_t line = line_length(in), part = in.length > 0 ? seed % (in.length + 1) : 0;
-    enum greeting_stranger early = greeting_stranger((struct bytes){in.data, part});
+    enum greeting_foreign early = greeting_foreign((struct bytes){in.data, part});
 
     if (whole == GREETING_TLS_CLIENT)
-        CHECK(early == (part < 3 ? GREETING_NO_STRANGER : GREETING_TLS_CLIENT));
+        CHECK(early == (part < 3 ? GREETING_NOT_FOREIGN : GREETING_TLS_CLIENT));
     else
-        CHECK(early == (part <= line ? GREETING_NO_STRANGER : whole));
+        CHECK(early == (part <= line ? GREETING_NOT_FOREIGN : whole));
     CHECK(whole != GREETING_HTTP_CLIENT || (line < in.length && line <= 1025));
 }
 
@@ -90,6 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes in = {(const char *)data + 2, size - 2};
     check_cut(in, seed);
     check_answer(in, seed);
-    check_stranger(in, seed);
+    check_foreign(in, seed);
     return 0;
 }

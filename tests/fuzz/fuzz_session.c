@@ -94,7 +94,7 @@ static bool model_http(struct bytes line)
 }
 
 /* Returns: whether the peer came for another protocol. */
-static bool model_stranger(struct model *model, struct bytes in)
+static bool model_foreign(struct model *model, struct bytes in)
 {
     if (in.length >= 3 && in.data[0] == 0x16 && in.data[1] == 3 && (unsigned char)in.data[2] <= 4)
         model->end = SESSION_END_TLS_CLIENT;
@@ -126,7 +126,7 @@ static void model_answer(struct model *model, struct bytes name)
 static void model_serve(struct model *model, struct bytes in)
 {
     SAY(model, "Server: Welcome!\nServer: What's your name?");
-    if (model_stranger(model, in))
+    if (model_foreign(model, in))
         return;
     while (in.length > 0 && model->end == SESSION_END_NONE) {
         size_t length = 0;
@@ -168,7 +168,7 @@ static bool carry(struct script *from, struct buf *way, struct script *to, struc
     return true;
 }
 
-/* Returns: the next name, exit at the last. The first one is no stranger's. */
+/* Returns: the next name, exit at the last. The first one is of no other protocol. */
 static struct bytes next_name(struct bytes *names, bool first)
 {
     if (first)

@@ -19,10 +19,10 @@ enum {
 
 enum dialogue_state {
     DIALOGUE_RUNNING, /* waits for the peer; what receive has left needs more bytes behind it */
-    DIALOGUE_READY,   /* waits for the peer, or for its owner to say what to send */
+    DIALOGUE_READY,   /* waits for the peer, or for what its owner wants to send */
     DIALOGUE_SENDING, /* has more to send or to answer: call receive again once out has room */
     DIALOGUE_OVER,    /* ended as intended; what is in out is still to be sent */
-    DIALOGUE_FAILED   /* ended otherwise; failure says why */
+    DIALOGUE_FAILED   /* ended otherwise; failure returns why */
 };
 
 struct dialogue;

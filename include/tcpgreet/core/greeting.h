@@ -1,4 +1,4 @@
-/* The wire format: what the server says, and where a name ends. */
+/* The wire format: what the server sends, and where a name ends. */
 #ifndef TCPGREET_CORE_GREETING_H
 #define TCPGREET_CORE_GREETING_H
 
@@ -40,7 +40,7 @@ enum greeting_cut greeting_cut(struct bytes bytes, size_t scanned, struct bytes 
 /* The same verdict where the bytes are all there will be (pause, end of stream): name or too long. */
 enum greeting_cut greeting_cut_all(struct bytes bytes, struct bytes *name);
 
-/* Appends the server's words. Returns: false, with nothing appended, where they do not fit. */
+/* Appends the server's text. Returns: false, with nothing appended, where they do not fit. */
 bool greeting_put_welcome(struct sink *out);
 bool greeting_put_answer(struct sink *out,
                          struct bytes name); /* good bye, question or hello, as the name asks for */
@@ -48,11 +48,11 @@ bool greeting_put_too_long(struct sink *out);
 bool greeting_put_goodbye(struct sink *out);
 bool greeting_put_too_many(struct sink *out);
 
-enum greeting_stranger { GREETING_NO_STRANGER, GREETING_TLS_CLIENT, GREETING_HTTP_CLIENT };
+enum greeting_foreign { GREETING_NOT_FOREIGN, GREETING_TLS_CLIENT, GREETING_HTTP_CLIENT };
 
-/* Looks at the very first bytes of a connection: is this somebody who means another protocol?
+/* Looks at the very first bytes of a connection: does the peer use another protocol?
  * A TLS handshake record (RFC 8446 section 5.1) is known by three bytes, an HTTP request by its whole first
  * line, so the verdict does not depend on how the bytes were cut. */
-enum greeting_stranger greeting_stranger(struct bytes bytes);
+enum greeting_foreign greeting_foreign(struct bytes bytes);
 
 #endif

@@ -33,7 +33,7 @@ enum session_state {
     SESSION_AWAITING,   /* client: awaits an answer */
     SESSION_LEAVING,    /* client: sends exit, awaits good bye */
     SESSION_PARTED,     /* client: received good bye, awaits the end of the stream */
-    SESSION_ENDED,      /* over; `end` says how */
+    SESSION_ENDED,      /* over; `end` is how */
     SESSION_STATES
 };
 
@@ -82,7 +82,7 @@ struct session {
  * Borrows: policy, as long as the session exists. */
 void session_init_server(struct session *session, const struct session_policy *policy);
 
-/* Makes a server's that has no room for this connection: it says so, and is over. */
+/* Makes a server's that has no room for this connection: it sends that, and is over. */
 void session_init_refusal(struct session *session);
 
 /* Makes a client's: it begins by awaiting the welcome, and is DIALOGUE_READY whenever session_send may be

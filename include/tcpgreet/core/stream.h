@@ -1,4 +1,4 @@
-/* A connected byte stream, plain or TLS, that answers every operation with one of five words. */
+/* A connected byte stream, plain or TLS, whose operations return one of five results. */
 #ifndef TCPGREET_CORE_STREAM_H
 #define TCPGREET_CORE_STREAM_H
 
@@ -8,11 +8,11 @@
 #include "tcpgreet/base/err.h"
 
 enum stream_result {
-    STREAM_OK,         /* done; with read and write, *count says how much */
+    STREAM_OK,         /* done; with read and write, *count is how much */
     STREAM_EOF,        /* the peer ended its side cleanly; from read only */
     STREAM_WANT_READ,  /* nothing done: call again when the descriptor is readable */
     STREAM_WANT_WRITE, /* nothing done: call again when it is writable */
-    STREAM_FAILED      /* over; err says why */
+    STREAM_FAILED      /* over; err is why */
 };
 
 /* The layers that stream_find finds. */

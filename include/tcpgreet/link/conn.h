@@ -30,7 +30,7 @@ struct conn_shared {
 
 /* How it ended. */
 struct conn_result {
-    const struct err *err; /* NULL: as the dialogue says, where conn_abort did not come first */
+    const struct err *err; /* NULL: the dialogue knows, where conn_abort did not come first */
     bool peer_sent;        /* at least one byte */
 };
 

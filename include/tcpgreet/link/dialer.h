@@ -39,7 +39,7 @@ struct dialer_facts {
     size_t other_count;
 };
 
-/* Takes: stream, which is NULL on failure; then err says why. Borrows: the rest. The dialer is gone when it
+/* Takes: stream, which is NULL on failure; then err is why. Borrows: the rest. The dialer is gone when it
  * returns. */
 typedef void dialer_done_fn(void *context, struct stream *stream, const struct dialer_facts *facts,
                             const struct err *err);

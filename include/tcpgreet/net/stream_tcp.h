@@ -22,7 +22,7 @@ int stream_tcp_socket(int family, struct err *err);
 /* Closes a descriptor that no stream has taken. */
 void stream_tcp_close(int fd);
 
-/* Begins to connect, with TCP_NODELAY: what is said in one write must not wait for an ACK.
+/* Begins to connect, with TCP_NODELAY: what is sent in one write must not wait for an ACK.
  * Shape: from NULL or an address of the same family to connect from. Writes: reach, what this machine has
  * against the address; NULL is allowed. Returns: a descriptor that becomes writable when the outcome is
  * known, or -1. Errors: connect-…, system-…: the text begins with the endpoint. */

@@ -201,46 +201,46 @@ static void greeting_recognizes_other_protocols_by_their_first_bytes(void **stat
 {
     static const struct {
         struct bytes in;
-        enum greeting_stranger stranger;
+        enum greeting_foreign foreign;
     } rows[] = {
         {LITERAL("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"), GREETING_TLS_CLIENT},
         {LITERAL("\x16\x03\x00"), GREETING_TLS_CLIENT},
         {LITERAL("\x16\x03\x04"), GREETING_TLS_CLIENT},
-        {LITERAL("\x16\x03\x05"), GREETING_NO_STRANGER},
-        {LITERAL("\x16\x02\x01"), GREETING_NO_STRANGER},
-        {LITERAL("\x15\x03\x01"), GREETING_NO_STRANGER},
-        {LITERAL("\x16\x03"), GREETING_NO_STRANGER},
-        {LITERAL("\x16"), GREETING_NO_STRANGER},
+        {LITERAL("\x16\x03\x05"), GREETING_NOT_FOREIGN},
+        {LITERAL("\x16\x02\x01"), GREETING_NOT_FOREIGN},
+        {LITERAL("\x15\x03\x01"), GREETING_NOT_FOREIGN},
+        {LITERAL("\x16\x03"), GREETING_NOT_FOREIGN},
+        {LITERAL("\x16"), GREETING_NOT_FOREIGN},
         {LITERAL("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), GREETING_HTTP_CLIENT},
         {LITERAL("GET / HTTP/1.0\n"), GREETING_HTTP_CLIENT},
         {LITERAL("OPTIONS * HTTP/1.1\r\n"), GREETING_HTTP_CLIENT},
         {LITERAL("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), GREETING_HTTP_CLIENT},
         {LITERAL("CONNECT a:443 HTTP/1.1\r\n"), GREETING_HTTP_CLIENT},
-        {LITERAL("GET / HTTP/1.1"), GREETING_NO_STRANGER},   /* not a whole line */
-        {LITERAL("GET / HTTP/1.1\r"), GREETING_NO_STRANGER}, /* the same */
-        {LITERAL("GET /\r\n"), GREETING_NO_STRANGER},        /* a name */
-        {LITERAL("get / HTTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("GE / HTTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("GET  HTTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("GET / FTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("GET a b HTTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("GET\n/ HTTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("GET\n"), GREETING_NO_STRANGER},
-        {LITERAL("GET "), GREETING_NO_STRANGER},
-        {LITERAL("\nGET / HTTP/1.1\r\n"), GREETING_NO_STRANGER}, /* not the first line */
-        {LITERAL("Ann\nGET / HTTP/1.1\r\n"), GREETING_NO_STRANGER},
-        {LITERAL("Ann\n"), GREETING_NO_STRANGER},
-        {LITERAL("\n"), GREETING_NO_STRANGER},
-        {LITERAL(""), GREETING_NO_STRANGER},
+        {LITERAL("GET / HTTP/1.1"), GREETING_NOT_FOREIGN},   /* not a whole line */
+        {LITERAL("GET / HTTP/1.1\r"), GREETING_NOT_FOREIGN}, /* the same */
+        {LITERAL("GET /\r\n"), GREETING_NOT_FOREIGN},        /* a name */
+        {LITERAL("get / HTTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GE / HTTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GET  HTTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GET / FTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GET a b HTTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GET\n/ HTTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GET\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("GET "), GREETING_NOT_FOREIGN},
+        {LITERAL("\nGET / HTTP/1.1\r\n"), GREETING_NOT_FOREIGN}, /* not the first line */
+        {LITERAL("Ann\nGET / HTTP/1.1\r\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("Ann\n"), GREETING_NOT_FOREIGN},
+        {LITERAL("\n"), GREETING_NOT_FOREIGN},
+        {LITERAL(""), GREETING_NOT_FOREIGN},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         const char *edge = guard_bytes(rows[i].in.data, rows[i].in.length);
-        if (greeting_stranger((struct bytes){edge, rows[i].in.length}) != rows[i].stranger)
+        if (greeting_foreign((struct bytes){edge, rows[i].in.length}) != rows[i].foreign)
             fail_msg("row %zu: %s", i, rows[i].in.data);
         guard_free(edge, rows[i].in.length);
     }
-    assert_int_equal(greeting_stranger((struct bytes){NULL, 0}), GREETING_NO_STRANGER);
+    assert_int_equal(greeting_foreign((struct bytes){NULL, 0}), GREETING_NOT_FOREIGN);
 }
 
 /* A longer one is thrown away while it comes, so nobody can tell. */
@@ -254,8 +254,8 @@ static void greeting_takes_no_line_over_the_limit_for_http(void **state)
         memcpy(in, "GET ", 4);
         memset(in + 4, '/', target);
         memcpy(in + 4 + target, end, sizeof end - 1);
-        assert_int_equal(greeting_stranger((struct bytes){in, 4 + target + sizeof end - 1}),
-                         length <= 1024 ? GREETING_HTTP_CLIENT : GREETING_NO_STRANGER);
+        assert_int_equal(greeting_foreign((struct bytes){in, 4 + target + sizeof end - 1}),
+                         length <= 1024 ? GREETING_HTTP_CLIENT : GREETING_NOT_FOREIGN);
     }
 }
 
