@@ -206,7 +206,7 @@ static void advance(struct conn *conn, enum conn_cause cause, struct bytes fresh
         conn->events->advanced(conn->context, &(struct conn_advance){cause, in, consumed});
     if (kept) {
         buf_consume(&conn->in, consumed);
-    } else if (buf_append(&conn->in, bytes_skip(in, consumed)) < 0) {
+    } else if (consumed < in.length && buf_append(&conn->in, bytes_skip(in, consumed)) < 0) {
         fail_memory(conn);
         return;
     }
