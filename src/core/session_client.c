@@ -3,6 +3,7 @@
 
 #include "session_states.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/core/service.h"
 
 /* What the server may send next. Several are possible at once until a byte tells them apart; none begins
  * another. */
@@ -187,6 +188,25 @@ static void complete(struct session *session, enum candidate candidate, int64_t 
     await(session, SESSION_READY, CANDIDATE(GOODBYE), DIALOGUE_NEVER);
 }
 
+static bool is_listening(const struct session *session)
+{
+    return session->state == SESSION_GREETED && session->policy->listen_ms > 0;
+}
+
+/* A byte is not what was awaited. */
+static void refuse(struct session *session, int64_t now_ms)
+{
+    int64_t limit_ms = now_ms + session->policy->listen_ms;
+
+    if (!is_listening(session)) {
+        finish(session, SESSION_END_WRONG_ANSWER);
+        return;
+    }
+    session->other = true;
+    if (session->dialogue.deadline_ms > limit_ms)
+        session->dialogue.deadline_ms = limit_ms;
+}
+
 /* Consumes the bytes that settle or continue what is awaited. Returns: how many. */
 static size_t take(struct session *session, struct bytes in, int64_t now_ms)
 {
@@ -209,17 +229,28 @@ static size_t take(struct session *session, struct bytes in, int64_t now_ms)
         if (matched == longest)
             alive |= CANDIDATE(c);
     }
+    if (is_listening(session) && session->scanned == 0 && longest == in.length)
+        session->dialogue.deadline_ms = now_ms + session->policy->answer_ms; /* for the rest of the welcome */
     session->candidates = (uint8_t)alive;
     session->scanned += (uint32_t)longest;
     if (longest < in.length)
-        finish(session, SESSION_END_WRONG_ANSWER);
+        refuse(session, now_ms);
     return longest;
+}
+
+/* Another greeting is complete with its line, or when there is enough of it to identify its service. */
+static void listen_on(struct session *session, struct bytes rest)
+{
+    if (rest.length >= SERVICE_FIRST_BYTES || memchr(rest.data, '\n', rest.length) != NULL)
+        finish(session, SESSION_END_WRONG_ANSWER);
 }
 
 static void begin(struct dialogue *dialogue, struct sink *out, int64_t now_ms)
 {
+    const struct session_policy *policy = of(dialogue)->policy;
+    bool listens = policy->listen_ms > 0 && policy->listen_ms < policy->answer_ms;
     (void)out;
-    dialogue->deadline_ms = now_ms + of(dialogue)->policy->answer_ms;
+    dialogue->deadline_ms = now_ms + (listens ? policy->listen_ms : policy->answer_ms);
 }
 
 static size_t receive(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms)
@@ -227,8 +258,10 @@ static size_t receive(struct dialogue *dialogue, struct bytes in, struct sink *o
     struct session *session = of(dialogue);
     size_t taken = 0;
 
-    while (put_name(session, out) && taken < in.length && session->state != SESSION_ENDED)
+    while (put_name(session, out) && taken < in.length && session->state != SESSION_ENDED && !session->other)
         taken += take(session, bytes_skip(in, taken), now_ms);
+    if (session->other && session->state != SESSION_ENDED)
+        listen_on(session, bytes_skip(in, taken));
     return taken;
 }
 
@@ -237,7 +270,10 @@ static size_t end_with_peer(struct dialogue *dialogue, struct bytes in, struct s
     struct session *session = of(dialogue);
     (void)out;
     (void)now_ms;
-    finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
+    if (session->other)
+        finish(session, SESSION_END_WRONG_ANSWER);
+    else
+        finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
     return in.length;
 }
 
@@ -247,7 +283,7 @@ static size_t end_with_peer(struct dialogue *dialogue, struct bytes in, struct s
 static bool ask_for_tls(struct session *session, struct sink *out)
 {
     if (session->state != SESSION_GREETED || session->scanned > 0 || session->asked ||
-        session->policy->over_tls)
+        session->policy->over_tls || session->policy->listen_ms > 0)
         return false;
     session->asked = sink_put(out, BYTES_LITERAL(GREETING_EXIT "\n"));
     return session->asked;
@@ -260,7 +296,9 @@ static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *ou
 
     if (now_ms < dialogue->deadline_ms)
         return 0;
-    if (ask_for_tls(of(dialogue), out))
+    if (of(dialogue)->other)
+        finish(of(dialogue), SESSION_END_WRONG_ANSWER);
+    else if (ask_for_tls(of(dialogue), out))
         dialogue->deadline_ms = now_ms + ASK_MS;
     else
         finish(of(dialogue), SESSION_END_TIMEOUT);

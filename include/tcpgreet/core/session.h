@@ -15,10 +15,12 @@ enum session_framing { SESSION_FRAMING_AUTO, SESSION_FRAMING_LINE, SESSION_FRAMI
 
 /* Limits shared by many sessions. Shape: relative times in ms. */
 struct session_policy {
-    int64_t idle_ms;              /* server: silence while a name is awaited */
-    int64_t name_ms;              /* server: from a name's first byte to its end */
-    int64_t pause_ms;             /* server: silence that ends a bare name; 0: off */
-    int64_t answer_ms;            /* client: from what was sent to its whole answer */
+    int64_t idle_ms;   /* server: silence while a name is awaited */
+    int64_t name_ms;   /* server: from a name's first byte to its end */
+    int64_t pause_ms;  /* server: silence that ends a bare name; 0: off */
+    int64_t answer_ms; /* client: from what was sent to its whole answer */
+    int64_t listen_ms; /* client: it sends nothing before the welcome, silence of listen_ms ends the
+                          dialogue, and so does another greeting once its line is complete; 0: off */
     enum session_framing framing; /* client */
     bool over_tls;                /* client: so the server cannot be one that waits for a handshake */
 };
@@ -74,6 +76,7 @@ struct session {
     bool ends_names : 1; /* server: this peer has ended a name with a newline */
     bool answered : 1;   /* server: a first name is behind us */
     bool asked : 1;      /* client: has sent without a welcome, to find out whether this is a TLS server */
+    bool other : 1;      /* client, with listen_ms: this is not the welcome */
     bool crlf : 1;       /* client: the name is sent with CR LF, because it ends with a CR itself */
 };
 
