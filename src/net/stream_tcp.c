@@ -343,6 +343,28 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, e
     return -1;
 }
 
+/* Where nothing listens on a local port of the ephemeral range, the kernel may choose that port to connect
+ * from: the socket is then its own peer. The reset keeps it from occupying the port in TIME_WAIT. */
+static bool is_own_peer(int fd, const struct endpoint *to)
+{
+    const struct linger reset = {.l_onoff = 1};
+    struct sockaddr_storage address;
+    struct endpoint local, peer;
+    socklen_t length = sizeof address;
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+        endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length) < 0 ||
+        endpoint_port(&local) != endpoint_port(to))
+        return false;
+    length = sizeof address;
+    if (getpeername(fd, (struct sockaddr *)&address, &length) < 0 ||
+        endpoint_from_sockaddr(&peer, (struct sockaddr *)&address, length) < 0 ||
+        !endpoint_equal(&local, &peer))
+        return false;
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    return true;
+}
+
 int stream_tcp_outcome(int fd, const struct endpoint *to, uint64_t begin_ns, struct err *err)
 {
     char text[ENDPOINT_TEXT_BYTES];
@@ -353,6 +375,10 @@ int stream_tcp_outcome(int fd, const struct endpoint *to, uint64_t begin_ns, str
         native = errno;
     trace(.step = TRACE_CONNECTED, .fd = fd, .begin_ns = begin_ns, .arguments = endpoint_format(to, text),
           .result = native == 0 ? 0 : -1, .native = native);
+    if (native == 0 && is_own_peer(fd, to))
+        return err_set(
+            err, ERR_CONNECT_REFUSED, ECONNREFUSED,
+            "Connection refused: nothing listens on this port (the kernel connected the socket to itself)");
     if (native == 0)
         return 0;
     return err_set(err, err_reason_of_connect(native), native, "%s", strerror(native));

@@ -30,7 +30,7 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, e
                        struct err *err);
 
 /* Asks for that outcome. begin_ns is for the trace.
- * Returns: 0 connected, -1. Errors: connect-…. */
+ * Returns: 0 connected, -1. Errors: connect-…; connect-refused also where the socket is its own peer. */
 int stream_tcp_outcome(int fd, const struct endpoint *to, uint64_t begin_ns, struct err *err);
 
 #endif
