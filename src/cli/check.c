@@ -29,6 +29,12 @@ static bool is_given(const struct check *check, const char *name)
     return check->given->rows[option_find(name, strlen(name)) - option_rows];
 }
 
+/* Whether this run uses TLS, which --until tls and --expect-alert imply. */
+static bool uses_tls(const struct check *check)
+{
+    return is_given(check, "tls") || (check->options->mode == MODE_PROBE && check->options->probe.use_tls);
+}
+
 static int check_mode(const struct check *check)
 {
     char modes[MODES_BYTES];
@@ -63,9 +69,10 @@ static int check_needs(const struct check *check)
         const struct option_row *row = &option_rows[i];
         if (!check->given->rows[i])
             continue;
-        if (row->group == OPTION_GROUP_TLS && !is_given(check, "tls"))
+        if (row->group == OPTION_GROUP_TLS && !uses_tls(check))
             return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
-        if (row->needs != NULL && !is_given(check, row->needs))
+        if (row->needs != NULL && !is_given(check, row->needs) &&
+            !(strcmp(row->needs, "tls") == 0 && uses_tls(check)))
             return err_set(check->err, ERR_USAGE, 0, "--%s needs --%s", row->name, row->needs);
     }
     return 0;
@@ -343,8 +350,9 @@ static int check_probe(const struct check *check)
 
     if (check->options->mode != MODE_PROBE)
         return 0;
-    if (probe->until == PROBE_UNTIL_TLS && !probe->use_tls)
-        return err_set(check->err, ERR_USAGE, 0, "--until tls needs --tls");
+    if (probe->expect_alert > 0 && probe->until != PROBE_UNTIL_TLS)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--expect-alert ends the probe with TLS: it cannot be used with another --until");
     if (probe->volume_bytes > 0 && probe->until < PROBE_UNTIL_DIALOGUE)
         return err_set(check->err, ERR_USAGE, 0,
                        "--volume is a part of the dialogue: --until ends before it");

@@ -303,6 +303,21 @@ static void complete(struct options *options)
     options->probe.command = options->operand_count > 0 ? options->operands : NULL;
 }
 
+/* The phases that are demanded without being named. */
+static void complete_probe(struct probe_config *probe)
+{
+    static const char *const dialogue[] = {"welcome", "name", "close", "volume"};
+
+    if (probe->expect_alert > 0 && probe->until == PROBE_UNTIL_AUTO)
+        probe->until = PROBE_UNTIL_TLS;
+    if (probe->until == PROBE_UNTIL_TLS || probe->expect_alert > 0)
+        probe->use_tls = true;
+    for (size_t i = 0; i < sizeof(dialogue) / sizeof(dialogue[0]) && probe->until == PROBE_UNTIL_AUTO; i++)
+        if (probe->volume_bytes > 0 || threshold_find(&probe->limits.warn, dialogue[i]) != NULL ||
+            threshold_find(&probe->limits.crit, dialogue[i]) != NULL)
+            probe->until = PROBE_UNTIL_DIALOGUE;
+}
+
 static int parse_words(struct parse *parse)
 {
     if (take_words(parse) != 0) {
@@ -310,6 +325,7 @@ static int parse_words(struct parse *parse)
         return -1;
     }
     complete(parse->options);
+    complete_probe(&parse->options->probe);
     return is_answered(parse) ? 0 : option_check(parse->options, &parse->given, parse->err);
 }
 

@@ -13,11 +13,9 @@ static const struct option_word client_auths[] = {
 static const struct option_word tls_versions[] = {{"1.2", false}, {"1.3", true}, {0}};
 static const struct option_word framings[] = {
     {"auto", SESSION_FRAMING_AUTO}, {"line", SESSION_FRAMING_LINE}, {"bare", SESSION_FRAMING_BARE}, {0}};
-static const struct option_word untils[] = {{"resolve", PROBE_UNTIL_RESOLVE},
-                                            {"connect", PROBE_UNTIL_CONNECT},
-                                            {"tls", PROBE_UNTIL_TLS},
-                                            {"dialogue", PROBE_UNTIL_DIALOGUE},
-                                            {0}};
+static const struct option_word untils[] = {
+    {"auto", PROBE_UNTIL_AUTO}, {"resolve", PROBE_UNTIL_RESOLVE},   {"connect", PROBE_UNTIL_CONNECT},
+    {"tls", PROBE_UNTIL_TLS},   {"dialogue", PROBE_UNTIL_DIALOGUE}, {0}};
 static const struct option_word requires[] = {{"all", false}, {"any", true}, {0}};
 static const struct option_word formats[] = {{"text", FORMAT_TEXT},
                                              {"json", FORMAT_JSON},
@@ -139,8 +137,9 @@ const struct option_row option_rows[] = {
     OPTION(CLIENT, choice, "framing", NULL, "send names with a newline or without", WORDS(framings),
            DEFAULT("auto"), IN(C(framing), P(framing), B(framing))),
 
-    OPTION(PROBE, choice, "until", NULL, "last phase to check", WORDS(untils), DEFAULT("dialogue"),
-           IN(P(until))),
+    OPTION(PROBE, choice, "until", NULL, "last phase to check", WORDS(untils), DEFAULT("auto"), IN(P(until))),
+    OPTION(PROBE, alert, "expect-alert", "NAME", "the server must refuse with this TLS alert",
+           IN(P(expect_alert))),
     OPTION(PROBE, integer, "count", "N", "number of rounds, then print a summary", RANGE("1", "1000000000"),
            IN(P(count))),
     OPTION(PROBE, duration, "interval", "TIME", "time from one round to the next", RANGE("10ms", LONGEST),

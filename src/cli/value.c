@@ -239,6 +239,18 @@ static void expected_alpn(const struct option_row *row, char *text, size_t room)
     snprintf(text, room, "protocol names of 1 to 255 bytes, separated by commas");
 }
 
+static int read_alert(const struct option_value *value)
+{
+    *(int *)value->field = tls_alert_parse(value->word);
+    return *(int *)value->field > 0 ? 0 : -1;
+}
+
+static void expected_alert(const struct option_row *row, char *text, size_t room)
+{
+    (void)row;
+    snprintf(text, room, "a TLS alert's name in RFC 8446 (such as certificate_required)");
+}
+
 static int refuse_more(const struct option_value *value, size_t most)
 {
     return err_set(value->err, ERR_USAGE, 0, "--%s can be given at most %zu times", value->row->name, most);
@@ -384,6 +396,7 @@ const struct option_kind option_choice = {sizeof(int), read_choice, expected_wor
 const struct option_kind option_either = {sizeof(bool), read_either, expected_words};
 const struct option_kind option_text = {sizeof(const char *), read_text, expected_argument};
 const struct option_kind option_source = {sizeof(const char *), read_source, expected_source};
+const struct option_kind option_alert = {sizeof(int), read_alert, expected_alert};
 const struct option_kind option_alpn = {sizeof(const char *), read_alpn, expected_alpn};
 const struct option_kind option_pin = {sizeof(struct tls_pins), read_pin, expected_pin};
 const struct option_kind option_cert = {sizeof(struct tls_files), read_cert, expected_argument};

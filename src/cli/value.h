@@ -34,6 +34,7 @@ extern const struct option_kind option_choice;    /* an enum */
 extern const struct option_kind option_either;    /* bool: the first or the second of two words */
 extern const struct option_kind option_text;      /* const char *, not empty */
 extern const struct option_kind option_source;    /* const char *, an IP literal or a range of them */
+extern const struct option_kind option_alert;     /* int, a TLS alert by its name */
 extern const struct option_kind option_alpn;      /* const char *, names separated by commas */
 extern const struct option_kind option_pin;       /* struct tls_pins, of which it is one more */
 extern const struct option_kind option_cert;      /* cert of one struct tls_files or several */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "listening.h"
 #include "tcpgreet/link/connector.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/net/tcp_facts.h"
@@ -61,29 +62,51 @@ static void note_local(struct probe_address *record, int fd)
         tcp_facts_interface(&record->local, record->interface, sizeof record->interface);
 }
 
+static bool only_listens(const struct probe_trial *trial)
+{
+    return probe_only_listens(&trial->scope->plan);
+}
+
+/* Whether the server may still refuse with an alert. */
+static bool is_alert_awaited(const struct probe_trial *trial)
+{
+    return trial->scope->plan.expect_alert > 0 || stream_tls_is_certificate_requested(trial->conn.stream);
+}
+
 static void on_up(void *context)
 {
     struct probe_trial *trial = context;
-    struct err err = {0};
 
-    if (trial->scope->plan.tls != NULL)
+    trial->up = true;
+    trial->policy.listen_ms =
+        probe_listen_ms(&trial->scope->plan, trial->record->tcp.rtt_us, is_alert_awaited(trial));
+    if (only_listens(trial))
+        trial->policy.answer_ms = trial->policy.listen_ms;
+    if (trial->record->last == PROBE_TLS)
         end(trial);
-    if (trial->scope->plan.until != PROBE_UNTIL_TLS) {
+    if (!only_listens(trial))
         begin(trial, PROBE_WELCOME);
-        return;
-    }
-    trial->ok = true;
-    stream_shutdown(trial->conn.stream, &err); /* an orderly close, which is not waited for */
-    conn_abort(&trial->conn, NULL);
+}
+
+static void keep_first(struct probe_address *record, struct bytes bytes)
+{
+    size_t room = sizeof record->first - record->first_count;
+    size_t count = bytes.length < room ? bytes.length : room;
+
+    memcpy(record->first + record->first_count, bytes.data, count);
+    record->first_count += count;
 }
 
 static void on_received(void *context, struct bytes bytes)
 {
     struct probe_trial *trial = context;
     struct probe_address *record = trial->record;
-    (void)bytes;
+
+    if (record->last > PROBE_WELCOME)
+        return;
+    keep_first(record, bytes);
     if (record->last == PROBE_WELCOME && record->spans[PROBE_WELCOME].end_ns < 0)
-        end(trial);
+        trial->first_ns = end(trial);
 }
 
 static void send_name(struct probe_trial *trial, struct bytes name)
@@ -96,7 +119,10 @@ static void on_ready(void *context)
 {
     struct probe_trial *trial = context;
 
-    if (trial->record->last == PROBE_WELCOME) {
+    trial->record->peer_is = PROBE_PEER_GREETS;
+    if (only_listens(trial)) {
+        conn_abort(&trial->conn, NULL);
+    } else if (trial->record->last == PROBE_WELCOME) {
         begin(trial, PROBE_NAME);
         send_name(trial, BYTES_LITERAL(PROBE_NAME_TEXT));
     } else {
@@ -109,10 +135,13 @@ static void on_closing(void *context)
 {
     struct probe_trial *trial = context;
     struct probe_address *record = trial->record;
-    const struct stream *stream = trial->conn.stream;
+    struct stream *stream = trial->conn.stream;
+    struct err ignored = {0};
 
-    if (!trial->ok)
+    if (!only_listens(trial) || record->spans[record->last].end_ns < 0)
         end(trial);
+    if (trial->up && trial->policy.listen_ms > 0)
+        stream_shutdown(stream, &ignored); /* an orderly close, which is not waited for */
     trial->bare = trial->greeting.framing == SESSION_FRAMING_BARE;
     stream_tls_facts(stream, &record->tls);
     tcp_facts_read(stream_fd(stream), false, &record->tcp);
@@ -185,16 +214,52 @@ static void start_resumption(struct probe_trial *trial)
     start_transfer(trial);
 }
 
+/* The peer has proved what can be proved without sending anything to it. */
+static void accept_peer(struct probe_trial *trial)
+{
+    struct probe_address *record = trial->record;
+
+    trial->ok = true;
+    if (record->last != PROBE_WELCOME)
+        return;
+    record->listened_ns = probe_scope_now_ns(trial->scope);
+    record->spans[PROBE_WELCOME].end_ns = trial->first_ns;
+    if (record->peer_is == PROBE_PEER_SILENT) {
+        record->spans[PROBE_WELCOME] = (struct probe_span){-1, -1};
+        record->last = trial->scope->plan.tls != NULL ? PROBE_TLS : PROBE_CONNECT;
+    }
+}
+
+/* Shape: met: what ended the session, as the session sees it; NULL: it was closed on the welcome. */
+static void judge(struct probe_trial *trial, const struct err *met)
+{
+    const struct probe_plan *plan = &trial->scope->plan;
+    struct probe_address *record = trial->record;
+    bool is_first = trial->up && record->last <= PROBE_WELCOME;
+    struct err err = {0};
+
+    if (is_first && plan->until != PROBE_UNTIL_DIALOGUE)
+        record->peer_is = probe_peer_of(plan, record, met);
+    if (plan->expect_alert > 0 ? probe_judge_alert(plan, trial->up, met, &err) == 0
+                               : is_first && probe_judge_peer(plan, record, &err) == 0) {
+        accept_peer(trial);
+        record->alert = plan->expect_alert;
+    } else if (err.reason != ERR_OK) {
+        fail(trial, &err);
+    } else if (met != NULL) {
+        fail(trial, met);
+    }
+}
+
 static void on_done(void *context, const struct conn_result *result)
 {
     struct probe_trial *trial = context;
-    const struct probe_plan *plan = &trial->scope->plan;
 
     trial->stage = PROBE_STAGE_OVER;
-    if (trial->record == NULL || (trial->ok && plan->until == PROBE_UNTIL_TLS)) {
-        /* it is cancelled, or nothing more was asked for */
-    } else if (result->err != NULL) {
-        fail(trial, result->err);
+    if (trial->record == NULL) {
+        /* it is cancelled */
+    } else if (result->err != NULL || only_listens(trial)) {
+        judge(trial, result->err);
     } else {
         trial->ok = true;
         start_resumption(trial);
@@ -202,12 +267,17 @@ static void on_done(void *context, const struct conn_result *result)
     release(trial);
 }
 
+static bool uses_tls(const struct probe_trial *trial)
+{
+    return trial->scope->plan.tls != NULL && trial->scope->plan.until != PROBE_UNTIL_CONNECT;
+}
+
 /* Takes: fd. Returns: the stream that the dialogue is held on; NULL with err. */
 static struct stream *make_stream(struct probe_trial *trial, int fd, struct err *err)
 {
     const struct probe_plan *plan = &trial->scope->plan;
 
-    if (plan->tls != NULL) {
+    if (uses_tls(trial)) {
         trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is verified anew */
         if (trial->session == NULL) {
             stream_tcp_close(fd);
@@ -230,9 +300,13 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
                                  .handshake_ms = probe_scope_left_ms(scope)};
     struct err err = {0};
 
-    begin_at(trial, scope->plan.tls != NULL ? PROBE_TLS : PROBE_WELCOME, connected_ns);
+    if (uses_tls(trial))
+        begin_at(trial, PROBE_TLS, connected_ns);
+    else if (!only_listens(trial))
+        begin_at(trial, PROBE_WELCOME, connected_ns);
     struct stream *stream = make_stream(trial, trial->fd, &err);
-    session_init_client(&trial->greeting, &scope->policy);
+    trial->policy = scope->policy;
+    session_init_client(&trial->greeting, &trial->policy);
     trial->stage = PROBE_STAGE_DIALOGUE;
     if (stream == NULL || conn_start(&trial->conn, &config, stream, &err) < 0)
         fail(trial, &err);
@@ -255,14 +329,18 @@ static void stop_connecting(struct probe_trial *trial, bool keep)
 
 /* A SYN that is not wanted is answered with a refusal. A reset comes after the connection was up, whether it
  * is seen now or by the first read: it is reported as that read would. */
-static void fail_reset(struct probe_trial *trial, int64_t connected_ns)
+static void judge_reset(struct probe_trial *trial, int64_t connected_ns)
 {
     struct err err = {0};
-    if (trial->scope->plan.tls != NULL) {
+
+    if (uses_tls(trial)) {
         begin_at(trial, PROBE_TLS, connected_ns);
         err_set_facts(&err, ERR_TLS_PROTOCOL,
-                      &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT, .native = ECONNRESET},
-                      "the peer closed the connection during the TLS handshake");
+                      &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED, .native = ECONNRESET},
+                      "the peer closed the connection on the ClientHello, without a byte");
+    } else if (only_listens(trial)) {
+        trial->record->peer_is = PROBE_PEER_RESET;
+        return;
     } else {
         begin_at(trial, PROBE_WELCOME, connected_ns);
         err_set(&err, ERR_DIALOGUE_RESET, ECONNRESET, "the peer reset the connection");
@@ -274,7 +352,6 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
 {
     struct probe_trial *trial = poll->data;
     struct probe_address *record = trial->record;
-    const struct probe_plan *plan = &trial->scope->plan;
     struct err err = {0};
     (void)status;
     (void)events;
@@ -282,16 +359,12 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
     int64_t now_ns = end(trial);
     int outcome = stream_tcp_outcome(trial->fd, &record->peer, 0, &err);
     tcp_facts_read(trial->fd, true, &record->tcp);
-    bool is_last =
-        plan->until == PROBE_UNTIL_CONNECT || (plan->until == PROBE_UNTIL_TLS && plan->tls == NULL);
-    bool is_reset = err.reason == ERR_CONNECT_RESET;
-    bool goes_on = outcome == 0 && !is_last;
-    stop_connecting(trial, goes_on);
-    if (goes_on)
+    stop_connecting(trial, outcome == 0);
+    if (outcome == 0)
         start_dialogue(trial, now_ns);
-    else if (is_reset && !is_last)
-        fail_reset(trial, now_ns);
-    else if (outcome < 0 && !is_reset)
+    else if (err.reason == ERR_CONNECT_RESET)
+        judge_reset(trial, now_ns);
+    else
         fail(trial, &err);
 }
 
@@ -359,8 +432,8 @@ static bool close_stage(struct probe_trial *trial)
         is_cut = true;
         break;
     case PROBE_STAGE_DIALOGUE:
+        is_cut = !trial->ok && !(trial->up && only_listens(trial) && !is_alert_awaited(trial));
         conn_abort(&trial->conn, NULL);
-        is_cut = !trial->ok;
         break;
     case PROBE_STAGE_RESUMPTION:
         probe_resumption_cancel(&trial->resumption);

@@ -25,12 +25,15 @@ struct probe_trial {
     void *context;
     unsigned holds;
     enum probe_stage stage;
-    bool ok;   /* the handshake or the dialogue, whichever was asked for */
-    bool bare; /* the server takes names without a newline */
-    int fd;    /* while connecting */
+    bool up;          /* the stream's handshake is done */
+    bool ok;          /* the handshake or the dialogue, whichever was asked for */
+    int64_t first_ns; /* when the peer's first byte came */
+    bool bare;        /* the server takes names without a newline */
+    int fd;           /* while connecting */
     uv_poll_t poll;
     struct conn conn;
     struct session greeting;
+    struct session_policy policy; /* the scope's, with the time to listen */
     struct probe_resumption_test resumption;
     struct probe_transfer transfer;
     struct endpoint peer;        /* stays where it is, unlike the record */

@@ -26,6 +26,7 @@ static const struct rule {
 } rules[] = {
     {"not-found", probe_finds_no_name, NULL, probe_tells_no_name, CAUSE},
     {"dns-temporary", probe_finds_dns_failure, NULL, probe_tells_dns_failure, CAUSE},
+    {"dns-blocked", NULL, probe_is_blocked, probe_tells_blocked, CAUSE},
     {"ipv6-unavailable", probe_finds_no_v6, NULL, probe_tells_no_family, CAUSE},
     {"ipv4-unavailable", probe_finds_no_v4, NULL, probe_tells_no_family, CAUSE},
     {"ipv6-unreachable", probe_finds_unreachable_v6, NULL, probe_tells_unreachable_family, CAUSE},
@@ -43,6 +44,7 @@ static const struct rule {
     {"client-certificate", NULL, probe_is_client_certificate, probe_tells_client_certificate, CAUSE},
     {"tls-cut", NULL, probe_is_tls_cut, probe_tells_tls_cut, CAUSE},
     {"tls-stalled", NULL, probe_is_tls_stalled, probe_tells_tls_stalled, CAUSE},
+    {"tls-no-alert", NULL, probe_is_tls_no_alert, probe_tells_tls_no_alert, CAUSE},
     {"tls-alert", NULL, probe_is_tls_alert, probe_tells_tls_alert, CAUSE},
     {"tls-protocol", NULL, probe_is_tls_protocol, probe_tells_tls_protocol, CAUSE},
     {"no-trust-store", NULL, probe_is_no_trust_store, probe_tells_no_trust_store, CAUSE},
@@ -67,6 +69,7 @@ static const struct rule {
     {"truncated", NULL, probe_is_truncated, probe_tells_truncated, CAUSE},
     {"early-end", NULL, probe_is_early_end, probe_tells_early_end, CAUSE},
     {"cert-expired", probe_finds_cert_expired, NULL, probe_tells_cert_believed, FACT},
+    {"dns-blocked", probe_finds_blocked, NULL, probe_tells_blocked, FACT},
     {"address-differs", probe_finds_other_cert, NULL, probe_tells_other_cert, FACT},
     {"dns-slow-one-type", probe_finds_dns_slow_type, NULL, probe_tells_dns_slow_type, FACT},
     {"lost-syn", probe_finds_lost_syn, NULL, probe_tells_lost_syn, FACT},

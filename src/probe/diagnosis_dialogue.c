@@ -1,4 +1,5 @@
 #include "diagnosis.h"
+#include "tcpgreet/core/service.h"
 
 enum { SAID_BYTES = 256 };
 
@@ -65,13 +66,24 @@ bool probe_is_wrong_service(const struct probe_result *result, const struct prob
     return address->err.reason == ERR_DIALOGUE_WRONG_ANSWER && address->last <= PROBE_WELCOME;
 }
 
+static struct text service_of(const struct probe_address *address)
+{
+    const char *word = service_identify(err_received(&address->err));
+    struct text text = {""};
+
+    if (word != NULL)
+        (void)snprintf(text.text, sizeof(text.text), " (%s)", word);
+    return text;
+}
+
 void probe_tells_wrong_service(const struct probe_group *group, struct text_line *line)
 {
     char said[SAID_BYTES];
     text_append(
         line,
-        "At %s another service answers: it sent \"%s\". Check the port; to probe a service that is not a tcpgreet server, use --until auto.",
-        probe_group_place(group).text, probe_said(probe_group_first(group), said, sizeof said));
+        "At %s another service answers%s: it sent \"%s\". Check the port; to probe a service that is not a tcpgreet server, use --until auto.",
+        probe_group_place(group).text, service_of(probe_group_first(group)).text,
+        probe_said(probe_group_first(group), said, sizeof said));
 }
 
 bool probe_is_wrong_answer(const struct probe_result *result, const struct probe_address *address)

@@ -1,5 +1,7 @@
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "diagnosis.h"
@@ -87,6 +89,39 @@ void probe_tells_no_name(const struct probe_group *group, struct text_line *line
     else
         text_append(line, "There is no address for %s: check the spelling, or add the name to its zone.",
                     result->host);
+}
+
+/* No host has this address: a connection to it ends on this machine. */
+static bool is_unspecified(const struct endpoint *endpoint)
+{
+    if (endpoint_family(endpoint) == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(&endpoint->address.v6.sin6_addr);
+    return endpoint_family(endpoint) == AF_INET && endpoint->address.v4.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+bool probe_is_blocked(const struct probe_result *result, const struct probe_address *address)
+{
+    return !result->literal && is_unspecified(&address->peer);
+}
+
+static bool is_blocked_and_ok(const struct probe_result *result, const struct probe_address *address)
+{
+    return probe_is_blocked(result, address) && address->err.reason == ERR_OK;
+}
+
+bool probe_finds_blocked(struct probe_group *group)
+{
+    probe_group_keep(group, is_blocked_and_ok);
+    return group->count > 0;
+}
+
+void probe_tells_blocked(const struct probe_group *group, struct text_line *line)
+{
+    const struct probe_address *first = probe_group_first(group);
+    text_append(
+        line,
+        "%s resolves to %s, which is no host's address and leads to this machine: usually the answer of a DNS filter that blocks the name.",
+        group->result->host, endpoint_family(&first->peer) == AF_INET6 ? "::" : "0.0.0.0");
 }
 
 bool probe_finds_dns_failure(struct probe_group *group)

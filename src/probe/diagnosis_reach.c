@@ -108,23 +108,15 @@ static bool leave_out(const struct probe_result *result, int family, struct prob
     return group->count > 0;
 }
 
-size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX])
+bool probe_remarks_family(const struct probe_result *result, enum race_family which, struct text_line *line)
 {
-    static const char *const words[] = {[RACE_V6] = "ipv6-unavailable", [RACE_V4] = "ipv4-unavailable"};
-    size_t count = 0;
+    int family = which == RACE_V6 ? AF_INET6 : AF_INET;
+    struct probe_group group;
 
-    for (size_t i = 0; i < RACE_FAMILIES; i++) {
-        int family = i == RACE_V6 ? AF_INET6 : AF_INET;
-        struct text_line line = {0};
-        struct probe_group group;
-        if (!leave_out(result, family, &group))
-            continue;
-        put_reach(probe_address_reach(probe_group_first(&group)), family, true, &line);
-        text_append(&line, ": %s cannot be reached from here and %s not count.",
-                    probe_group_place(&group).text, group.count == 1 ? "does" : "do");
-        remarks[count].word = words[i];
-        (void)snprintf(remarks[count++].text, PROBE_SENTENCE_BYTES, "%.*s", PROBE_SENTENCE_BYTES - 1,
-                       line.text);
-    }
-    return count;
+    if (!leave_out(result, family, &group))
+        return false;
+    put_reach(probe_address_reach(probe_group_first(&group)), family, true, line);
+    text_append(line, ": %s cannot be reached from here and %s not count.", probe_group_place(&group).text,
+                group.count == 1 ? "does" : "do");
+    return true;
 }

@@ -78,12 +78,35 @@ void probe_tells_client_certificate(const struct probe_group *group, struct text
 bool probe_is_tls_cut(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->err.detail == ERR_DETAIL_TLS_CUT;
+    return address->err.detail == ERR_DETAIL_TLS_CUT || address->err.detail == ERR_DETAIL_TLS_UNANSWERED;
+}
+
+/* Services that begin TLS only after an exchange in plain text, and wait for the client to begin that. */
+static const char *own_way(const struct probe_address *address)
+{
+    enum { LDAP = 389, POSTGRESQL = 5432 };
+    switch (endpoint_port(&address->peer)) {
+    case LDAP:
+        return " LDAP on port 389 begins TLS its own way (StartTLS).";
+    case POSTGRESQL:
+        return " PostgreSQL on port 5432 begins TLS its own way (SSLRequest).";
+    default:
+        return "";
+    }
 }
 
 void probe_tells_tls_cut(const struct probe_group *group, struct text_line *line)
 {
-    bool certificate = probe_group_first(group)->tls.pin[0] != '\0';
+    const struct probe_address *first = probe_group_first(group);
+    bool certificate = first->tls.pin[0] != '\0';
+
+    if (first->err.detail == ERR_DETAIL_TLS_UNANSWERED) {
+        text_append(
+            line,
+            "At %s the connection is closed on the ClientHello, without a byte: the port does not use TLS, or does not begin with it.%s See the server's log; a middlebox that closes on the SNI looks the same (try without --tls, or another --servername).",
+            probe_group_place(group).text, own_way(first));
+        return;
+    }
     text_append(
         line,
         "At %s the connection is closed during the TLS handshake, %s the server's certificate: see the server's log. If it has nothing about this, a middlebox closes the connection, perhaps because of the SNI (try another --servername).",
@@ -130,4 +153,18 @@ void probe_tells_tls_protocol(const struct probe_group *group, struct text_line 
         line,
         "At %s the TLS handshake begins and then fails: %s. See the server's log, or look for a middlebox that changes bytes.",
         probe_group_place(group).text, probe_group_first(group)->err.text);
+}
+
+bool probe_is_tls_no_alert(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_TLS_NO_ALERT;
+}
+
+void probe_tells_tls_no_alert(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "At %s the TLS handshake succeeds and no alert follows: the server does not refuse as --expect-alert demands.",
+        probe_group_place(group).text);
 }

@@ -1,4 +1,5 @@
 #include "measures.h"
+#include "phrases.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -81,6 +82,23 @@ static void put_port(FILE *out, const struct probe_result *result)
         (void)fprintf(out, "%lu", port);
 }
 
+/* What the peer sent first, and what service that is. Shape: NULL: not known, or not the same for all. */
+static void put_peer(FILE *out, const struct probe_address *address)
+{
+    char first[4 * SERVICE_FIRST_BYTES + 4];
+
+    put_known(out, "peer_said", address != NULL ? probe_words_first(address, first, sizeof(first)) : "");
+    put_known(out, "service", address != NULL ? probe_service_word(address) : "");
+}
+
+static bool all_alike(const struct probe_result *result)
+{
+    for (size_t i = 1; i < result->address_count; i++)
+        if (strcmp(probe_service_word(&result->addresses[i]), probe_service_word(&result->addresses[0])) != 0)
+            return false;
+    return result->address_count > 0;
+}
+
 static void put_head(FILE *out, const struct probe_result *result)
 {
     (void)fputs("{\"schema\":\"" PROBE_SCHEMA "\"", out);
@@ -89,6 +107,8 @@ static void put_head(FILE *out, const struct probe_result *result)
     put_port(out, result);
     put_bool(out, "tls", result->tls);
     put_text(out, "until", probe_until_word(result->until));
+    put_known(out, "verified", probe_verified_word(probe_result_verified(result)));
+    put_peer(out, result->address_count == 1 || all_alike(result) ? &result->addresses[0] : NULL);
     put_text(out, "require", result->require_any ? "any" : "all");
     put_time(out, "time", result->started_s);
     put_seconds(out, "duration_seconds", result->total_ns);
@@ -252,6 +272,8 @@ static void put_address(FILE *out, const struct probe_result *result, const stru
     put_bool(out, "ok", ok);
     put_bool(out, "counts", probe_result_counts(result, address));
     put_err(out, &address->err);
+    put_known(out, "verified", probe_verified_word(probe_address_verified(result, address)));
+    put_peer(out, address);
     put_known(out, "failed_phase", ok ? "" : probe_phase_name(address->last));
     put_phases(out, address);
     put_local(out, address);

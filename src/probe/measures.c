@@ -100,7 +100,8 @@ const char *probe_until_word(enum probe_until until)
     static const char *const words[] = {[PROBE_UNTIL_RESOLVE] = "resolve",
                                         [PROBE_UNTIL_CONNECT] = "connect",
                                         [PROBE_UNTIL_TLS] = "tls",
-                                        [PROBE_UNTIL_DIALOGUE] = "dialogue"};
+                                        [PROBE_UNTIL_DIALOGUE] = "dialogue",
+                                        [PROBE_UNTIL_AUTO] = "auto"};
     return words[until];
 }
 
@@ -112,4 +113,20 @@ const char *probe_resumption_word(enum probe_resumption resumption)
                                         [PROBE_RESUMPTION_FAILED] = "failed",
                                         [PROBE_RESUMPTION_ACCEPTED] = "accepted"};
     return words[resumption];
+}
+
+const char *probe_verified_word(enum probe_verified verified)
+{
+    static const char *const words[] = {[PROBE_VERIFIED_NOTHING] = "",
+                                        [PROBE_VERIFIED_RESOLVE] = "resolve",
+                                        [PROBE_VERIFIED_CONNECT] = "connect",
+                                        [PROBE_VERIFIED_TLS] = "tls",
+                                        [PROBE_VERIFIED_DIALOGUE] = "dialogue"};
+    return words[verified];
+}
+
+const char *probe_service_word(const struct probe_address *address)
+{
+    const char *word = service_identify(probe_address_first(address));
+    return address->peer_is == PROBE_PEER_GREETS ? "tcpgreet" : word != NULL ? word : "";
 }

@@ -40,6 +40,9 @@ const char *probe_host_text(const struct endpoint *endpoint, char text[ENDPOINT_
 void probe_put_findings(FILE *out, const char *key, const struct probe_finding *findings, size_t count);
 
 const char *probe_until_word(enum probe_until until);
+const char *probe_verified_word(enum probe_verified verified); /* "": nothing */
+/* Returns: "tcpgreet", "ssh", ...; "" where it is not known. */
+const char *probe_service_word(const struct probe_address *address);
 const char *probe_resumption_word(enum probe_resumption resumption);
 
 #endif

@@ -1,4 +1,5 @@
 #include "measures.h"
+#include "phrases.h"
 
 #include <inttypes.h>
 
@@ -42,11 +43,14 @@ static void put_text(FILE *out, const char *text)
 static void put_ok(FILE *out, const struct probe_result *result)
 {
     size_t ok = 0, counted = probe_result_counted(result);
+    struct text_line through = {0};
     int64_t slowest_ns = probe_slowest_ns(result, PROBE_TOTAL);
 
     for (size_t i = 0; i < result->address_count; i++)
         ok += result->addresses[i].err.reason == ERR_OK;
     (void)fprintf(out, "%zu/%zu %s OK", ok, counted, counted == 1 ? "address" : "addresses");
+    probe_words_through(result, &through);
+    put_text(out, through.text);
     if (slowest_ns >= 0)
         (void)fprintf(out, ", slowest total %.6f s", (double)slowest_ns / NS_PER_S);
 }

@@ -4,6 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "plan.h"
+#include "tcpgreet/base/escape.h"
+#include "tcpgreet/core/service.h"
+
 enum { ATTEMPTS_SHOWN = 4 };
 
 struct text probe_words_time(int64_t ns)
@@ -47,17 +51,80 @@ static void add_count(const struct probe_result *result, struct text_line *line)
         text_append(line, ", %zu/%zu address%s OK", ok, counted, plural);
 }
 
+/* How far an OK goes. */
+static void add_verified(const struct probe_result *result, struct text_line *line)
+{
+    static const char *const through[] = {[PROBE_VERIFIED_NOTHING] = "",
+                                          [PROBE_VERIFIED_RESOLVE] = " through name resolution",
+                                          [PROBE_VERIFIED_CONNECT] = " through TCP",
+                                          [PROBE_VERIFIED_TLS] = " through TCP and TLS",
+                                          [PROBE_VERIFIED_DIALOGUE] = ""};
+
+    text_append(line, "%s", through[probe_result_verified(result)]);
+}
+
+static void add_result(const struct probe_result *result, struct text_line *line)
+{
+    text_append(line, "%s", probe_words_reason(result->verdict.reason));
+    if (result->verdict.reason == ERR_OK)
+        add_verified(result, line);
+}
+
 void probe_words_verdict(const struct probe_result *result, struct text_line *line)
 {
-    static const char *const through[] = {[PROBE_UNTIL_RESOLVE] = " through name resolution",
-                                          [PROBE_UNTIL_CONNECT] = " through TCP",
-                                          [PROBE_UNTIL_TLS] = " through TCP and TLS",
-                                          [PROBE_UNTIL_DIALOGUE] = ""};
-
-    text_append(line, "%s%s", probe_words_reason(result->verdict.reason),
-                result->verdict.reason == ERR_OK ? through[result->until] : "");
+    add_result(result, line);
     add_count(result, line);
     text_append(line, ", %s", probe_words_time(result->total_ns).text);
+}
+
+static bool is_like(const struct probe_address *a, const struct probe_address *b)
+{
+    return a->peer_is == b->peer_is && a->first_count == b->first_count &&
+           memcmp(a->first, b->first, a->first_count) == 0;
+}
+
+const char *probe_words_first(const struct probe_address *address, char *text, size_t room)
+{
+    struct bytes first = probe_address_first(address);
+
+    while (first.length > 0 && (first.data[first.length - 1] == '\n' || first.data[first.length - 1] == '\r'))
+        first.length--;
+    return escape_quoted(first, text, room);
+}
+
+static void add_peer(const struct probe_address *address, struct text_line *line)
+{
+    char first[4 * SERVICE_FIRST_BYTES + 4];
+    const char *service = service_identify(probe_address_first(address));
+
+    if (address->first_count == 0)
+        text_append(line, " (it sent nothing for %g s)", (double)PROBE_LISTEN_MS / 1000);
+    else
+        text_append(line, " (it sent \"%s\")", probe_words_first(address, first, sizeof(first)));
+    if (service != NULL)
+        text_append(line, ", service: %s", service);
+}
+
+void probe_words_others(const struct probe_result *result, struct text_line *line)
+{
+    const struct probe_address *one = NULL;
+    char peer[ENDPOINT_TEXT_BYTES];
+    bool differ = false;
+
+    for (size_t i = 0; i < result->address_count && result->until == PROBE_UNTIL_AUTO; i++) {
+        const struct probe_address *address = &result->addresses[i];
+        bool is_other = address->peer_is == PROBE_PEER_OTHER || address->peer_is == PROBE_PEER_SILENT;
+        if (address->err.reason != ERR_OK || !is_other)
+            continue;
+        differ = differ || (one != NULL && !is_like(one, address));
+        one = one != NULL ? one : address;
+    }
+    if (one == NULL)
+        return;
+    text_append(line, "not a tcpgreet server");
+    if (differ)
+        text_append(line, ", %s for example", endpoint_format(&one->peer, peer));
+    add_peer(one, line);
 }
 
 /* Whether neither family has an address: one family alone does not show that a name does not exist. */
@@ -280,11 +347,27 @@ void probe_words_validity(const struct probe_result *result, const struct stream
         probe_words_validity_until(result, facts->not_after, line);
 }
 
-const char *probe_words_last(const struct probe_result *result, size_t findings)
+void probe_words_through(const struct probe_result *result, struct text_line *line)
 {
-    if (result->verdict.reason == ERR_OK)
-        return findings == 0 ? "All checks passed." : "All other checks passed.";
-    if (findings > 0 && result->verdict.reason != ERR_THRESHOLD && result->verdict.reason != ERR_INTERRUPTED)
-        return NULL;
-    return result->verdict.text;
+    struct text_line others = {0};
+
+    add_verified(result, line);
+    probe_words_others(result, &others);
+    text_append(line, "%s%s", others.length > 0 ? "; " : "", others.text);
+}
+
+void probe_words_last(const struct probe_result *result, size_t findings, struct text_line *line)
+{
+    struct text_line others = {0};
+
+    probe_words_others(result, &others);
+    if (result->verdict.reason == ERR_OK && others.length > 0) {
+        add_result(result, line);
+        text_append(line, "; %s.", others.text);
+    } else if (result->verdict.reason == ERR_OK) {
+        text_append(line, "%s", findings == 0 ? "All checks passed." : "All other checks passed.");
+    } else if (findings == 0 || result->verdict.reason == ERR_THRESHOLD ||
+               result->verdict.reason == ERR_INTERRUPTED) {
+        text_append(line, "%s", result->verdict.text);
+    }
 }

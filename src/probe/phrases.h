@@ -55,7 +55,17 @@ void probe_words_validity_until(const struct probe_result *result, int64_t not_a
 /* Seconds since 1970 as "2026-01-01 00:00:00 UTC". */
 struct text probe_words_date(int64_t seconds);
 
-/* Returns: what is said behind so many findings; NULL where they have said it. */
-const char *probe_words_last(const struct probe_result *result, size_t findings);
+/* What a peer sent first, quoted, without the end of its line. Returns: text; "" where it sent nothing. */
+const char *probe_words_first(const struct probe_address *address, char *text, size_t room);
+
+/* "not a tcpgreet server (it sent \"SSH-2.0-OpenSSH_9.2\"), service: ssh"; nothing where all that is OK is
+ * one. */
+void probe_words_others(const struct probe_result *result, struct text_line *line);
+
+/* " through TCP; not a tcpgreet server (...)": how far an OK goes; nothing where it is the whole dialogue. */
+void probe_words_through(const struct probe_result *result, struct text_line *line);
+
+/* What stands behind so many findings; nothing where they report the verdict. */
+void probe_words_last(const struct probe_result *result, size_t findings, struct text_line *line);
 
 #endif

@@ -13,6 +13,9 @@
 #include "tcpgreet/probe/probe.h"
 #include "tcpgreet/tls/tls.h"
 
+/* How long --until auto waits for a peer that sends nothing, and --expect-alert for the alert. */
+enum { PROBE_LISTEN_MS = 1000 };
+
 struct probe_plan {
     const struct target *target; /* borrowed until done, as the rest */
     bool want_v6;
@@ -20,6 +23,7 @@ struct probe_plan {
     const char *source;     /* as the dialer's; NULL */
     struct tls_client *tls; /* NULL: plain */
     enum probe_until until;
+    int expect_alert; /* 0: none */
     bool require_any;
     enum session_framing framing;
     int64_t attempt_delay_ms;   /* of the race that is shown */

@@ -59,7 +59,7 @@ static void note_all(struct notes *notes, const struct probe_result *result)
     struct probe_finding findings[PROBE_FINDINGS_MAX], remarks[PROBE_REMARKS_MAX];
     size_t count = probe_diagnose(result, findings);
     size_t remark_count = probe_remarks(result, remarks);
-    const char *last = probe_words_last(result, count);
+    struct text_line last = {0};
 
     notes->count = 0;
     note_race(notes, result);
@@ -67,8 +67,8 @@ static void note_all(struct notes *notes, const struct probe_result *result)
         note(notes, "finding", LINE_COLUMNS, findings[i].text);
     for (size_t i = 0; i < remark_count; i++)
         note(notes, "sub", LINE_COLUMNS, remarks[i].text);
-    if (last != NULL)
-        note(notes, "last", BOLD_COLUMNS, last);
+    probe_words_last(result, count, &last);
+    note(notes, "last", BOLD_COLUMNS, last.text);
 }
 
 static void put_notes(FILE *out, const struct notes *notes, int top)

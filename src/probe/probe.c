@@ -281,6 +281,7 @@ static int prepare(struct run *run, struct err *err)
                                     .source = config->source,
                                     .tls = run->tls,
                                     .until = config->until,
+                                    .expect_alert = config->expect_alert,
                                     .require_any = config->require_any,
                                     .framing = config->framing,
                                     .attempt_delay_ms = config->attempt_delay_ms,

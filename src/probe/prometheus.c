@@ -153,11 +153,13 @@ static void put_address_metric(FILE *out, const struct probe_result *result,
 
 static void put_verdict(FILE *out, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "verdict_info",
-                            "What was requested, and the reason word of the verdict.", false};
+    struct metric metric = {
+        out, result, "verdict_info",
+        "What was requested, the last phase that is proved, and the reason word of the verdict.", false};
     begin(&metric);
     put_label(&metric, "tls", result->tls ? "yes" : "no");
     put_label(&metric, "until", probe_until_word(result->until));
+    put_label(&metric, "verified", probe_verified_word(probe_result_verified(result)));
     put_label(&metric, "require", result->require_any ? "any" : "all");
     put_label(&metric, "reason", err_word(result->verdict.reason));
     end(&metric, 1);
@@ -208,9 +210,10 @@ static void put_dns(FILE *out, const struct probe_result *result)
 
 static void put_reasons(FILE *out, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "reason_info",
-                            "The result of each address: ok, or the reason and the phase in which it failed.",
-                            false};
+    struct metric metric = {
+        out, result, "reason_info",
+        "The result of each address: ok, or the reason and the phase in which it failed; the last phase that is proved, and the service that answered.",
+        false};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
@@ -218,6 +221,8 @@ static void put_reasons(FILE *out, const struct probe_result *result)
         put_label(&metric, "reason", err_word(address->err.reason));
         put_label(&metric, "failed_phase",
                   address->err.reason == ERR_OK ? "" : probe_phase_name(address->last));
+        put_label(&metric, "verified", probe_verified_word(probe_address_verified(result, address)));
+        put_label(&metric, "service", probe_service_word(address));
         end(&metric, 1);
     }
 }

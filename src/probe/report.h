@@ -21,9 +21,10 @@ struct probe_finding {
  * probe_diagnosis.c, docs/probe.md. */
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
 
-enum { PROBE_REMARKS_MAX = RACE_FAMILIES };
+enum { PROBE_REMARKS_MAX = RACE_FAMILIES + 3 };
 
-/* What is no finding, and is reported once: addresses that do not count, and why. Returns: how many remarks.
+/* What is no finding, and is reported once: addresses that do not count, and why; peers that close at once,
+ * where no more was asked for; alerts that were expected. Returns: how many remarks.
  */
 size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX]);
 

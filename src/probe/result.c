@@ -51,3 +51,69 @@ size_t probe_result_counted(const struct probe_result *result)
         count += probe_result_counts(result, &result->addresses[i]);
     return count;
 }
+
+enum probe_verified probe_address_verified(const struct probe_result *result,
+                                           const struct probe_address *address)
+{
+    bool ok = address->err.reason == ERR_OK;
+
+    if (result->until == PROBE_UNTIL_RESOLVE || (address->last <= PROBE_CONNECT && !ok))
+        return PROBE_VERIFIED_RESOLVE;
+    if (address->last == PROBE_VOLUME || (address->last == PROBE_CLOSE && ok))
+        return PROBE_VERIFIED_DIALOGUE;
+    bool is_refused = address->alert != 0 && address->tls.version[0] == '\0';
+    bool fails_in_tls = address->last == PROBE_TLS && (!ok || is_refused);
+    bool has_tls = address->spans[PROBE_TLS].end_ns >= 0 && !fails_in_tls;
+    return has_tls ? PROBE_VERIFIED_TLS : PROBE_VERIFIED_CONNECT;
+}
+
+enum probe_verified probe_result_verified(const struct probe_result *result)
+{
+    enum probe_verified least = PROBE_VERIFIED_DIALOGUE;
+    bool any = false;
+
+    for (size_t i = 0; i < result->address_count; i++) {
+        const struct probe_address *address = &result->addresses[i];
+        enum probe_verified verified = probe_address_verified(result, address);
+        bool is_excused =
+            result->verdict.reason == ERR_OK && address->err.reason != ERR_OK; /* by --require any */
+        if (is_excused || !probe_result_counts(result, address))
+            continue;
+        least = verified < least ? verified : least;
+        any = true;
+    }
+    return any ? least : PROBE_VERIFIED_NOTHING;
+}
+
+struct bytes probe_address_first(const struct probe_address *address)
+{
+    return (struct bytes){(const char *)address->first, address->first_count};
+}
+
+/* Records what the same peer would have failed with under --until dialogue. */
+static void hold_to_dialogue(struct probe_address *address)
+{
+    struct err_facts facts = {.received = probe_address_first(address)};
+
+    address->last = PROBE_WELCOME;
+    if (address->peer_is == PROBE_PEER_OTHER) {
+        err_set_facts(&address->err, ERR_DIALOGUE_WRONG_ANSWER, &facts,
+                      "another service answers than at the other addresses");
+        return;
+    }
+    const struct probe_span *tls = &address->spans[PROBE_TLS], *connect = &address->spans[PROBE_CONNECT];
+    address->spans[PROBE_WELCOME] =
+        (struct probe_span){tls->end_ns >= 0 ? tls->end_ns : connect->end_ns, address->listened_ns};
+    err_set(&address->err, ERR_DIALOGUE_TIMEOUT, 0, "no welcome, unlike from the other addresses");
+}
+
+void probe_result_compare(struct probe_result *result)
+{
+    bool greets = false;
+
+    for (size_t i = 0; i < result->address_count; i++)
+        greets = greets || result->addresses[i].peer_is == PROBE_PEER_GREETS;
+    for (size_t i = 0; greets && result->until == PROBE_UNTIL_AUTO && i < result->address_count; i++)
+        if (result->addresses[i].err.reason == ERR_OK && result->addresses[i].peer_is != PROBE_PEER_GREETS)
+            hold_to_dialogue(&result->addresses[i]);
+}

@@ -10,6 +10,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/race.h"
+#include "tcpgreet/core/service.h"
 #include "tcpgreet/net/reach.h"
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/probe/probe.h"
@@ -44,6 +45,25 @@ enum probe_resumption {
     PROBE_RESUMPTION_ACCEPTED
 };
 
+/* What a peer did without having received anything, where the dialogue is not demanded. */
+enum probe_peer {
+    PROBE_PEER_UNKNOWN,
+    PROBE_PEER_GREETS, /* it sent the welcome */
+    PROBE_PEER_OTHER,  /* it sent something else */
+    PROBE_PEER_SILENT, /* it sent nothing for as long as it was listened to */
+    PROBE_PEER_CLOSED, /* it closed the connection without a byte */
+    PROBE_PEER_RESET   /* it reset the connection without a byte */
+};
+
+/* The last phase that is proved. */
+enum probe_verified {
+    PROBE_VERIFIED_NOTHING,
+    PROBE_VERIFIED_RESOLVE,
+    PROBE_VERIFIED_CONNECT,
+    PROBE_VERIFIED_TLS,
+    PROBE_VERIFIED_DIALOGUE
+};
+
 struct probe_volume {
     uint64_t names;
     uint64_t sent_bytes;
@@ -64,6 +84,11 @@ struct probe_address {
     struct stream_tls_facts tls; /* version "": no handshake was finished; certificate fields also where it
                                     was refused */
     enum probe_resumption resumption;
+    enum probe_peer peer_is;
+    unsigned char first[SERVICE_FIRST_BYTES]; /* what it sent first, before it received anything */
+    size_t first_count;
+    int64_t listened_ns; /* when listening ended; 0: it did not come to that */
+    int alert;           /* the TLS alert that was expected, and came; 0 */
     struct probe_volume volume;
 };
 
@@ -122,6 +147,18 @@ bool probe_result_counts(const struct probe_result *result, const struct probe_a
 
 /* Returns: how many do. */
 size_t probe_result_counted(const struct probe_result *result);
+
+/* Returns: the last phase that is proved of an address; of all that count. */
+enum probe_verified probe_address_verified(const struct probe_result *result,
+                                           const struct probe_address *address);
+enum probe_verified probe_result_verified(const struct probe_result *result);
+
+/* Returns: what the peer sent first; empty where it sent nothing unasked. */
+struct bytes probe_address_first(const struct probe_address *address);
+
+/* Where --until auto found the dialogue at one address, the others are held to it: they fail as under --until
+ * dialogue. Call it before the verdict. */
+void probe_result_compare(struct probe_result *result);
 
 /* Computes attempts from what was measured: the planner of RFC 8305 in virtual time, with each family's
  * answer and each address's connect as they came. Shape: attempt_delay_ms as the planner's. */

@@ -45,6 +45,9 @@ static int64_t latest_ns(const struct probe_result *result)
         for (size_t phase = 0; phase < PROBE_PHASES; phase++)
             if (result->addresses[i].spans[phase].end_ns > latest_ns)
                 latest_ns = result->addresses[i].spans[phase].end_ns;
+    for (size_t i = 0; i < result->address_count; i++)
+        if (result->addresses[i].listened_ns > latest_ns)
+            latest_ns = result->addresses[i].listened_ns;
     return latest_ns;
 }
 
@@ -55,6 +58,7 @@ static void conclude(const struct probe_round *round)
 
     if (latest > result->total_ns)
         result->total_ns = latest;
+    probe_result_compare(result);
     probe_result_simulate(result, round->scope.plan.attempt_delay_ms, round->scope.plan.connect_timeout_ms);
     probe_result_judge(result);
 }

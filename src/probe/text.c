@@ -33,8 +33,7 @@ static void put_end(const struct probe_page *page, const struct probe_result *re
     struct probe_finding findings[PROBE_FINDINGS_MAX], remarks[PROBE_REMARKS_MAX];
     size_t count = probe_diagnose(result, findings);
     size_t remark_count = probe_remarks(result, remarks);
-    const char *last = probe_words_last(result, count);
-    struct text_line line = {0};
+    struct text_line line = {0}, last = {0};
 
     (void)fputc('\n', page->out);
     for (size_t i = 0; i < count; i++) {
@@ -44,8 +43,8 @@ static void put_end(const struct probe_page *page, const struct probe_result *re
     }
     for (size_t i = 0; i < remark_count; i++)
         probe_page_wrap(page, 0, 2, PROBE_PLAIN, remarks[i].text);
-    if (last != NULL)
-        probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), last);
+    probe_words_last(result, count, &last);
+    probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), last.text);
 }
 
 static size_t columns_of(const struct probe_style *style)

@@ -24,6 +24,12 @@ bool stream_tls_resumed(const struct stream *stream)
     return false;
 }
 
+bool stream_tls_is_certificate_requested(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
 void tls_client_forget(struct tls_client *client)
 {
     (void)client;

@@ -30,6 +30,7 @@ struct stream_tls {
     bool lower_ended;   /* the peer has sent its FIN */
     bool lower_drained; /* the last read below left nothing: the next one would wait */
     bool ahead;         /* OpenSSL may hold bytes that wake no poll: some came, and it has not waited since */
+    bool is_requested;  /* the server sent a CertificateRequest */
     bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
     uint8_t progress;   /* enum stream_tls_progress */
     uint8_t first_count;

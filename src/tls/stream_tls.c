@@ -22,8 +22,10 @@ static void on_message(int sent, int version, int content_type, const void *byte
         tls->flood <= STREAM_TLS_FLOOD_MAX)
         tls->flood++;
     if (!sent && content_type == SSL3_RT_HANDSHAKE && length > 0 &&
-        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE_REQUEST && SSL_get_certificate(ssl) == NULL)
-        tls->asked_in_vain = true;
+        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE_REQUEST) {
+        tls->is_requested = true;
+        tls->asked_in_vain = SSL_get_certificate(ssl) == NULL;
+    }
     if (trace_sink != NULL)
         tls_trace_message(stream_fd(tls->lower), sent, content_type, bytes, length);
 }
@@ -251,4 +253,10 @@ bool stream_tls_resumed(const struct stream *stream)
 {
     const struct stream_tls *tls = (const struct stream_tls *)stream_find(stream, STREAM_LAYER_TLS);
     return tls != NULL && tls->progress >= STREAM_TLS_UP && SSL_session_reused(tls->ssl) == 1;
+}
+
+bool stream_tls_is_certificate_requested(const struct stream *stream)
+{
+    const struct stream_tls *tls = (const struct stream_tls *)stream;
+    return stream->ops == &tls_ops && tls->is_requested;
 }

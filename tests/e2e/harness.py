@@ -142,6 +142,12 @@ def connect(host, port, *args, **options):
     return run("--connect", host, str(port), *args, **options)
 
 
+def demanding(host, port, *options):
+    """The words of a probe that demands the dialogue, unless its options say how far it goes."""
+    ends = any(str(option).partition("=")[0] in ("--until", "--expect-alert") for option in options)
+    return ("--probe", str(host), str(port), *(() if ends else ("--until", "dialogue")), *map(str, options))
+
+
 def shell(redirections):
     """A wrap that applies redirections a person would type, such as `>&-`."""
     return ["sh", "-c", f'exec "$@" {redirections}', "sh"]

@@ -11,10 +11,11 @@ import os
 import pathlib
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
 
-from harness import Lines, Script, Server, environment, refusing_port, run
+from harness import Lines, Script, Server, demanding, environment, refusing_port, run
 from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
                          lay_cable, make_host, remove_host, setting, switch_ipv6_off, why_no_cable, within)
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
@@ -79,7 +80,7 @@ class Place:
     def probe(self, *options, **more):
         """Runs `tcpgreet --probe` there; returns its result, whose args are what it was asked."""
         with self.opened() as words:
-            args = ["--probe", *map(str, words), *options]
+            args = [*demanding(*words), *options]
             result = run(*args, wrap=self.wrap, cwd=made().folder if "--tls" in args else None, **self.more, **more)
             result.args = args
             return result
@@ -126,6 +127,15 @@ def below_tls(function, *options):
 @here
 def above_tls(function, *options, version=None, client_ca=False):
     context = server_context(made().server, version, client_ca=made().ca if client_ca else None)
+    with TlsScript(function, context) as server:
+        yield "::1", server.port, *trusting(), *options
+
+
+@here
+def requesting(function, *options):
+    """A client certificate that is requested, and not required."""
+    context = server_context(made().server, client_ca=made().ca)
+    context.verify_mode = ssl.CERT_OPTIONAL
     with TlsScript(function, context) as server:
         yield "::1", server.port, *trusting(), *options
 

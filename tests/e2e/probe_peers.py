@@ -73,6 +73,12 @@ def ends_at_once(peer):
 
 
 @tolerant
+def ends_without_a_byte(peer):
+    """An orderly end, under TLS too."""
+    peer.end()
+
+
+@tolerant
 def resets_after_the_welcome(peer):
     peer.send(OPENING)
     peer.receive()
@@ -135,6 +141,36 @@ def is_http(peer):
     if peer.receive():
         peer.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").end()
         linger(peer)
+
+
+MYSQL = b"\x4a\0\0\0\x0a8.0.36\0" + bytes(range(1, 67))
+VNC = b"RFB 003.008\n"
+IMAP = b"* OK [CAPABILITY IMAP4rev1] ready\r\n"
+
+
+def sends(greeting, step=None):
+    """Another protocol's server, which speaks first: in pieces of step bytes."""
+    @tolerant
+    def serve(peer):
+        for at in range(0, len(greeting), step or len(greeting)):
+            peer.send(greeting[at:at + (step or len(greeting))])
+        linger(peer)
+    return serve
+
+
+def recording(function, received):
+    """The same peer, which appends every byte that it receives to received."""
+    def serve(peer):
+        receive = peer.receive
+
+        def record(*args):
+            data = receive(*args)
+            if data:
+                received.append(data)
+            return data
+        peer.receive = record
+        function(peer)
+    return serve
 
 
 @tolerant

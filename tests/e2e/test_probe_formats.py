@@ -6,7 +6,8 @@ import math
 import re
 
 import tls_harness
-from harness import OPENING, ROOT, Case, Names, Script, Server, main, needs_names, refusing_port, run, skip_file
+from harness import (OPENING, ROOT, Case, Names, Script, Server, demanding, main, needs_names, refusing_port, run,
+                     skip_file)
 
 try:
     from jsonschema import Draft202012Validator as Validator
@@ -32,7 +33,7 @@ def reasons():
 
 
 def probe(host, port, *options, **more):
-    return run("--probe", host, str(port), *options, **more)
+    return run(*demanding(host, port, *options), **more)
 
 
 def refuse_constant(word):

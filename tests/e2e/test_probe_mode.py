@@ -16,14 +16,14 @@ import threading
 import xml.etree.ElementTree as xml
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
-                     environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
+                     demanding, environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
 
 BOTH = "::1 both\n127.0.0.1 both\n"
 NEVER_MET = "0.000001"  # seconds in which nothing is done
 
 
 def probe(host, port, *options, **more):
-    return run("--probe", host, str(port), *options, **more)
+    return run(*demanding(host, port, *options), **more)
 
 
 def validate(found):
@@ -144,7 +144,7 @@ class ExitCodes(ProbeCase):
                 self.assertEnds(probe(host, port), 3, said)
 
     def test_usage(self):
-        for options in (["--count", "0"], ["--retry", "1s", "--count", "2"], ["--warn", "x"], ["--until", "tls"]):
+        for options in (["--count", "0"], ["--retry", "1s", "--count", "2"], ["--warn", "x"], ["--until", "end"]):
             with self.subTest(options=options):
                 done = probe("::1", 1, *options)
                 self.assertFails(done, 2, "usage")

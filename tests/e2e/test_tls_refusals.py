@@ -363,9 +363,9 @@ class StrangePeers(TlsCase):
                             wait_for_end(peer)
                         else:
                             peer.reset()
+                    when = "during the TLS handshake" if count else "on the ClientHello, without a byte"
                     with self.subTest(version=version.name, bytes=count, way=way):
-                        self.assertRefused(self.meet(serve), "tls-protocol",
-                                           "the peer closed the connection during the TLS handshake")
+                        self.assertRefused(self.meet(serve), "tls-protocol", f"the peer closed the connection {when}")
 
     def test_records_that_make_no_sense(self):
         for name, record in {"garbage in a handshake record": b"\x16\x03\x03\x00\x0aabcdefghij",

@@ -23,6 +23,7 @@
     X(ERR_TLS_SILENT_PEER, "tls-silent-peer", 5)                                                             \
     X(ERR_TLS_PROTOCOL, "tls-protocol", 5)                                                                   \
     X(ERR_TLS_ALERT, "tls-alert", 5)                                                                         \
+    X(ERR_TLS_NO_ALERT, "tls-no-alert", 5)                                                                   \
     X(ERR_TLS_TIMEOUT, "tls-timeout", 5)                                                                     \
     X(ERR_TLS_CLIENT_CERTIFICATE, "tls-client-certificate", 5)                                               \
     X(ERR_CERT_EXPIRED, "cert-expired", 6)                                                                   \
@@ -68,6 +69,7 @@ enum err_detail {
     ERR_DETAIL_SERVICE,             /* resolve-not-found: a service name is unknown */
     ERR_DETAIL_TLS_VERSION,         /* tls-protocol: no TLS version that both sides allow (alert) */
     ERR_DETAIL_TLS_CUT,             /* tls-protocol: the peer closed or reset during the handshake */
+    ERR_DETAIL_TLS_UNANSWERED,      /* tls-protocol: the same, before the peer sent a byte */
     ERR_DETAIL_CERTIFICATE_ABSENT,  /* tls-client-certificate: one is required and none was sent (alert) */
     ERR_DETAIL_CERTIFICATE_REFUSED, /* tls-client-certificate: the one that was sent is refused (alert) */
     ERR_DETAIL_ISSUER_UNKNOWN,      /* cert-untrusted: no trust anchor above it (depth, name of the host) */

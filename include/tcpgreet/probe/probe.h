@@ -13,8 +13,14 @@
 #include "tcpgreet/probe/threshold.h"
 #include "tcpgreet/tls/tls.h"
 
-/* In the order of the phases. */
-enum probe_until { PROBE_UNTIL_RESOLVE, PROBE_UNTIL_CONNECT, PROBE_UNTIL_TLS, PROBE_UNTIL_DIALOGUE };
+/* In the order of the phases. AUTO: the dialogue where the peer sends the welcome, else connect or tls. */
+enum probe_until {
+    PROBE_UNTIL_RESOLVE,
+    PROBE_UNTIL_CONNECT,
+    PROBE_UNTIL_TLS,
+    PROBE_UNTIL_DIALOGUE,
+    PROBE_UNTIL_AUTO
+};
 
 /* Shape: retry_ms excludes count and interval_ms, as do a command, FORMAT_PROMETHEUS and FORMAT_NAGIOS;
  * until PROBE_UNTIL_TLS and limits.expect_days need use_tls. */
@@ -29,6 +35,7 @@ struct probe_config {
     int64_t timeout_ms; /* of the whole run; 0: none */
     enum session_framing framing;
     enum probe_until until;
+    int expect_alert;     /* the TLS alert that must refuse the handshake; 0: none */
     bool require_any;     /* else every address must be OK */
     int64_t volume_bytes; /* 0: none */
     int count;            /* rounds; 0: not limited with an interval, else one */

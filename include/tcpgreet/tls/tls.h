@@ -133,6 +133,11 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
 int tls_pin_parse(const char *text, struct tls_pin *pin);
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 
+/* Returns: the number of an alert by its name in RFC 8446 section 6, such as "certificate_required"; -1. The
+ * name; NULL where there is none. Also without TLS. */
+int tls_alert_parse(const char *name);
+const char *tls_alert_name(int alert);
+
 /* Returns: 0, or -1 where this program was built without TLS. Errors: usage. */
 int tls_available(struct err *err);
 

@@ -103,7 +103,7 @@ static void every_option_of_a_probe_reaches_its_field(void **state)
     PARSE("--probe", "a", "1");
     assert_int_equal(options.mode, MODE_PROBE);
     assert_string_equal(probe->target.host, "a");
-    assert_int_equal(probe->until, PROBE_UNTIL_DIALOGUE);
+    assert_int_equal(probe->until, PROBE_UNTIL_AUTO);
     assert_int_equal(probe->format, FORMAT_TEXT);
     assert_int_equal(probe->color, FORMAT_COLOR_AUTO);
     assert_int_equal(probe->interval_ms + probe->retry_ms + probe->timeout_ms, 0);

@@ -279,7 +279,7 @@ static void probe_options_are_checked(void **state)
     (void)state;
     REFUSE("--count takes a whole number from 1", "--probe", "a", "1", "--count=0");
     REFUSE("--interval takes a time from 10ms", "--probe", "a", "1", "--interval=9ms");
-    REFUSE("--until takes resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
+    REFUSE("--until takes auto, resolve, connect, tls or dialogue", "--probe", "a", "1", "--until=end");
     REFUSE("--retry takes a time", "--probe", "a", "1", "--retry=5");
     REFUSE("--expect-days takes WARN or WARN,CRIT, each a whole number from 1 to 36500", "--probe", "a", "1",
            "--expect-days=0");
@@ -314,7 +314,12 @@ static void probe_options_are_checked(void **state)
     REFUSE("--expect-days needs --tls", "--probe", "a", "1", "--expect-days=7");
     REFUSE("--expect-days needs a handshake", "--probe", "a", "1", "--tls", "--until=connect",
            "--expect-days=7");
-    REFUSE("--until tls needs --tls", "--probe", "a", "1", "--until=tls");
+    PARSE("--probe", "a", "1", "--until=tls", "--servername=b", "--expect-days=3");
+    REFUSE("--servername needs --tls", "--probe", "a", "1", "--until=connect", "--servername=b");
+    REFUSE("--expect-alert takes a TLS alert's name", "--probe", "a", "1", "--expect-alert=none");
+    REFUSE("--expect-alert takes a TLS alert's name", "--probe", "a", "1", "--expect-alert=close_notify");
+    REFUSE("--expect-alert ends the probe with TLS", "--probe", "a", "1", "--until=dialogue",
+           "--expect-alert=unknown_ca");
     REFUSE("--volume is a part of the dialogue", "--probe", "a", "1", "--tls", "--until=tls", "--volume=1k");
 }
 

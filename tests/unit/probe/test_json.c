@@ -61,20 +61,21 @@ static void the_json_of_one_address_that_is_ok(void **state)
     use(PROBE_SAMPLE_LITERAL);
     char *text = json();
     assert_string_equal(
-        text, "{\"schema\":\"tcpgreet.probe.v1\",\"target\":\"[::1]:6000\",\"host\":\"::1\",\"port\":6000,"
-              "\"tls\":false,\"until\":\"connect\",\"require\":\"all\",\"time\":\"2026-01-01T00:00:00Z\","
-              "\"duration_seconds\":4.7e-05,\"verdict\":{\"word\":\"ok\",\"exit_code\":0,\"text\":null},"
-              "\"answers\":[{\"family\":\"ipv6\",\"asked\":false,\"addresses\":1,\"seconds\":null,"
-              "\"reason\":\"ok\",\"text\":null},{\"family\":\"ipv4\",\"asked\":false,\"addresses\":0,"
-              "\"seconds\":null,\"reason\":\"ok\",\"text\":null}],\"addresses\":[{\"address\":\"::1\","
-              "\"family\":\"ipv6\",\"ok\":true,\"counts\":true,\"reason\":\"ok\",\"text\":null,\"failed_"
-              "phase\":null,"
-              "\"phases\":{\"connect\":{\"begin_seconds\":0,\"seconds\":4.7e-05}},"
-              "\"local\":{\"address\":\"::1\",\"port\":53500},\"interface\":\"lo\","
-              "\"tcp\":{\"mss_bytes\":32741,\"rtt_seconds\":1.8e-05,\"retransmits\":0,\"syn_retransmits\":0},"
-              "\"tls\":null,\"certificate\":null,\"volume\":null}],"
-              "\"race\":[{\"address\":\"::1\",\"start_seconds\":0,\"end_seconds\":4.7e-05,\"won\":true}],"
-              "\"findings\":[],\"remarks\":[]}\n");
+        text,
+        "{\"schema\":\"tcpgreet.probe.v1\",\"target\":\"[::1]:6000\",\"host\":\"::1\",\"port\":6000,"
+        "\"tls\":false,\"until\":\"connect\",\"verified\":\"connect\",\"peer_said\":null,\"service\":null,\"require\":\"all\",\"time\":\"2026-01-01T00:00:00Z\","
+        "\"duration_seconds\":4.7e-05,\"verdict\":{\"word\":\"ok\",\"exit_code\":0,\"text\":null},"
+        "\"answers\":[{\"family\":\"ipv6\",\"asked\":false,\"addresses\":1,\"seconds\":null,"
+        "\"reason\":\"ok\",\"text\":null},{\"family\":\"ipv4\",\"asked\":false,\"addresses\":0,"
+        "\"seconds\":null,\"reason\":\"ok\",\"text\":null}],\"addresses\":[{\"address\":\"::1\","
+        "\"family\":\"ipv6\",\"ok\":true,\"counts\":true,\"reason\":\"ok\",\"text\":null,"
+        "\"verified\":\"connect\",\"peer_said\":null,\"service\":null,\"failed_phase\":null,"
+        "\"phases\":{\"connect\":{\"begin_seconds\":0,\"seconds\":4.7e-05}},"
+        "\"local\":{\"address\":\"::1\",\"port\":53500},\"interface\":\"lo\","
+        "\"tcp\":{\"mss_bytes\":32741,\"rtt_seconds\":1.8e-05,\"retransmits\":0,\"syn_retransmits\":0},"
+        "\"tls\":null,\"certificate\":null,\"volume\":null}],"
+        "\"race\":[{\"address\":\"::1\",\"start_seconds\":0,\"end_seconds\":4.7e-05,\"won\":true}],"
+        "\"findings\":[],\"remarks\":[]}\n");
     free(text);
 }
 

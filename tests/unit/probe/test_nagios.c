@@ -90,7 +90,7 @@ static void the_line_of_two_addresses_that_are_ok(void **state)
     assert_int_equal(status, OK);
     free(whole);
     use(PROBE_SAMPLE_LITERAL);
-    assert_message(OK, "TCPGREET OK - [::1]:6000: 1/1 address OK, slowest total 0.000047 s");
+    assert_message(OK, "TCPGREET OK - [::1]:6000: 1/1 address OK through TCP, slowest total 0.000047 s");
 }
 
 static void what_this_machine_cannot_reach_does_not_count(void **state)

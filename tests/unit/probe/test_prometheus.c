@@ -55,9 +55,9 @@ static void the_metrics_of_one_address_that_is_ok(void **state)
         "# HELP tcpgreet_probe_success Whether the verdict is OK.\n"
         "# TYPE tcpgreet_probe_success gauge\n"
         "tcpgreet_probe_success{target=\"[::1]:6000\"} 1\n"
-        "# HELP tcpgreet_probe_verdict_info What was requested, and the reason word of the verdict.\n"
+        "# HELP tcpgreet_probe_verdict_info What was requested, the last phase that is proved, and the reason word of the verdict.\n"
         "# TYPE tcpgreet_probe_verdict_info gauge\n"
-        "tcpgreet_probe_verdict_info{target=\"[::1]:6000\",tls=\"no\",until=\"connect\",require=\"all\","
+        "tcpgreet_probe_verdict_info{target=\"[::1]:6000\",tls=\"no\",until=\"connect\",verified=\"connect\",require=\"all\","
         "reason=\"ok\"} 1\n"
         "# HELP tcpgreet_probe_exit_code The exit code that goes with the verdict.\n"
         "# TYPE tcpgreet_probe_exit_code gauge\n"
@@ -68,10 +68,10 @@ static void the_metrics_of_one_address_that_is_ok(void **state)
         "# HELP tcpgreet_probe_duration_seconds How long the probe took.\n"
         "# TYPE tcpgreet_probe_duration_seconds gauge\n"
         "tcpgreet_probe_duration_seconds{target=\"[::1]:6000\"} 4.7e-05\n"
-        "# HELP tcpgreet_probe_reason_info The result of each address: ok, or the reason and the phase in which it failed.\n"
+        "# HELP tcpgreet_probe_reason_info The result of each address: ok, or the reason and the phase in which it failed; the last phase that is proved, and the service that answered.\n"
         "# TYPE tcpgreet_probe_reason_info gauge\n"
         "tcpgreet_probe_reason_info{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\",reason=\"ok\","
-        "failed_phase=\"\"} 1\n"
+        "failed_phase=\"\",verified=\"connect\",service=\"\"} 1\n"
         "# HELP tcpgreet_probe_phase_seconds How long each phase took, the one that failed included.\n"
         "# TYPE tcpgreet_probe_phase_seconds gauge\n"
         "tcpgreet_probe_phase_seconds{target=\"[::1]:6000\",address=\"::1\",family=\"ipv6\","
@@ -200,8 +200,9 @@ static void an_expired_certificate_still_has_its_date(void **state)
                "family=\"ipv4\",names=\"greet.example.net\",issuer=\"Example Issuing CA 3\",key=\"RSA 2048\","
                "pin=\"11c40f5de2b7394488d05b7c31f2a9e06a1c0f5de2b7394488d05b7c31f2a911\"} 1\n",
                true);
-    assert_has("address=\"192.0.2.25\",family=\"ipv4\",reason=\"cert-expired\",failed_phase=\"tls\"} 1\n",
-               true);
+    assert_has(
+        "address=\"192.0.2.25\",family=\"ipv4\",reason=\"cert-expired\",failed_phase=\"tls\",verified=\"connect\",service=\"\"} 1\n",
+        true);
     assert_has("tls_info", false);
 }
 

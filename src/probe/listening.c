@@ -1,0 +1,79 @@
+#include "listening.h"
+
+bool probe_only_listens(const struct probe_plan *plan)
+{
+    return plan->until < PROBE_UNTIL_DIALOGUE;
+}
+
+int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_alert_awaited)
+{
+    /* A port that closes at once does so as fast as its host can; a refusal takes the server's work. */
+    enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 10, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
+    int64_t limit_ms = ROUND_TRIPS * (int64_t)rtt_us / US_PER_MS;
+
+    if (plan->until == PROBE_UNTIL_DIALOGUE)
+        return 0;
+    if (plan->until == PROBE_UNTIL_AUTO || plan->expect_alert > 0)
+        return PROBE_LISTEN_MS;
+    if (plan->until == PROBE_UNTIL_CONNECT)
+        limit_ms += CLOSE_MS;
+    else
+        limit_ms += is_alert_awaited ? REFUSAL_MS : CLOSE_AFTER_TLS_MS;
+    return limit_ms < PROBE_LISTEN_MS ? limit_ms : PROBE_LISTEN_MS;
+}
+
+static bool is_of_dialogue(enum err_reason reason)
+{
+    return err_exit_code(reason) == err_exit_code(ERR_DIALOGUE_RESET);
+}
+
+enum probe_peer probe_peer_of(const struct probe_plan *plan, const struct probe_address *record,
+                              const struct err *met)
+{
+    if (met == NULL || !is_of_dialogue(met->reason))
+        return record->peer_is;
+    bool is_other = met->reason == ERR_DIALOGUE_WRONG_ANSWER || met->reason == ERR_DIALOGUE_TLS_PEER;
+    if (record->first_count > 0)
+        return is_other || probe_only_listens(plan) ? PROBE_PEER_OTHER : PROBE_PEER_UNKNOWN;
+    if (met->reason == ERR_DIALOGUE_TIMEOUT)
+        return PROBE_PEER_SILENT;
+    return met->reason == ERR_DIALOGUE_RESET ? PROBE_PEER_RESET : PROBE_PEER_CLOSED;
+}
+
+int probe_judge_peer(const struct probe_plan *plan, const struct probe_address *record, struct err *err)
+{
+    switch (record->peer_is) {
+    case PROBE_PEER_UNKNOWN:
+        return -1;
+    case PROBE_PEER_GREETS:
+        return probe_only_listens(plan) ? 0 : -1;
+    case PROBE_PEER_OTHER:
+    case PROBE_PEER_SILENT:
+        return 0;
+    case PROBE_PEER_CLOSED:
+        if (probe_only_listens(plan))
+            return 0;
+        return err_set(err, ERR_DIALOGUE_EARLY_END, 0,
+                       "the peer closed the connection without sending anything");
+    case PROBE_PEER_RESET:
+        return probe_only_listens(plan) ? 0 : -1;
+    }
+    return -1;
+}
+
+int probe_judge_alert(const struct probe_plan *plan, bool is_up, const struct err *met, struct err *err)
+{
+    const char *expected = tls_alert_name(plan->expect_alert);
+    const char *name = met != NULL ? tls_alert_name(met->alert) : NULL;
+
+    if (met != NULL && met->alert == plan->expect_alert)
+        return 0;
+    if (met != NULL && met->alert != 0)
+        return err_set_facts(err, ERR_TLS_ALERT, &(struct err_facts){.alert = met->alert},
+                             "the peer sent the TLS alert %s, not %s",
+                             name != NULL ? name : "of another number", expected);
+    if (is_up)
+        return err_set(err, ERR_TLS_NO_ALERT, 0,
+                       "the peer did not refuse: it sent no TLS alert, %s was expected", expected);
+    return -1;
+}

@@ -1,0 +1,85 @@
+#include "diagnosis.h"
+#include "report.h"
+#include "tcpgreet/tls/tls.h"
+
+static bool is_ok(const struct probe_result *result, const struct probe_address *address)
+{
+    return address->err.reason == ERR_OK && result->until < PROBE_UNTIL_DIALOGUE;
+}
+
+static bool is_closed(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_ok(result, address) && address->peer_is == PROBE_PEER_CLOSED && address->alert == 0;
+}
+
+static bool is_reset(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_ok(result, address) && address->peer_is == PROBE_PEER_RESET && address->alert == 0;
+}
+
+static bool is_refused(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_ok(result, address) && address->alert != 0;
+}
+
+static void tell_closed(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "%s closed the connection at once, without a byte: a port forwarder whose service is down does so.",
+        probe_group_place(group).text);
+}
+
+static void tell_reset(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "%s reset the connection at once, without a byte: a port forwarder whose service is down does so.",
+        probe_group_place(group).text);
+}
+
+static void tell_refused(const struct probe_group *group, struct text_line *line)
+{
+    text_append(line, "%s refused with the TLS alert %s, as expected.", probe_group_place(group).text,
+                tls_alert_name(probe_group_first(group)->alert));
+}
+
+static const struct {
+    const char *word;
+    probe_about_fn *is;
+    probe_tell_fn *tell;
+} remarks_of_peers[] = {
+    {"closed-at-once", is_closed, tell_closed},
+    {"closed-at-once", is_reset, tell_reset},
+    {"expected-alert", is_refused, tell_refused},
+};
+
+static void put(struct probe_finding *remark, const char *word, const struct text_line *line)
+{
+    remark->word = word;
+    (void)snprintf(remark->text, PROBE_SENTENCE_BYTES, "%.*s", PROBE_SENTENCE_BYTES - 1, line->text);
+}
+
+size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX])
+{
+    static const char *const words[] = {[RACE_V6] = "ipv6-unavailable", [RACE_V4] = "ipv4-unavailable"};
+    size_t count = 0;
+
+    for (size_t i = 0; i < RACE_FAMILIES; i++) {
+        struct text_line line = {0};
+        if (probe_remarks_family(result, (enum race_family)i, &line))
+            put(&remarks[count++], words[i], &line);
+    }
+    for (size_t i = 0; i < sizeof remarks_of_peers / sizeof remarks_of_peers[0]; i++) {
+        struct probe_group group = {.result = result};
+        struct text_line line = {0};
+        for (size_t j = 0; j < result->address_count && j < PROBE_ADDRESSES_MAX; j++)
+            group.index[group.count++] = j;
+        probe_group_keep(&group, remarks_of_peers[i].is);
+        if (group.count == 0)
+            continue;
+        remarks_of_peers[i].tell(&group, &line);
+        put(&remarks[count++], remarks_of_peers[i].word, &line);
+    }
+    return count;
+}

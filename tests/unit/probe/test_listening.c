@@ -1,0 +1,100 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "probe/listening.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+enum { ALERT = 116, OTHER_ALERT = 48 };
+
+static void a_peer_is_what_it_did_before_it_received_anything(void **state)
+{
+    static const struct {
+        enum probe_until until;
+        size_t first_count;
+        enum err_reason met;
+        enum probe_peer peer;
+        int accepted;
+        enum err_reason failure;
+    } rows[] = {
+        {PROBE_UNTIL_AUTO, 0, ERR_DIALOGUE_TIMEOUT, PROBE_PEER_SILENT, 0, ERR_OK},
+        {PROBE_UNTIL_AUTO, 9, ERR_DIALOGUE_WRONG_ANSWER, PROBE_PEER_OTHER, 0, ERR_OK},
+        {PROBE_UNTIL_AUTO, 9, ERR_DIALOGUE_TLS_PEER, PROBE_PEER_OTHER, 0, ERR_OK},
+        {PROBE_UNTIL_AUTO, 9, ERR_DIALOGUE_TIMEOUT, PROBE_PEER_UNKNOWN, -1, ERR_OK},
+        {PROBE_UNTIL_AUTO, 9, ERR_DIALOGUE_EARLY_END, PROBE_PEER_UNKNOWN, -1, ERR_OK},
+        {PROBE_UNTIL_AUTO, 0, ERR_DIALOGUE_EARLY_END, PROBE_PEER_CLOSED, -1, ERR_DIALOGUE_EARLY_END},
+        {PROBE_UNTIL_AUTO, 0, ERR_DIALOGUE_TRUNCATED, PROBE_PEER_CLOSED, -1, ERR_DIALOGUE_EARLY_END},
+        {PROBE_UNTIL_AUTO, 0, ERR_DIALOGUE_RESET, PROBE_PEER_RESET, -1, ERR_OK},
+        {PROBE_UNTIL_AUTO, 0, ERR_TLS_CLIENT_CERTIFICATE, PROBE_PEER_UNKNOWN, -1, ERR_OK},
+        {PROBE_UNTIL_TLS, 0, ERR_DIALOGUE_EARLY_END, PROBE_PEER_CLOSED, 0, ERR_OK},
+        {PROBE_UNTIL_CONNECT, 0, ERR_DIALOGUE_RESET, PROBE_PEER_RESET, 0, ERR_OK},
+        {PROBE_UNTIL_CONNECT, 1, ERR_DIALOGUE_TIMEOUT, PROBE_PEER_OTHER, 0, ERR_OK},
+        {PROBE_UNTIL_TLS, 0, ERR_TLS_CLIENT_CERTIFICATE, PROBE_PEER_UNKNOWN, -1, ERR_OK},
+        {PROBE_UNTIL_TLS, 0, ERR_TLS_ALERT, PROBE_PEER_UNKNOWN, -1, ERR_OK},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct probe_plan plan = {.until = rows[i].until};
+        struct probe_address record = {.first_count = rows[i].first_count};
+        struct err met = {0}, err = {0};
+        err_set(&met, rows[i].met, 0, "met");
+        record.peer_is = probe_peer_of(&plan, &record, &met);
+        if (record.peer_is != rows[i].peer)
+            fail_msg("row %zu: peer %d", i, record.peer_is);
+        if (probe_judge_peer(&plan, &record, &err) != rows[i].accepted || err.reason != rows[i].failure)
+            fail_msg("row %zu: %s", i, err_word(err.reason));
+    }
+}
+
+static void an_alert_is_the_expected_one_another_or_none(void **state)
+{
+    struct probe_plan plan = {.until = PROBE_UNTIL_TLS, .expect_alert = ALERT};
+    struct err met = {0}, err = {0};
+    (void)state;
+    err_set_facts(&met, ERR_TLS_CLIENT_CERTIFICATE, &(struct err_facts){.alert = ALERT}, "refused");
+    assert_int_equal(probe_judge_alert(&plan, true, &met, &err), 0);
+    met.alert = OTHER_ALERT;
+    assert_int_equal(probe_judge_alert(&plan, false, &met, &err), -1);
+    assert_int_equal(err.reason, ERR_TLS_ALERT);
+    assert_string_equal(err.text, "the peer sent the TLS alert unknown_ca, not certificate_required");
+    err_clear(&err);
+    met.alert = 0;
+    assert_int_equal(probe_judge_alert(&plan, true, &met, &err), -1);
+    assert_int_equal(err.reason, ERR_TLS_NO_ALERT);
+    err_clear(&err);
+    assert_int_equal(probe_judge_alert(&plan, true, NULL, &err), -1); /* it sent the welcome */
+    assert_int_equal(err.reason, ERR_TLS_NO_ALERT);
+    err_clear(&err);
+    assert_int_equal(probe_judge_alert(&plan, false, &met, &err),
+                     -1); /* the handshake's own failure says it */
+    assert_int_equal(err.reason, ERR_OK);
+}
+
+static void listening_is_bounded_and_only_the_dialogue_does_without(void **state)
+{
+    enum { FAR_US = 5 * 1000 * 1000 };
+    (void)state;
+    for (int until = PROBE_UNTIL_CONNECT; until <= PROBE_UNTIL_AUTO; until++) {
+        struct probe_plan plan = {.until = (enum probe_until)until};
+        int64_t least_ms = probe_listen_ms(&plan, 0, false), most_ms = probe_listen_ms(&plan, FAR_US, true);
+        assert_int_equal(least_ms > 0, until != PROBE_UNTIL_DIALOGUE);
+        assert_int_equal(most_ms, until != PROBE_UNTIL_DIALOGUE ? PROBE_LISTEN_MS : 0);
+        assert_true(least_ms <= most_ms);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_peer_is_what_it_did_before_it_received_anything),
+        cmocka_unit_test(an_alert_is_the_expected_one_another_or_none),
+        cmocka_unit_test(listening_is_bounded_and_only_the_dialogue_does_without),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
