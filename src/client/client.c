@@ -16,12 +16,12 @@
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/link/dialer.h"
+#include "tcpgreet/link/tls_check.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/output.h"
 #include "tcpgreet/os/signals.h"
 #include "tcpgreet/tls/stream_tls.h"
-#include "tls_check.h"
 
 enum {
     TLS_CHECK_AFTER_MS = 1000,  /* of silence: a server of ours sends its welcome at once */

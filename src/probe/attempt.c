@@ -1,22 +1,15 @@
 #include "attempt.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "listening.h"
-#include "tcpgreet/link/connector.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/tls/stream_tls.h"
 
 #define PROBE_NAME_TEXT "tcpgreet" /* the name that is sent */
-
-static void hold(struct probe_trial *trial)
-{
-    trial->holds++;
-}
 
 static void release(struct probe_trial *trial)
 {
@@ -185,7 +178,7 @@ static void start_transfer(struct probe_trial *trial)
         return;
     }
     trial->stage = PROBE_STAGE_TRANSFER;
-    hold(trial);
+    trial->holds++;
 }
 
 static void on_resumption_done(void *context, enum probe_resumption outcome)
@@ -207,7 +200,7 @@ static void start_resumption(struct probe_trial *trial)
     trial->resumption.context = trial;
     if (probe_resumption_start(&trial->resumption, trial->scope, &trial->peer, trial->session)) {
         trial->stage = PROBE_STAGE_RESUMPTION;
-        hold(trial);
+        trial->holds++;
         return;
     }
     trial->record->resumption = trial->resumption.outcome;
@@ -251,6 +244,40 @@ static void judge(struct probe_trial *trial, const struct err *met)
     }
 }
 
+static void on_checked(void *context, enum tls_check_result result)
+{
+    struct probe_trial *trial = context;
+    struct err failure = trial->record->err;
+
+    trial->stage = PROBE_STAGE_OVER;
+    trial->check = NULL;
+    err_clear(&trial->record->err);
+    tls_check_judge(result, &failure, &trial->record->err);
+    release(trial);
+}
+
+/* A plain probe that was not answered by a byte may have met a TLS server: only TLS in answer to a
+ * ClientHello on a second connection proves that. */
+static void check_tls(struct probe_trial *trial)
+{
+    const struct probe_plan *plan = &trial->scope->plan;
+    struct probe_address *record = trial->record;
+    struct tls_check_config config = {.peer = &trial->peer,
+                                      .host = plan->target->host,
+                                      .source = plan->source,
+                                      .timeout_ms = PROBE_LISTEN_MS};
+
+    if (plan->tls != NULL || plan->until != PROBE_UNTIL_DIALOGUE || record->last != PROBE_WELCOME ||
+        record->first_count > 0 || record->err.detail == ERR_DETAIL_SERVER_FULL ||
+        record->err.reason == ERR_DIALOGUE_RESET)
+        return;
+    trial->check = tls_check_start(trial->scope->loop, &config, on_checked, trial);
+    if (trial->check == NULL)
+        return;
+    trial->stage = PROBE_STAGE_CHECK;
+    trial->holds++;
+}
+
 static void on_done(void *context, const struct conn_result *result)
 {
     struct probe_trial *trial = context;
@@ -260,32 +287,12 @@ static void on_done(void *context, const struct conn_result *result)
         /* it is cancelled */
     } else if (result->err != NULL || only_listens(trial)) {
         judge(trial, result->err);
+        check_tls(trial);
     } else {
         trial->ok = true;
         start_resumption(trial);
     }
     release(trial);
-}
-
-static bool uses_tls(const struct probe_trial *trial)
-{
-    return trial->scope->plan.tls != NULL && trial->scope->plan.until != PROBE_UNTIL_CONNECT;
-}
-
-/* Takes: fd. Returns: the stream that the dialogue is held on; NULL with err. */
-static struct stream *make_stream(struct probe_trial *trial, int fd, struct err *err)
-{
-    const struct probe_plan *plan = &trial->scope->plan;
-
-    if (uses_tls(trial)) {
-        trial->session = tls_session_new(plan->tls, err); /* empty: the certificate is verified anew */
-        if (trial->session == NULL) {
-            stream_tcp_close(fd);
-            return NULL;
-        }
-    }
-    const struct connector_policy policy = {.session = trial->session, .host = plan->target->host};
-    return connector_stream(&policy, fd, err);
 }
 
 static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
@@ -300,18 +307,18 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
                                  .handshake_ms = probe_scope_left_ms(scope)};
     struct err err = {0};
 
-    if (uses_tls(trial))
+    if (probe_scope_uses_tls(trial->scope))
         begin_at(trial, PROBE_TLS, connected_ns);
     else if (!only_listens(trial))
         begin_at(trial, PROBE_WELCOME, connected_ns);
-    struct stream *stream = make_stream(trial, trial->fd, &err);
+    struct stream *stream = probe_scope_stream(scope, trial->fd, &trial->session, &err);
     trial->policy = scope->policy;
     session_init_client(&trial->greeting, &trial->policy);
     trial->stage = PROBE_STAGE_DIALOGUE;
     if (stream == NULL || conn_start(&trial->conn, &config, stream, &err) < 0)
         fail(trial, &err);
     else
-        hold(trial);
+        trial->holds++;
 }
 
 static void on_poll_closed(uv_handle_t *handle)
@@ -333,7 +340,7 @@ static void judge_reset(struct probe_trial *trial, int64_t connected_ns)
 {
     struct err err = {0};
 
-    if (uses_tls(trial)) {
+    if (probe_scope_uses_tls(trial->scope)) {
         begin_at(trial, PROBE_TLS, connected_ns);
         err_set_facts(&err, ERR_TLS_PROTOCOL,
                       &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED, .native = ECONNRESET},
@@ -377,7 +384,7 @@ static int watch(struct probe_trial *trial, struct err *err)
     }
     trial->poll.data = trial;
     trial->stage = PROBE_STAGE_CONNECTING;
-    hold(trial);
+    trial->holds++;
     uv_poll_start(&trial->poll, UV_WRITABLE, on_outcome);
     return 0;
 }
@@ -387,7 +394,7 @@ void probe_trial_start(struct probe_trial *trial)
     struct probe_address *record = trial->record;
     struct err err = {0};
 
-    hold(trial);
+    trial->holds++;
     begin(trial, PROBE_CONNECT);
     trial->peer = record->peer;
     trial->fd = stream_tcp_connect(&trial->peer, probe_scope_source(trial->scope), &record->reach, &err);
@@ -434,6 +441,11 @@ static bool close_stage(struct probe_trial *trial)
     case PROBE_STAGE_DIALOGUE:
         is_cut = !trial->ok && !(trial->up && only_listens(trial) && !is_alert_awaited(trial));
         conn_abort(&trial->conn, NULL);
+        break;
+    case PROBE_STAGE_CHECK: /* the failure stands */
+        tls_check_cancel(trial->check);
+        trial->check = NULL;
+        release(trial);
         break;
     case PROBE_STAGE_RESUMPTION:
         probe_resumption_cancel(&trial->resumption);

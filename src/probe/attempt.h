@@ -6,11 +6,13 @@
 #include "result.h"
 #include "resumption.h"
 #include "tcpgreet/core/session.h"
+#include "tcpgreet/link/tls_check.h"
 #include "transfer.h"
 
 enum probe_stage {
     PROBE_STAGE_CONNECTING, /* poll is open */
     PROBE_STAGE_DIALOGUE,   /* conn is open */
+    PROBE_STAGE_CHECK,      /* check is in progress */
     PROBE_STAGE_RESUMPTION, /* resumption is in progress */
     PROBE_STAGE_TRANSFER,   /* transfer is in progress */
     PROBE_STAGE_OVER
@@ -36,6 +38,7 @@ struct probe_trial {
     struct session_policy policy; /* the scope's, with the time to listen */
     struct probe_resumption_test resumption;
     struct probe_transfer transfer;
+    struct tls_check *check;
     struct endpoint peer;        /* stays where it is, unlike the record */
     struct tls_session *session; /* NULL: plain */
 };

@@ -25,9 +25,8 @@ bool probe_is_tls_peer(const struct probe_result *result, const struct probe_add
 
 void probe_tells_tls_peer(const struct probe_group *group, struct text_line *line)
 {
-    bool assumed = probe_group_first(group)->err.detail == ERR_DETAIL_TLS_ASSUMED;
-    text_append(line, "At %s the server %s, and this probe is plain: add --tls.",
-                probe_group_place(group).text, assumed ? "probably uses TLS" : "uses TLS");
+    text_append(line, "At %s the server uses TLS, and this probe is plain: add --tls.",
+                probe_group_place(group).text);
 }
 
 bool probe_is_silent_peer(const struct probe_result *result, const struct probe_address *address)

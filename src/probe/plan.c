@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "tcpgreet/link/connector.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 enum { NS_PER_MS = 1000 * 1000 };
 
@@ -27,4 +28,23 @@ struct stream *probe_scope_connect(const struct probe_scope *scope, const struct
 {
     const struct connector_policy policy = {.session = session, .host = scope->plan.target->host};
     return connector_connect(&policy, peer, probe_scope_source(scope), err);
+}
+
+bool probe_scope_uses_tls(const struct probe_scope *scope)
+{
+    return scope->plan.tls != NULL && scope->plan.until != PROBE_UNTIL_CONNECT;
+}
+
+struct stream *probe_scope_stream(const struct probe_scope *scope, int fd, struct tls_session **session,
+                                  struct err *err)
+{
+    if (probe_scope_uses_tls(scope)) {
+        *session = tls_session_new(scope->plan.tls, err); /* empty: the certificate is verified anew */
+        if (*session == NULL) {
+            stream_tcp_close(fd);
+            return NULL;
+        }
+    }
+    const struct connector_policy policy = {.session = *session, .host = scope->plan.target->host};
+    return connector_stream(&policy, fd, err);
 }

@@ -51,6 +51,14 @@ int64_t probe_scope_left_ms(const struct probe_scope *scope);
 /* Returns: what to connect from; NULL: the kernel's choice. */
 const struct endpoint *probe_scope_source(const struct probe_scope *scope);
 
+/* Returns: whether the plan goes as far as TLS. */
+bool probe_scope_uses_tls(const struct probe_scope *scope);
+
+/* Takes: fd, connected. Borrows: *session, until the stream is freed. Writes: *session, a new one; unchanged
+ * where no TLS is used. Returns: the stream that the dialogue is held on; NULL with err. */
+struct stream *probe_scope_stream(const struct probe_scope *scope, int fd, struct tls_session **session,
+                                  struct err *err);
+
 /* A further connection to an address that has been connected to. Borrows: peer, until the handshake is done;
  * session (NULL: plain), until the stream is freed. Returns: the stream, still connecting; NULL with err. */
 struct stream *probe_scope_connect(const struct probe_scope *scope, const struct endpoint *peer,

@@ -257,6 +257,6 @@ bool stream_tls_resumed(const struct stream *stream)
 
 bool stream_tls_is_certificate_requested(const struct stream *stream)
 {
-    const struct stream_tls *tls = (const struct stream_tls *)stream;
-    return stream->ops == &tls_ops && tls->is_requested;
+    const struct stream_tls *tls = (const struct stream_tls *)stream_find(stream, STREAM_LAYER_TLS);
+    return tls != NULL && tls->is_requested;
 }

@@ -79,6 +79,21 @@ def ends_without_a_byte(peer):
 
 
 @tolerant
+def closes_on_a_line(peer):
+    """Sends nothing until it receives something, and then closes."""
+    peer.receive()
+    peer.end()
+
+
+@tolerant
+def closes_unless_tls(peer):
+    """The same, but answers a ClientHello as a TLS server does, with an alert."""
+    if peer.receive()[:1] == b"\x16":
+        peer.send(b"\x15\x03\x03\x00\x02\x02\x28")
+    peer.end()
+
+
+@tolerant
 def resets_after_the_welcome(peer):
     peer.send(OPENING)
     peer.receive()

@@ -237,7 +237,7 @@ static void a_failure_of_a_peer_is_reported_with_its_phase(void **state)
         {{{""}, 0, false},
          PROBE_WELCOME,
          ERR_DIALOGUE_EARLY_END,
-         "the server ended the dialogue after 0 greetings, before exit was answered"},
+         "the server closed the connection without sending anything: it may reject this address"},
         {{{"Server: Wel"}, 0, false},
          PROBE_WELCOME,
          ERR_DIALOGUE_EARLY_END,

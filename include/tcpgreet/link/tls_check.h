@@ -1,6 +1,6 @@
 /* Whether a silent peer uses TLS: a ClientHello on a second connection, and what replies to it. */
-#ifndef TCPGREET_CLIENT_TLS_CHECK_H
-#define TCPGREET_CLIENT_TLS_CHECK_H
+#ifndef TCPGREET_LINK_TLS_CHECK_H
+#define TCPGREET_LINK_TLS_CHECK_H
 
 #include <stdint.h>
 #include <uv.h>
@@ -33,7 +33,7 @@ struct tls_check *tls_check_start(uv_loop_t *loop, const struct tls_check_config
 
 /* Records why the dialogue of a server that sent nothing has failed. Shape: failure: of the dialogue; it has
  * none yet where result is TLS_CHECK_TLS. Errors: dialogue-tls-peer; else the failure's reason, and
- * dialogue-early-end where TLS was assumed and is refuted. */
+ * dialogue-early-end where TLS was assumed and is not proved. */
 void tls_check_judge(enum tls_check_result result, const struct err *failure, struct err *err);
 
 /* Shape: NULL is allowed. The loop has to run once more. */

@@ -1,4 +1,4 @@
-#include "tls_check.h"
+#include "tcpgreet/link/tls_check.h"
 
 #include <stdlib.h>
 
@@ -149,7 +149,7 @@ void tls_check_judge(enum tls_check_result result, const struct err *failure, st
     else if (result == TLS_CHECK_NOT_TLS && (is_end || is_assumed))
         err_set(err, ERR_DIALOGUE_EARLY_END, 0,
                 "the server closed the connection without sending anything: it may reject this address");
-    else if (is_end)
+    else if (is_end || (is_assumed && tls_available(NULL) == 0))
         err_set(
             err, ERR_DIALOGUE_EARLY_END, 0,
             "the server closed the connection without sending anything: it may expect TLS (try --tls), or reject this address");
