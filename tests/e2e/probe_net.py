@@ -202,6 +202,12 @@ def complete(host):
     ip("-n", host, "link", "set", "lo", "up")
 
 
+def few_ports(host):
+    """The port that is probed is one of the two that the kernel connects from."""
+    complete(host)
+    setting(host, "net/ipv4/ip_local_port_range", "6000 6001")
+
+
 def ipv6_off(host):
     switch_ipv6_off(host)
     complete(host)

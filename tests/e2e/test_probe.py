@@ -17,7 +17,7 @@ import probe_peers as peers
 from harness import PATIENCE, ROOT, SOCKET_CALL, Case, main, without_ipv6
 from net_harness import FAR4, why_no_cable
 from probe_net import (MORE4, NO_ROUTE4, NO_ROUTE6, above_tls, behind_a_middlebox, below_tls, complete, far,
-                       far_after_a_lost_syn, far_among, far_certificates, in_a_network, ipv4_gone, ipv6_off, lacking,
+                       far_after_a_lost_syn, far_among, far_certificates, few_ports, in_a_network, ipv4_gone, ipv6_off, lacking,
                        lay, made, no_loopback6, older, only_link_local, ours, plain, presenting, refusing,
                        requesting, why_no_path,
                        with_route, without_trust_store)
@@ -478,6 +478,7 @@ TLS_PATHS = [
 
 
 BOTH = {"::1": "localhost", "127.0.0.1": "localhost"}
+BLOCKED = {"::": "blocked", "0.0.0.0": "blocked"}
 MIXED = {NO_ROUTE6: "mixed", "127.0.0.1": "mixed"}
 DOES_NOT_COUNT = "cannot be reached from here and does not count. All checks passed."
 OFF = "IPv6 is switched off on this machine"
@@ -531,6 +532,18 @@ MACHINE = [
     Row("a blackhole route for an IPv4 address",
         lacking(with_route("blackhole"), {}, NO_ROUTE4, listens=False),
         "connect-unreachable", "unreachable-all", "This machine has a blackhole route to 198.51.100.1:6000: change it"),
+    Row("a name that leads to no host, and a local service answers",
+        lacking(complete, BLOCKED, "blocked"),
+        "ok", "dns-blocked", "blocked resolves to ::, which is no host's address and leads to this machine"),
+    Row("a name that leads to no host, and no local service listens",
+        lacking(complete, BLOCKED, "blocked", listens=False),
+        "connect-refused", "dns-blocked", "usually the answer of a DNS filter that blocks the name"),
+    Row("no service listens on a port that the kernel connects from",
+        lacking(few_ports, {}, "127.0.0.1", "--until", "connect", "--retry", "500ms", listens=False),
+        "connect-refused", "all-refused", "nothing listens there"),
+    Row("the same, over IPv6",
+        lacking(few_ports, {}, "::1", "--until", "connect", "--retry", "500ms", listens=False),
+        "connect-refused", "all-refused", "nothing listens there"),
     Row("a hosts file without ::1, and no name server",
         lacking(complete, {"127.0.0.1": "localhost"}, "localhost"),
         "ok", "", "IPv6: none in /etc/hosts; IPv4: 1 address"),

@@ -71,6 +71,8 @@ static struct stream_tls_facts facts_of(enum diagnosed_shown shown)
 static void make_address(struct probe_address *address, const struct diagnosed_address *one)
 {
     *address = (struct probe_address){.peer = endpoint_of(one->peer), .last = one->last};
+    if (one->port != 0)
+        endpoint_set_port(&address->peer, one->port);
     for (size_t phase = 0; phase < PROBE_PHASES; phase++)
         address->spans[phase] = (struct probe_span){-1, -1};
     for (int64_t phase = PROBE_RESOLVE; phase <= (int64_t)one->last; phase++)

@@ -38,6 +38,7 @@ struct diagnosed_address {
     enum err_detail detail;
     const char *name;     /* that was expected */
     const char *received; /* from the peer */
+    uint16_t port;        /* 0: 6000 */
     int native;
     enum reach reach; /* not REACH_OPEN: never bound, this machine could not try */
     uint32_t syn_again, again;
