@@ -59,9 +59,9 @@ static int run(const struct options *options, struct err *err)
     }
 }
 
-/* Source: Monitoring Plugins Development Guidelines: one line on standard output; what stands behind a bar is
+/* Source: Monitoring Plugins Development Guidelines: one line on standard output; what follows a bar is
  * performance data. */
-static int tell_plugin(struct err *err)
+static int report_plugin(struct err *err)
 {
     enum { PLUGIN_UNKNOWN = 3 };
 
@@ -76,10 +76,10 @@ static int tell_plugin(struct err *err)
     return PLUGIN_UNKNOWN;
 }
 
-static int tell(struct err *err, enum format format)
+static int report(struct err *err, enum format format)
 {
     if (format == FORMAT_NAGIOS)
-        return tell_plugin(err);
+        return report_plugin(err);
     message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
     if (err->reason == ERR_USAGE)
         message_print("Try: tcpgreet --help");
@@ -101,7 +101,7 @@ int main(int argc, char **argv)
     options_fini(&options);
 
     if (err.reason != ERR_OK)
-        code = tell(&err, options.probe.format);
+        code = report(&err, options.probe.format);
     message_close();
     if (resolver_pending() > 0)
         _exit(code); /* exit would wait for the C library's resolver, whose answer is no longer needed */

@@ -131,7 +131,7 @@ static void count_dropped(uint64_t lines)
 }
 
 /* Under the lock. Queues the line that reports how many were dropped, if there is space. */
-static void tell_dropped(void)
+static void report_dropped(void)
 {
     char message[128];
     char text[512];
@@ -182,7 +182,7 @@ static void write_queue(void)
         journal.length -= taken;
         journal.stalled = false;
         if (taken > 0 && journal.unreported > 0)
-            tell_dropped();
+            report_dropped();
         if (journal.length == 0)
             pthread_cond_broadcast(&journal.drained);
     }

@@ -10,8 +10,8 @@ enum { NINES_MAX = 4 };
 
 static const struct panel latency_panel = {88, 132, 396, 228};
 
-/* Latency by percentile: to the right by nines, as many as there are values to tell them apart; what is
- * beyond the last is spread up to the largest value. */
+/* Latency by percentile: the axis is divided by nines, as many as the number of values allows; the rest is
+ * spread up to the largest value. */
 struct nines {
     int count;
     double beyond; /* nines between the last and the largest */

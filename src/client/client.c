@@ -412,8 +412,8 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-/* A name server that has not answered yet keeps its request alive; then the loop is left to the end of the
- * process. */
+/* A lookup that has not been answered yet cannot be closed; then the loop is left to the end of the process.
+ */
 static void close_loop(uv_loop_t *loop)
 {
     uv_walk(loop, close_handle, NULL);

@@ -53,7 +53,7 @@ struct probe_config {
     bool quiet;
 };
 
-/* Does not return where it becomes COMMAND. Returns: the exit code where the whole story is told (a report, a
+/* Does not return if it executes COMMAND. Returns: the exit code if the result was reported (a report, a
  * plugin's line, or nothing with -q); else -1 with err. Errors: what was found, as probe_result_judge has it,
  * or threshold; usage, system-file, system-output, interrupted, internal. */
 int probe(const struct probe_config *config, struct err *err);
