@@ -11,8 +11,7 @@ void client_report_connected(const struct dialer_facts *facts);
 
 void client_report_tls(const struct stream_tls_facts *facts);
 
-/* Records that --timeout expired while the target was resolved or connected to, as reason says. Returns: -1.
- */
+/* Records that --timeout expired while the target was resolved or connected to. Returns: -1. */
 int client_fail_dialing(const struct client_config *config, enum err_reason reason, struct err *err);
 
 #endif
