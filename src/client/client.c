@@ -242,15 +242,15 @@ static int dial(struct client *client, struct err *err)
 /* A handshake that failed. Returns: whether another address is tried. */
 static bool try_next(struct client *client, const struct err *why)
 {
-    struct err told = {0};
+    struct err reported = {0};
 
     if (next_address_is_due(&client->next, why)) {
         if (client->config->verbose)
             message_print("Trying the next address: %s", client->next.failure.text);
         return dial(client, client->err) == 0;
     }
-    next_address_fail(&client->next, false, why, &told);
-    fail(client, &told);
+    next_address_fail(&client->next, false, why, &reported);
+    fail(client, &reported);
     return false;
 }
 

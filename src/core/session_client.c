@@ -5,7 +5,7 @@
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/core/service.h"
 
-/* What the server may send next. Several are possible at once until a byte tells them apart; none begins
+/* What the server may send next. Several are possible at once until a byte distinguishes them; none begins
  * another. */
 enum candidate { WELCOME, HELLO, HELLO_BARE, QUESTION, GOODBYE, TOO_MANY, CANDIDATES };
 
@@ -210,7 +210,7 @@ static void refuse(struct session *session, int64_t now_ms)
 /* Consumes the bytes that settle or continue what is awaited. Returns: how many. */
 static size_t take(struct session *session, struct bytes in, int64_t now_ms)
 {
-    unsigned alive = 0;
+    unsigned possible = 0;
     size_t longest = 0;
 
     for (unsigned c = 0; c < CANDIDATES; c++) {
@@ -224,14 +224,14 @@ static size_t take(struct session *session, struct bytes in, int64_t now_ms)
         }
         if (matched > longest) {
             longest = matched;
-            alive = 0;
+            possible = 0;
         }
         if (matched == longest)
-            alive |= CANDIDATE(c);
+            possible |= CANDIDATE(c);
     }
     if (is_listening(session) && session->scanned == 0 && longest == in.length)
         session->dialogue.deadline_ms = now_ms + session->policy->answer_ms; /* for the rest of the welcome */
-    session->candidates = (uint8_t)alive;
+    session->candidates = (uint8_t)possible;
     session->scanned += (uint32_t)longest;
     if (longest < in.length)
         refuse(session, now_ms);

@@ -32,7 +32,7 @@ static const char *const ends[SESSION_ENDS] = {
     [SESSION_END_TLS_CLIENT] = "a TLS client at a plain port",
     [SESSION_END_HTTP_CLIENT] = "an HTTP client",
     [SESSION_END_EARLY] = "an early end",
-    [SESSION_END_TOO_MANY] = "too many guests",
+    [SESSION_END_TOO_MANY] = "too many connections",
     [SESSION_END_WRONG_ANSWER] = "a wrong answer",
     [SESSION_END_TIMEOUT] = "no answer in time",
 };

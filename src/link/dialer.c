@@ -12,7 +12,7 @@
 
 enum { CLAUSES_BYTES = 2 * REACH_TEXT_BYTES + 8 };
 
-/* One connect(2) under way. Lives until its poll handle is closed. */
+/* One connect(2) in progress. Valid until its poll handle is closed. */
 struct attempt {
     uv_poll_t poll;
     struct dialer *dialer; /* NULL once it is cancelled or done */
@@ -169,7 +169,7 @@ static const char *put_missing(const struct dialer *dialer, char text[CLAUSES_BY
     return text;
 }
 
-static void tell_unresolved(const struct dialer *dialer, bool timed_out, struct err *err)
+static void report_unresolved(const struct dialer *dialer, bool timed_out, struct err *err)
 {
     const struct race_config *config = &dialer->race.config;
     const struct err *why = &dialer->resolve_failure;
@@ -201,7 +201,7 @@ enum err_reason dialer_phase(const struct dialer *dialer)
 }
 
 /* No attempt had a chance: this machine lacks the family, or both. */
-static void tell_missing(const struct dialer *dialer, const char *target, struct err *err)
+static void report_missing(const struct dialer *dialer, const char *target, struct err *err)
 {
     char missing[CLAUSES_BYTES], what[CLAUSES_BYTES] = "";
     enum reach v6 = dialer->missing[RACE_V6], v4 = dialer->missing[RACE_V4];
@@ -224,12 +224,12 @@ static void give_up(struct dialer *dialer, bool timed_out)
     target_format(&dialer->target, target, sizeof target);
     put_missing(dialer, missing);
     if (dialer->facts.attempts == 0)
-        tell_unresolved(dialer, timed_out, &err);
+        report_unresolved(dialer, timed_out, &err);
     else if (timed_out)
         err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %g s%s%s%s", target,
                 seconds, failed->reason == ERR_OK ? "" : "; ", failed->text, missing);
     else if (failed->reason == ERR_OK)
-        tell_missing(dialer, target, &err);
+        report_missing(dialer, target, &err);
     else
         err_set_from(&err, failed, "cannot connect to %s%s%s%s%s", literal ? "" : target, literal ? "" : ": ",
                      failed->text, remedy(failed->reason, dialer->reach, dialer->reach_family, what),
@@ -250,7 +250,7 @@ static void note_others(struct dialer *dialer)
                 facts->others[facts->other_count++] = race->endpoints[family][i];
 }
 
-/* The race is won: everything else is closed, done is told. */
+/* The race is won: everything else is closed, done is called. */
 static void keep(struct dialer *dialer, int number)
 {
     struct attempt *winner = dialer->attempts;

@@ -236,7 +236,7 @@ static size_t open_all(const struct endpoint *endpoints, size_t count, const str
 }
 
 /* Of several, those of a family that this machine lacks are left out. Returns: how many remain; where none
- * would, all of them, and opening tells why they fail. */
+ * would, all of them, and opening reports why they fail. */
 static size_t leave_out_missing(struct endpoint *endpoints, size_t count)
 {
     bool has_v6 = reach_family(AF_INET6) == REACH_OPEN;

@@ -71,8 +71,8 @@ static struct held held_of(int family)
     return held;
 }
 
-/* Returns: what Linux's switch of the loopback interface says, '0' or '1'; 0 where there is none: another
- * family, another system, or a kernel without IPv6. */
+/* Returns: the value of Linux's disable_ipv6 of the loopback interface, '0' or '1'; 0 where there is none:
+ * another family, another system, or a kernel without IPv6. */
 static char read_switch(int family)
 {
     char digit = 0;

@@ -202,7 +202,7 @@ static bool is_only_in_hosts(const struct resolver_hosts *hosts, int family)
 }
 
 /* Why a family has no address. asked: AF_UNSPEC where the question was for both at once; where that has
- * failed, the hosts file says nothing. code: 0 where it had an answer. Returns: whether it is that the hosts
+ * failed, the hosts file has no answer. code: 0 where it had an answer. Returns: whether it is that the hosts
  * file has the name for the other family only. Shape: err is empty. */
 static bool explain_lack(const struct target *target, const struct resolver_hosts *hosts, int family,
                          int asked, int code, struct err *err)

@@ -62,7 +62,7 @@ bool tcp_facts_read(int fd, bool connecting, struct tcp_facts *facts)
 
 #endif
 
-/* How well an interface's address fits. */
+/* How closely an interface's address matches. */
 enum fit {
     NOT,
     NET, /* of the loopback interface's net, all of which is this machine's */

@@ -121,16 +121,16 @@ size_t probe_alerts(const struct probe_result *result, const struct thresholds *
 {
     const struct search critical = {result, &thresholds->crit, "--crit"};
     const struct search warning = {result, &thresholds->warn, "--warn"};
-    bool told[PROBE_TIMES] = {false};
+    bool reported[PROBE_TIMES] = {false};
     size_t count = 0;
 
     for (int time = PROBE_TIMES - 1; time >= 0; time--) {
-        told[time] = alert_time(&critical, time, &alerts[count]);
-        if (told[time])
+        reported[time] = alert_time(&critical, time, &alerts[count]);
+        if (reported[time])
             alerts[count++].critical = true;
     }
     for (int time = PROBE_TIMES - 1; time >= 0; time--)
-        if (!told[time] && alert_time(&warning, time, &alerts[count]))
+        if (!reported[time] && alert_time(&warning, time, &alerts[count]))
             alerts[count++].critical = false;
     count += alert_certificates(result, thresholds, &alerts[count]);
     return count;

@@ -344,7 +344,7 @@ static void judge_reset(struct probe_trial *trial, int64_t connected_ns)
         begin_at(trial, PROBE_TLS, connected_ns);
         err_set_facts(&err, ERR_TLS_PROTOCOL,
                       &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED, .native = ECONNRESET},
-                      "the peer closed the connection on the ClientHello, without a byte");
+                      "the peer closed the connection on the ClientHello without a reply");
     } else if (only_listens(trial)) {
         trial->record->peer_is = PROBE_PEER_RESET;
         return;

@@ -18,7 +18,7 @@ enum probe_stage {
     PROBE_STAGE_OVER
 };
 
-/* One address on its way through the phases. Lives as long as the round.
+/* One address on its way through the phases. Valid as long as the round.
  * Invariant: holds == open handles, conns and steps; done is called when there are none. */
 struct probe_trial {
     struct probe_scope *scope;    /* borrowed */

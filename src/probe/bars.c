@@ -28,7 +28,7 @@ static void fill_family(const struct probe_result *result, enum race_family fami
     row->counts = true;
 }
 
-/* Of an address that was given as such nobody was asked. */
+/* For an address literal no name server was queried. */
 static void fill_address(const struct probe_result *result, size_t index, struct probe_row *row)
 {
     const struct probe_address *address = &result->addresses[index];

@@ -41,8 +41,8 @@ int64_t probe_axis_ns(const struct probe_result *result);
 /* Returns: whether any row has a bar of this phase. */
 bool probe_has_phase(const struct probe_result *result, enum probe_phase phase);
 
-/* Bars to scale, from 0 to length for 0 to axis_ns; each at least so long, at the cost of its neighbours.
- * Shape: length >= least * PROBE_PHASES. */
+/* Bars to scale, from 0 to length for 0 to axis_ns; each with a minimum length, at the cost of its
+ * neighbours. Shape: length >= least * PROBE_PHASES. */
 void probe_bars_lay(const struct probe_row *row, int64_t axis_ns, int length, int least,
                     struct probe_bars *bars);
 

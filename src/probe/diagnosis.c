@@ -8,7 +8,7 @@
 /* What a rule chooses from, and what becomes of it. */
 enum scope {
     CAUSE, /* failures that are not explained yet; by this they are */
-    HINT,  /* the same, but later rules may say why */
+    HINT,  /* the same, but later rules may give the cause */
     FACT   /* every address, failed or not */
 };
 
@@ -21,60 +21,60 @@ static const struct rule {
     const char *word;
     probe_choose_fn *finds; /* or */
     probe_about_fn *is;
-    probe_tell_fn *tells;
+    probe_report_fn *reports;
     enum scope scope;
 } rules[] = {
-    {"not-found", probe_finds_no_name, NULL, probe_tells_no_name, CAUSE},
-    {"dns-temporary", probe_finds_dns_failure, NULL, probe_tells_dns_failure, CAUSE},
-    {"dns-blocked", NULL, probe_is_blocked, probe_tells_blocked, CAUSE},
-    {"ipv6-unavailable", probe_finds_no_v6, NULL, probe_tells_no_family, CAUSE},
-    {"ipv4-unavailable", probe_finds_no_v4, NULL, probe_tells_no_family, CAUSE},
-    {"ipv6-unreachable", probe_finds_unreachable_v6, NULL, probe_tells_unreachable_family, CAUSE},
-    {"ipv4-unreachable", probe_finds_unreachable_v4, NULL, probe_tells_unreachable_family, CAUSE},
-    {"unreachable-all", probe_finds_unreachable, NULL, probe_tells_unreachable, CAUSE},
-    {"all-refused", probe_finds_refused, NULL, probe_tells_refused, CAUSE},
-    {"timeout-all", probe_finds_timeout, NULL, probe_tells_timeout, CAUSE},
-    {"connect-mixed", probe_finds_mixed, NULL, probe_tells_mixed, CAUSE},
-    {"address-differs", probe_finds_unconnected_outlier, NULL, probe_tells_outlier, CAUSE},
-    {"address-differs", probe_finds_outlier, NULL, probe_tells_outlier, HINT},
-    {"plaintext-peer", NULL, probe_is_plaintext_peer, probe_tells_plaintext_peer, CAUSE},
-    {"tls-peer", NULL, probe_is_tls_peer, probe_tells_tls_peer, CAUSE},
-    {"silent-peer", NULL, probe_is_silent_peer, probe_tells_silent_peer, CAUSE},
-    {"tls-version", NULL, probe_is_tls_version, probe_tells_tls_version, CAUSE},
-    {"client-certificate", NULL, probe_is_client_certificate, probe_tells_client_certificate, CAUSE},
-    {"tls-cut", NULL, probe_is_tls_cut, probe_tells_tls_cut, CAUSE},
-    {"tls-stalled", NULL, probe_is_tls_stalled, probe_tells_tls_stalled, CAUSE},
-    {"tls-no-alert", NULL, probe_is_tls_no_alert, probe_tells_tls_no_alert, CAUSE},
-    {"tls-alert", NULL, probe_is_tls_alert, probe_tells_tls_alert, CAUSE},
-    {"tls-protocol", NULL, probe_is_tls_protocol, probe_tells_tls_protocol, CAUSE},
-    {"no-trust-store", NULL, probe_is_no_trust_store, probe_tells_no_trust_store, CAUSE},
-    {"missing-intermediate", NULL, probe_is_missing_intermediate, probe_tells_missing_intermediate, CAUSE},
-    {"self-signed", NULL, probe_is_self_signed, probe_tells_self_signed, CAUSE},
-    {"cert-name", NULL, probe_is_cert_name, probe_tells_cert_name, CAUSE},
-    {"cert-expired", NULL, probe_is_cert_expired, probe_tells_cert_expired, CAUSE},
-    {"cert-not-yet-valid", NULL, probe_is_cert_early, probe_tells_cert_early, CAUSE},
-    {"cert-revoked", NULL, probe_is_cert_revoked, probe_tells_cert_revoked, CAUSE},
-    {"cert-untrusted", NULL, probe_is_cert_untrusted, probe_tells_cert_untrusted, CAUSE},
-    {"cert-purpose", NULL, probe_is_cert_purpose, probe_tells_cert_purpose, CAUSE},
-    {"cert-weak", NULL, probe_is_cert_weak, probe_tells_cert_weak, CAUSE},
-    {"cert-pin", NULL, probe_is_cert_pin, probe_tells_cert_pin, CAUSE},
-    {"volume-broken", NULL, probe_is_volume_broken, probe_tells_volume_broken, CAUSE},
-    {"volume-corrupted", NULL, probe_is_volume_corrupted, probe_tells_volume_corrupted, CAUSE},
-    {"resets", NULL, probe_is_reset, probe_tells_reset, CAUSE},
-    {"wrong-service", NULL, probe_is_wrong_service, probe_tells_wrong_service, CAUSE},
-    {"wrong-answer", NULL, probe_is_wrong_answer, probe_tells_wrong_answer, CAUSE},
-    {"mute-after-tls", NULL, probe_is_mute_after_tls, probe_tells_mute_after_tls, CAUSE},
-    {"mute", NULL, probe_is_mute, probe_tells_mute, CAUSE},
-    {"unanswered", NULL, probe_is_unanswered, probe_tells_unanswered, CAUSE},
-    {"truncated", NULL, probe_is_truncated, probe_tells_truncated, CAUSE},
-    {"early-end", NULL, probe_is_early_end, probe_tells_early_end, CAUSE},
-    {"cert-expired", probe_finds_cert_expired, NULL, probe_tells_cert_believed, FACT},
-    {"dns-blocked", probe_finds_blocked, NULL, probe_tells_blocked, FACT},
-    {"address-differs", probe_finds_other_cert, NULL, probe_tells_other_cert, FACT},
-    {"dns-slow-one-type", probe_finds_dns_slow_type, NULL, probe_tells_dns_slow_type, FACT},
-    {"lost-syn", probe_finds_lost_syn, NULL, probe_tells_lost_syn, FACT},
-    {"retransmits", probe_finds_retransmits, NULL, probe_tells_retransmits, FACT},
-    {"cert-expires-soon", probe_finds_cert_ending, NULL, probe_tells_cert_ending, FACT},
+    {"not-found", probe_finds_no_name, NULL, probe_reports_no_name, CAUSE},
+    {"dns-temporary", probe_finds_dns_failure, NULL, probe_reports_dns_failure, CAUSE},
+    {"dns-blocked", NULL, probe_is_blocked, probe_reports_blocked, CAUSE},
+    {"ipv6-unavailable", probe_finds_no_v6, NULL, probe_reports_no_family, CAUSE},
+    {"ipv4-unavailable", probe_finds_no_v4, NULL, probe_reports_no_family, CAUSE},
+    {"ipv6-unreachable", probe_finds_unreachable_v6, NULL, probe_reports_unreachable_family, CAUSE},
+    {"ipv4-unreachable", probe_finds_unreachable_v4, NULL, probe_reports_unreachable_family, CAUSE},
+    {"unreachable-all", probe_finds_unreachable, NULL, probe_reports_unreachable, CAUSE},
+    {"all-refused", probe_finds_refused, NULL, probe_reports_refused, CAUSE},
+    {"timeout-all", probe_finds_timeout, NULL, probe_reports_timeout, CAUSE},
+    {"connect-mixed", probe_finds_mixed, NULL, probe_reports_mixed, CAUSE},
+    {"address-differs", probe_finds_unconnected_outlier, NULL, probe_reports_outlier, CAUSE},
+    {"address-differs", probe_finds_outlier, NULL, probe_reports_outlier, HINT},
+    {"plaintext-peer", NULL, probe_is_plaintext_peer, probe_reports_plaintext_peer, CAUSE},
+    {"tls-peer", NULL, probe_is_tls_peer, probe_reports_tls_peer, CAUSE},
+    {"silent-peer", NULL, probe_is_silent_peer, probe_reports_silent_peer, CAUSE},
+    {"tls-version", NULL, probe_is_tls_version, probe_reports_tls_version, CAUSE},
+    {"client-certificate", NULL, probe_is_client_certificate, probe_reports_client_certificate, CAUSE},
+    {"tls-cut", NULL, probe_is_tls_cut, probe_reports_tls_cut, CAUSE},
+    {"tls-stalled", NULL, probe_is_tls_stalled, probe_reports_tls_stalled, CAUSE},
+    {"tls-no-alert", NULL, probe_is_tls_no_alert, probe_reports_tls_no_alert, CAUSE},
+    {"tls-alert", NULL, probe_is_tls_alert, probe_reports_tls_alert, CAUSE},
+    {"tls-protocol", NULL, probe_is_tls_protocol, probe_reports_tls_protocol, CAUSE},
+    {"no-trust-store", NULL, probe_is_no_trust_store, probe_reports_no_trust_store, CAUSE},
+    {"missing-intermediate", NULL, probe_is_missing_intermediate, probe_reports_missing_intermediate, CAUSE},
+    {"self-signed", NULL, probe_is_self_signed, probe_reports_self_signed, CAUSE},
+    {"cert-name", NULL, probe_is_cert_name, probe_reports_cert_name, CAUSE},
+    {"cert-expired", NULL, probe_is_cert_expired, probe_reports_cert_expired, CAUSE},
+    {"cert-not-yet-valid", NULL, probe_is_cert_early, probe_reports_cert_early, CAUSE},
+    {"cert-revoked", NULL, probe_is_cert_revoked, probe_reports_cert_revoked, CAUSE},
+    {"cert-untrusted", NULL, probe_is_cert_untrusted, probe_reports_cert_untrusted, CAUSE},
+    {"cert-purpose", NULL, probe_is_cert_purpose, probe_reports_cert_purpose, CAUSE},
+    {"cert-weak", NULL, probe_is_cert_weak, probe_reports_cert_weak, CAUSE},
+    {"cert-pin", NULL, probe_is_cert_pin, probe_reports_cert_pin, CAUSE},
+    {"volume-broken", NULL, probe_is_volume_broken, probe_reports_volume_broken, CAUSE},
+    {"volume-corrupted", NULL, probe_is_volume_corrupted, probe_reports_volume_corrupted, CAUSE},
+    {"resets", NULL, probe_is_reset, probe_reports_reset, CAUSE},
+    {"wrong-service", NULL, probe_is_wrong_service, probe_reports_wrong_service, CAUSE},
+    {"wrong-answer", NULL, probe_is_wrong_answer, probe_reports_wrong_answer, CAUSE},
+    {"mute-after-tls", NULL, probe_is_mute_after_tls, probe_reports_mute_after_tls, CAUSE},
+    {"mute", NULL, probe_is_mute, probe_reports_mute, CAUSE},
+    {"unanswered", NULL, probe_is_unanswered, probe_reports_unanswered, CAUSE},
+    {"truncated", NULL, probe_is_truncated, probe_reports_truncated, CAUSE},
+    {"early-end", NULL, probe_is_early_end, probe_reports_early_end, CAUSE},
+    {"cert-expired", probe_finds_cert_expired, NULL, probe_reports_cert_believed, FACT},
+    {"dns-blocked", probe_finds_blocked, NULL, probe_reports_blocked, FACT},
+    {"address-differs", probe_finds_other_cert, NULL, probe_reports_other_cert, FACT},
+    {"dns-slow-one-type", probe_finds_dns_slow_type, NULL, probe_reports_dns_slow_type, FACT},
+    {"lost-syn", probe_finds_lost_syn, NULL, probe_reports_lost_syn, FACT},
+    {"retransmits", probe_finds_retransmits, NULL, probe_reports_retransmits, FACT},
+    {"cert-expires-soon", probe_finds_cert_ending, NULL, probe_reports_cert_ending, FACT},
 };
 
 /* A sentence that is too long ends in dots. */
@@ -116,7 +116,7 @@ size_t probe_diagnose(const struct probe_result *result, struct probe_finding fi
             probe_group_keep(&group, rule->is);
         if (rule->is != NULL ? group.count == 0 : !rule->finds(&group))
             continue;
-        rule->tells(&group, &line);
+        rule->reports(&group, &line);
         findings[count].word = rule->word;
         put_sentence(&line, findings[count++].text);
         for (size_t j = 0; rule->scope == CAUSE && j < group.count; j++)

@@ -6,7 +6,7 @@
 
 enum { SOON_DAYS = 14, SOON_PART = 3 /* of what it was valid for in all */ };
 
-/* The name that the certificate was held to: the host, or what --servername says. */
+/* The name that the certificate was held to: the host, or that of --servername. */
 static const char *expected(const struct probe_group *group)
 {
     const char *name = probe_group_first(group)->err.name;
@@ -16,7 +16,7 @@ static const char *expected(const struct probe_group *group)
 static struct text_line validity(const struct probe_group *group)
 {
     struct text_line text = {0};
-    probe_words_validity(group->result, &probe_group_first(group)->tls, &text);
+    probe_phrase_validity(group->result, &probe_group_first(group)->tls, &text);
     return text;
 }
 
@@ -27,10 +27,10 @@ static struct text_line expiring(const struct probe_group *group)
     struct text_line text = {0};
     if (facts->expires_first[0] == '\0') {
         text_append(&text, "the certificate ");
-        probe_words_validity(group->result, facts, &text);
+        probe_phrase_validity(group->result, facts, &text);
     } else {
         text_append(&text, "the CA certificate \"%s\" above the server's: ", facts->expires_first);
-        probe_words_validity_until(group->result, facts->expires_first_at, &text);
+        probe_phrase_validity_until(group->result, facts->expires_first_at, &text);
     }
     return text;
 }
@@ -46,7 +46,7 @@ bool probe_is_no_trust_store(const struct probe_result *result, const struct pro
     return address->err.reason == ERR_CERT_NO_TRUST_STORE;
 }
 
-void probe_tells_no_trust_store(const struct probe_group *group, struct text_line *line)
+void probe_reports_no_trust_store(const struct probe_group *group, struct text_line *line)
 {
     text_append(line, "At %s the fault is this machine's, not the certificate's: %s.",
                 probe_group_place(group).text, probe_group_first(group)->err.text);
@@ -60,7 +60,7 @@ bool probe_is_missing_intermediate(const struct probe_result *result, const stru
            address->err.detail == ERR_DETAIL_ISSUER_UNKNOWN;
 }
 
-void probe_tells_missing_intermediate(const struct probe_group *group, struct text_line *line)
+void probe_reports_missing_intermediate(const struct probe_group *group, struct text_line *line)
 {
     const char *issuer = probe_group_first(group)->tls.issuer;
     text_append(
@@ -75,7 +75,7 @@ bool probe_is_self_signed(const struct probe_result *result, const struct probe_
     return address->err.reason == ERR_CERT_SELF_SIGNED;
 }
 
-void probe_tells_self_signed(const struct probe_group *group, struct text_line *line)
+void probe_reports_self_signed(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -89,7 +89,7 @@ bool probe_is_cert_name(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_CERT_NAME;
 }
 
-void probe_tells_cert_name(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_name(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
 
@@ -125,7 +125,7 @@ bool probe_is_cert_expired(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_CERT_EXPIRED;
 }
 
-void probe_tells_cert_expired(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_expired(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (has_ended(group->result, first))
@@ -151,7 +151,7 @@ bool probe_finds_cert_expired(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_cert_believed(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_believed(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -165,7 +165,7 @@ bool probe_is_cert_early(const struct probe_result *result, const struct probe_a
     return address->err.reason == ERR_CERT_NOT_YET_VALID;
 }
 
-void probe_tells_cert_early(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_early(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->tls.not_before > group->result->started_s)
@@ -182,7 +182,7 @@ bool probe_is_cert_untrusted(const struct probe_result *result, const struct pro
     return address->err.reason == ERR_CERT_UNTRUSTED;
 }
 
-void probe_tells_cert_untrusted(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_untrusted(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->err.detail != ERR_DETAIL_ISSUER_UNKNOWN)
@@ -201,7 +201,7 @@ bool probe_is_cert_purpose(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_CERT_PURPOSE;
 }
 
-void probe_tells_cert_purpose(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_purpose(const struct probe_group *group, struct text_line *line)
 {
     if (probe_group_first(group)->err.detail == ERR_DETAIL_KEY_USAGE)
         text_append(
@@ -220,7 +220,7 @@ bool probe_is_cert_revoked(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_CERT_REVOKED;
 }
 
-void probe_tells_cert_revoked(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_revoked(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -234,7 +234,7 @@ bool probe_is_cert_weak(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_CERT_WEAK;
 }
 
-void probe_tells_cert_weak(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_weak(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line, "At %s the certificate is too weak: %s; issue it again, with EC P-256 and SHA-256 for example.",
@@ -247,7 +247,7 @@ bool probe_is_cert_pin(const struct probe_result *result, const struct probe_add
     return address->err.reason == ERR_CERT_PIN;
 }
 
-void probe_tells_cert_pin(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_pin(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -274,7 +274,7 @@ bool probe_finds_cert_ending(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_cert_ending(const struct probe_group *group, struct text_line *line)
+void probe_reports_cert_ending(const struct probe_group *group, struct text_line *line)
 {
     if (probe_group_first(group)->tls.expires_first[0] == '\0')
         text_append(line, "At %s the certificate has %s: ask its operator to renew it.",

@@ -1,7 +1,7 @@
 #include "diagnosis.h"
 #include "tcpgreet/core/service.h"
 
-enum { SAID_BYTES = 256 };
+enum { QUOTE_BYTES = 256 };
 
 static bool is_late(const struct probe_address *address)
 {
@@ -15,7 +15,7 @@ bool probe_is_volume_broken(const struct probe_result *result, const struct prob
     return address->err.detail == ERR_DETAIL_VOLUME_STALLED;
 }
 
-void probe_tells_volume_broken(const struct probe_group *group, struct text_line *line)
+void probe_reports_volume_broken(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -29,7 +29,7 @@ bool probe_is_volume_corrupted(const struct probe_result *result, const struct p
     return address->err.detail == ERR_DETAIL_VOLUME_CHANGED;
 }
 
-void probe_tells_volume_corrupted(const struct probe_group *group, struct text_line *line)
+void probe_reports_volume_corrupted(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -43,7 +43,7 @@ bool probe_is_reset(const struct probe_result *result, const struct probe_addres
     return address->err.reason == ERR_DIALOGUE_RESET || address->err.reason == ERR_CONNECT_RESET;
 }
 
-void probe_tells_reset(const struct probe_group *group, struct text_line *line)
+void probe_reports_reset(const struct probe_group *group, struct text_line *line)
 {
     enum probe_phase last = probe_group_first(group)->last;
     struct text_line place = probe_group_place(group);
@@ -52,7 +52,7 @@ void probe_tells_reset(const struct probe_group *group, struct text_line *line)
         text_append(
             line,
             "At %s the connection is accepted and then reset, %s: a firewall, an access list, or a service that is overloaded or crashes.",
-            place.text, group->result->tls ? "without a byte after the TLS handshake" : "without a byte");
+            place.text, group->result->tls ? "without data after the TLS handshake" : "without data");
     else
         text_append(
             line,
@@ -76,14 +76,14 @@ static struct text service_of(const struct probe_address *address)
     return text;
 }
 
-void probe_tells_wrong_service(const struct probe_group *group, struct text_line *line)
+void probe_reports_wrong_service(const struct probe_group *group, struct text_line *line)
 {
-    char said[SAID_BYTES];
+    char quoted[QUOTE_BYTES];
     text_append(
         line,
         "At %s another service answers%s: it sent \"%s\". Check the port; to probe a service that is not a tcpgreet server, use --until auto.",
         probe_group_place(group).text, service_of(probe_group_first(group)).text,
-        probe_said(probe_group_first(group), said, sizeof said));
+        probe_quote_peer(probe_group_first(group), quoted, sizeof quoted));
 }
 
 bool probe_is_wrong_answer(const struct probe_result *result, const struct probe_address *address)
@@ -92,7 +92,7 @@ bool probe_is_wrong_answer(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_DIALOGUE_WRONG_ANSWER;
 }
 
-void probe_tells_wrong_answer(const struct probe_group *group, struct text_line *line)
+void probe_reports_wrong_answer(const struct probe_group *group, struct text_line *line)
 {
     text_append(line, "At %s the welcome is correct and a later answer is wrong (%s): %s.",
                 probe_group_place(group).text, probe_phase_name(probe_group_first(group)->last),
@@ -110,7 +110,7 @@ bool probe_is_mute_after_tls(const struct probe_result *result, const struct pro
     return result->tls && probe_is_mute(result, address);
 }
 
-void probe_tells_mute_after_tls(const struct probe_group *group, struct text_line *line)
+void probe_reports_mute_after_tls(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -118,7 +118,7 @@ void probe_tells_mute_after_tls(const struct probe_group *group, struct text_lin
         probe_group_place(group).text);
 }
 
-void probe_tells_mute(const struct probe_group *group, struct text_line *line)
+void probe_reports_mute(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -132,7 +132,7 @@ bool probe_is_unanswered(const struct probe_result *result, const struct probe_a
     return is_late(address);
 }
 
-void probe_tells_unanswered(const struct probe_group *group, struct text_line *line)
+void probe_reports_unanswered(const struct probe_group *group, struct text_line *line)
 {
     enum probe_phase last = probe_group_first(group)->last;
     struct text_line place = probe_group_place(group);
@@ -154,7 +154,7 @@ bool probe_is_truncated(const struct probe_result *result, const struct probe_ad
            (address->err.reason == ERR_DIALOGUE_EARLY_END && address->last == PROBE_VOLUME);
 }
 
-void probe_tells_truncated(const struct probe_group *group, struct text_line *line)
+void probe_reports_truncated(const struct probe_group *group, struct text_line *line)
 {
     enum probe_phase last = probe_group_first(group)->last;
     struct text_line place = probe_group_place(group);
@@ -182,7 +182,7 @@ bool probe_is_early_end(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_DIALOGUE_EARLY_END;
 }
 
-void probe_tells_early_end(const struct probe_group *group, struct text_line *line)
+void probe_reports_early_end(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     struct text_line place = probe_group_place(group);

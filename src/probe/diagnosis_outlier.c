@@ -48,7 +48,7 @@ bool probe_finds_outlier(struct probe_group *group)
 }
 
 /* Other rules report on those that connect. */
-void probe_tells_outlier(const struct probe_group *group, struct text_line *line)
+void probe_reports_outlier(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     const struct probe_address *first = probe_group_first(group);
@@ -106,14 +106,14 @@ bool probe_finds_other_cert(struct probe_group *group)
     return (group->count = kept) > 0;
 }
 
-void probe_tells_other_cert(const struct probe_group *group, struct text_line *line)
+void probe_reports_other_cert(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     const struct probe_address *common = most_common(group->result);
     struct text_line theirs = {0}, ours = {0};
 
-    probe_words_validity(group->result, &first->tls, &theirs);
-    probe_words_validity(group->result, &common->tls, &ours);
+    probe_phrase_validity(group->result, &first->tls, &theirs);
+    probe_phrase_validity(group->result, &common->tls, &ours);
     text_append(
         line,
         "At %s the certificate differs from that of the other addresses (%s, key %.*s...; there %s, key %.*s...): was one host omitted from a renewal?",
@@ -133,14 +133,14 @@ bool probe_finds_lost_syn(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_lost_syn(const struct probe_group *group, struct text_line *line)
+void probe_reports_lost_syn(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     uint32_t again = first->tcp.syn_retransmits;
 
     text_append(line, "At %s connecting took %s because a SYN or its answer was lost: it was retransmitted",
                 probe_group_place(group).text,
-                probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
+                probe_phrase_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text);
     if (again == 1)
         text_append(line, " once.");
     else
@@ -168,7 +168,7 @@ bool probe_finds_retransmits(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_retransmits(const struct probe_group *group, struct text_line *line)
+void probe_reports_retransmits(const struct probe_group *group, struct text_line *line)
 {
     uint32_t again = segments_again(probe_group_first(group));
     text_append(line, "At %s %" PRIu32 " segment%s had to be retransmitted: the path loses packets.",

@@ -52,13 +52,14 @@ static const struct err *blames_the_words(const struct probe_result *result)
     return NULL;
 }
 
-static void tell_no_localhost(const struct probe_result *result, struct text_line *line)
+static void report_no_localhost(const struct probe_result *result, struct text_line *line)
 {
     text_append(line, "There is no address for %s: add it to /etc/hosts, with 127.0.0.1 and ::1.",
                 result->host);
 }
 
-static void tell_no_family(const struct probe_result *result, enum race_family family, struct text_line *line)
+static void report_no_family(const struct probe_result *result, enum race_family family,
+                             struct text_line *line)
 {
     char digit = digit_of[family];
 
@@ -74,7 +75,7 @@ static void tell_no_family(const struct probe_result *result, enum race_family f
             digit, result->host, digit, record_of[family]);
 }
 
-void probe_tells_no_name(const struct probe_group *group, struct text_line *line)
+void probe_reports_no_name(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     bool v6 = result->answers[RACE_V6].asked, v4 = result->answers[RACE_V4].asked;
@@ -83,9 +84,9 @@ void probe_tells_no_name(const struct probe_group *group, struct text_line *line
     if (words != NULL)
         text_append(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
     else if (v6 != v4)
-        tell_no_family(result, v6 ? RACE_V6 : RACE_V4, line);
+        report_no_family(result, v6 ? RACE_V6 : RACE_V4, line);
     else if (target_is_localhost(result->host))
-        tell_no_localhost(result, line);
+        report_no_localhost(result, line);
     else
         text_append(line, "There is no address for %s: check the spelling, or add the name to its zone.",
                     result->host);
@@ -115,7 +116,7 @@ bool probe_finds_blocked(struct probe_group *group)
     return group->count > 0;
 }
 
-void probe_tells_blocked(const struct probe_group *group, struct text_line *line)
+void probe_reports_blocked(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     text_append(
@@ -130,7 +131,7 @@ bool probe_finds_dns_failure(struct probe_group *group)
     return dns_fails(&group->result->answers[RACE_V6]) || dns_fails(&group->result->answers[RACE_V4]);
 }
 
-void probe_tells_dns_failure(const struct probe_group *group, struct text_line *line)
+void probe_reports_dns_failure(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     enum race_family family = dns_fails(&result->answers[RACE_V6]) ? RACE_V6 : RACE_V4;
@@ -138,7 +139,7 @@ void probe_tells_dns_failure(const struct probe_group *group, struct text_line *
     const char *how = answer->span.end_ns < 0 ? "does not answer" : "fails";
 
     if (target_is_localhost(result->host))
-        tell_no_localhost(result, line);
+        report_no_localhost(result, line);
     else if (!other->asked || dns_fails(other))
         text_append(
             line,
@@ -164,15 +165,15 @@ bool probe_finds_dns_slow_type(struct probe_group *group)
     return is_slow(group->result, RACE_V6) || is_slow(group->result, RACE_V4);
 }
 
-void probe_tells_dns_slow_type(const struct probe_group *group, struct text_line *line)
+void probe_reports_dns_slow_type(const struct probe_group *group, struct text_line *line)
 {
     enum race_family slow = is_slow(group->result, RACE_V6) ? RACE_V6 : RACE_V4, fast = other_of(slow);
     text_append(
         line,
         "The %s answer for %s took %s, the %s answer %s: clients that wait for both are delayed as much. Look for a name server, or a firewall before it, that drops queries for %s.",
         record_of[slow], group->result->host,
-        probe_words_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
-        probe_words_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
+        probe_phrase_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
+        probe_phrase_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
 }
 
 static bool is_unconnected(const struct probe_result *result, const struct probe_address *address)
@@ -229,7 +230,7 @@ static bool is_unreachable_here(const struct probe_address *address)
     return probe_address_reach(address) != REACH_OPEN;
 }
 
-void probe_tells_unreachable_family(const struct probe_group *group, struct text_line *line)
+void probe_reports_unreachable_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     enum race_family failed = endpoint_family(&first->peer) == AF_INET6 ? RACE_V6 : RACE_V4;
@@ -237,7 +238,7 @@ void probe_tells_unreachable_family(const struct probe_group *group, struct text
     char works = digit_of[other_of(failed)];
 
     if (is_unreachable_here(first)) {
-        probe_tell_reach_of_family(group, line);
+        probe_report_reach_of_family(group, line);
         return;
     }
     text_append(line, "IPv%c is unreachable, IPv%c works: ", digit_of[failed], works);
@@ -245,7 +246,7 @@ void probe_tells_unreachable_family(const struct probe_group *group, struct text
         text_append(
             line,
             "no answer from %s within %s, packets to it are dropped, probably by a firewall or a missing route; %s.",
-            place.text, probe_words_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
+            place.text, probe_phrase_time(probe_span_ns(&first->spans[PROBE_CONNECT])).text,
             failed == RACE_V6 ? "clients without Happy Eyeballs wait there until they time out"
                               : "clients that have only IPv4 cannot connect");
     else if (first->err.reason == ERR_CONNECT_REFUSED)
@@ -280,10 +281,10 @@ bool probe_finds_unreachable(struct probe_group *group)
     return all_fail(group, ERR_CONNECT_UNREACHABLE);
 }
 
-void probe_tells_unreachable(const struct probe_group *group, struct text_line *line)
+void probe_reports_unreachable(const struct probe_group *group, struct text_line *line)
 {
     if (is_unreachable_here(probe_group_first(group)))
-        probe_tell_reach(group, line);
+        probe_report_reach(group, line);
     else
         text_append(line, "No route leads to %s: %s. Routing on the path is at fault, or the host is down.",
                     probe_group_place(group).text, probe_group_first(group)->err.text);
@@ -308,7 +309,7 @@ bool probe_finds_refused(struct probe_group *group)
     return all_fail(group, ERR_CONNECT_REFUSED);
 }
 
-void probe_tells_refused(const struct probe_group *group, struct text_line *line)
+void probe_reports_refused(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -321,7 +322,7 @@ bool probe_finds_timeout(struct probe_group *group)
     return all_fail(group, ERR_CONNECT_TIMEOUT);
 }
 
-void probe_tells_timeout(const struct probe_group *group, struct text_line *line)
+void probe_reports_timeout(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -335,7 +336,7 @@ bool probe_finds_mixed(struct probe_group *group)
     return group->count > 0 && group->count == probe_result_counted(group->result);
 }
 
-void probe_tells_mixed(const struct probe_group *group, struct text_line *line)
+void probe_reports_mixed(const struct probe_group *group, struct text_line *line)
 {
     size_t refused = 0, silent = 0;
     for (size_t i = 0; i < group->count; i++) {

@@ -45,7 +45,7 @@ bool probe_finds_no_v4(struct probe_group *group)
     return is_all_missing(group, AF_INET);
 }
 
-void probe_tells_no_family(const struct probe_group *group, struct text_line *line)
+void probe_reports_no_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_result *result = group->result;
     const struct probe_address *first = probe_group_first(group);
@@ -65,7 +65,7 @@ void probe_tells_no_family(const struct probe_group *group, struct text_line *li
     text_append(line, ".");
 }
 
-void probe_tell_reach(const struct probe_group *group, struct text_line *line)
+void probe_report_reach(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     const struct probe_address *last = &group->result->addresses[group->index[group->count - 1]];
@@ -86,7 +86,7 @@ void probe_tell_reach(const struct probe_group *group, struct text_line *line)
     }
 }
 
-void probe_tell_reach_of_family(const struct probe_group *group, struct text_line *line)
+void probe_report_reach_of_family(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     int family = family_of(first);

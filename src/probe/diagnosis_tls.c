@@ -1,6 +1,6 @@
 #include "diagnosis.h"
 
-enum { SAID_BYTES = 256 };
+enum { QUOTE_BYTES = 256 };
 
 bool probe_is_plaintext_peer(const struct probe_result *result, const struct probe_address *address)
 {
@@ -8,13 +8,13 @@ bool probe_is_plaintext_peer(const struct probe_result *result, const struct pro
     return address->err.reason == ERR_TLS_PLAINTEXT_PEER;
 }
 
-void probe_tells_plaintext_peer(const struct probe_group *group, struct text_line *line)
+void probe_reports_plaintext_peer(const struct probe_group *group, struct text_line *line)
 {
-    char said[SAID_BYTES];
-    probe_said(probe_group_first(group), said, sizeof said);
+    char quoted[QUOTE_BYTES];
+    probe_quote_peer(probe_group_first(group), quoted, sizeof quoted);
     text_append(line, "At %s the server does not use TLS%s%s%s: leave out --tls, or use the TLS port.",
-                probe_group_place(group).text, said[0] != '\0' ? ", it replied \"" : "", said,
-                said[0] != '\0' ? "\"" : "");
+                probe_group_place(group).text, quoted[0] != '\0' ? ", it replied \"" : "", quoted,
+                quoted[0] != '\0' ? "\"" : "");
 }
 
 bool probe_is_tls_peer(const struct probe_result *result, const struct probe_address *address)
@@ -23,7 +23,7 @@ bool probe_is_tls_peer(const struct probe_result *result, const struct probe_add
     return address->err.reason == ERR_DIALOGUE_TLS_PEER;
 }
 
-void probe_tells_tls_peer(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_peer(const struct probe_group *group, struct text_line *line)
 {
     text_append(line, "At %s the server uses TLS, and this probe is plain: add --tls.",
                 probe_group_place(group).text);
@@ -35,7 +35,7 @@ bool probe_is_silent_peer(const struct probe_result *result, const struct probe_
     return address->err.reason == ERR_TLS_SILENT_PEER;
 }
 
-void probe_tells_silent_peer(const struct probe_group *group, struct text_line *line)
+void probe_reports_silent_peer(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -49,7 +49,7 @@ bool probe_is_tls_version(const struct probe_result *result, const struct probe_
     return address->err.detail == ERR_DETAIL_TLS_VERSION;
 }
 
-void probe_tells_tls_version(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_version(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -63,7 +63,7 @@ bool probe_is_client_certificate(const struct probe_result *result, const struct
     return address->err.reason == ERR_TLS_CLIENT_CERTIFICATE;
 }
 
-void probe_tells_client_certificate(const struct probe_group *group, struct text_line *line)
+void probe_reports_client_certificate(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->err.detail == ERR_DETAIL_CERTIFICATE_REFUSED)
@@ -94,7 +94,7 @@ static const char *own_way(const struct probe_address *address)
     }
 }
 
-void probe_tells_tls_cut(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_cut(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     bool certificate = first->tls.pin[0] != '\0';
@@ -102,7 +102,7 @@ void probe_tells_tls_cut(const struct probe_group *group, struct text_line *line
     if (first->err.detail == ERR_DETAIL_TLS_UNANSWERED) {
         text_append(
             line,
-            "At %s the connection is closed on the ClientHello, without a byte: the port does not use TLS, or does not begin with it.%s See the server's log; a middlebox that closes on the SNI looks the same (try without --tls, or another --servername).",
+            "At %s the connection is closed on the ClientHello, without a reply: the port does not use TLS, or does not begin with it.%s See the server's log; a middlebox that closes on the SNI looks the same (try without --tls, or another --servername).",
             probe_group_place(group).text, own_way(first));
         return;
     }
@@ -118,7 +118,7 @@ bool probe_is_tls_stalled(const struct probe_result *result, const struct probe_
     return address->err.reason == ERR_TLS_TIMEOUT;
 }
 
-void probe_tells_tls_stalled(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_stalled(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -132,7 +132,7 @@ bool probe_is_tls_alert(const struct probe_result *result, const struct probe_ad
     return address->err.reason == ERR_TLS_ALERT;
 }
 
-void probe_tells_tls_alert(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_alert(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -146,7 +146,7 @@ bool probe_is_tls_protocol(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_TLS_PROTOCOL;
 }
 
-void probe_tells_tls_protocol(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_protocol(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
@@ -160,7 +160,7 @@ bool probe_is_tls_no_alert(const struct probe_result *result, const struct probe
     return address->err.reason == ERR_TLS_NO_ALERT;
 }
 
-void probe_tells_tls_no_alert(const struct probe_group *group, struct text_line *line)
+void probe_reports_tls_no_alert(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,

@@ -72,7 +72,7 @@ struct text_line probe_group_place(const struct probe_group *group)
     return place;
 }
 
-const char *probe_said(const struct probe_address *address, char *text, size_t room)
+const char *probe_quote_peer(const struct probe_address *address, char *text, size_t room)
 {
     return escape_quoted(err_received(&address->err), text, room);
 }

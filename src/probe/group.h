@@ -22,7 +22,7 @@ typedef bool probe_about_fn(const struct probe_result *result, const struct prob
 typedef bool probe_choose_fn(struct probe_group *group);
 
 /* Appends the sentence. */
-typedef void probe_tell_fn(const struct probe_group *group, struct text_line *line);
+typedef void probe_report_fn(const struct probe_group *group, struct text_line *line);
 
 /* The first that the rule is about. Shape: group->count > 0. */
 const struct probe_address *probe_group_first(const struct probe_group *group);
@@ -30,20 +30,20 @@ const struct probe_address *probe_group_first(const struct probe_group *group);
 /* Returns: how many addresses of the result are of a family. */
 size_t probe_family_count(const struct probe_result *result, int family);
 
-/* Keeps those that about says yes to. */
+/* Keeps those for which about returns true. */
 void probe_group_keep(struct probe_group *group, probe_about_fn *about);
 
 /* Shape: group->count > 0. Returns: "[::1]:6000", "both addresses", "all 3 IPv6 addresses", "192.0.2.1:6000
  * and 2 more" */
 struct text_line probe_group_place(const struct probe_group *group);
 
-/* Returns: whether the path or the peer has failed: not this side, nor did somebody give up. */
+/* Returns: whether the path or the peer has failed: not this side, and it was not interrupted. */
 bool probe_address_fails(const struct probe_address *address);
 
 /* Returns: whether its TCP connection came up. */
 bool probe_address_connected(const struct probe_address *address);
 
-/* The words that a peer said, as an error's text quotes them; "" where it does not. Returns: text. */
-const char *probe_said(const struct probe_address *address, char *text, size_t room);
+/* The data of a peer, quoted as in an error's text; "" if there is none. Returns: text. */
+const char *probe_quote_peer(const struct probe_address *address, char *text, size_t room);
 
 #endif

@@ -87,7 +87,7 @@ static void put_peer(FILE *out, const struct probe_address *address)
 {
     char first[4 * SERVICE_FIRST_BYTES + 4];
 
-    put_known(out, "peer_said", address != NULL ? probe_words_first(address, first, sizeof(first)) : "");
+    put_known(out, "peer_said", address != NULL ? probe_phrase_first(address, first, sizeof(first)) : "");
     put_known(out, "service", address != NULL ? probe_service_word(address) : "");
 }
 
@@ -203,10 +203,10 @@ static void put_tls(FILE *out, const struct probe_address *address)
 
 static void put_chain(FILE *out, const struct stream_tls_facts *tls)
 {
-    size_t told = tls->chain_count < STREAM_TLS_CHAIN_MAX ? tls->chain_count : STREAM_TLS_CHAIN_MAX;
+    size_t reported = tls->chain_count < STREAM_TLS_CHAIN_MAX ? tls->chain_count : STREAM_TLS_CHAIN_MAX;
 
     (void)fprintf(out, ",\"chain_length\":%zu,\"chain\":[", tls->chain_count);
-    for (size_t i = 0; i < told; i++) {
+    for (size_t i = 0; i < reported; i++) {
         (void)fputs(i > 0 ? "," : "", out);
         serialize_quoted(out, tls->chain[i]);
     }

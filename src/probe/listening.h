@@ -15,12 +15,12 @@ int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_
 enum probe_peer probe_peer_of(const struct probe_plan *plan, const struct probe_address *record,
                               const struct err *met);
 
-/* Returns: 0 where this is all that had to be proved; else -1, with err where the session's own does not say
- * it. Errors: dialogue-early-end. */
+/* Returns: 0 where this is all that had to be proved; else -1, with err where the session's own does not have
+ * it it. Errors: dialogue-early-end. */
 int probe_judge_peer(const struct probe_plan *plan, const struct probe_address *record, struct err *err);
 
 /* The peer was to refuse with an alert. Shape: is_up: the handshake was done. Returns: 0 where it did; else
- * -1, with err where met does not say it. Errors: tls-alert, tls-no-alert. */
+ * -1, with err where met does not have it. Errors: tls-alert, tls-no-alert. */
 int probe_judge_alert(const struct probe_plan *plan, bool is_up, const struct err *met, struct err *err);
 
 #endif

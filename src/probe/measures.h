@@ -1,4 +1,4 @@
-/* Times, certificates and words of a probe's result, as its faces for machines tell them. */
+/* Times, certificates and names of a probe's result, as the machine-readable formats have them. */
 #ifndef TCPGREET_PROBE_MEASURES_H
 #define TCPGREET_PROBE_MEASURES_H
 

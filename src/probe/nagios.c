@@ -49,7 +49,7 @@ static void put_ok(FILE *out, const struct probe_result *result)
     for (size_t i = 0; i < result->address_count; i++)
         ok += result->addresses[i].err.reason == ERR_OK;
     (void)fprintf(out, "%zu/%zu %s OK", ok, counted, counted == 1 ? "address" : "addresses");
-    probe_words_through(result, &through);
+    probe_phrase_through(result, &through);
     put_text(out, through.text);
     if (slowest_ns >= 0)
         (void)fprintf(out, ", slowest total %.6f s", (double)slowest_ns / NS_PER_S);
@@ -67,8 +67,8 @@ static void put_remarks(FILE *out, const struct probe_result *result)
 }
 
 /* The verdict, then the limits that are broken, which a verdict of theirs would only repeat. */
-static void put_said(FILE *out, const struct probe_result *result, const struct probe_alert *alerts,
-                     size_t count)
+static void put_message(FILE *out, const struct probe_result *result, const struct probe_alert *alerts,
+                        size_t count)
 {
     bool repeats = result->verdict.reason == ERR_THRESHOLD && count > 0;
     const char *between = "";
@@ -145,7 +145,7 @@ int probe_report_nagios(const struct probe_result *result, const struct threshol
         put_text(out, result->target);
         (void)fputs(": ", out);
     }
-    put_said(out, result, alerts, count);
+    put_message(out, result, alerts, count);
     put_performance(out, result, thresholds);
     (void)fputc('\n', out);
     return (int)status;

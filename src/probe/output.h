@@ -24,7 +24,7 @@ struct probe_output {
 /* Looks at the descriptor and the environment; queue is still to be set. */
 void probe_output_init(struct probe_output *output, const struct probe_config *config);
 
-/* Queues the report of one result in the face asked for, and the plot. Nothing where -q or COMMAND says so.
+/* Queues the report of one result in the requested format, and the plot. Nothing with -q or COMMAND.
  * Errors: system-output, system-file. */
 int probe_output_result(struct probe_output *output, const struct probe_result *result, struct err *err);
 
@@ -48,7 +48,7 @@ bool probe_output_judge(const struct probe_output *output, struct probe_result *
  * judges it. */
 void probe_late(struct probe_result *result, int64_t limit_ms);
 
-/* Becomes the command. Returns: only where it cannot, after having said why: 127 or 126, as env(1) does. */
+/* Executes the command. Returns: only on failure, after reporting it: 127 or 126, as env(1) does. */
 int probe_command_run(const char *const *words);
 
 #endif

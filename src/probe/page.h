@@ -7,7 +7,7 @@
 
 enum { PROBE_PAGE_COLUMNS_MIN = 40, PROBE_PAGE_COLUMNS_MAX = 400 };
 
-/* What a colour says; never the only one to say it. */
+/* The meaning of a colour; it is never the only sign of it. */
 enum probe_paint { PROBE_PLAIN, PROBE_GOOD, PROBE_WARNING, PROBE_BAD, PROBE_HEAD, PROBE_FAINT, PROBE_PAINTS };
 
 struct probe_page {

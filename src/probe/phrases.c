@@ -10,12 +10,12 @@
 
 enum { ATTEMPTS_SHOWN = 4 };
 
-struct text probe_words_time(int64_t ns)
+struct text probe_phrase_time(int64_t ns)
 {
     return ns > 0 ? text_time((double)ns / 1e9) : (struct text){"0 ms"};
 }
 
-struct text probe_words_date(int64_t seconds)
+struct text probe_phrase_date(int64_t seconds)
 {
     struct text date = {"?"};
     time_t when = (time_t)seconds;
@@ -26,12 +26,12 @@ struct text probe_words_date(int64_t seconds)
     return date;
 }
 
-void probe_words_target(const struct probe_result *result, struct text_line *line)
+void probe_phrase_target(const struct probe_result *result, struct text_line *line)
 {
     text_append(line, "%s%s", result->target, result->tls ? " over TLS" : "");
 }
 
-const char *probe_words_reason(enum err_reason reason)
+const char *probe_phrase_reason(enum err_reason reason)
 {
     return reason == ERR_OK ? "OK" : err_word(reason);
 }
@@ -65,16 +65,16 @@ static void add_verified(const struct probe_result *result, struct text_line *li
 
 static void add_result(const struct probe_result *result, struct text_line *line)
 {
-    text_append(line, "%s", probe_words_reason(result->verdict.reason));
+    text_append(line, "%s", probe_phrase_reason(result->verdict.reason));
     if (result->verdict.reason == ERR_OK)
         add_verified(result, line);
 }
 
-void probe_words_verdict(const struct probe_result *result, struct text_line *line)
+void probe_phrase_verdict(const struct probe_result *result, struct text_line *line)
 {
     add_result(result, line);
     add_count(result, line);
-    text_append(line, ", %s", probe_words_time(result->total_ns).text);
+    text_append(line, ", %s", probe_phrase_time(result->total_ns).text);
 }
 
 static bool is_like(const struct probe_address *a, const struct probe_address *b)
@@ -83,7 +83,7 @@ static bool is_like(const struct probe_address *a, const struct probe_address *b
            memcmp(a->first, b->first, a->first_count) == 0;
 }
 
-const char *probe_words_first(const struct probe_address *address, char *text, size_t room)
+const char *probe_phrase_first(const struct probe_address *address, char *text, size_t room)
 {
     struct bytes first = probe_address_first(address);
 
@@ -100,12 +100,12 @@ static void add_peer(const struct probe_address *address, struct text_line *line
     if (address->first_count == 0)
         text_append(line, " (it sent nothing for %g s)", (double)PROBE_LISTEN_MS / 1000);
     else
-        text_append(line, " (it sent \"%s\")", probe_words_first(address, first, sizeof(first)));
+        text_append(line, " (it sent \"%s\")", probe_phrase_first(address, first, sizeof(first)));
     if (service != NULL)
         text_append(line, ", service: %s", service);
 }
 
-void probe_words_others(const struct probe_result *result, struct text_line *line)
+void probe_phrase_others(const struct probe_result *result, struct text_line *line)
 {
     const struct probe_address *one = NULL;
     char peer[ENDPOINT_TEXT_BYTES];
@@ -144,7 +144,7 @@ static void add_answer(const struct probe_result *result, enum race_family famil
         text_append(line, "%s%zu address%s in %s",
                     answer->count == RACE_ENDPOINTS_PER_FAMILY ? "the first " : "", /* there may be more */
                     answer->count, answer->count == 1 ? "" : "es",
-                    probe_words_time(probe_span_ns(&answer->span)).text);
+                    probe_phrase_time(probe_span_ns(&answer->span)).text);
     else if (answer->only_in_hosts)
         text_append(line, "none in /etc/hosts");
     else if (answer->span.end_ns < 0)
@@ -157,7 +157,7 @@ static void add_answer(const struct probe_result *result, enum race_family famil
         text_append(line, "none (no such %s)", is_unknown(result) ? "name" : "address");
 }
 
-void probe_words_answers(const struct probe_result *result, struct text_line *line)
+void probe_phrase_answers(const struct probe_result *result, struct text_line *line)
 {
     struct text_line both = {0};
 
@@ -180,14 +180,14 @@ static void add_attempts(const struct probe_result *result, struct text_line *li
     text_append(line, "a client would start");
     for (size_t i = 0; i < result->attempt_count && i < ATTEMPTS_SHOWN; i++)
         text_append(line, "%s %s at %s", i > 0 ? "," : "", peer_of(result, result->attempts[i].address, peer),
-                    probe_words_time(result->attempts[i].start_ns).text);
+                    probe_phrase_time(result->attempts[i].start_ns).text);
     if (result->attempt_count > ATTEMPTS_SHOWN)
         text_append(line, ", %zu more by %s", result->attempt_count - ATTEMPTS_SHOWN,
-                    probe_words_time(result->attempts[result->attempt_count - 1].start_ns).text);
+                    probe_phrase_time(result->attempts[result->attempt_count - 1].start_ns).text);
     text_append(line, "; ");
 }
 
-void probe_words_race(const struct probe_result *result, struct text_line *line)
+void probe_phrase_race(const struct probe_result *result, struct text_line *line)
 {
     const struct probe_attempt *winner = NULL;
     char peer[ENDPOINT_TEXT_BYTES];
@@ -206,7 +206,7 @@ void probe_words_race(const struct probe_result *result, struct text_line *line)
     }
     const struct err *err = &result->addresses[winner->address].err;
     text_append(line, "%s would use %s, connected after %s", result->attempt_count > 1 ? "it" : "a client",
-                peer_of(result, winner->address, peer), probe_words_time(winner->end_ns).text);
+                peer_of(result, winner->address, peer), probe_phrase_time(winner->end_ns).text);
     if (err->reason != ERR_OK && err->reason != ERR_INTERRUPTED)
         text_append(line, ", and then fail there (%s): most clients try no other address after that.",
                     err_word(err->reason));
@@ -214,7 +214,7 @@ void probe_words_race(const struct probe_result *result, struct text_line *line)
         text_append(line, result->attempt_count > 1 ? "." : "; no fallback needed.");
 }
 
-void probe_words_phases(const struct probe_row *row, struct text_line *line)
+void probe_phrase_phases(const struct probe_row *row, struct text_line *line)
 {
     size_t count = 0;
 
@@ -225,7 +225,7 @@ void probe_words_phases(const struct probe_row *row, struct text_line *line)
             continue;
         text_append(line, "%s%s %s%s", count++ > 0 ? ", " : "",
                     phase == PROBE_TLS ? "TLS" : probe_phase_name((enum probe_phase)phase),
-                    probe_words_time(span->end_ns - span->begin_ns).text, failed ? " (failed)" : "");
+                    probe_phrase_time(span->end_ns - span->begin_ns).text, failed ? " (failed)" : "");
     }
 }
 
@@ -244,7 +244,7 @@ static void add_retransmits(const struct tcp_facts *tcp, struct text_line *line)
                     others == 1 ? "" : "s");
 }
 
-void probe_words_kernel(const struct probe_address *address, struct text_line *line)
+void probe_phrase_kernel(const struct probe_address *address, struct text_line *line)
 {
     const struct tcp_facts *tcp = &address->tcp;
     struct text_line facts = {0};
@@ -256,11 +256,11 @@ void probe_words_kernel(const struct probe_address *address, struct text_line *l
         text_append(&facts, "%sMSS %" PRIu32, facts.length > 0 ? ", " : "", tcp->mss_bytes);
     if (tcp->rtt_us > 0)
         text_append(&facts, "%sRTT %s", facts.length > 0 ? ", " : "",
-                    probe_words_time(tcp->rtt_us * INT64_C(1000)).text);
+                    probe_phrase_time(tcp->rtt_us * INT64_C(1000)).text);
     text_append(line, "%s%s", line->length > 0 && facts.length > 0 ? ", " : "", facts.text);
 }
 
-void probe_words_path(const struct probe_address *address, struct text_line *line)
+void probe_phrase_path(const struct probe_address *address, struct text_line *line)
 {
     char local[ENDPOINT_TEXT_BYTES];
     struct text_line path = {0};
@@ -269,11 +269,11 @@ void probe_words_path(const struct probe_address *address, struct text_line *lin
         text_append(&path, "from %s", endpoint_format(&address->local, local));
     if (path.length > 0 && address->interface[0] != '\0')
         text_append(&path, " on %s", address->interface);
-    probe_words_kernel(address, &path);
+    probe_phrase_kernel(address, &path);
     text_append(line, "%s", path.text);
 }
 
-void probe_words_tls(const struct probe_address *address, struct text_line *line)
+void probe_phrase_tls(const struct probe_address *address, struct text_line *line)
 {
     const struct stream_tls_facts *tls = &address->tls;
 
@@ -286,7 +286,7 @@ void probe_words_tls(const struct probe_address *address, struct text_line *line
         text_append(line, ", ALPN %s", tls->alpn);
 }
 
-void probe_words_resumption(const struct probe_address *address, struct text_line *line)
+void probe_phrase_resumption(const struct probe_address *address, struct text_line *line)
 {
     static const char *const found[] = {
         [PROBE_RESUMPTION_UNTRIED] = "",
@@ -299,7 +299,7 @@ void probe_words_resumption(const struct probe_address *address, struct text_lin
         text_append(line, "%s", found[address->resumption]);
 }
 
-void probe_words_volume(const struct probe_address *address, struct text_line *line)
+void probe_phrase_volume(const struct probe_address *address, struct text_line *line)
 {
     const struct probe_volume *volume = &address->volume;
 
@@ -308,7 +308,7 @@ void probe_words_volume(const struct probe_address *address, struct text_line *l
                     volume->names, volume->names == 1 ? "" : "s", volume->sent_bytes, volume->received_bytes);
 }
 
-void probe_words_names(const struct stream_tls_facts *facts, struct text_line *line)
+void probe_phrase_names(const struct stream_tls_facts *facts, struct text_line *line)
 {
     if (!facts->nameless)
         text_append(line, "for %s", facts->subject[0] != '\0' ? facts->subject : "no name");
@@ -318,12 +318,12 @@ void probe_words_names(const struct stream_tls_facts *facts, struct text_line *l
         text_append(line, "for no host name or address, and without a subject");
 }
 
-void probe_words_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line)
+void probe_phrase_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line)
 {
     enum { DAY_S = 86400 };
     int64_t left_s = not_after - result->started_s;
     int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
-    struct text until = probe_words_date(not_after);
+    struct text until = probe_phrase_date(not_after);
     struct text span = {"less than a day"};
 
     until.text[strcspn(until.text, " ")] = '\0';
@@ -335,32 +335,32 @@ void probe_words_validity_until(const struct probe_result *result, int64_t not_a
         text_append(line, "%s left, until %s", span.text, until.text);
 }
 
-void probe_words_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
-                          struct text_line *line)
+void probe_phrase_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
+                           struct text_line *line)
 {
-    struct text from = probe_words_date(facts->not_before);
+    struct text from = probe_phrase_date(facts->not_before);
 
     from.text[strcspn(from.text, " ")] = '\0';
     if (facts->not_before > result->started_s)
         text_append(line, "not valid before %s", from.text);
     else
-        probe_words_validity_until(result, facts->not_after, line);
+        probe_phrase_validity_until(result, facts->not_after, line);
 }
 
-void probe_words_through(const struct probe_result *result, struct text_line *line)
+void probe_phrase_through(const struct probe_result *result, struct text_line *line)
 {
     struct text_line others = {0};
 
     add_verified(result, line);
-    probe_words_others(result, &others);
+    probe_phrase_others(result, &others);
     text_append(line, "%s%s", others.length > 0 ? "; " : "", others.text);
 }
 
-void probe_words_last(const struct probe_result *result, size_t findings, struct text_line *line)
+void probe_phrase_last(const struct probe_result *result, size_t findings, struct text_line *line)
 {
     struct text_line others = {0};
 
-    probe_words_others(result, &others);
+    probe_phrase_others(result, &others);
     if (result->verdict.reason == ERR_OK && others.length > 0) {
         add_result(result, line);
         text_append(line, "; %s.", others.text);

@@ -48,7 +48,7 @@ static void note_race(struct notes *notes, const struct probe_result *result)
 {
     struct text_line race = {0};
 
-    probe_words_race(result, &race);
+    probe_phrase_race(result, &race);
     if (race.length == 0)
         return;
     note(notes, "sub", LINE_COLUMNS, race.text);
@@ -67,7 +67,7 @@ static void note_all(struct notes *notes, const struct probe_result *result)
         note(notes, "finding", LINE_COLUMNS, findings[i].text);
     for (size_t i = 0; i < remark_count; i++)
         note(notes, "sub", LINE_COLUMNS, remarks[i].text);
-    probe_words_last(result, count, &last);
+    probe_phrase_last(result, count, &last);
     note(notes, "last", BOLD_COLUMNS, last.text);
 }
 
@@ -94,13 +94,13 @@ static void put_head(FILE *out, const struct probe_result *result, const char *t
 
     svg_text(out, PROBE_PLOT_MARGIN, 42, "title", "start", title);
     svg_text(out, PROBE_PLOT_WIDTH - PROBE_PLOT_MARGIN, 66, "sub", "end",
-             probe_words_date(result->started_s).text);
-    probe_words_verdict(result, &verdict);
+             probe_phrase_date(result->started_s).text);
+    probe_phrase_verdict(result, &verdict);
     (void)fprintf(out, "<text x=\"%d\" y=\"66\" class=\"sub\"><tspan class=\"%s\">", PROBE_PLOT_MARGIN,
                   class);
     size_t word = strcspn(verdict.text, ",");
     (void)fprintf(out, "%.*s</tspan>%s</text>\n", (int)word, verdict.text, verdict.text + word);
-    probe_words_answers(result, &answers);
+    probe_phrase_answers(result, &answers);
     text_cut(answers.text, LINE_COLUMNS);
     svg_text(out, PROBE_PLOT_MARGIN, 86, "sub", "start", answers.text);
 }
@@ -113,7 +113,7 @@ void probe_report_plot(const struct probe_result *result, FILE *out)
     struct notes notes;
 
     text_append(&title, "Probe of ");
-    probe_words_target(result, &title);
+    probe_phrase_target(result, &title);
     note_all(&notes, result);
     svg_open(out, PROBE_PLOT_WIDTH, notes_top + (int)notes.count * LINE_HEIGHT + FOOT_HEIGHT, title.text,
              probe_plot_style, probe_plot_dark_style);

@@ -21,7 +21,7 @@ enum {
 #define REASON_PER_LETTER 7.6
 #define NUMBER_PER_LETTER 5.9
 
-/* A colour and a letter of its own for each: Okabe and Ito's palette, which the colour-blind can tell apart.
+/* A colour and a letter of its own for each: Okabe and Ito's palette, which the colour-blind can distinguish.
  */
 const char probe_plot_style[] =
     ".label{fill:#1f2328}.number{font-size:11px;paint-order:stroke;stroke:#fff;stroke-width:3px}.total{fill:#"
@@ -58,7 +58,7 @@ struct probe_plot_panel probe_plot_panel(const struct probe_result *result, int 
 
     for (size_t i = 0; i < count; i++) {
         probe_row_fill(result, i, &row);
-        size_t word = strlen(probe_words_reason(row.reason));
+        size_t word = strlen(probe_phrase_reason(row.reason));
         label = strlen(row.label) > label ? strlen(row.label) : label;
         reason = word > reason ? word : reason;
     }
@@ -94,7 +94,8 @@ static void put_axis(FILE *out, const struct probe_plot_panel *panel, int64_t ax
     }
 }
 
-/* As much as fits: name and time, name, letter. The bar's colour and the tooltip say the same. */
+/* As much as fits: name and time, name, letter. The bar's colour and the tooltip have the same information.
+ */
 static void put_bar_words(FILE *out, const struct probe_bar *bar, double x, double y, const char *time)
 {
     int length = bar->end - bar->begin;
@@ -124,13 +125,13 @@ static void put_bars(FILE *out, const struct probe_plot_panel *panel, const stru
     for (size_t i = 0; i < bars.count; i++) {
         const struct probe_bar *bar = &bars.bars[i];
         const struct probe_span *span = &row->spans[bar->phase];
-        struct text time = probe_words_time(span->end_ns - span->begin_ns);
+        struct text time = probe_phrase_time(span->end_ns - span->begin_ns);
         double x = panel->left + bar->begin;
         (void)fprintf(out,
                       "<g><title>%s: %s, from %s on%s%s</title><rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" "
                       "width=\"%d\" height=\"%d\"/>\n",
-                      name_of(bar->phase), time.text, probe_words_time(span->begin_ns).text,
-                      bar->failed ? "; failed: " : "", bar->failed ? probe_words_reason(row->reason) : "",
+                      name_of(bar->phase), time.text, probe_phrase_time(span->begin_ns).text,
+                      bar->failed ? "; failed: " : "", bar->failed ? probe_phrase_reason(row->reason) : "",
                       probe_phase_name(bar->phase), x, y, bar->end - bar->begin, BAR_HEIGHT);
         put_bar_words(out, bar, x, y, time.text);
         (void)fputs("</g>\n", out);
@@ -145,20 +146,20 @@ static void put_numbers(FILE *out, const struct probe_plot_panel *panel, const s
     struct text_line line = {0};
     double room = PROBE_PLOT_WIDTH - PROBE_PLOT_MARGIN - panel->left;
 
-    probe_words_phases(row, &line);
+    probe_phrase_phases(row, &line);
     if (row->address != NULL)
-        probe_words_kernel(row->address, &line);
+        probe_phrase_kernel(row->address, &line);
     text_cut(line.text, (size_t)(room / NUMBER_PER_LETTER));
     svg_text(out, panel->left, y, "number", "start", line.text);
 }
 
-/* Where it was reached from is said where the pointer rests. */
+/* The local address is shown as a tooltip. */
 static void put_label(FILE *out, const struct probe_row *row, double y)
 {
     struct text_line path = {0};
 
     if (row->address != NULL)
-        probe_words_path(row->address, &path);
+        probe_phrase_path(row->address, &path);
     (void)fputs("<g><title>", out);
     svg_escaped(out, row->label);
     svg_escaped(out, path.length > 0 ? ": " : "");
@@ -177,12 +178,12 @@ static void put_row(FILE *out, const struct probe_plot_panel *panel, const struc
     (void)fprintf(out, "<rect class=\"track\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%d\"/>\n",
                   panel->left, y, panel->length, BAR_HEIGHT);
     put_bars(out, panel, row, axis_ns, y);
-    svg_text(out, total, y + (BAR_HEIGHT - 4), "total", "end", probe_words_time(row->end_ns).text);
+    svg_text(out, total, y + (BAR_HEIGHT - 4), "total", "end", probe_phrase_time(row->end_ns).text);
     svg_text(out, total + 10, y + (BAR_HEIGHT - 4),
              row->reason == ERR_OK ? "good"
              : row->counts         ? "bad"
                                    : "sub",
-             "start", probe_words_reason(row->reason));
+             "start", probe_phrase_reason(row->reason));
     if (panel->numbers)
         put_numbers(out, panel, row, y + (BAR_HEIGHT + 13));
 }

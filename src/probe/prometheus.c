@@ -6,7 +6,7 @@
 
 #define NS_PER_S 1e9
 
-/* What a metric is told with; value belongs to one address and returns whether there is one. */
+/* The definition of a metric; value belongs to one address and returns whether there is one. */
 struct address_metric {
     const char *name;
     const char *help;
@@ -138,13 +138,13 @@ static void put_gauge(FILE *out, const struct probe_result *result, const char *
 }
 
 static void put_address_metric(FILE *out, const struct probe_result *result,
-                               const struct address_metric *told)
+                               const struct address_metric *reported)
 {
-    struct metric metric = {out, result, told->name, told->help, false};
+    struct metric metric = {out, result, reported->name, reported->help, false};
     double value;
 
     for (size_t i = 0; i < result->address_count; i++) {
-        if (!told->value(&result->addresses[i], &value))
+        if (!reported->value(&result->addresses[i], &value))
             continue;
         begin_address(&metric, &result->addresses[i]);
         end(&metric, value);
@@ -306,7 +306,7 @@ static void put_race(FILE *out, const struct probe_result *result)
     }
 }
 
-static bool is_told(const struct probe_finding *findings, size_t i)
+static bool is_reported(const struct probe_finding *findings, size_t i)
 {
     for (size_t j = 0; j < i; j++)
         if (strcmp(findings[j].word, findings[i].word) == 0)
@@ -321,7 +321,7 @@ static void put_findings(FILE *out, const struct probe_result *result)
     size_t count = probe_diagnose(result, findings);
 
     for (size_t i = 0; i < count; i++) {
-        if (is_told(findings, i))
+        if (is_reported(findings, i))
             continue;
         begin(&metric);
         put_label(&metric, "finding", findings[i].word);

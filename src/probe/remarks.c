@@ -22,23 +22,23 @@ static bool is_refused(const struct probe_result *result, const struct probe_add
     return is_ok(result, address) && address->alert != 0;
 }
 
-static void tell_closed(const struct probe_group *group, struct text_line *line)
+static void report_closed(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
-        "%s closed the connection at once, without a byte: a port forwarder whose service is down does so.",
+        "%s closed the connection at once, without sending data: a port forwarder whose service is down does so.",
         probe_group_place(group).text);
 }
 
-static void tell_reset(const struct probe_group *group, struct text_line *line)
+static void report_reset(const struct probe_group *group, struct text_line *line)
 {
     text_append(
         line,
-        "%s reset the connection at once, without a byte: a port forwarder whose service is down does so.",
+        "%s reset the connection at once, without sending data: a port forwarder whose service is down does so.",
         probe_group_place(group).text);
 }
 
-static void tell_refused(const struct probe_group *group, struct text_line *line)
+static void report_refused(const struct probe_group *group, struct text_line *line)
 {
     text_append(line, "%s refused with the TLS alert %s, as expected.", probe_group_place(group).text,
                 tls_alert_name(probe_group_first(group)->alert));
@@ -47,11 +47,11 @@ static void tell_refused(const struct probe_group *group, struct text_line *line
 static const struct {
     const char *word;
     probe_about_fn *is;
-    probe_tell_fn *tell;
+    probe_report_fn *report;
 } remarks_of_peers[] = {
-    {"closed-at-once", is_closed, tell_closed},
-    {"closed-at-once", is_reset, tell_reset},
-    {"expected-alert", is_refused, tell_refused},
+    {"closed-at-once", is_closed, report_closed},
+    {"closed-at-once", is_reset, report_reset},
+    {"expected-alert", is_refused, report_refused},
 };
 
 static void put(struct probe_finding *remark, const char *word, const struct text_line *line)
@@ -78,7 +78,7 @@ size_t probe_remarks(const struct probe_result *result, struct probe_finding rem
         probe_group_keep(&group, remarks_of_peers[i].is);
         if (group.count == 0)
             continue;
-        remarks_of_peers[i].tell(&group, &line);
+        remarks_of_peers[i].report(&group, &line);
         put(&remarks[count++], remarks_of_peers[i].word, &line);
     }
     return count;

@@ -51,8 +51,8 @@ enum probe_peer {
     PROBE_PEER_GREETS, /* it sent the welcome */
     PROBE_PEER_OTHER,  /* it sent something else */
     PROBE_PEER_SILENT, /* it sent nothing for as long as it was listened to */
-    PROBE_PEER_CLOSED, /* it closed the connection without a byte */
-    PROBE_PEER_RESET   /* it reset the connection without a byte */
+    PROBE_PEER_CLOSED, /* it closed the connection without sending data */
+    PROBE_PEER_RESET   /* it reset the connection without sending data */
 };
 
 /* The last phase that is proved. */
@@ -109,7 +109,7 @@ struct probe_attempt {
     bool won;
 };
 
-/* Starts as {0}; probe_result_fini frees the addresses. Texts are unescaped unless they say otherwise. */
+/* Starts as {0}; probe_result_fini frees the addresses. Texts are unescaped unless noted otherwise. */
 struct probe_result {
     char target[300]; /* "host:6000", printable */
     char host[300];   /* printable */

@@ -214,19 +214,19 @@ static void start_trials(struct probe_round *round, enum race_family family)
     }
 }
 
-static void on_answer(void *context, const struct resolver_answer *told)
+static void on_answer(void *context, const struct resolver_answer *reported)
 {
     struct probe_round *round = context;
-    enum race_family family = told->family == AF_INET6 ? RACE_V6 : RACE_V4;
+    enum race_family family = reported->family == AF_INET6 ? RACE_V6 : RACE_V4;
     struct probe_answer *answers = round->result->answers;
 
     uv_update_time(round->scope.loop);
     hold(round);
     answers[family].span.end_ns = probe_scope_now_ns(&round->scope);
-    answers[family].only_in_hosts = told->only_in_hosts;
-    if (told->count == 0)
-        answers[family].err = *told->err;
-    else if (add_trials(round, family, told->endpoints, told->count) == 0)
+    answers[family].only_in_hosts = reported->only_in_hosts;
+    if (reported->count == 0)
+        answers[family].err = *reported->err;
+    else if (add_trials(round, family, reported->endpoints, reported->count) == 0)
         start_trials(round, family);
     if (!is_unanswered(&answers[RACE_V6]) && !is_unanswered(&answers[RACE_V4]))
         forget_resolver(round);
@@ -319,7 +319,7 @@ struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *
     return round;
 }
 
-static void tell_interrupted(struct probe_result *result)
+static void report_interrupted(struct probe_result *result)
 {
     for (size_t family = 0; family < RACE_FAMILIES; family++)
         if (is_unanswered(&result->answers[family]))
@@ -339,7 +339,7 @@ void probe_round_cancel(struct probe_round *round)
     }
     hold(round);
     each_trial(round, probe_trial_cancel);
-    tell_interrupted(round->result);
+    report_interrupted(round->result);
     round->result->total_ns = probe_scope_now_ns(&round->scope);
     round->result = NULL;
     forget_resolver(round);

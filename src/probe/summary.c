@@ -21,7 +21,7 @@ static int rank(enum err_reason reason)
     }
 }
 
-/* Whether the name service has said what addresses there are, if any. */
+/* Whether the name service has answered. */
 static bool has_answered(const struct probe_answer *answer)
 {
     return answer->asked && (answer->count > 0 || answer->err.reason == ERR_RESOLVE_NOT_FOUND);

@@ -35,7 +35,7 @@ static void put_address(const struct probe_result *result, const struct probe_ad
 
     add_clock(&line, result->started_s);
     text_append(&line, "%s %s", endpoint_format(&address->peer, peer),
-                probe_words_reason(address->err.reason));
+                probe_phrase_reason(address->err.reason));
     if (total_ns >= 0)
         text_append(&line, " %s", text_time((double)total_ns / NS_PER_S).text);
     for (int time = 0; time < PROBE_PHASES; time++) {

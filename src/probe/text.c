@@ -9,11 +9,11 @@ static void put_head(const struct probe_page *page, const struct probe_result *r
     struct text_line head = {0};
     struct text_line answers = {0};
 
-    probe_words_target(result, &head);
+    probe_phrase_target(result, &head);
     text_append(&head, ": ");
-    probe_words_verdict(result, &head);
+    probe_phrase_verdict(result, &head);
     probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), head.text);
-    probe_words_answers(result, &answers);
+    probe_phrase_answers(result, &answers);
     probe_page_wrap(page, 0, 2, PROBE_PLAIN, answers.text);
 }
 
@@ -21,7 +21,7 @@ static void put_race(const struct probe_page *page, const struct probe_result *r
 {
     struct text_line race = {0};
 
-    probe_words_race(result, &race);
+    probe_phrase_race(result, &race);
     if (race.length == 0)
         return;
     (void)fputc('\n', page->out);
@@ -43,7 +43,7 @@ static void put_end(const struct probe_page *page, const struct probe_result *re
     }
     for (size_t i = 0; i < remark_count; i++)
         probe_page_wrap(page, 0, 2, PROBE_PLAIN, remarks[i].text);
-    probe_words_last(result, count, &last);
+    probe_phrase_last(result, count, &last);
     probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), last.text);
 }
 

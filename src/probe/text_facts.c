@@ -6,12 +6,12 @@
 
 enum { SHOWN_MAX = 8, INDENT = 4, HANGING = 6 };
 
-typedef void words_fn(const struct probe_address *address, struct text_line *line);
+typedef void phrase_fn(const struct probe_address *address, struct text_line *line);
 
-static void put_fact(const struct probe_page *page, words_fn *say, const struct probe_address *address)
+static void put_fact(const struct probe_page *page, phrase_fn *phrase, const struct probe_address *address)
 {
     struct text_line line = {0};
-    say(address, &line);
+    phrase(address, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
 }
 
@@ -26,12 +26,12 @@ static void put_address(const struct probe_page *page, const struct probe_row *r
                                                : err_word(row->reason));
     probe_page_wrap(page, 0, 2, row->reason == ERR_OK ? PROBE_HEAD : PROBE_BAD, line.text);
     line = (struct text_line){0};
-    probe_words_phases(row, &line);
+    probe_phrase_phases(row, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
-    put_fact(page, probe_words_path, address);
-    put_fact(page, probe_words_tls, address);
-    put_fact(page, probe_words_resumption, address);
-    put_fact(page, probe_words_volume, address);
+    put_fact(page, probe_phrase_path, address);
+    put_fact(page, probe_phrase_tls, address);
+    put_fact(page, probe_phrase_resumption, address);
+    put_fact(page, probe_phrase_volume, address);
 }
 
 /* Beside a failure: an address that is OK and has lost segments, for that is where its time went. What does
@@ -76,12 +76,12 @@ static void put_agreed(const struct probe_page *page, const struct probe_result 
 
     for (size_t i = 0; i < result->address_count; i++) {
         struct text_line line = {0};
-        probe_words_tls(&result->addresses[i], &line);
+        probe_phrase_tls(&result->addresses[i], &line);
         if (line.length == 0)
             continue;
         if (result->addresses[i].resumption != PROBE_RESUMPTION_UNTRIED)
             text_append(&line, "; ");
-        probe_words_resumption(&result->addresses[i], &line);
+        probe_phrase_resumption(&result->addresses[i], &line);
         if (agreed.length > 0 && strcmp(line.text, agreed.text) != 0)
             return;
         agreed = line;
@@ -164,10 +164,10 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
     add_holders(result, index, &line);
     probe_page_wrap(page, 0, 2, PROBE_HEAD, line.text);
     line = (struct text_line){0};
-    probe_words_names(facts, &line);
+    probe_phrase_names(facts, &line);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     line = (struct text_line){0};
-    probe_words_validity(result, facts, &line);
+    probe_phrase_validity(result, facts, &line);
     text_append(&line, ", issued by %s%s%s", facts->issuer[0] != '\0' ? facts->issuer : "no named issuer",
                 facts->key[0] != '\0' ? ", " : "", facts->key);
     probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
@@ -175,7 +175,7 @@ static void put_certificate(const struct probe_page *page, const struct probe_re
     if (facts->expires_first[0] != '\0') {
         line = (struct text_line){0};
         text_append(&line, "expires first: the CA certificate \"%s\", ", facts->expires_first);
-        probe_words_validity_until(result, facts->expires_first_at, &line);
+        probe_phrase_validity_until(result, facts->expires_first_at, &line);
         probe_page_wrap(page, INDENT, HANGING, PROBE_PLAIN, line.text);
     }
     if (facts->ocsp[0] != '\0') {

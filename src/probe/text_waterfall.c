@@ -58,7 +58,7 @@ static struct columns share_out(const struct probe_page *page, const struct prob
     for (size_t i = 0; i < probe_row_count(result); i++) {
         probe_row_fill(result, i, &row);
         size_t label = text_columns(row.label);
-        size_t word = strlen(probe_words_reason(row.reason));
+        size_t word = strlen(probe_phrase_reason(row.reason));
         if (label > columns.label && label <= most)
             columns.label = label;
         reason = word > reason ? word : reason;
@@ -121,7 +121,7 @@ static void put_bars(const struct probe_page *page, const struct columns *column
 static void put_time(const struct probe_page *page, const struct probe_row *row)
 {
     char shown[sizeof(struct text)];
-    struct text time = probe_words_time(row->end_ns);
+    struct text time = probe_phrase_time(row->end_ns);
 
     (void)text_printable(time.text, !page->style->utf8, shown, sizeof(shown));
     size_t width = text_columns(shown);
@@ -132,7 +132,7 @@ static void put_time(const struct probe_page *page, const struct probe_row *row)
 static void put_reason(const struct probe_page *page, const struct probe_row *row)
 {
     enum probe_paint failed = row->counts ? PROBE_BAD : PROBE_FAINT;
-    probe_page_paint(page, row->reason == ERR_OK ? PROBE_GOOD : failed, probe_words_reason(row->reason));
+    probe_page_paint(page, row->reason == ERR_OK ? PROBE_GOOD : failed, probe_phrase_reason(row->reason));
     (void)fputc('\n', page->out);
 }
 
@@ -141,7 +141,7 @@ static void put_stacked(const struct probe_page *page, const struct columns *col
                         const struct probe_row *row)
 {
     size_t label = text_columns(row->label);
-    bool fits = label + 2 + strlen(probe_words_reason(row->reason)) <= page->columns;
+    bool fits = label + 2 + strlen(probe_phrase_reason(row->reason)) <= page->columns;
 
     probe_page_wrap(page, 0, 0, PROBE_PLAIN, fits ? "" : row->label);
     if (fits)

@@ -9,7 +9,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/tls/tls.h"
 
-/* Says what OpenSSL's error queue holds, and empties it. Returns: -1. */
+/* Reports OpenSSL's error queue, and empties it. Returns: -1. */
 int tls_fail(struct err *err, enum err_reason reason, const char *doing);
 
 /* What this process makes once and keeps. Where that fails, for want of memory, the next caller tries again.

@@ -16,7 +16,7 @@
 
 enum { ALPN_BYTES = 512, TICKET_SECONDS = 2 * 24 * 60 * 60 };
 
-/* What the context's callbacks and its streams need. Lives as long as the context, which running streams may
+/* What the context's callbacks and its streams need. Valid as long as the context, which running streams may
  * keep after the server. */
 struct identities {
     struct tls_identity list[TLS_FILES_MAX];

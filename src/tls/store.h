@@ -44,7 +44,7 @@ const char *tls_store_file(void);
 const char *tls_store_directory(void);
 
 /* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
- * has by now, do not know. Borrows: file, as long as store lives. Returns: 0, -1 without memory. Shape: it
+ * has by now, do not know. Borrows: file, as long as store is valid. Returns: 0, -1 without memory. Shape: it
  * need not exist. */
 int tls_store_add_late(X509_STORE *store, const char *file);
 

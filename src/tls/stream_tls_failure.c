@@ -72,7 +72,7 @@ void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
         fail_plaintext(tls, err);
     else if (tls->first_count == 0)
         err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED},
-                      "the peer closed the connection on the ClientHello, without a byte");
+                      "the peer closed the connection on the ClientHello without a reply");
     else
         err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT},
                       "the peer closed the connection during the TLS handshake");

@@ -148,12 +148,12 @@ static bool needs_no_list(X509_STORE_CTX *store, int code)
 }
 
 /* Called for each fault that OpenSSL finds; returning 1 goes on as if there were none. */
-static int on_fault(int well, X509_STORE_CTX *store)
+static int on_fault(int is_valid, X509_STORE_CTX *store)
 {
     const struct tls_trust *trust = X509_STORE_CTX_get_app_data(store);
     int code = X509_STORE_CTX_get_error(store);
 
-    if (well)
+    if (is_valid)
         return 1;
     if (trust != NULL && trust->pins_stand_alone && pin_covers(code)) {
         X509_STORE_CTX_set_error(store, X509_V_OK);

@@ -280,7 +280,7 @@ static void the_peer_of_a_duplex_dialogue_may_end_before_all_is_sent(void **stat
     }
 }
 
-/* Lets the time of every deadline come, without a byte from the peer. */
+/* Lets the time of every deadline come, without data from the peer. */
 static void expire(struct run *run)
 {
     for (unsigned i = 0; !is_over(run) && run->dialogue->deadline_ms != DIALOGUE_NEVER; i++) {
@@ -327,11 +327,11 @@ static void a_stop_behind_any_byte_sends_the_final_message(void **state)
         make(&run, factory, (struct plan){.limit = limit});
         play(&run);
         enum dialogue_state before = run.dialogue->state;
-        bool is_said = !is_over(&run) && run.dialogue->ops->stop != NULL;
+        bool is_sent = !is_over(&run) && run.dialogue->ops->stop != NULL;
         dialogue_stop(run.dialogue, &run.out);
-        assert_int_equal(run.dialogue->state, is_said ? DIALOGUE_OVER : before);
-        assert_int_equal(run.out.length, is_said ? factory->last.length : 0);
-        if (is_said)
+        assert_int_equal(run.dialogue->state, is_sent ? DIALOGUE_OVER : before);
+        assert_int_equal(run.out.length, is_sent ? factory->last.length : 0);
+        if (is_sent)
             assert_memory_equal(run.out.data, factory->last.data, factory->last.length);
         check(&run);
         fini(&run);

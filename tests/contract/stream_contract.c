@@ -60,7 +60,7 @@ static void count_idle(struct context *context, unsigned *idle, bool moved)
         poll(fds, 2, 5);
 }
 
-/* One read, with what the interface says of every read. Returns: as stream_read; *count is 0 unless
+/* One read, with what the interface guarantees for every read. Returns: as stream_read; *count is 0 unless
  * STREAM_OK.
  */
 static enum stream_result read_some(struct stream *stream, char *data, size_t room, size_t *count)
@@ -160,7 +160,7 @@ static void flow_through(struct context *context, struct flow *flows, size_t cou
     }
 }
 
-static void say(struct context *context, struct stream *from, struct bytes bytes)
+static void send_text(struct context *context, struct stream *from, struct bytes bytes)
 {
     unsigned idle = 0;
     while (bytes.length > 0) {
@@ -174,30 +174,30 @@ static void say(struct context *context, struct stream *from, struct bytes bytes
 }
 
 /* Reads until something else than bytes or a wait comes, or `length` bytes are there. */
-static enum stream_result hear(struct context *context, struct stream *to, char *data, size_t length,
-                               size_t *heard)
+static enum stream_result receive(struct context *context, struct stream *to, char *data, size_t length,
+                                  size_t *received)
 {
     unsigned idle = 0;
-    *heard = 0;
+    *received = 0;
     for (;;) {
         size_t count = 0;
-        if (*heard == length)
+        if (*received == length)
             return STREAM_OK;
-        enum stream_result result = read_some(to, data + *heard, length - *heard, &count);
+        enum stream_result result = read_some(to, data + *received, length - *received, &count);
         if (result != STREAM_OK && !is_wait(result))
             return result;
-        *heard += count;
+        *received += count;
         turn(context);
         count_idle(context, &idle, count > 0);
     }
 }
 
-static void expect_words(struct context *context, struct stream *to, const char *words)
+static void expect_text(struct context *context, struct stream *to, const char *words)
 {
     char data[64];
-    size_t heard = 0;
-    assert_int_equal(hear(context, to, data, strlen(words), &heard), STREAM_OK);
-    assert_memory_equal(data, words, heard);
+    size_t received = 0;
+    assert_int_equal(receive(context, to, data, strlen(words), &received), STREAM_OK);
+    assert_memory_equal(data, words, received);
 }
 
 static void end_side(struct context *context, struct stream *stream)
@@ -216,9 +216,9 @@ static void end_side(struct context *context, struct stream *stream)
 static void expect_end(struct context *context, struct stream *stream)
 {
     char data[16];
-    size_t heard = 0;
-    assert_int_equal(hear(context, stream, data, sizeof data, &heard), STREAM_EOF);
-    assert_int_equal(heard, 0);
+    size_t received = 0;
+    assert_int_equal(receive(context, stream, data, sizeof data, &received), STREAM_EOF);
+    assert_int_equal(received, 0);
 }
 
 /* Both shake hands. */
@@ -362,8 +362,8 @@ static void reading_where_nothing_is_waits(void **state)
         assert_true(is_wait(read_some(context->pair.near, data, sizeof data, &count)));
         turn(context);
     }
-    say(context, context->pair.far, BYTES_LITERAL("after all"));
-    expect_words(context, context->pair.near, "after all");
+    send_text(context, context->pair.far, BYTES_LITERAL("after all"));
+    expect_text(context, context->pair.near, "after all");
 }
 
 /* Writes until the stream wants, the third time in a row. Returns: how much it took. */
@@ -455,23 +455,23 @@ static void the_descriptor_becomes_readable_when_bytes_come(void **state)
     for (int i = 0; i < 4; i++) /* what the handshake may have left */
         assert_true(is_wait(read_some(context->pair.near, data, sizeof data, &count)));
     assert_int_equal(poll(&poll_near, 1, 0), 0);
-    say(context, context->pair.far, BYTES_LITERAL("x"));
+    send_text(context, context->pair.far, BYTES_LITERAL("x"));
     assert_int_equal(poll(&poll_near, 1, 10 * 1000), 1);
-    expect_words(context, context->pair.near, "x");
+    expect_text(context, context->pair.near, "x");
 }
 
 static void an_end_comes_after_the_last_byte_and_stays(void **state)
 {
     struct context *context = *state;
     char data[64];
-    size_t heard;
+    size_t received;
 
     bring_up(context);
-    say(context, context->pair.near, BYTES_LITERAL("last words"));
+    send_text(context, context->pair.near, BYTES_LITERAL("last words"));
     end_side(context, context->pair.near);
-    assert_int_equal(hear(context, context->pair.far, data, sizeof data, &heard), STREAM_EOF);
-    assert_int_equal(heard, strlen("last words"));
-    assert_memory_equal(data, "last words", heard);
+    assert_int_equal(receive(context, context->pair.far, data, sizeof data, &received), STREAM_EOF);
+    assert_int_equal(received, strlen("last words"));
+    assert_memory_equal(data, "last words", received);
     for (int i = 0; i < 3; i++)
         expect_end(context, context->pair.far);
 }
@@ -504,22 +504,22 @@ static void text_is_read_before_an_abandoned_stream_fails(void **state)
     struct context *context = *state;
     enum err_reason abandoned = context->factory->abandoned;
     char data[64];
-    size_t heard = 0, count = 0;
+    size_t received = 0, count = 0;
     struct err err = {0};
     enum stream_result result = STREAM_OK;
 
     bring_up(context);
-    say(context, context->pair.far, BYTES_LITERAL("cut off"));
+    send_text(context, context->pair.far, BYTES_LITERAL("cut off"));
     drop(&context->pair.far);
     for (unsigned idle = 0; result == STREAM_OK || is_wait(result); count_idle(context, &idle, count > 0)) {
         count = 0;
-        result = stream_read(context->pair.near, data + heard, sizeof data - heard, &count, &err);
+        result = stream_read(context->pair.near, data + received, sizeof data - received, &count, &err);
         count = result == STREAM_OK ? count : 0;
-        heard += count;
+        received += count;
         turn(context);
     }
-    assert_int_equal(heard, strlen("cut off"));
-    assert_memory_equal(data, "cut off", heard);
+    assert_int_equal(received, strlen("cut off"));
+    assert_memory_equal(data, "cut off", received);
     assert_int_equal(err.reason, abandoned);
     assert_int_equal(result, abandoned == ERR_OK ? STREAM_EOF : STREAM_FAILED);
 }

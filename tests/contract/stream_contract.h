@@ -28,7 +28,7 @@ struct stream_factory {
 
     size_t plenty; /* to move where a test moves much; 0: 70 kB */
 
-    /* What a read tells once the peer was freed without a shutdown: ERR_OK where that is a clean end. */
+    /* The error of a read once the peer was freed without a shutdown: ERR_OK where that is a clean end. */
     enum err_reason abandoned;
 };
 

@@ -143,7 +143,7 @@ def connect(host, port, *args, **options):
 
 
 def demanding(host, port, *options):
-    """The words of a probe that demands the dialogue, unless its options say how far it goes."""
+    """The arguments of a probe that demands the dialogue, unless its options have --until."""
     ends = any(str(option).partition("=")[0] in ("--until", "--expect-alert") for option in options)
     return ("--probe", str(host), str(port), *(() if ends else ("--until", "dialogue")), *map(str, options))
 

@@ -17,9 +17,9 @@ import threading
 from harness import IS_ROOT, skip_file
 
 NEAR, FAR = f"tcpgreet-near-{os.getpid()}", f"tcpgreet-far-{os.getpid()}"
-NEAR4, FAR4, DEAD4 = "10.77.0.1", "10.77.0.200", [f"10.77.0.{n}" for n in range(2, 10)]
-NEAR6, FAR6, DEAD6 = "fd77::1", "fd77::c8", [f"fd77::{n}" for n in range(2, 10)]
-NOBODY = "02:00:00:00:00:99"
+NEAR4, FAR4, UNREACHABLE4 = "10.77.0.1", "10.77.0.200", [f"10.77.0.{n}" for n in range(2, 10)]
+NEAR6, FAR6, UNREACHABLE6 = "fd77::1", "fd77::c8", [f"fd77::{n}" for n in range(2, 10)]
+NO_HOST = "02:00:00:00:00:99"
 CLONE_NEWNET = 0x40000000
 
 
@@ -90,8 +90,8 @@ def lay_cable(hosts, sources, far4=(FAR4,), far6=(FAR6,), name_server=FAR4):
             ip("-n", name, "addr", "add", f"{address}/24", "dev", "cable")
         for address in v6:
             ip("-n", name, "addr", "add", f"{address}/64", "dev", "cable", "nodad")
-    for address in DEAD4 + DEAD6:
-        ip("-n", NEAR, "neigh", "add", address, "lladdr", NOBODY, "dev", "cable", "nud", "permanent")
+    for address in UNREACHABLE4 + UNREACHABLE6:
+        ip("-n", NEAR, "neigh", "add", address, "lladdr", NO_HOST, "dev", "cable", "nud", "permanent")
 
 
 def clear_cable():

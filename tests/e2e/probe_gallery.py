@@ -12,7 +12,7 @@ import sys
 from harness import ROOT
 from net_harness import FAR4, FAR6
 from probe_net import far, far_certificates, lay, made, why_no_path
-from probe_peers import ends_well
+from probe_peers import ends_cleanly
 from test_probe import (CERTIFICATES, DENIED, MACHINE, PATHS, PLAIN, SERVICES, SOON, TLS, TLS_PATHS, TLS_SERVICES,
                         exit_code)
 from tls_harness import has_tls
@@ -25,14 +25,14 @@ MARK = "<!-- made by tests/e2e/probe_gallery.py -->\n"
 
 
 EXAMPLES = {  # name: place, and what the output is piped through
-    "well": (far("both"), ()),
-    "degraded": (far("swallowed6", *SOON, "--plot", str(PLOT)), ()),
-    "certificate": (far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired")}, "--until", "tls",
+    "ok": (far("both"), ()),
+    "degraded": (far("dropped6", *SOON, "--plot", str(PLOT)), ()),
+    "certificate": (far_certificates("both", ends_cleanly, {FAR4: lambda: made().bad("expired")}, "--until", "tls",
                                      addresses=(FAR4, FAR6)), ()),
     "retry": (far("both", "--retry", "10s", "--", "echo", "ready"), ()),
-    "count": (far("cluster-dead", *SOON, "--count", "3", "--interval", "100ms"), ()),
+    "count": (far("cluster-drop", *SOON, "--count", "3", "--interval", "100ms"), ()),
     "nagios": (far("both", "--format", "nagios", "--warn", "connect=0.1,total=0.5", "--crit", "total=1"), ()),
-    "prometheus": (far_certificates("both", ends_well, {FAR4: lambda: made().bad("expired")}, "--format", "prometheus",
+    "prometheus": (far_certificates("both", ends_cleanly, {FAR4: lambda: made().bad("expired")}, "--format", "prometheus",
                                     addresses=(FAR4, FAR6)), ("grep", "-e", "_success", "-e", "not_after")),
 }
 

@@ -1,7 +1,7 @@
-"""Where a probe is led: peers on this host, or a path to a far host of many addresses, some of them dead or lossy,
+"""Where a probe is led: peers on this host, or a path to a far host of many addresses, some of them unreachable or lossy,
 with dnsmasq for its names and an upstream of dnsmasq that answers late, wrongly or not at all.
 
-A place is a function that gives a context: inside it the peers are there, and it says what follows --probe.
+A place is a function that gives a context: inside it the peers are there, and it yields what follows --probe.
 """
 
 import contextlib
@@ -16,30 +16,30 @@ import subprocess
 import threading
 
 from harness import Lines, Script, Server, demanding, environment, refusing_port, run
-from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NOBODY, NameServer, clear_cable, inside, ip,
+from net_harness import (UNREACHABLE4, UNREACHABLE6, FAR, FAR4, FAR6, NEAR, NEAR4, NO_HOST, NameServer, clear_cable, inside, ip,
                          lay_cable, make_host, remove_host, setting, switch_ipv6_off, why_no_cable, within)
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
 
 DOMAIN = "greet.example"
 HOSTS = ("::1", "127.0.0.1", "localhost", f"*.{DOMAIN}")  # whom the certificates are for
 MORE4 = [f"10.77.0.{n}" for n in range(201, 204)]
-BIG4 = "10.77.0.210"  # what is larger than SMALL_MTU never gets there, and nobody says so
+BIG4 = "10.77.0.210"  # what is larger than SMALL_MTU is dropped without an ICMP message
 LATE4 = "10.77.0.211"  # the first SYN to it is lost
 NO_ROUTE6, NO_ROUTE4 = "2001:db8::1", "198.51.100.1"
 SMALL_MTU = 1300
 UPSTREAM_PORT = 5300
 DNSMASQ = shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
-# What dnsmasq knows by itself: name to addresses. Of every other name of the domain it says NXDOMAIN.
+# What dnsmasq knows by itself: name to addresses. Every other name of the domain is NXDOMAIN.
 NAMES = {
     "both": [FAR6, FAR4],
     "four": [FAR4],
     "six": [FAR6],
     "cluster": [FAR4, *MORE4],
-    "cluster-dead": [FAR4, *MORE4[:2], DEAD4[0]],
-    "swallowed6": [DEAD6[0], FAR4],
-    "swallowed4": [FAR6, DEAD4[0]],
-    "swallowed": [DEAD6[0], DEAD4[0]],
+    "cluster-drop": [FAR4, *MORE4[:2], UNREACHABLE4[0]],
+    "dropped6": [UNREACHABLE6[0], FAR4],
+    "dropped4": [FAR6, UNREACHABLE4[0]],
+    "dropped": [UNREACHABLE6[0], UNREACHABLE4[0]],
     "no-route6": [NO_ROUTE6, FAR4],
     "no-route": [NO_ROUTE6, NO_ROUTE4],
     "big": [BIG4],
@@ -60,7 +60,7 @@ _making = threading.Lock()
 
 
 def made():
-    with _making:  # one set, whoever asks first
+    with _making:  # one set, made by the first caller
         return certificates("--bad", *(word for host in HOSTS for word in ("--host", host)))
 
 
@@ -119,7 +119,7 @@ def plain(function, *options):
 
 @here
 def below_tls(function, *options):
-    """The peer is a Script without TLS, the probe speaks TLS."""
+    """The peer is a Script without TLS, the probe uses TLS."""
     with Script(function) as server:
         yield "::1", server.port, *trusting(), *options
 
@@ -158,7 +158,7 @@ def without_trust_store(function):
 
 @here
 def ours(*served, options=(), tls=False, tls_probe=None):
-    """Our own server; served: its options; tls: whether it speaks TLS, and the probe unless told otherwise."""
+    """Our own server; served: its options; tls: whether it uses TLS, and the probe unless its options differ."""
     served += ("--tls", *identity(made().server)) if tls else ()
     with Server(*served) as server:
         yield "::1", server.port, *(trusting() if (tls if tls_probe is None else tls_probe) else ()), *options
@@ -233,7 +233,7 @@ def with_route(kind):
     return lack
 
 
-def _cable_to_nobody(host):
+def _cable_without_peer(host):
     complete(host)
     ip("-n", host, "link", "add", "cable", "type", "veth", "peer", "name", "end")
     ip("-n", host, "link", "set", "end", "up")
@@ -242,16 +242,16 @@ def _cable_to_nobody(host):
 
 
 def no_loopback6(host):
-    _cable_to_nobody(host)
+    _cable_without_peer(host)
     ip("-n", host, "addr", "add", "fd77::1/64", "dev", "cable", "nodad")
     setting(host, "net/ipv6/conf/lo/disable_ipv6", "1")
 
 
 def only_link_local(host):
     """A router has announced itself, and no prefix."""
-    _cable_to_nobody(host)
+    _cable_without_peer(host)
     ip("-n", host, "addr", "add", "fe80::1/64", "dev", "cable", "nodad")
-    ip("-n", host, "neigh", "add", "fe80::2", "lladdr", NOBODY, "dev", "cable", "nud", "permanent")
+    ip("-n", host, "neigh", "add", "fe80::2", "lladdr", NO_HOST, "dev", "cable", "nud", "permanent")
     ip("-n", host, "route", "add", "default", "via", "fe80::2", "dev", "cable")
 
 
@@ -271,11 +271,11 @@ def far(name, *options, listen=(FAR4, FAR6, *MORE4, BIG4, LATE4)):
 
 
 @from_near
-def far_among(name, odd, *options, well=(FAR4, *MORE4)):
-    """odd: address to a function; the other addresses greet well."""
+def far_among(name, odd, *options, good=(FAR4, *MORE4)):
+    """odd: address to a function; the other addresses greet correctly."""
     port = next(_ports)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(Server(listen=[(address, str(port)) for address in well if address not in odd],
+        stack.enter_context(Server(listen=[(address, str(port)) for address in good if address not in odd],
                                    wrap=within(FAR)))
         for address, function in odd.items():
             with inside(FAR):
@@ -305,10 +305,10 @@ def far_after_a_lost_syn(*options):
 
 
 class FirstSyn:
-    """Loses the first SYN to LATE4: its frame is addressed to nobody. Once it was seen, the way is free."""
+    """Loses the first SYN to LATE4: its frame is addressed to no host. After it was seen, the path works."""
 
     def __enter__(self):
-        ip("-n", NEAR, "neigh", "replace", LATE4, "lladdr", NOBODY, "dev", "cable", "nud", "permanent")
+        ip("-n", NEAR, "neigh", "replace", LATE4, "lladdr", NO_HOST, "dev", "cable", "nud", "permanent")
         with inside(FAR):
             self._frames = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
         self._frames.bind(("cable", 0x0800))
@@ -346,7 +346,7 @@ def lay():
 
 
 def _narrow():
-    """BIG4 says that it takes large segments, and its cable does not."""
+    """BIG4 announces large segments, and its cable does not."""
     ip("-n", NEAR, "link", "set", "cable", "gso_max_segs", "1")
     ip("-n", FAR, "link", "set", "cable", "mtu", str(SMALL_MTU))
     ip("-n", FAR, "route", "add", NEAR4, "dev", "cable", "src", BIG4, "advmss", "1460", "table", "77")
@@ -354,7 +354,7 @@ def _narrow():
 
 
 class Dnsmasq:
-    """On the far host: NAMES, and what its upstream says of ASKED."""
+    """On the far host: NAMES, and what its upstream answers for ASKED."""
 
     def __init__(self, place):
         hosts = pathlib.Path(place) / "names"

@@ -1,6 +1,6 @@
 """Peers that a probe meets, each with one fault: functions for a Script (plain) or a TlsScript (above TLS).
 
-None of them minds when its guest goes away: a probe leaves as soon as it knows enough.
+None of them fails when its client closes: a probe closes as early as it can.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ NAME_MAX = 2048
 
 
 def tolerant(function):
-    """A guest that leaves is no failure of the peer's."""
+    """A client that closes is no failure of the peer."""
     @functools.wraps(function)
     def serve(peer, *more):
         with contextlib.suppress(OSError):
@@ -24,32 +24,32 @@ def tolerant(function):
 
 
 def linger(peer):
-    """Reads on until the guest ends."""
+    """Reads until the client ends."""
     while peer.receive():
         pass
 
 
 def names(peer):
-    """What the guest says, a line at a time, without the newline; ends with the guest."""
-    heard = b""
-    while len(heard) < NAME_MAX:
-        line, newline, rest = heard.partition(b"\n")
+    """The lines of the client, without the newline, until it ends."""
+    received = b""
+    while len(received) < NAME_MAX:
+        line, newline, rest = received.partition(b"\n")
         if newline:
-            heard = rest
+            received = rest
             yield line
             continue
         data = peer.receive()
         if not data:
             return
-        heard += data
+        received += data
 
 
-def greet(peer, opening=OPENING, answer=hello, farewell=GOODBYE):
-    """The dialogue, up to the farewell; the end is the caller's."""
+def greet(peer, opening=OPENING, answer=hello, final=GOODBYE):
+    """The dialogue, up to the final message; the end is the caller's."""
     peer.send(opening)
     for name in names(peer):
         if name == b"exit":
-            peer.send(farewell)
+            peer.send(final)
             return
         peer.send(answer(name))
 
@@ -115,13 +115,13 @@ def cuts_the_greeting(peer):
 
 
 @tolerant
-def greets_somebody_else(peer):
-    greet(peer, answer=lambda name: hello(b"Somebody"))
+def greets_another_name(peer):
+    greet(peer, answer=lambda name: hello(b"Another"))
     linger(peer)
 
 
 @tolerant
-def answers_nobody(peer):
+def answers_nothing(peer):
     peer.send(OPENING)
     linger(peer)
 
@@ -134,7 +134,7 @@ def never_ends(peer):
 
 @tolerant
 def resets_instead_of_ending(peer):
-    greet(peer, farewell=b"")
+    greet(peer, final=b"")
     peer.reset()
 
 
@@ -164,7 +164,7 @@ IMAP = b"* OK [CAPABILITY IMAP4rev1] ready\r\n"
 
 
 def sends(greeting, step=None):
-    """Another protocol's server, which speaks first: in pieces of step bytes."""
+    """Another protocol's server, which sends first: in pieces of step bytes."""
     @tolerant
     def serve(peer):
         for at in range(0, len(greeting), step or len(greeting)):
@@ -196,7 +196,7 @@ def ends_without_close_notify(peer):
 
 
 @tolerant
-def ends_well(peer):
+def ends_cleanly(peer):
     """Above TLS: close_notify, then the end."""
     greet(peer)
     with peer.socket.unwrap() as plain:
@@ -221,7 +221,7 @@ def _cut(peer, way):
 
 
 def cut_at_hello(way):
-    """The guest's ClientHello is heard and not answered."""
+    """The ClientHello is received and not answered."""
     @tolerant
     def serve(peer):
         peer.receive()
@@ -239,7 +239,7 @@ def cut_in_flight(pair, version, way, count=200):
 
 
 def cut_after_flight(pair, version, way):
-    """The server's flight is whole; the guest's answer to it is heard and not answered."""
+    """The server's flight is whole; the client's answer to it is received and not answered."""
     @tolerant
     def serve(peer):
         tls = _by_hand(peer, pair, version)
@@ -260,7 +260,7 @@ def cut_after_handshake(pair, version, way):
 
 @tolerant
 def alerts(peer):
-    """handshake_failure, as a server says it that has no cipher in common."""
+    """handshake_failure, as sent by a server without a common cipher."""
     peer.receive()
     peer.send(b"\x15\x03\x03\x00\x02\x02\x28")
     linger(peer)
@@ -277,11 +277,11 @@ def garbles(peer):
 # --- in between ------------------------------------------------------------------------------------------------
 
 def truncating(where, count):
-    """A middlebox: hands on what a server says, and ends after so many bytes. where: the server's address."""
+    """A middlebox: forwards what a server sends, and ends after that many bytes. where: the server's address."""
     @tolerant
     def serve(peer):
         with socket.create_connection(where) as server:
-            onwards = threading.Thread(target=_hand_on, args=(peer, server), daemon=True)
+            onwards = threading.Thread(target=_forward, args=(peer, server), daemon=True)
             onwards.start()
             left = count
             while left:
@@ -296,7 +296,7 @@ def truncating(where, count):
 
 
 @tolerant
-def _hand_on(peer, server):
+def _forward(peer, server):
     while True:
         data = peer.receive()
         if not data:

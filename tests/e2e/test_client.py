@@ -712,7 +712,7 @@ class Terminals(Case):
             self.assertIn(rb"\x9b31m \xc2\x9b31m", err)
 
     def test_a_quote_inside_quoted_text_is_escaped(self):
-        self.assertIn(rb'the server sent "say \"hi\" (', self.refused(b'say "hi" ('))
+        self.assertIn(rb'the server sent "its \"hi\" (', self.refused(b'its "hi" ('))
         with Script(lambda peer: peer.send(b'220 "x" ESMTP\r\n').receive()) as server:
             result = run("--probe", "::1", str(server.port))
         self.assertIn(rb'"220 \"x\" ESMTP', result.out)

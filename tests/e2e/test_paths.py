@@ -7,21 +7,21 @@ import contextlib
 import socket
 
 from harness import Case, Server, connect, hello, main, run
-from net_harness import (DEAD4, DEAD6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, NameServer, clear_cable, inside, ip,
+from net_harness import (UNREACHABLE4, UNREACHABLE6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, NameServer, clear_cable, inside, ip,
                          lay_cable, make_host, remove_host, skip_without_cable, switch_ipv6_off, within)
 
 HOSTS = f"""
 {FAR6} both.test
 {FAR4} both.test
-{DEAD6[0]} dropped.test
+{UNREACHABLE6[0]} dropped.test
 {FAR4} dropped.test
-{DEAD6[0]} nowhere.test
-{DEAD4[0]} nowhere.test
+{UNREACHABLE6[0]} nowhere.test
+{UNREACHABLE4[0]} nowhere.test
 2001:db8::1 unreachable.test
 {FAR4} unreachable.test
 {FAR4} four.test
 {FAR6} six.test
-""" + "".join(f"{a} late.test\n" for a in [*DEAD4, FAR4]) + "".join(f"{a} many.test\n" for a in [*DEAD6, FAR4])
+""" + "".join(f"{a} late.test\n" for a in [*UNREACHABLE4, FAR4]) + "".join(f"{a} many.test\n" for a in [*UNREACHABLE6, FAR4])
 
 # for NameServer
 ANSWERS = {"slow6.dns.test": (0, 1.5), "soon6.dns.test": (0, 0.02), "mute6.dns.test": (0, None),

@@ -1,6 +1,6 @@
-"""The table of faults: what is wrong with a path, and what a probe says of it.
+"""The table of faults: what is wrong with a path, and how a probe reports it.
 
-A row: the fault, where it is met, the verdict's word, the findings' words, and what the text says.
+A row: the fault, where it is met, the verdict's word, the findings' words, and a part of the text.
 """
 
 import collections
@@ -23,7 +23,7 @@ from probe_net import (MORE4, NO_ROUTE4, NO_ROUTE6, above_tls, behind_a_middlebo
                        with_route, without_trust_store)
 from tls_harness import VERSIONS, has_tls
 
-Row = collections.namedtuple("Row", "fault place word findings says")
+Row = collections.namedtuple("Row", "fault place word findings message")
 SOON = "--connect-timeout", f"{round(600 * PATIENCE)}ms"  # where the limit is what ends it
 ANSWER_SOON = "--answer-timeout", f"{round(300 * PATIENCE)}ms"
 EXIT_CODES = {"ok": 0, "resolve": 3, "connect": 4, "tls": 5, "cert": 6, "dialogue": 7, "degraded": 9, "threshold": 10}
@@ -59,29 +59,29 @@ def exit_code(word):
 def cut_flights():
     """The server's own flight, in both versions, breaks off in three ways."""
     before = "closed during the TLS handshake, before the server's certificate"
-    for what, way, word, findings, says in (
+    for what, way, word, findings, message in (
             ("cut", "end", "tls-protocol", "tls-cut", before),
             ("RST", "reset", "tls-protocol", "tls-cut", before),
             ("stall", "stay", "tls-timeout", "tls-stalled", "the TLS handshake begins and then stalls")):
         for version in VERSIONS:
             yield Row(f"{what} in the server's flight, {version.name}",
                       below_tls(peers.cut_in_flight(server_pair, version, way), *(SOON if way == "stay" else ())),
-                      word, findings, says)
+                      word, findings, message)
 
 
 PLAIN = [
     Row("nothing",
         ours(),
         "ok", "", "All checks passed."),
-    Row("nobody listens",
+    Row("no listener",
         refusing(),
         "connect-refused", "all-refused", "the connection is refused, nothing listens there"),
-    Row("accepts and says nothing",
+    Row("accepts and sends nothing",
         plain(peers.silent, *ANSWER_SOON),
         "dialogue-timeout", "mute", "the connection is accepted and no complete welcome follows"),
     Row("RST after accept",
         plain(peers.resets_at_once),
-        "dialogue-reset", "resets", "the connection is accepted and then reset, without a byte"),
+        "dialogue-reset", "resets", "the connection is accepted and then reset, without data"),
     Row("ends after accept",
         plain(peers.ends_at_once),
         "dialogue-early-end", "early-end", "the connection is accepted and closed before the welcome is complete"),
@@ -100,11 +100,11 @@ PLAIN = [
     Row("greeting cut mid-word",
         plain(peers.cuts_the_greeting),
         "dialogue-early-end", "early-end", "the server ends the dialogue too early (name)"),
-    Row("greets somebody else",
-        plain(peers.greets_somebody_else),
+    Row("greets another name",
+        plain(peers.greets_another_name),
         "dialogue-wrong-answer", "wrong-answer", 'later answer is wrong (name): expected "Server: Hello tcpgreet!'),
     Row("mute after the welcome",
-        plain(peers.answers_nobody, *ANSWER_SOON),
+        plain(peers.answers_nothing, *ANSWER_SOON),
         "dialogue-timeout", "unanswered", "sends its welcome and then does not answer a name"),
     Row("never ends",
         plain(peers.never_ends, *ANSWER_SOON),
@@ -148,7 +148,7 @@ PLAIN = [
 ]
 
 ANY = "--until", "auto"
-AT_ONCE = "closed the connection at once, without a byte"
+AT_ONCE = "closed the connection at once, without sending data"
 
 SERVICES = [
     Row("our own server, any service allowed",
@@ -177,7 +177,7 @@ SERVICES = [
         "dialogue-early-end", "early-end", "the peer closed the connection without sending anything"),
     Row("RST after accept, any service allowed",
         plain(peers.resets_at_once, *ANY),
-        "dialogue-reset", "resets", "the connection is accepted and then reset, without a byte"),
+        "dialogue-reset", "resets", "the connection is accepted and then reset, without data"),
     Row("welcome cut mid-word, any service allowed",
         plain(peers.cuts_the_welcome, *ANY),
         "dialogue-early-end", "early-end", "closed before the welcome is complete"),
@@ -189,7 +189,7 @@ SERVICES = [
         "ok", "", AT_ONCE),
     Row("RST after accept, probed through TCP",
         plain(peers.resets_at_once, "--until", "connect"),
-        "ok", "", "reset the connection at once, without a byte"),
+        "ok", "", "reset the connection at once, without sending data"),
     Row("an SSH server where the dialogue is demanded",
         plain(peers.is_ssh),
         "dialogue-wrong-answer", "wrong-service", "another service answers (ssh): it sent"),
@@ -260,20 +260,20 @@ TLS = [
         below_tls(peers.garbles),
         "tls-protocol", "tls-protocol", "unexpected message"),
     Row("only TLS 1.2, asked for 1.3",
-        above_tls(peers.ends_well, "--tls-min", "1.3", version=TLS12),
+        above_tls(peers.ends_cleanly, "--tls-min", "1.3", version=TLS12),
         "tls-protocol", "tls-version", "the server supports no TLS version that is allowed here"),
     Row("wants a client certificate, TLS 1.2",
-        above_tls(peers.ends_well, version=TLS12, client_ca=True),
+        above_tls(peers.ends_cleanly, version=TLS12, client_ca=True),
         "tls-client-certificate", "client-certificate", "a client certificate is required: add --cert and --key"),
     Row("wants a client certificate, TLS 1.3",
-        above_tls(peers.ends_well, version=TLS13, client_ca=True),
+        above_tls(peers.ends_cleanly, version=TLS13, client_ca=True),
         "tls-client-certificate", "client-certificate", "a client certificate is required: add --cert and --key"),
     Row("cut after ClientHello",
         below_tls(peers.cut_at_hello("end")),
-        "tls-protocol", "tls-cut", "the connection is closed on the ClientHello, without a byte"),
+        "tls-protocol", "tls-cut", "the connection is closed on the ClientHello, without a reply"),
     Row("RST after ClientHello",
         below_tls(peers.cut_at_hello("reset")),
-        "tls-protocol", "tls-cut", "the connection is closed on the ClientHello, without a byte"),
+        "tls-protocol", "tls-cut", "the connection is closed on the ClientHello, without a reply"),
     *cut_flights(),
     Row("cut after our Finished, TLSv1_2",
         below_tls(peers.cut_after_flight(server_pair, TLS12, "end")),
@@ -286,7 +286,7 @@ TLS = [
         "dialogue-truncated", "truncated", "the stream is truncated (welcome), without close_notify"),
     Row("RST after our Finished, TLSv1_3",
         below_tls(peers.cut_after_flight(server_pair, TLS13, "reset")),
-        "dialogue-reset", "resets", "accepted and then reset, without a byte"),
+        "dialogue-reset", "resets", "accepted and then reset, without data"),
     Row("cut after both Finished, TLSv1_2",
         below_tls(peers.cut_after_handshake(server_pair, TLS12, "end")),
         "dialogue-truncated", "truncated", "the stream is truncated (welcome), without close_notify"),
@@ -295,7 +295,7 @@ TLS = [
         "dialogue-timeout", "mute-after-tls", "the TLS handshake succeeds and no complete welcome follows"),
     Row("RST after TLS",
         above_tls(peers.resets_at_once),
-        "dialogue-reset", "resets", "accepted and then reset, without a byte"),
+        "dialogue-reset", "resets", "accepted and then reset, without data"),
     Row("greeting cut mid-word over TLS",
         above_tls(peers.cuts_the_greeting),
         "dialogue-truncated", "truncated", "the stream is truncated (name), without close_notify"),
@@ -318,83 +318,83 @@ TLS = [
 
 CERTIFICATES = [
     Row("expired",
-        presenting(peers.ends_well, "expired"),
+        presenting(peers.ends_cleanly, "expired"),
         "cert-expired", "cert-expired", "the certificate expired 3 days ago"),
     Row("not yet valid",
-        presenting(peers.ends_well, "not-yet-valid"),
+        presenting(peers.ends_cleanly, "not-yet-valid"),
         "cert-not-yet-valid", "cert-not-yet-valid", "the certificate is not valid before 20"),
     Row("other name",
-        presenting(peers.ends_well, "wrong-name"),
+        presenting(peers.ends_cleanly, "wrong-name"),
         "cert-name", "cert-name", "the certificate is for wrong.example, 192.0.2.1, not for ::1"),
     Row("self-signed",
-        presenting(peers.ends_well, "self-signed"),
+        presenting(peers.ends_cleanly, "self-signed"),
         "cert-self-signed", "self-signed", "have it issued by a CA"),
     Row("unknown CA",
-        presenting(peers.ends_well, "unknown-ca"),
+        presenting(peers.ends_cleanly, "unknown-ca"),
         "cert-untrusted", "missing-intermediate", 'its issuer "tcpgreet unknown CA" is not trusted here'),
     Row("no trust store on this machine",
-        without_trust_store(peers.ends_well),
+        without_trust_store(peers.ends_cleanly),
         "cert-no-trust-store", "no-trust-store", "the fault is this machine's, not the certificate's: the certificate of ::1 cannot be verified"),
     Row("missing intermediate",
-        presenting(peers.ends_well, "missing-intermediate"),
+        presenting(peers.ends_cleanly, "missing-intermediate"),
         "cert-untrusted", "missing-intermediate", "the server must send the full chain"),
     Row("expired intermediate",
-        presenting(peers.ends_well, "expired-intermediate"),
+        presenting(peers.ends_cleanly, "expired-intermediate"),
         "cert-expired", "cert-expired", "a CA certificate above the server's has expired"),
     Row("wrong purpose",
-        presenting(peers.ends_well, "wrong-purpose"),
+        presenting(peers.ends_cleanly, "wrong-purpose"),
         "cert-purpose", "cert-purpose", "the certificate is not for TLS servers"),
     Row("a key usage without digitalSignature",
-        presenting(peers.ends_well, "wrong-key-usage"),
+        presenting(peers.ends_cleanly, "wrong-key-usage"),
         "cert-purpose", "cert-purpose", "the certificate may not be used for signatures"),
     Row("name constraints of a CA above",
-        presenting(peers.ends_well, "name-constraints"),
+        presenting(peers.ends_cleanly, "name-constraints"),
         "cert-untrusted", "cert-untrusted", "has a name that a CA above it may not issue certificates for"),
     Row("revoked",
-        presenting(peers.ends_well, "revoked", "--crl", "bad/revoked.crl"),
+        presenting(peers.ends_cleanly, "revoked", "--crl", "bad/revoked.crl"),
         "cert-revoked", "cert-revoked", "was revoked by its issuer"),
     Row("no revocation list of its issuer",
-        presenting(peers.ends_well, "expiring-intermediate", "--crl", "bad/revoked.crl"),
+        presenting(peers.ends_cleanly, "expiring-intermediate", "--crl", "bad/revoked.crl"),
         "cert-untrusted", "cert-untrusted",
         'cannot be checked for revocation: --crl has no list of its issuer "tcpgreet expiring intermediate CA"'),
     Row("RSA of 1024 bits",
-        presenting(peers.ends_well, "weak-rsa"),
+        presenting(peers.ends_cleanly, "weak-rsa"),
         "cert-weak", "cert-weak", "has too short a key (RSA needs 2048 bits)"),
     Row("SHA-1",
-        presenting(peers.ends_well, "sha1"),
+        presenting(peers.ends_cleanly, "sha1"),
         "cert-weak", "cert-weak", "is signed with a broken hash such as SHA-1"),
     Row("address in CN only",
-        presenting(peers.ends_well, "ip-in-cn"),
+        presenting(peers.ends_cleanly, "ip-in-cn"),
         "cert-name", "cert-name", 'the certificate of "::1" has no host name or address in subjectAltName'),
     Row("address as a DNS name",
-        presenting(peers.ends_well, "ip-as-dns"),
+        presenting(peers.ends_cleanly, "ip-as-dns"),
         "cert-name", "cert-name", "the certificate has ::1 as a DNS name, where no client looks for an address"),
     Row("name in CN only",
-        presenting(peers.ends_well, "name-in-cn", "--servername", "localhost"),
+        presenting(peers.ends_cleanly, "name-in-cn", "--servername", "localhost"),
         "cert-name", "cert-name", 'the certificate of "localhost" has no host name or address in subjectAltName'),
     Row("a NUL in its name",
-        presenting(peers.ends_well, "nul-in-san", "--servername", "localhost"),
+        presenting(peers.ends_cleanly, "nul-in-san", "--servername", "localhost"),
         "cert-name", "cert-name", r"the certificate is for localhost\x00.evil.example, not for localhost"),
     Row("partial wildcard",
-        presenting(peers.ends_well, "partial-wildcard", "--servername", "foo.greet.example"),
+        presenting(peers.ends_cleanly, "partial-wildcard", "--servername", "foo.greet.example"),
         "cert-name", "cert-name", "the certificate is for f*.greet.example, not for foo.greet.example"),
     Row("an unknown critical extension",
-        presenting(peers.ends_well, "unknown-critical"),
+        presenting(peers.ends_cleanly, "unknown-critical"),
         "cert-untrusted", "cert-untrusted", "has a critical extension that this program does not know"),
     Row("another key than pinned",
-        above_tls(peers.ends_well, "--pin", "sha256:" + "00" * 32),
+        above_tls(peers.ends_cleanly, "--pin", "sha256:" + "00" * 32),
         "cert-pin", "cert-pin", "if not, the connection may be intercepted"),
     Row("fewer days left than --expect-days",
-        above_tls(peers.ends_well, "--expect-days", "400"),
+        above_tls(peers.ends_cleanly, "--expect-days", "400"),
         "threshold", "", "--expect-days asks for 400"),
     Row("a CA above that expires in five days, with --expect-days",
-        presenting(peers.ends_well, "expiring-intermediate", "--expect-days", "30"),
+        presenting(peers.ends_cleanly, "expiring-intermediate", "--expect-days", "30"),
         "threshold", "cert-expires-soon", 'the CA certificate "tcpgreet expiring intermediate CA" above'),
     Row("a CA above that expires in five days",
-        presenting(peers.ends_well, "expiring-intermediate"),
+        presenting(peers.ends_cleanly, "expiring-intermediate"),
         "ok", "cert-expires-soon", "the server needs a chain that stays valid"),
     Row("expired, with --insecure",
-        presenting(peers.ends_well, "expired", "--insecure"),
+        presenting(peers.ends_cleanly, "expired", "--insecure"),
         "ok", "cert-expired", "it was not verified here"),
 ]
 
@@ -403,8 +403,8 @@ PATHS = [
         far("both"),
         "ok", "", "All checks passed."),
     Row("NXDOMAIN",
-        far("nobody", listen=()),
-        "resolve-not-found", "not-found", "There is no address for nobody.greet.example"),
+        far("nowhere", listen=()),
+        "resolve-not-found", "not-found", "There is no address for nowhere.greet.example"),
     Row("SERVFAIL",
         far("servfail", listen=()),
         "resolve-temporary", "dns-temporary", "The name service fails for servfail.greet.example"),
@@ -424,13 +424,13 @@ PATHS = [
         far("aaaa-servfail"),
         "degraded", "dns-temporary", "The name service fails for the AAAA record of aaaa-servfail.greet.example"),
     Row("IPv6 dropped, IPv4 works",
-        far("swallowed6", *SOON),
+        far("dropped6", *SOON),
         "degraded", "ipv6-unreachable", "IPv6 is unreachable, IPv4 works: no answer from [fd77::2]"),
     Row("the same, with --require any",
-        far("swallowed6", *SOON, "--require", "any"),
+        far("dropped6", *SOON, "--require", "any"),
         "ok", "ipv6-unreachable", "IPv6 is unreachable, IPv4 works: no answer from [fd77::2]"),
     Row("IPv4 dropped, IPv6 works",
-        far("swallowed4", *SOON),
+        far("dropped4", *SOON),
         "degraded", "ipv4-unreachable", "IPv4 is unreachable, IPv6 works: no answer from 10.77.0.2"),
     Row("IPv6 refused, IPv4 works",
         far("both", listen=[FAR4]),
@@ -442,10 +442,10 @@ PATHS = [
         far("no-route", listen=()),
         "connect-unreachable", "unreachable-all", "is it in a network at all"),
     Row("every SYN dropped",
-        far("swallowed", *SOON, listen=()),
+        far("dropped", *SOON, listen=()),
         "connect-timeout", "timeout-all", "No answer from both addresses"),
     Row("SYN dropped on one address of four",
-        far("cluster-dead", *SOON),
+        far("cluster-drop", *SOON),
         "degraded", "address-differs", "Of 4 addresses, 10.77.0.2:"),
     Row("one address of four refuses",
         far("cluster", listen=[FAR4, *MORE4[:2]]),
@@ -469,10 +469,10 @@ PATHS = [
 
 TLS_PATHS = [
     Row("one address of four shows another name",
-        far_certificates("cluster", peers.ends_well, {MORE4[2]: lambda: made().bad("wrong-name")}),
+        far_certificates("cluster", peers.ends_cleanly, {MORE4[2]: lambda: made().bad("wrong-name")}),
         "degraded", "address-differs cert-name", "Of 4 addresses, 10.77.0.203:"),
     Row("one address of four shows an older certificate",
-        far_certificates("cluster", peers.ends_well, {MORE4[0]: older}),
+        far_certificates("cluster", peers.ends_cleanly, {MORE4[0]: older}),
         "ok", "address-differs cert-expires-soon", "At 10.77.0.201:"),
 ]
 
@@ -487,7 +487,7 @@ MACHINE = [
     Row("IPv6 switched off on this machine",
         lacking(ipv6_off, BOTH, "localhost"),
         "ok", "", f"{OFF}: [::1]:"),
-    Row("IPv6 switched off on this machine, and nobody listens",
+    Row("IPv6 switched off on this machine, and no listener",
         lacking(ipv6_off, BOTH, "localhost", listens=False),
         "connect-refused", "all-refused", f"{OFF}: [::1]:6000 cannot be reached from here and does not count."),
     Row("IPv6 switched off on this machine, and asked for alone",
@@ -566,7 +566,7 @@ DENIED = [
 
 
 def measure(row):
-    """What the probe says there, as JSON and as text."""
+    """The report of the probe there, as JSON and as text."""
     return row.place.probe("--format", "json"), row.place.probe()
 
 
@@ -576,7 +576,7 @@ def without_ports(text):
 
 
 def warnings_of(result):
-    """What is said whatever is found."""
+    """What is reported in any case."""
     return b"tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted\n" * \
         ("--insecure" in result.args)
 
@@ -606,13 +606,13 @@ class Faults(Case):
         else:
             self.assertFails(machine, code, row.word)
         self.assertEqual(words, row.findings.split(), repr(machine))
-        said = " ".join(text.out.decode().split())
+        payload = " ".join(text.out.decode().split())
         if not NONSENSE:
-            self.assertIn(row.says, said)
+            self.assertIn(row.message, payload)
         for remark in found["remarks"]:
-            self.assertEqual(without_ports(said).count(without_ports(remark["text"])), 1, said)
+            self.assertEqual(without_ports(payload).count(without_ports(remark["text"])), 1, payload)
         missing = [remark for remark in found["remarks"] if remark["word"].endswith("-unavailable")]
-        self.assertEqual(len(missing), said.count(" not count."), said)
+        self.assertEqual(len(missing), payload.count(" not count."), payload)
         self.assertEqual([address["counts"] for address in found["addresses"]].count(False) > 0,
                          len(missing) > 0, repr(machine))
 

@@ -113,7 +113,7 @@ class FormatCase(Case):
                 self.assertLessEqual(phase["begin_seconds"] + (phase["seconds"] or 0),
                                      result["duration_seconds"] + 1e-9)
         known = {address["address"] for address in result["addresses"]}
-        self.assertLessEqual({heat["address"] for heat in result["race"]}, known)
+        self.assertLessEqual({attempt["address"] for attempt in result["race"]}, known)
 
     def prometheus(self, host, port, *options, code=0, **more):
         done = probe(host, port, "--format", "prometheus", *options, **more)
@@ -127,7 +127,7 @@ class FormatCase(Case):
         return values[0]
 
     def nagios(self, host, port, *options, **more):
-        """Returns: the word, what is said, {label: (value, warn, crit)}."""
+        """Returns: the word, the message, {label: (value, warn, crit)}."""
         done = probe(host, port, "--format", "nagios", *options, **more)
         form = re.fullmatch(r"TCPGREET (OK|WARNING|CRITICAL|UNKNOWN) - ([^|\n]+?)(?: \|((?: '[^']+'=\S+)+))?\n",
                             done.out.decode())
@@ -201,7 +201,7 @@ class Json(FormatCase):
         self.assertEqual([name for name in address["phases"] if name != "resolve"],
                          ["connect", "welcome", "name", "close"])
         self.assertEqual((address["local"]["address"], address["tls"], address["certificate"]), ("::1", None, None))
-        self.assertEqual([heat["won"] for heat in result["race"]], [True])
+        self.assertEqual([attempt["won"] for attempt in result["race"]], [True])
 
     @needs_names
     def test_both_families(self):
@@ -228,7 +228,7 @@ class Json(FormatCase):
     @needs_names
     def test_a_name_that_does_not_exist(self):
         with Names(HOSTS) as names:
-            result = self.json("nobody", 6000, code=3, wrap=names.wrap)
+            result = self.json("nowhere", 6000, code=3, wrap=names.wrap)
         self.assertEqual((result["port"], result["addresses"], result["race"]), (6000, [], []))
         self.assertEqual({answer["reason"] for answer in result["answers"]}, {"resolve-not-found"})
 
@@ -246,8 +246,8 @@ class Json(FormatCase):
         self.assertGreater(volume["received_bytes"], volume["sent_bytes"])
 
     def test_bytes_of_a_peer_cannot_break_it(self):
-        for said in b'"}\\\x00\x1b[2J\xff\xc3\n|', b"HTTP/1.1 400 \"Bad\"\r\n\r\n":
-            with Script(lambda peer, said=said: peer.send(said).end().read_all()) as server:
+        for payload in b'"}\\\x00\x1b[2J\xff\xc3\n|', b"HTTP/1.1 400 \"Bad\"\r\n\r\n":
+            with Script(lambda peer, payload=payload: peer.send(payload).end().read_all()) as server:
                 result = self.json("::1", server.port, code=7)
             self.assertEqual(result["verdict"]["word"], "dialogue-wrong-answer")
             self.assertNotRegex(result["verdict"]["text"], r"[\x00-\x1f\x7f]")
@@ -304,9 +304,9 @@ class Prometheus(FormatCase):
 class Monitoring(FormatCase):
     def test_a_server_that_is_ok(self):
         with Server() as server:
-            word, said, data = self.nagios("::1", server.port)
+            word, payload, data = self.nagios("::1", server.port)
         self.assertEqual(word, "OK")
-        self.assertRegex(said, r"^\[::1\]:\d+: 1/1 address OK, slowest total 0\.\d{6} s$")
+        self.assertRegex(payload, r"^\[::1\]:\d+: 1/1 address OK, slowest total 0\.\d{6} s$")
         self.assertLessEqual({"total", "connect", "welcome", "name", "close"}, set(data))
 
     def test_a_port_without_a_listener(self):
@@ -321,13 +321,13 @@ class Monitoring(FormatCase):
 
     def test_limits(self):
         with Server() as server:
-            word, said, data = self.nagios("::1", server.port, "--warn", "connect=0,total=10s")
+            word, payload, data = self.nagios("::1", server.port, "--warn", "connect=0,total=10s")
             self.assertEqual(word, "WARNING")
-            self.assertIn(", outside --warn connect=0", said)
+            self.assertIn(", outside --warn connect=0", payload)
             self.assertEqual((data["connect"][1:], data["total"][1:]), (("0", ""), ("10", "")))
-            word, said, data = self.nagios("::1", server.port, "--warn", "connect=0", "--crit", "name=@0:10")
+            word, payload, data = self.nagios("::1", server.port, "--warn", "connect=0", "--crit", "name=@0:10")
             self.assertEqual(word, "CRITICAL")
-            self.assertIn(", inside --crit name=@10", said)
+            self.assertIn(", inside --crit name=@10", payload)
             self.assertEqual(self.nagios("::1", server.port, "--crit", "10", "--warn", "~:5")[0], "OK")
 
     def test_a_command_line_that_is_wrong_is_unknown(self):
@@ -368,9 +368,9 @@ class OverTls(FormatCase):
         with Server("--tls", *self.made.serve()) as server:
             options = *self.options, "--expect-days", "36500"
             self.assertEqual(self.json("::1", server.port, *options, code=10)["verdict"]["word"], "threshold")
-            word, said, data = self.nagios("::1", server.port, *options)
+            word, payload, data = self.nagios("::1", server.port, *options)
         self.assertEqual((word, data["days"][1]), ("WARNING", "36500:"))
-        self.assertIn("--expect-days asks for 36500", said)
+        self.assertIn("--expect-days asks for 36500", payload)
 
     def test_an_expired_certificate_is_reported_in_every_format(self):
         made = tls_harness.certificates("--bad")

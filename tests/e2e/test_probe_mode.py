@@ -36,33 +36,33 @@ def validate(found):
 
 def greet(peer):
     """One dialogue with a client that ends its names."""
-    heard = b""
+    received = b""
     with contextlib.suppress(ConnectionError):
         peer.send(OPENING)
         while True:
-            name, newline, rest = heard.partition(b"\n")
+            name, newline, rest = received.partition(b"\n")
             if not newline:
                 data = peer.receive()
                 if not data:
                     return
-                heard += data
+                received += data
             elif name == b"exit":
                 peer.send(GOODBYE).end().read_all()
                 return
             else:
-                heard = rest
+                received = rest
                 peer.send(hello(name))
 
 
 def mute(peer):
-    """Takes the connection and says nothing."""
+    """Accepts the connection and sends nothing."""
     with contextlib.suppress(ConnectionError):
         peer.read_all()
 
 
 @contextlib.contextmanager
 def only_on_ipv6():
-    """A server on ::1, and nobody on 127.0.0.1 with the same port."""
+    """A server on ::1, and no listener on 127.0.0.1 with the same port."""
     with Server() as server, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as held:
         held.bind(("127.0.0.1", server.port))
         yield server
@@ -138,10 +138,10 @@ class ExitCodes(ProbeCase):
             self.assertEnds(probe("::1", server.port, "--warn", "0:1000", "--crit", "2000"), 0)
 
     def test_words_that_no_zone_can_mend_are_not_blamed_on_one(self):
-        for host, port, said in (("::1", "nosuchservice", b"- There is no TCP service named nosuchservice: use a port"),
+        for host, port, payload in (("::1", "nosuchservice", b"- There is no TCP service named nosuchservice: use a port"),
                                  ("fe80::1%nolink", "1", b"- There is no address fe80::1%nolink: this machine has no")):
             with self.subTest(host=host):
-                self.assertEnds(probe(host, port), 3, said)
+                self.assertEnds(probe(host, port), 3, payload)
 
     def test_usage(self):
         for options in (["--count", "0"], ["--retry", "1s", "--count", "2"], ["--warn", "x"], ["--until", "end"]):
@@ -321,12 +321,12 @@ class Monitoring(ProbeCase):
 
     def test_states_and_their_codes(self):
         with Server() as server, refusing_port() as port:
-            ok, dead = ("::1", str(server.port)), ("::1", str(port))
+            ok, closed = ("::1", str(server.port)), ("::1", str(port))
             self.assertIn(b" | ", self.plugin(0, b"OK", *ok))
             self.plugin(0, b"OK", *ok, "--warn", "1000")
             self.plugin(1, b"WARNING", *ok, "--warn", NEVER_MET)
             self.plugin(2, b"CRITICAL", *ok, "--warn", NEVER_MET, "--crit", NEVER_MET)
-            self.plugin(2, b"CRITICAL", *dead)
+            self.plugin(2, b"CRITICAL", *closed)
 
     def test_a_wrong_command_line_is_unknown(self):
         self.assertEqual(self.plugin(3, b"UNKNOWN", "::1", "1", "--bogus|x"),
@@ -458,12 +458,12 @@ class Rounds(ProbeCase):
             for options in [], ["--format", "json"]:
                 with self.subTest(options=options):
                     running = Running("both", str(server.port), "--interval", "20ms", *options, wrap=names.wrap)
-                    said = running.err if options else running.out
+                    payload = running.err if options else running.out
                     running.out.expect("127.0.0.2", 2)
                     names.change("127.0.0.2 both\n127.0.0.3 both\n")
-                    said.expect(rf"both:{server.port}: .*now also .*127\.0\.0\.3:{server.port}")
+                    payload.expect(rf"both:{server.port}: .*now also .*127\.0\.0\.3:{server.port}")
                     names.change("127.0.0.3 both\n")
-                    said.expect(rf"both:{server.port}: .*no longer .*127\.0\.0\.2:{server.port}")
+                    payload.expect(rf"both:{server.port}: .*no longer .*127\.0\.0\.2:{server.port}")
                     running.end()
                     running.out.expect(r'^127\.0\.0\.3:\d+: \d+ rounds?, |"schema":"tcpgreet.probe-summary.v1"')
                     names.change("127.0.0.2 both\n")

@@ -70,7 +70,7 @@ class ServiceCase(Case):
         self.folder = pathlib.Path(folder.name)
         self.folder.chmod(0o755)
 
-    def assertFound(self, port, word, *options, verified=None, service=None, says=None):
+    def assertFound(self, port, word, *options, verified=None, service=None, message=None):
         """The same verdict over both families."""
         for host, family in HOSTS.items():
             with self.subTest(options=options, family=family):
@@ -80,8 +80,8 @@ class ServiceCase(Case):
                 if verified:
                     self.assertEqual(found["verified"], verified, repr(done))
                 self.assertEqual(found["service"], service, repr(done))
-                if says:
-                    self.assertIn(says, found["peer_said"])
+                if message:
+                    self.assertIn(message, found["peer_said"])
 
 
 @unittest.skipUnless(has_tls(), "this program was built without TLS")
@@ -132,7 +132,7 @@ class WithTls(ServiceCase):
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)
         with started(program("sshd"), "-D", "-f", "/dev/null", "-h", key, "-p", port, "-o", "ListenAddress=::1",
                      "-o", "ListenAddress=127.0.0.1", "-o", f"PidFile={self.folder}/pid", port=port):
-            self.assertFound(port, "ok", verified="connect", service="ssh", says="SSH-2.0-OpenSSH")
+            self.assertFound(port, "ok", verified="connect", service="ssh", message="SSH-2.0-OpenSSH")
             self.assertFound(port, "tls-plaintext-peer", "--tls", *self.trusting)
             self.assertFound(port, "tls-plaintext-peer", "--until", "tls", *self.trusting)
 
@@ -162,7 +162,7 @@ class WithTls(ServiceCase):
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with started(program("mariadbd"), "--no-defaults", "--user=root", f"--datadir={data}", f"--port={port}",
                      "--bind-address=*", f"--socket={data}/socket", f"--pid-file={data}/pid", port=port):
-            self.assertFound(port, "ok", verified="connect", service="mariadb", says="MariaDB")
+            self.assertFound(port, "ok", verified="connect", service="mariadb", message="MariaDB")
             self.assertFound(port, "tls-plaintext-peer", "--tls", *self.trusting)
             self.assertFound(port, "tls-plaintext-peer", "--until", "tls", *self.trusting)
 

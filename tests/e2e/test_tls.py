@@ -504,7 +504,7 @@ class NextAddress(TlsCase):
 
     HOSTS = "::1 he.test\n127.0.0.1 he.test\n"
 
-    def say(self, port, *options, hosts=HOSTS):
+    def run_client(self, port, *options, hosts=HOSTS):
         with Names(hosts) as names:
             return connect("he.test", port, "Michael", "--tls", "--ca", self.made.ca, "--servername", "localhost",
                            *options, wrap=names.wrap)
@@ -514,7 +514,7 @@ class NextAddress(TlsCase):
         with self.serve(listen=[("127.0.0.1", "0")]) as server:
             for useless in mute, closing, resetting:
                 with self.subTest(useless.__name__), Script(useless, port=server.port) as first:
-                    result = self.say(server.port, "--connect-timeout", "3s", "-v")
+                    result = self.run_client(server.port, "--connect-timeout", "3s", "-v")
                     self.assertDialogue(result, MICHAEL)
                     self.assertIn(f"Trying the next address: [::1]:{first.port}: ".encode(), result.err)
                     self.assertEqual(len(first.peers), 1)
@@ -523,13 +523,13 @@ class NextAddress(TlsCase):
     def test_a_certificate_that_is_refused_is_an_answer(self):
         with self.serve(listen=[("127.0.0.1", "0")]) as server, \
                 Server("--tls", *certificates("--rsa").serve(), listen=[("::1", str(server.port))]):
-            self.assertFails(self.say(server.port), 6, "cert-untrusted")
+            self.assertFails(self.run_client(server.port), 6, "cert-untrusted")
 
     @needs_names
     def test_the_error_names_each_address_and_those_not_tried(self):
         hosts = "".join(f"127.0.0.{i} he.test\n" for i in range(1, 8))
         with Script(mute, host="0.0.0.0") as server:
-            result = self.say(server.port, "--connect-timeout", "1s", hosts=hosts)
+            result = self.run_client(server.port, "--connect-timeout", "1s", hosts=hosts)
         self.assertFails(result, 5, "tls-silent-peer")
         tried, untried = result.err.decode().split("; not tried: ")
         self.assertEqual(len(set(re.findall(r"127\.0\.0\.\d", tried))) + len(set(re.findall(r"127\.0\.0\.\d", untried))), 7)

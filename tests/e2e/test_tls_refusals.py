@@ -319,7 +319,7 @@ class StrangePeers(TlsCase):
 
     def test_a_silent_peer_is_awaited_until_the_timeout(self):
         result = self.meet(wait_for_end, "--connect-timeout", "500ms")
-        self.assertRefused(result, "tls-silent-peer", r"no reply to the ClientHello from ::1 \(.*\)")
+        self.assertRefused(result, "tls-silent-peer", r"(?:\S+: )?no reply to the ClientHello from ::1 \(.*\)")
         self.assertBetween(result.seconds, 0.45, 1.5)
 
     def test_a_handshake_that_stalls_is_not_waited_for_either(self):
@@ -328,7 +328,7 @@ class StrangePeers(TlsCase):
             peer.send(tls.flight()[:200])
             wait_for_end(peer)
         result = self.meet(serve, "--connect-timeout", "500ms")
-        self.assertRefused(result, "tls-timeout", "the TLS handshake with ::1 took too long")
+        self.assertRefused(result, "tls-timeout", r"(?:\S+: )?the TLS handshake with ::1 took too long")
         self.assertBetween(result.seconds, 0.45, 1.5)
 
     def test_a_handshake_in_single_bytes_is_a_handshake(self):
@@ -363,9 +363,9 @@ class StrangePeers(TlsCase):
                             wait_for_end(peer)
                         else:
                             peer.reset()
-                    when = "during the TLS handshake" if count else "on the ClientHello, without a byte"
+                    when = "during the TLS handshake" if count else "on the ClientHello,? without a reply"
                     with self.subTest(version=version.name, bytes=count, way=way):
-                        self.assertRefused(self.meet(serve), "tls-protocol", f"the peer closed the connection {when}")
+                        self.assertRefused(self.meet(serve), "tls-protocol", rf"(?:\S+: )?the peer closed the connection {when}")
 
     def test_records_that_make_no_sense(self):
         for name, record in {"garbage in a handshake record": b"\x16\x03\x03\x00\x0aabcdefghij",

@@ -16,12 +16,12 @@ static void check(int condition)
 static void check_refused(const struct err *err)
 {
     char text[4 * ERR_TEXT_BYTES];
-    struct bytes said = {err->text, strlen(err->text)};
+    struct bytes sent = {err->text, strlen(err->text)};
 
-    check(err->reason == ERR_USAGE && said.length > 0);
+    check(err->reason == ERR_USAGE && sent.length > 0);
     check(strchr(err->text, '\n') == NULL);
     /* Escaping again changes backslashes only: nothing else in it needs an escape. */
-    escape_text(said, text, sizeof(text));
+    escape_text(sent, text, sizeof(text));
     for (const char *a = err->text, *b = text; *a != '\0'; a++, b++) {
         check(*a == *b);
         if (*a == '\\')

@@ -1,5 +1,5 @@
 /* Input: mode, room (2), drain, number of cuts (0 to 15), their lengths, then what the mode reads:
- * 0: what a peer says to a server; 1: the names that a client says to a server; 2: what a server says to a
+ * 0: what a peer sends to a server; 1: the names that a client sends to a server; 2: what a server sends to a
  * client. */
 #include <stdint.h>
 #include <stdio.h>
@@ -66,17 +66,17 @@ static void feed(struct script *script, struct bytes bytes, struct cuts cuts)
 
 /* docs/protocol.md once more, over all of the input at once, without pauses and without thought for speed. */
 struct model {
-    struct buf said;
+    struct buf sent;
     enum session_end end;
     uint32_t names;
 };
 
-static void model_say(struct model *model, struct bytes words)
+static void model_send(struct model *model, struct bytes words)
 {
-    CHECK(buf_append(&model->said, words) == 0);
+    CHECK(buf_append(&model->sent, words) == 0);
 }
 
-#define SAY(model, words) model_say(model, BYTES_LITERAL(words))
+#define SEND(model, words) model_send(model, BYTES_LITERAL(words))
 
 static bool model_http(struct bytes line)
 {
@@ -109,23 +109,23 @@ static bool model_foreign(struct model *model, struct bytes in)
 static void model_answer(struct model *model, struct bytes name)
 {
     if (name.length > 1024) {
-        SAY(model, "Server: Sorry, a name has at most 1024 bytes.\n");
+        SEND(model, "Server: Sorry, a name has at most 1024 bytes.\n");
     } else if (name.length == 4 && memcmp(name.data, "exit", 4) == 0) {
-        SAY(model, "Server: Good bye!\n");
+        SEND(model, "Server: Good bye!\n");
         model->end = SESSION_END_EXIT;
         return;
     } else if (name.length > 0) {
-        SAY(model, "Server: Hello ");
-        model_say(model, name);
-        SAY(model, "!\n");
+        SEND(model, "Server: Hello ");
+        model_send(model, name);
+        SEND(model, "!\n");
         model->names++;
     }
-    SAY(model, "Server: What's your name?");
+    SEND(model, "Server: What's your name?");
 }
 
 static void model_serve(struct model *model, struct bytes in)
 {
-    SAY(model, "Server: Welcome!\nServer: What's your name?");
+    SEND(model, "Server: Welcome!\nServer: What's your name?");
     if (model_foreign(model, in))
         return;
     while (in.length > 0 && model->end == SESSION_END_NONE) {
@@ -149,16 +149,16 @@ static void serve(const struct input *input)
     feed(&script, input->rest, input->cuts);
     script_eof(&script);
     model_serve(&model, input->rest);
-    CHECK(bytes_equal(script_said(&script), buf_bytes(&model.said)));
+    CHECK(bytes_equal(script_output(&script), buf_bytes(&model.sent)));
     CHECK(script.session.end == model.end && script.session.names == model.names);
     script_fini(&script);
-    buf_fini(&model.said);
+    buf_fini(&model.sent);
 }
 
-/* Moves what one side said on its way to the other. Returns: whether a piece arrived. */
+/* Moves what one side sent towards the other. Returns: whether a piece arrived. */
 static bool carry(struct script *from, struct buf *way, struct script *to, struct cuts *cuts)
 {
-    CHECK(buf_append(way, script_said(from)) == 0);
+    CHECK(buf_append(way, script_output(from)) == 0);
     script_hush(from);
     if (buf_length(way) == 0)
         return false;
@@ -172,7 +172,7 @@ static bool carry(struct script *from, struct buf *way, struct script *to, struc
 static struct bytes next_name(struct bytes *names, bool first)
 {
     if (first)
-        return BYTES_LITERAL("guest");
+        return BYTES_LITERAL("peer");
     if (names->length == 0)
         return BYTES_LITERAL("exit");
     size_t length = 0;
@@ -187,7 +187,7 @@ static void meet(struct input *input)
 {
     struct script server = {.policy = defaults, .room = input->room, .drain = input->drain}, client = server;
     struct buf up = {0}, down = {0};
-    uint32_t said = 0;
+    uint32_t sent = 0;
     bool first = true;
     client.policy.framing = (enum session_framing)(input->variant % 3);
     script_serve(&server);
@@ -199,8 +199,8 @@ static void meet(struct input *input)
             struct bytes name = next_name(&input->rest, first);
             first = false;
             CHECK(session_name_fits(client.policy.framing, name, NULL) == 0);
-            said += name.length > 0 && !greeting_is_exit(name);
-            script_say(&client, name);
+            sent += name.length > 0 && !greeting_is_exit(name);
+            script_send(&client, name);
         } else { /* a bare name, which a pause ends */
             CHECK(client.policy.framing == SESSION_FRAMING_BARE);
             CHECK(server.session.state == SESSION_LISTENING);
@@ -209,7 +209,7 @@ static void meet(struct input *input)
     }
     script_eof(&client);
     CHECK(client.session.end == SESSION_END_EXIT && server.session.end == SESSION_END_EXIT);
-    CHECK(client.session.names == said && server.session.names == said);
+    CHECK(client.session.names == sent && server.session.names == sent);
     script_fini(&server);
     script_fini(&client);
     buf_fini(&up);
@@ -227,7 +227,7 @@ static void begin_visit(struct script *script, unsigned variant)
     if (variant >= 1)
         script_feed(script, welcome);
     if (variant >= 2)
-        script_say(script, variant == 2 ? BYTES_LITERAL("Ann") : BYTES_LITERAL("exit"));
+        script_send(script, variant == 2 ? BYTES_LITERAL("Ann") : BYTES_LITERAL("exit"));
     if (variant == 4)
         script_feed(script, BYTES_LITERAL("Server: Good bye!\n"));
 }
@@ -252,7 +252,7 @@ static void visit(const struct input *input)
     script_eof(&whole);
     script_eof(&cut);
     CHECK(script_outcome_equal(script_outcome(&whole), script_outcome(&cut)));
-    CHECK(bytes_equal(script_said(&whole), script_said(&cut)));
+    CHECK(bytes_equal(script_output(&whole), script_output(&cut)));
     check_sentence(&whole);
     check_sentence(&cut);
     script_fini(&whole);

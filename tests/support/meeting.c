@@ -47,7 +47,7 @@ static void on_advanced(void *context, const struct conn_advance *advance)
     side->consumed += advance->consumed;
 }
 
-void meeting_say(struct side *side, struct bytes name)
+void meeting_send(struct side *side, struct bytes name)
 {
     session_send(&side->session, name, conn_now_ms(&side->conn));
     conn_resume(&side->conn);
@@ -59,10 +59,10 @@ static void on_ready(void *context)
     side->ready++;
     if (side->abort_ready.reason != ERR_OK)
         conn_abort(&side->conn, &side->abort_ready);
-    else if (side->said < side->name_count)
-        meeting_say(side, side->names[side->said++]);
+    else if (side->sent < side->name_count)
+        meeting_send(side, side->names[side->sent++]);
     else if (side->names != NULL)
-        meeting_say(side, BYTES_LITERAL("exit"));
+        meeting_send(side, BYTES_LITERAL("exit"));
 }
 
 static void on_done(void *context, const struct conn_result *result)
@@ -220,19 +220,19 @@ void meeting_settle(struct meeting *meeting)
     meeting_run(meeting, 1);
 }
 
-size_t meeting_peer_say(struct meeting *meeting, struct bytes bytes)
+size_t meeting_peer_send(struct meeting *meeting, struct bytes bytes)
 {
-    size_t said = 0;
-    while (said < bytes.length) {
-        ssize_t n = send(meeting->peer, bytes.data + said, bytes.length - said, MSG_NOSIGNAL);
+    size_t sent = 0;
+    while (sent < bytes.length) {
+        ssize_t n = send(meeting->peer, bytes.data + sent, bytes.length - sent, MSG_NOSIGNAL);
         if (n < 0)
             break;
-        said += (size_t)n;
+        sent += (size_t)n;
     }
-    return said;
+    return sent;
 }
 
-bool meeting_peer_hear(struct meeting *meeting, struct buf *heard, size_t limit)
+bool meeting_peer_receive(struct meeting *meeting, struct buf *received, size_t limit)
 {
     char data[4096];
     while (limit > 0) {
@@ -240,7 +240,7 @@ bool meeting_peer_hear(struct meeting *meeting, struct buf *heard, size_t limit)
         ssize_t n = recv(meeting->peer, data, room, 0);
         if (n <= 0)
             return n == 0 || errno != EAGAIN;
-        if (buf_append(heard, (struct bytes){data, (size_t)n}) < 0)
+        if (buf_append(received, (struct bytes){data, (size_t)n}) < 0)
             abort();
         limit -= (size_t)n;
     }
@@ -249,13 +249,13 @@ bool meeting_peer_hear(struct meeting *meeting, struct buf *heard, size_t limit)
 
 void meeting_peer_expect(struct meeting *meeting, struct bytes words)
 {
-    struct buf heard = {0};
+    struct buf received = {0};
     meeting_settle(meeting);
-    meeting_peer_hear(meeting, &heard, SIZE_MAX);
-    if (!bytes_equal(buf_bytes(&heard), words))
-        fail_msg("heard \"%.*s\", not \"%.*s\"", (int)buf_length(&heard), buf_bytes(&heard).data,
+    meeting_peer_receive(meeting, &received, SIZE_MAX);
+    if (!bytes_equal(buf_bytes(&received), words))
+        fail_msg("received \"%.*s\", not \"%.*s\"", (int)buf_length(&received), buf_bytes(&received).data,
                  (int)words.length, words.data);
-    buf_fini(&heard);
+    buf_fini(&received);
 }
 
 void meeting_peer_end(struct meeting *meeting)

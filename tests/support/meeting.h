@@ -29,7 +29,7 @@ enum { MEETING_VOLUME_BYTES = 1 << 20, MEETING_ANSWER_MS = 10 * 1000 };
 /* One conn, how its stream is to behave, and what came of it. */
 struct side {
     struct stream_faults faults; /* set before the start */
-    const struct bytes *names;   /* client: said when ready, then exit; NULL: the test says */
+    const struct bytes *names;   /* client: sent when ready, then exit; NULL: the test sends */
     size_t name_count;
     bool deaf;                        /* no `noticed` is asked for */
     struct err abort_up, abort_ready; /* where set, what up or ready aborts with */
@@ -40,7 +40,7 @@ struct side {
     struct meeting *meeting;
     unsigned done, up, noticed, ready;
     size_t consumed; /* by the dialogue */
-    size_t said;
+    size_t sent;
     bool starting;
     int64_t done_ms, noticed_ms;
     struct buf received;
@@ -76,7 +76,7 @@ void meeting_start_volume(struct meeting *meeting);
 void meeting_start_alone(struct meeting *meeting, struct side *side, enum side_role role);
 
 /* A client sends a name, if it is its turn. */
-void meeting_say(struct side *side, struct bytes name);
+void meeting_send(struct side *side, struct bytes name);
 
 /* Starts one side on any stream. Takes: stream. Returns: as conn_start. */
 int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role role, struct stream *stream,
@@ -88,13 +88,13 @@ void meeting_run(struct meeting *meeting, int64_t ms);
 /* Runs the loop until nothing more happens without the clock moving; then it has moved by 1 ms. */
 void meeting_settle(struct meeting *meeting);
 
-/* What the bare socket says, as much as goes. Returns: how much. */
-size_t meeting_peer_say(struct meeting *meeting, struct bytes bytes);
+/* Sends on the bare socket, as much as possible. Returns: how much. */
+size_t meeting_peer_send(struct meeting *meeting, struct bytes bytes);
 
-/* Appends all it has been told, at most `limit` bytes. Returns: whether the other side has ended. */
-bool meeting_peer_hear(struct meeting *meeting, struct buf *heard, size_t limit);
+/* Appends all it has received, at most `limit` bytes. Returns: whether the other side has ended. */
+bool meeting_peer_receive(struct meeting *meeting, struct buf *received, size_t limit);
 
-/* Fails unless it hears just this now, after settling. */
+/* Fails unless it receives exactly this now, after settling. */
 void meeting_peer_expect(struct meeting *meeting, struct bytes words);
 
 /* It ends its side; it is gone. */

@@ -59,7 +59,7 @@ static void drain(struct script *script, size_t length)
 {
     struct sink *out = &script->out;
     length = length < out->length ? length : out->length;
-    CHECK(buf_append(&script->said, (struct bytes){out->data, length}) == 0);
+    CHECK(buf_append(&script->sent, (struct bytes){out->data, length}) == 0);
     memmove(out->data, out->data + length, out->length - length);
     out->length -= length;
 }
@@ -108,7 +108,7 @@ static void consume(struct script *script, size_t taken)
     script->taken += taken;
 }
 
-/* Nobody keeps what comes after the end. */
+/* What follows the end is discarded. */
 static void feed_ended(struct script *script, struct bytes piece)
 {
     size_t before = script->out.length;
@@ -147,7 +147,7 @@ void script_feed_cut(struct script *script, struct bytes bytes, struct script_cu
     }
 }
 
-void script_say(struct script *script, struct bytes name)
+void script_send(struct script *script, struct bytes name)
 {
     make_room(script);
     session_send(&script->session, name, script->now_ms);
@@ -165,7 +165,7 @@ void script_eof(struct script *script)
     settle(script);
 }
 
-void script_farewell(struct script *script)
+void script_shut_down(struct script *script)
 {
     make_room(script);
     dialogue_stop(dialogue_of(script), &script->out);
@@ -209,21 +209,21 @@ bool script_outcome_equal(struct script_outcome a, struct script_outcome b)
     return a.state == b.state && a.end == b.end && a.names == b.names && a.taken == b.taken;
 }
 
-struct bytes script_said(struct script *script)
+struct bytes script_output(struct script *script)
 {
     drain(script, SIZE_MAX);
-    return buf_bytes(&script->said);
+    return buf_bytes(&script->sent);
 }
 
 void script_hush(struct script *script)
 {
     drain(script, SIZE_MAX);
-    buf_fini(&script->said);
+    buf_fini(&script->sent);
 }
 
 void script_fini(struct script *script)
 {
     free(script->out.data);
     buf_fini(&script->pending);
-    buf_fini(&script->said);
+    buf_fini(&script->sent);
 }

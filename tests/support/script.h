@@ -25,7 +25,7 @@ struct script {
     struct session session;
     struct sink out;
     struct buf pending; /* what the session did not take */
-    struct buf said;    /* all that left the output */
+    struct buf sent;    /* all that left the output */
     size_t taken;
     unsigned seen; /* a bit for each state it rested in */
 };
@@ -40,9 +40,9 @@ void script_visit(struct script *script);
 void script_feed(struct script *script,
                  struct bytes piece); /* in memory that ends against an unmapped page */
 void script_feed_cut(struct script *script, struct bytes bytes, struct script_cut cut);
-void script_say(struct script *script, struct bytes name);
+void script_send(struct script *script, struct bytes name);
 void script_eof(struct script *script);
-void script_farewell(struct script *script);
+void script_shut_down(struct script *script);
 
 /* Moves the clock to when, which may be any time after now. */
 void script_expire_at(struct script *script, int64_t when_ms);
@@ -50,16 +50,16 @@ void script_expire_at(struct script *script, int64_t when_ms);
 /* Moves the clock to the deadline; aborts where there is none. */
 void script_expire(struct script *script);
 
-/* Returns: whether it failed; then err says why. */
+/* Returns: whether it failed; then err has the reason. */
 bool script_failed(const struct script *script, struct err *err);
 
 struct script_outcome script_outcome(const struct script *script);
 bool script_outcome_equal(struct script_outcome a, struct script_outcome b);
 
-/* Returns: all that was said; valid until the next call. */
-struct bytes script_said(struct script *script);
+/* Returns: all that was sent; valid until the next call. */
+struct bytes script_output(struct script *script);
 
-/* Forgets what was said so far. */
+/* Forgets what was sent so far. */
 void script_hush(struct script *script);
 
 void script_fini(struct script *script);

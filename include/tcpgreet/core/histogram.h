@@ -30,7 +30,8 @@ void histogram_record(struct histogram *histogram, int64_t value_ns);
 /* Adds the other's counts: the same as having recorded both's values in one. */
 void histogram_add(struct histogram *histogram, const struct histogram *other);
 
-/* Adds n values of one bucket, as histogram_bucket tells them. Returns: -1 where there is no such bucket. */
+/* Adds n values of one bucket, as histogram_bucket returns them. Returns: -1 where there is no such bucket.
+ */
 int histogram_put(struct histogram *histogram, size_t bucket, uint64_t n);
 
 /* Returns: the value that a share of all values does not exceed: the highest that falls into its bucket,

@@ -89,7 +89,7 @@ void session_init_server(struct session *session, const struct session_policy *p
 void session_init_refusal(struct session *session);
 
 /* Makes a client's: it begins by awaiting the welcome, and is DIALOGUE_READY whenever session_send may be
- * called. It ends well with the end of the stream after its exit was answered. Borrows: policy. */
+ * called. It completes with the end of the stream after its exit was answered. Borrows: policy. */
 void session_init_client(struct session *session, const struct session_policy *policy);
 
 /* Client: the name to be sent next; "exit" ends the dialogue. Does nothing unless DIALOGUE_READY. An empty

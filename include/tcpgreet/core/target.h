@@ -27,7 +27,7 @@ struct target {
 bool target_is_one_word(const char *word);
 
 /* Parses host and port words. host may be bracketed; NULL or "" means every address.
- * Errors: usage: the word is not a host or not a port; the text says which and what would be right. */
+ * Errors: usage: the word is not a host or not a port; the text names which, and what is valid. */
 int target_parse(struct target *target, const char *host, const char *port, struct err *err);
 
 /* Parses "HOST:PORT" or "[IPV6]:PORT"; a bare PORT means every address.

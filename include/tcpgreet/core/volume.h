@@ -45,9 +45,9 @@ struct volume {
 
 /* Sends names of 1 to GREETING_NAME_MAX printable bytes, none of them "exit", with their newlines; the last
  * of it is "exit". Each call puts one burst; the sizes of names and bursts lie on and beside those where
- * segments, records and buffers end. Ends well where every byte received is the one due, and the server ends
- * then. Shape: bytes > 0; 1 counts as 2, a name and its newline. Errors of failure: dialogue-wrong-answer,
- * dialogue-early-end, dialogue-timeout, with the place. */
+ * segments, records and buffers end. Completes where every byte received is the expected one, and the server
+ * ends then. Shape: bytes > 0; 1 counts as 2, a name and its newline. Errors of failure:
+ * dialogue-wrong-answer, dialogue-early-end, dialogue-timeout, with the place. */
 void volume_init(struct volume *volume, uint64_t bytes, int64_t answer_ms);
 
 /* Writes how far the answers came: "after 4321 of 100000 bytes, in a name of 512 bytes". Returns: text. */

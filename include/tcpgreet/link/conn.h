@@ -44,7 +44,7 @@ struct conn_advance {
     size_t consumed; /* of the front of it */
 };
 
-/* NULL where it is not needed. All may call conn_resume, conn_pause and conn_abort, unless said otherwise;
+/* NULL where it is not needed. All may call conn_resume, conn_pause and conn_abort, unless noted otherwise;
  * none may free the conn but done. */
 struct conn_events {
     void (*up)(void *context);      /* the stream's handshake is done; once */

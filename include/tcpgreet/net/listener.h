@@ -30,7 +30,7 @@ struct listener {
  * one port, the same for all. Where there are several, those of a family that this machine lacks are left
  * out. Shape: writes at most room listeners. Returns: how many, 0 with err on failure (then none stays
  * open). Errors: system-address-in-use: the text names the one of others that has the port;
- * system-permission, system-address-not-available, system-descriptors, resolve-…; the text says on what and
+ * system-permission, system-address-not-available, system-descriptors, resolve-…; the text names on what and
  * what to do. Source: RFC 3493 section 5.3; ipv6(7), socket(7). */
 size_t listener_open(const struct target *target, const struct listener_options *options,
                      struct listener *listeners, size_t room, struct err *err);
@@ -56,7 +56,7 @@ enum listener_result {
 
 /* Accepts one connection: non-blocking, close-on-exec, TCP_NODELAY. Returns: from LISTENER_LOST on with err.
  * Errors: system-descriptors: EMFILE, ENFILE; system-permission: EPERM, EACCES; internal: ENOMEM;
- * system-other: most others; the text says where, why, and what to do. Source: accept4(2). */
+ * system-other: most others; the text names where, why, and what to do. Source: accept4(2). */
 enum listener_result listener_accept(const struct listener *listener, int *fd, struct endpoint *peer,
                                      struct err *err);
 

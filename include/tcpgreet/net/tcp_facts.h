@@ -10,7 +10,7 @@
 
 /* Starts as {0}. */
 struct tcp_facts {
-    bool known;               /* this system tells */
+    bool known;               /* this system provides them */
     uint32_t mss_bytes;       /* of what we send */
     uint32_t rtt_us;          /* smoothed; 0: no sample yet */
     uint32_t retransmits;     /* segments sent again in all, SYN included */

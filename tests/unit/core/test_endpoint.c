@@ -92,7 +92,7 @@ static void endpoints_are_equal_by_family_address_port_and_zone(void **state)
             assert_int_equal(endpoint_equal(&different[a], &different[b]), a == b);
 }
 
-static void padding_and_flow_label_do_not_tell_endpoints_apart(void **state)
+static void padding_and_flow_label_do_not_distinguish_endpoints(void **state)
 {
     (void)state;
     struct endpoint v4 = make("127.0.0.1", 6000, 0);
@@ -161,7 +161,7 @@ int main(void)
         cmocka_unit_test(endpoint_is_written_as_the_rfcs_recommend),
         cmocka_unit_test(zone_is_written_as_the_name_of_its_interface),
         cmocka_unit_test(endpoints_are_equal_by_family_address_port_and_zone),
-        cmocka_unit_test(padding_and_flow_label_do_not_tell_endpoints_apart),
+        cmocka_unit_test(padding_and_flow_label_do_not_distinguish_endpoints),
         cmocka_unit_test(sockaddr_is_taken_only_whole_and_of_a_known_family),
         cmocka_unit_test(wildcard_is_every_address_of_its_family),
         cmocka_unit_test(port_can_be_changed_and_is_in_host_order),

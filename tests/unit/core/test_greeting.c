@@ -243,7 +243,7 @@ static void greeting_recognizes_other_protocols_by_their_first_bytes(void **stat
     assert_int_equal(greeting_foreign((struct bytes){NULL, 0}), GREETING_NOT_FOREIGN);
 }
 
-/* A longer one is thrown away while it comes, so nobody can tell. */
+/* A longer one is discarded while it is received, so it cannot be recognized. */
 static void greeting_takes_no_line_over_the_limit_for_http(void **state)
 {
     static const char end[] = " HTTP/1.1\r\n";

@@ -13,7 +13,7 @@
 #include "tcpgreet/core/race.h"
 
 /*
- * A play in virtual time, item by item: "at what". The world says "AAAA n" and "A n" (that many addresses),
+ * A play in virtual time, item by item: "at what". Inputs are "AAAA n" and "A n" (that many addresses),
  * "fail 6.i" and "connect 4.i" (attempt i of that family). The race must answer with "start 6.i", "won 4.i",
  * "exhausted", "timed out", exactly then and nothing else.
  */
@@ -129,7 +129,7 @@ static struct race begin(struct race_config config, int only)
     return race;
 }
 
-enum happening { ANSWER, FAIL, CONNECT, RACE_SAYS };
+enum happening { ANSWER, FAIL, CONNECT, RACE_RESULTS };
 
 struct item {
     int64_t at_ms;
@@ -156,10 +156,10 @@ static struct item parse(const char *text)
         if (sscanf(text, words[i].format, &item.at_ms, &item.number) == 2)
             return item;
     }
-    return (struct item){.what = RACE_SAYS};
+    return (struct item){.what = RACE_RESULTS};
 }
 
-static void tell(struct race *race, const struct item *item)
+static void report(struct race *race, const struct item *item)
 {
     if (item->what == ANSWER)
         answer(race, item->family, item->number, item->at_ms);
@@ -187,20 +187,20 @@ static void plays_as_written(void **state)
     struct race race = begin(play->config, play->only);
     char played[1024] = "";
     int64_t now_ms = 0;
-    bool woken = false; /* at the time that the race asked for, so it must have something to say */
+    bool woken = false; /* at the time that the race asked for, so it must have a step */
     for (const char *rest = play->script; rest != NULL;) {
         struct item item = parse(rest);
         const char *end = strstr(rest, bar);
         char text[64];
-        if (item.what != RACE_SAYS && item.at_ms <= now_ms) {
-            tell(&race, &item);
+        if (item.what != RACE_RESULTS && item.at_ms <= now_ms) {
+            report(&race, &item);
             snprintf(text, sizeof text, "%.*s", end != NULL ? (int)(end - rest) : (int)strlen(rest), rest);
         } else {
             struct race_step step = race_next(&race, now_ms);
             if (step.verdict == RACE_SLEEP) {
                 assert_false(woken);
                 assert_in_range(step.until_ms, now_ms + 1, race.config.deadline_ms);
-                woken = item.what == RACE_SAYS || step.until_ms < item.at_ms;
+                woken = item.what == RACE_RESULTS || step.until_ms < item.at_ms;
                 now_ms = woken ? step.until_ms : item.at_ms;
                 continue;
             }
@@ -221,8 +221,8 @@ struct record {
     int64_t over_ms;
 };
 
-/* Every packet is swallowed: nothing ever comes of an attempt. */
-static struct record swallow(struct race *race, int64_t now_ms)
+/* Every packet is dropped: no attempt ever succeeds or fails. */
+static struct record drop_all(struct race *race, int64_t now_ms)
 {
     struct record record = {0};
     for (;;) {
@@ -247,7 +247,7 @@ static void race_tries_each_of_100_unreachable_addresses_before_the_deadline(voi
     bool tried[2 * RACE_ENDPOINTS_PER_FAMILY] = {false};
     answer(&race, RACE_V6, 60, 0);
     answer(&race, RACE_V4, 40, 0);
-    struct record record = swallow(&race, 0);
+    struct record record = drop_all(&race, 0);
     assert_int_equal(record.count, 100);
     assert_int_equal(record.over_ms, 10000);
     for (size_t i = 0; i < record.count; i++) {
@@ -268,7 +268,7 @@ static void race_keeps_10_ms_between_attempts_when_they_cannot_all_have_a_turn(v
     struct race race = begin((struct race_config){.deadline_ms = 200}, 0);
     answer(&race, RACE_V6, 50, 0);
     answer(&race, RACE_V4, 50, 0);
-    struct record record = swallow(&race, 0);
+    struct record record = drop_all(&race, 0);
     assert_int_equal(record.count, 20);
     assert_int_equal(record.over_ms, 200);
     for (size_t i = 0; i < record.count; i++)

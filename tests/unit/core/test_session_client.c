@@ -29,33 +29,33 @@
 
 enum { TURNS = 4 };
 
-/* What the server says, and what the client says then (nothing where there is no data). */
+/* What the server sends, and what the client sends then (nothing where there is no data). */
 struct turn {
-    struct bytes heard, says;
+    struct bytes received, sends;
 };
 
 struct visit {
     enum session_framing framing;
     struct turn turns[TURNS];
-    struct bytes said;
+    struct bytes sent;
     enum session_framing found;
     uint32_t names;
 };
 
-#define TURN(heard, says)                                                                                    \
+#define TURN(received, sends)                                                                                \
     {                                                                                                        \
-        LITERAL(heard), LITERAL(says)                                                                        \
+        LITERAL(received), LITERAL(sends)                                                                    \
     }
-#define LAST(heard)                                                                                          \
+#define LAST(received)                                                                                       \
     {                                                                                                        \
-        LITERAL(heard),                                                                                      \
+        LITERAL(received),                                                                                   \
         {                                                                                                    \
             NULL, 0                                                                                          \
         }                                                                                                    \
     }
 #define TRICK "A!\n" QUESTION /* to a bare server a newline is a letter */
 
-/* Dialogues that end well. */
+/* Dialogues that complete. */
 static const struct visit visits[] = {
     {LINE, {TURN(WELCOME, "exit"), LAST(BYE)}, LITERAL("exit\n"), LINE, 0},
     {AUTO, {TURN(WELCOME, "exit"), LAST(BYE)}, LITERAL("exit\n"), AUTO, 0},
@@ -98,7 +98,7 @@ static const struct visit visits[] = {
      BARE,
      1},
     {AUTO, {TURN(WELCOME, "A!"), TURN(HELLO("A!"), "exit"), LAST(BYE)}, LITERAL("A!\nexit\n"), LINE, 1},
-    /* a good bye that comes while exit is said */
+    /* a final message while exit is sent */
     {LINE, {TURN(WELCOME "Server: G", "exit"), LAST("ood bye!\n")}, LITERAL("exit\n"), LINE, 0},
     {AUTO, {TURN(WELCOME "S", "exit"), LAST("erver: Good bye!\n")}, LITERAL("exit\n"), AUTO, 0},
 };
@@ -107,11 +107,11 @@ static size_t length_of(const struct visit *visit)
 {
     size_t length = 0;
     for (size_t i = 0; i < TURNS; i++)
-        length += visit->turns[i].heard.length;
+        length += visit->turns[i].received.length;
     return length;
 }
 
-/* Plays the turns. The cut's place counts all that is heard; byte `wrong_at` of it is changed by flip. */
+/* Plays the turns. The cut's place counts all that is received; byte `wrong_at` of it is changed by flip. */
 static void play(struct script *script, const struct visit *visit, struct script_cut cut, size_t wrong_at,
                  int flip)
 {
@@ -119,17 +119,17 @@ static void play(struct script *script, const struct visit *visit, struct script
     script->policy = (struct session_policy){.answer_ms = 10000, .framing = visit->framing};
     script_visit(script);
     for (size_t i = 0; i < TURNS && script->session.state != SESSION_ENDED; i++) {
-        char heard[256];
+        char received[256];
         const struct turn *turn = &visit->turns[i];
-        size_t length = turn->heard.length, at = cut.at > before ? cut.at - before : 0;
+        size_t length = turn->received.length, at = cut.at > before ? cut.at - before : 0;
         if (length > 0)
-            memcpy(heard, turn->heard.data, length);
+            memcpy(received, turn->received.data, length);
         if (wrong_at >= before && wrong_at - before < length)
-            heard[wrong_at - before] = (char)(heard[wrong_at - before] ^ flip);
-        script_feed_cut(script, (struct bytes){heard, length}, (struct script_cut){at, cut.step});
+            received[wrong_at - before] = (char)(received[wrong_at - before] ^ flip);
+        script_feed_cut(script, (struct bytes){received, length}, (struct script_cut){at, cut.step});
         before += length;
-        if (turn->says.data != NULL && script->session.state == SESSION_READY)
-            script_say(script, turn->says);
+        if (turn->sends.data != NULL && script->session.state == SESSION_READY)
+            script_send(script, turn->sends);
     }
 }
 
@@ -153,9 +153,9 @@ static void session_client_completes_for_any_cut_of_the_input(void **state)
                 assert_int_equal(err.reason, ERR_OK);
                 assert_int_equal(script.session.framing, visit->found);
                 assert_int_equal(script.session.names, visit->names);
-                struct bytes said = script_said(&script);
-                if (!bytes_equal(said, visit->said))
-                    fail_msg("row %zu: said \"%.*s\"", i, (int)said.length, said.data);
+                struct bytes sent = script_output(&script);
+                if (!bytes_equal(sent, visit->sent))
+                    fail_msg("row %zu: sent \"%.*s\"", i, (int)sent.length, sent.data);
                 seen |= script.seen;
                 script_fini(&script);
             }
@@ -199,7 +199,7 @@ static void session_client_finds_each_wrong_byte(void **state)
     }
 }
 
-/* Dialogues that fail: how, in which word, and what the sentence says where all came in one piece. */
+/* Dialogues that fail: how, with which reason, and the sentence if all was received in one piece. */
 static const struct {
     struct visit visit;
     bool eof;
@@ -214,7 +214,7 @@ static const struct {
      SESSION_END_TOO_MANY,
      ERR_DIALOGUE_EARLY_END,
      "too many connections"},
-    /* a good bye that nobody asked for */
+    /* an unexpected final message */
     {{.framing = AUTO, .turns = {LAST(BYE)}}, true, EARLY, "after 0 greetings, before exit was answered"},
     {{.framing = AUTO, .turns = {LAST(WELCOME BYE)}}, true, EARLY, "after 0 greetings"},
     {{.framing = AUTO, .turns = {TURN(WELCOME, "Ann"), LAST(BYE)}}, true, EARLY, "after 0 greetings"},
@@ -226,7 +226,7 @@ static const struct {
      false,
      EARLY,
      "after 0"},
-    /* an end that nobody asked for */
+    /* an unexpected end */
     {{.framing = AUTO, .turns = {LAST("")}}, true, EARLY, "after 0 greetings"},
     {{.framing = AUTO, .turns = {LAST("Server: Welcome!\n")}}, true, EARLY, "after 0 greetings"},
     {{.framing = AUTO, .turns = {LAST(WELCOME)}}, true, EARLY, "after 0 greetings"},
@@ -327,14 +327,14 @@ static void session_client_distinguishes_failures_for_any_cut_of_the_input(void 
     }
 }
 
-/* What a server that has said nothing says to the knock at its door, and what it is called then. */
+/* The reply of a silent server to the first line, and the resulting error. */
 static const struct {
-    struct bytes says;
+    struct bytes sends;
     bool ends;
     enum session_end end;
     enum err_reason reason;
     const char *sentence;
-} knocked_at[] = {
+} connected_at[] = {
     {LITERAL("\x15\x03\x01\0\x02\x02\x28"), true, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER,
      "the server uses TLS: add --tls"},
     {LITERAL("\x15\x03\x03\0\x02\x02\x46"), false, SESSION_END_WRONG_ANSWER, ERR_DIALOGUE_TLS_PEER,
@@ -354,32 +354,32 @@ static const struct {
 static void session_client_sends_one_line_to_a_silent_server(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(knocked_at); i++) {
+    for (size_t i = 0; i < COUNT(connected_at); i++) {
         struct script script = {.policy = {.answer_ms = 10000}, .now_ms = 5};
         struct err err = {0};
 
         script_visit(&script);
         script_expire_at(&script, 10004);
-        assert_int_equal(script_said(&script).length, 0);
+        assert_int_equal(script_output(&script).length, 0);
         script_expire(&script);
-        assert_true(bytes_equal(script_said(&script), BYTES_LITERAL("exit\n")));
+        assert_true(bytes_equal(script_output(&script), BYTES_LITERAL("exit\n")));
         assert_int_equal(script.session.state, SESSION_GREETED);
         assert_int_equal(script.session.dialogue.deadline_ms, 10005 + 1000);
-        script_feed(&script, knocked_at[i].says);
-        if (script.session.state != SESSION_ENDED && knocked_at[i].ends)
+        script_feed(&script, connected_at[i].sends);
+        if (script.session.state != SESSION_ENDED && connected_at[i].ends)
             script_eof(&script);
         else if (script.session.state != SESSION_ENDED)
             script_expire(&script);
         assert_true(script_failed(&script, &err));
-        if (script.session.end != knocked_at[i].end || err.reason != knocked_at[i].reason)
+        if (script.session.end != connected_at[i].end || err.reason != connected_at[i].reason)
             fail_msg("row %zu: %s, %s", i, session_end_text((enum session_end)script.session.end), err.text);
-        assert_quotes(&err, knocked_at[i].sentence);
-        assert_int_equal(script_said(&script).length, strlen("exit\n"));
+        assert_quotes(&err, connected_at[i].sentence);
+        assert_int_equal(script_output(&script).length, strlen("exit\n"));
         script_fini(&script);
     }
 }
 
-/* Who has begun to speak is not knocked at. */
+/* A server that has begun to send is not sent a line early. */
 static void session_client_sends_nothing_early_to_a_server_that_sends(void **state)
 {
     static const char *const begun[] = {"S", "Server: Welcome!\n",
@@ -394,16 +394,16 @@ static void session_client_sends_nothing_early_to_a_server_that_sends(void **sta
         assert_int_equal(script.session.end, SESSION_END_TIMEOUT);
         assert_true(script_failed(&script, &err));
         assert_quotes(&err, "within 1200 s");
-        assert_int_equal(script_said(&script).length, 0);
+        assert_int_equal(script_output(&script).length, 0);
         script_fini(&script);
     }
 }
 
-/* What says nothing over TLS is no TLS server in plain, nor is one whose words look like a record. */
+/* A server silent over TLS is no TLS server met in plain, nor is one whose data look like a record. */
 static void session_client_over_tls_does_not_suggest_tls(void **state)
 {
     static const struct {
-        struct bytes says;
+        struct bytes sends;
         enum session_end end;
         enum err_reason reason;
         const char *sentence;
@@ -418,7 +418,7 @@ static void session_client_over_tls_does_not_suggest_tls(void **state)
         struct script script = {.policy = {.answer_ms = 10000, .over_tls = true}};
         struct err err = {0};
         script_visit(&script);
-        script_feed(&script, rows[i].says);
+        script_feed(&script, rows[i].sends);
         if (script.session.state != SESSION_ENDED)
             script_expire(&script);
         assert_true(script_failed(&script, &err));
@@ -426,7 +426,7 @@ static void session_client_over_tls_does_not_suggest_tls(void **state)
             fail_msg("row %zu: %s, %s", i, session_end_text((enum session_end)script.session.end), err.text);
         assert_quotes(&err, rows[i].sentence);
         assert_null(strstr(err.text, "--tls"));
-        assert_int_equal(script_said(&script).length, 0);
+        assert_int_equal(script_output(&script).length, 0);
         script_fini(&script);
     }
 }
@@ -434,8 +434,8 @@ static void session_client_over_tls_does_not_suggest_tls(void **state)
 /* Both long parts of the sentence are cut, and nothing of the name's bytes reaches it raw. */
 static void session_client_quotes_the_place_in_a_long_answer(void **state)
 {
-    char name[1024], heard[1100];
-    struct sink words = {heard, 0, sizeof heard};
+    char name[1024], received[1100];
+    struct sink words = {received, 0, sizeof received};
     (void)state;
     memset(name, 0x9b, sizeof name);
     assert_true(greeting_put_answer(&words, (struct bytes){name, sizeof name}));
@@ -444,10 +444,10 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
         struct err err = {0};
         script_visit(&script);
         script_feed(&script, BYTES_LITERAL(WELCOME));
-        script_say(&script, (struct bytes){name, sizeof name});
-        heard[k] ^= 1;
-        script_feed(&script, (struct bytes){heard, words.length});
-        heard[k] ^= 1;
+        script_send(&script, (struct bytes){name, sizeof name});
+        received[k] ^= 1;
+        script_feed(&script, (struct bytes){received, words.length});
+        received[k] ^= 1;
         assert_int_equal(script.taken, strlen(WELCOME) + k);
         assert_true(script_failed(&script, &err));
         assert_quotes(&err, k > 24 ? "expected \"..." : "expected \"Server: Hello \\x9b");
@@ -460,18 +460,18 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
 
 static void session_client_quotes_48_bytes_expected_and_received(void **state)
 {
-    char name[1024], heard[1100], sentence[256];
-    struct sink words = {heard, 0, sizeof heard};
+    char name[1024], received[1100], sentence[256];
+    struct sink words = {received, 0, sizeof received};
     struct script script = {.policy = {.answer_ms = 1, .framing = LINE}};
     struct err err = {0};
     (void)state;
     memset(name, 'x', sizeof name);
     assert_true(greeting_put_answer(&words, (struct bytes){name, sizeof name}));
-    heard[500] = 'y';
+    received[500] = 'y';
     script_visit(&script);
     script_feed(&script, BYTES_LITERAL(WELCOME));
-    script_say(&script, (struct bytes){name, sizeof name});
-    script_feed(&script, (struct bytes){heard, words.length});
+    script_send(&script, (struct bytes){name, sizeof name});
+    script_feed(&script, (struct bytes){received, words.length});
     assert_true(script_failed(&script, &err));
     snprintf(sentence, sizeof sentence, "expected \"...%.48s\", the server sent \"...%.24sy%.47s\"", name,
              name, name);

@@ -40,11 +40,11 @@ static void serve(struct script *script)
     script_hush(script); /* the welcome */
 }
 
-static void assert_said(struct script *script, const char *expected)
+static void assert_sent(struct script *script, const char *expected)
 {
-    struct bytes said = script_said(script);
-    if (!bytes_equal(said, (struct bytes){expected, strlen(expected)}))
-        fail_msg("said \"%.*s\", not \"%s\"", (int)said.length, said.data, expected);
+    struct bytes sent = script_output(script);
+    if (!bytes_equal(sent, (struct bytes){expected, strlen(expected)}))
+        fail_msg("sent \"%.*s\", not \"%s\"", (int)sent.length, sent.data, expected);
     script_hush(script);
 }
 
@@ -63,7 +63,7 @@ static void session_takes_what_has_come_before_a_pause_for_the_name(void **state
 {
     static const struct {
         struct bytes in;
-        const char *said;
+        const char *sent;
         enum session_end end;
         uint32_t names;
     } rows[] = {
@@ -83,9 +83,9 @@ static void session_takes_what_has_come_before_a_pause_for_the_name(void **state
             script_feed_cut(&script, rows[i].in, (struct script_cut){at, 0});
             assert_int_equal(deadline(&script), START + PAUSE);
             script_expire_at(&script, START + PAUSE - 1);
-            assert_said(&script, "");
+            assert_sent(&script, "");
             script_expire(&script);
-            assert_said(&script, rows[i].said);
+            assert_sent(&script, rows[i].sent);
             assert_int_equal(script.session.end, rows[i].end);
             assert_int_equal(script.session.names, rows[i].names);
             assert_int_equal(buf_length(&script.pending), 0);
@@ -107,7 +107,7 @@ static void session_pause_still_counts_after_a_name_that_a_pause_ended(void **st
     script_expire(&script);
     script_feed(&script, BYTES_LITERAL("exit"));
     script_expire(&script);
-    assert_said(&script, HELLO("Ann") SORRY BYE);
+    assert_sent(&script, HELLO("Ann") SORRY BYE);
     assert_int_equal(script.session.end, SESSION_END_EXIT);
     assert_int_equal(script.now_ms, START + 3 * PAUSE);
     script_fini(&script);
@@ -124,9 +124,9 @@ static void session_pause_begins_anew_with_each_byte(void **state)
         assert_int_equal(deadline(&script), script.now_ms + PAUSE);
         script_expire_at(&script, script.now_ms + PAUSE - 1);
     }
-    assert_said(&script, "");
+    assert_sent(&script, "");
     script_expire_at(&script, deadline(&script));
-    assert_said(&script, HELLO("Michael"));
+    assert_sent(&script, HELLO("Michael"));
     script_fini(&script);
 }
 
@@ -148,7 +148,7 @@ static void session_pause_counts_no_longer_for_a_peer_that_ends_its_names(void *
         assert_int_equal(deadline(&script), START + NAME);
         script_expire_at(&script, START + NAME - 1);
         script_feed(&script, BYTES_LITERAL("ael\n"));
-        assert_said(&script, HELLO("Michael"));
+        assert_sent(&script, HELLO("Michael"));
         script_feed(&script, (struct bytes){letters, 2000});
         assert_int_equal(deadline(&script), script.now_ms + NAME);
         script_fini(&script);
@@ -163,7 +163,7 @@ static void session_pause_of_zero_is_off(void **state)
     script_feed(&script, BYTES_LITERAL("Michael"));
     assert_int_equal(deadline(&script), START + NAME);
     script_expire(&script);
-    assert_said(&script, BYE);
+    assert_sent(&script, BYE);
     assert_int_equal(script.session.end, SESSION_END_NAME_TIMEOUT);
     script_fini(&script);
 }
@@ -184,7 +184,7 @@ static void session_limits_the_time_of_a_name_sent_byte_by_byte(void **state)
             assert_int_equal(deadline(&script), START + NAME);
             assert_int_equal(script.session.state, every == 10 ? SESSION_DISCARDING : SESSION_LISTENING);
             script_expire(&script);
-            assert_said(&script, BYE);
+            assert_sent(&script, BYE);
             assert_int_equal(script.session.end, SESSION_END_NAME_TIMEOUT);
             assert_int_equal(deadline(&script), DIALOGUE_NEVER);
             script_fini(&script);
@@ -204,7 +204,7 @@ static void session_gives_each_name_its_own_time(void **state)
     assert_int_equal(deadline(&script), START + NAME + NAME);
     feed_at(&script, START + NAME + 10, BYTES_LITERAL("\n"));
     assert_int_equal(deadline(&script), START + NAME + 10 + IDLE);
-    assert_said(&script, HELLO("Ann") HELLO("Bob"));
+    assert_sent(&script, HELLO("Ann") HELLO("Bob"));
     script_fini(&script);
 }
 
@@ -217,9 +217,9 @@ static void session_sends_the_final_message_to_a_silent_peer(void **state)
     feed_at(&script, START + IDLE - 1, BYTES_LITERAL("\n"));
     assert_int_equal(deadline(&script), START + IDLE - 1 + IDLE);
     script_expire_at(&script, deadline(&script) - 1);
-    assert_said(&script, QUESTION);
+    assert_sent(&script, QUESTION);
     script_expire(&script);
-    assert_said(&script, BYE);
+    assert_sent(&script, BYE);
     assert_int_equal(script.session.end, SESSION_END_IDLE);
     script_fini(&script);
 }
@@ -247,31 +247,31 @@ static void session_has_no_deadline_while_it_is_stalled(void **state)
 static void session_client_awaits_each_answer_for_limited_time(void **state)
 {
     static const struct {
-        struct bytes heard[2], says[2]; /* by turns; the client says nothing back where says is empty */
+        struct bytes received[2], sends[2]; /* by turns; the client sends nothing back where sends is empty */
         enum session_state waits_in;
     } rows[] = {
         {{LITERAL("")}, {LITERAL("")}, SESSION_GREETED},
         {{LITERAL(WELCOME)}, {LITERAL("Ann")}, SESSION_AWAITING},
         {{LITERAL(WELCOME), LITERAL(HELLO("Ann"))}, {LITERAL("Ann"), LITERAL("exit")}, SESSION_LEAVING},
-        {{LITERAL(WELCOME), LITERAL(HELLO("exit\n"))}, {LITERAL("exit")}, SESSION_LEAVING}, /* said again */
+        {{LITERAL(WELCOME), LITERAL(HELLO("exit\n"))}, {LITERAL("exit")}, SESSION_LEAVING}, /* sent again */
         {{LITERAL(WELCOME), LITERAL(BYE)}, {LITERAL("exit")}, SESSION_PARTED},
     };
     (void)state;
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct script script = {.policy = policy, .now_ms = START};
         script_visit(&script);
-        for (size_t turn = 0; turn < 2 && rows[i].heard[turn].length > 0; turn++) {
-            feed_at(&script, script.now_ms + 1000, rows[i].heard[turn]);
-            if (rows[i].says[turn].length == 0)
+        for (size_t turn = 0; turn < 2 && rows[i].received[turn].length > 0; turn++) {
+            feed_at(&script, script.now_ms + 1000, rows[i].received[turn]);
+            if (rows[i].sends[turn].length == 0)
                 continue;
             assert_int_equal(deadline(&script), DIALOGUE_NEVER); /* a person may think for long */
             script.now_ms += IDLE;
-            script_say(&script, rows[i].says[turn]);
+            script_send(&script, rows[i].sends[turn]);
         }
         assert_int_equal(script.session.state, rows[i].waits_in);
         int64_t due = script.now_ms + ANSWER;
         if (rows[i].waits_in != SESSION_PARTED)
-            feed_at(&script, due - 1, BYTES_LITERAL("S")); /* dripping buys no time */
+            feed_at(&script, due - 1, BYTES_LITERAL("S")); /* a byte at a time extends no deadline */
         assert_int_equal(deadline(&script), due);
         script_expire_at(&script, due - 1);
         assert_int_equal(script.session.end, SESSION_END_NONE);

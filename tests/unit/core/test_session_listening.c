@@ -24,7 +24,7 @@ static void start(struct script *script)
 static void assert_ends(struct script *script, enum session_end end)
 {
     assert_int_equal(script_outcome(script).end, end);
-    assert_int_equal(script_said(script).length, 0); /* nothing was sent */
+    assert_int_equal(script_output(script).length, 0); /* nothing was sent */
     script_fini(script);
 }
 
@@ -102,7 +102,7 @@ static void the_welcome_begins_the_dialogue(void **state)
     start(&script);
     script_feed_cut(&script, BYTES_LITERAL(WELCOME), (struct script_cut){1, 1});
     assert_int_equal(script_outcome(&script).state, SESSION_READY);
-    script_say(&script, BYTES_LITERAL("Ann"));
+    script_send(&script, BYTES_LITERAL("Ann"));
     script_feed(&script, BYTES_LITERAL("Server: Hello Ann!\nServer: What's your name?"));
     assert_int_equal(script_outcome(&script).names, 1);
     script_fini(&script);

@@ -31,7 +31,7 @@ static const struct session_policy policy = {.idle_ms = 300000, .name_ms = 30000
 struct exchange {
     struct bytes in;
     bool eof;
-    struct bytes said; /* after the welcome */
+    struct bytes sent; /* after the welcome */
     enum session_end end;
     uint32_t names;
 };
@@ -78,14 +78,14 @@ static const struct exchange exchanges[] = {
     {LITERAL("\n\x16\x03\x01\n"), false, LITERAL(QUESTION HELLO("\x16\x03\x01")), ASKED, 1},
 };
 
-static void check_said(struct script *script, struct bytes expected, const char *about)
+static void check_sent(struct script *script, struct bytes expected, const char *about)
 {
-    struct bytes said = script_said(script);
+    struct bytes sent = script_output(script);
     const struct bytes welcome = LITERAL(WELCOME);
-    if (said.length < welcome.length || !bytes_equal((struct bytes){said.data, welcome.length}, welcome))
+    if (sent.length < welcome.length || !bytes_equal((struct bytes){sent.data, welcome.length}, welcome))
         fail_msg("%s: no welcome", about);
-    if (!bytes_equal(bytes_skip(said, welcome.length), expected))
-        fail_msg("%s: said \"%.*s\", not \"%.*s\"", about, (int)said.length, said.data, (int)expected.length,
+    if (!bytes_equal(bytes_skip(sent, welcome.length), expected))
+        fail_msg("%s: sent \"%.*s\", not \"%.*s\"", about, (int)sent.length, sent.data, (int)expected.length,
                  expected.data);
 }
 
@@ -99,7 +99,7 @@ static void play(const struct exchange *exchange, struct script_cut cut, size_t 
         script_eof(&script);
     snprintf(about, sizeof about, "\"%.40s\" at %zu by %zu, room %zu drained by %zu", exchange->in.data,
              cut.at, cut.step, room, drain);
-    check_said(&script, exchange->said, about);
+    check_sent(&script, exchange->sent, about);
     if (script.session.end != exchange->end || script.session.names != exchange->names)
         fail_msg("%s: %s, %u names", about, session_end_text((enum session_end)script.session.end),
                  script.session.names);
@@ -119,26 +119,26 @@ static void session_answers_each_dialogue_the_same_whatever_its_cuts(void **stat
     }
 }
 
-/* Fills memory of its own, valid until the next call. Returns: what must be said, by the limit of 1024 bytes.
+/* Fills memory of its own, valid until the next call. Returns: what must be sent, by the limit of 1024 bytes.
  */
 static struct exchange long_name(size_t letters, const char *end, bool eof)
 {
-    static char in[(1 << 20) + 64], said[2048];
+    static char in[(1 << 20) + 64], sent[2048];
     size_t after = strlen(end);
     bool fits = letters + (eof ? after : 0) <= 1024;
     memset(in, 'x', letters);
     memcpy(in + letters, end, after);
-    int length = fits ? snprintf(said, sizeof said, "Server: Hello %.*s!\n" QUESTION,
+    int length = fits ? snprintf(sent, sizeof sent, "Server: Hello %.*s!\n" QUESTION,
                                  (int)(letters + (eof ? after : 0)), in)
-                      : snprintf(said, sizeof said, SORRY);
+                      : snprintf(sent, sizeof sent, SORRY);
     if (!eof) {
         memcpy(in + letters + after, "Ann\n", 4);
         after += 4;
-        length += snprintf(said + length, sizeof said - (size_t)length, HELLO("Ann"));
+        length += snprintf(sent + length, sizeof sent - (size_t)length, HELLO("Ann"));
     }
     return (struct exchange){{in, letters + after},
                              eof,
-                             {said, (size_t)length},
+                             {sent, (size_t)length},
                              eof ? SESSION_END_PEER : ASKED,
                              (uint32_t)fits + (uint32_t)!eof};
 }
@@ -210,8 +210,8 @@ static void session_answers_all_the_names_of_one_read_in_one_write(void **state)
 static void session_loses_and_doubles_nothing_where_the_output_is_full(void **state)
 {
     static const size_t drains[] = {0, 1, 7, 1000};
-    static char in[1 << 13], said[1 << 13];
-    struct sink names = {in, 0, sizeof in}, answers = {said, 0, sizeof said};
+    static char in[1 << 13], sent[1 << 13];
+    struct sink names = {in, 0, sizeof in}, answers = {sent, 0, sizeof sent};
     char name[1024];
     (void)state;
     memset(name, 'y', sizeof name);
@@ -221,7 +221,7 @@ static void session_loses_and_doubles_nothing_where_the_output_is_full(void **st
     }
     assert_true(sink_put(&names, BYTES_LITERAL("exit")));
     assert_true(greeting_put_goodbye(&answers));
-    const struct exchange exchange = {{in, names.length}, true, {said, answers.length}, SESSION_END_EXIT, 12};
+    const struct exchange exchange = {{in, names.length}, true, {sent, answers.length}, SESSION_END_EXIT, 12};
 
     for (size_t room = GREETING_ANSWER_MAX; room <= answers.length + 1; room++)
         for (size_t i = 0; i < COUNT(drains); i++)
@@ -250,8 +250,8 @@ static void session_stalls_at_the_end_of_a_long_name_too(void **state)
     taken += dialogue_receive(&session.dialogue, bytes_skip(exchange.in, taken), &out, 3);
     assert_int_equal(session.dialogue.state, DIALOGUE_RUNNING);
     assert_int_equal(taken, exchange.in.length);
-    assert_int_equal(out.length, exchange.said.length);
-    assert_memory_equal(room, exchange.said.data, out.length);
+    assert_int_equal(out.length, exchange.sent.length);
+    assert_memory_equal(room, exchange.sent.data, out.length);
 }
 
 static void session_reads_and_sends_nothing_after_its_end(void **state)
@@ -264,9 +264,9 @@ static void session_reads_and_sends_nothing_after_its_end(void **state)
     script_feed(&script, BYTES_LITERAL("Ann\n"));
     script_feed(&script, (struct bytes){NULL, 0});
     script_eof(&script);
-    script_farewell(&script);
+    script_shut_down(&script);
     script_expire_at(&script, INT64_MAX - 1);
-    check_said(&script, BYTES_LITERAL(BYE), "after the end");
+    check_sent(&script, BYTES_LITERAL(BYE), "after the end");
     assert_int_equal(script.session.end, SESSION_END_EXIT);
     script_fini(&script);
 }
@@ -282,9 +282,9 @@ static void session_sends_the_final_message_in_every_state_at_shutdown(void **st
         script_serve(&script);
         script_feed(&script, begun[i]);
         assert_int_equal(script.session.state, states[i]);
-        script_farewell(&script);
-        script_farewell(&script);
-        check_said(&script, BYTES_LITERAL(BYE), session_state_name(states[i]));
+        script_shut_down(&script);
+        script_shut_down(&script);
+        check_sent(&script, BYTES_LITERAL(BYE), session_state_name(states[i]));
         assert_int_equal(script.session.end, SESSION_END_STOPPED);
         script_fini(&script);
     }

@@ -63,18 +63,18 @@ static void hosts_of_every_kind_are_known(void **state)
 
 struct refusal_case {
     const char *word;
-    const char *says;
+    const char *sends;
 };
 
-static void assert_refused(const char *host, const char *port, const char *says)
+static void assert_refused(const char *host, const char *port, const char *sends)
 {
     static const struct target empty;
     struct target target;
     struct err err = {0};
     assert_int_equal(target_parse(&target, host, port, &err), -1);
     assert_int_equal(err.reason, ERR_USAGE);
-    if (strstr(err.text, says) == NULL)
-        fail_msg("\"%s\" does not say \"%s\"", err.text, says);
+    if (strstr(err.text, sends) == NULL)
+        fail_msg("\"%s\" does not contain \"%s\"", err.text, sends);
     assert_memory_equal(&target, &empty, sizeof(target));
 }
 
@@ -128,7 +128,7 @@ static void what_is_no_host_is_refused_in_words(void **state)
         {"[[::1]]", "is not an IPv6 address"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        assert_refused(cases[i].word, "6000", cases[i].says);
+        assert_refused(cases[i].word, "6000", cases[i].sends);
 }
 
 static void host_is_refused_where_it_does_not_fit(void **state)
@@ -188,7 +188,7 @@ static void what_is_no_service_is_refused_in_words(void **state)
         {LABEL_63 "d", "is not a port"},
     };
     for (size_t i = 0; i < COUNT(cases); i++)
-        assert_refused("host", cases[i].word, cases[i].says);
+        assert_refused("host", cases[i].word, cases[i].sends);
 }
 
 static void one_word_may_carry_host_and_port(void **state)

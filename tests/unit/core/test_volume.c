@@ -17,10 +17,10 @@
 
 static const size_t totals[] = {1, 2, 3, 4, 5, 1000, 1025, 1026, 1027, 4096, 65536, 1000003};
 
-/* All that is said, and all that a real session answers to it. */
+/* All that is sent, and all that a real session answers to it. */
 struct talk {
-    char *said, *answered;
-    size_t said_length, answered_length;
+    char *sent, *answered;
+    size_t sent_length, answered_length;
 };
 
 static void append(char **all, size_t *length, const char *data, size_t count)
@@ -37,7 +37,7 @@ static void answer(struct talk *talk)
     static char room[GREETING_ANSWER_MAX * 4];
     struct session session;
     struct sink out = {room, 0, sizeof room};
-    struct bytes in = {talk->said, talk->said_length};
+    struct bytes in = {talk->sent, talk->sent_length};
 
     session_init_server(&session, &policy);
     dialogue_begin(&session.dialogue, &out, 0);
@@ -61,7 +61,7 @@ static struct volume begun(uint64_t bytes)
     return volume;
 }
 
-/* What comes from the server. Returns: how much of it was as expected; then err says why not all. */
+/* What comes from the server. Returns: how much of it was as expected; then err has the reason. */
 static size_t receive(struct volume *volume, struct bytes bytes, struct err *err)
 {
     struct sink none = {0};
@@ -72,7 +72,7 @@ static size_t receive(struct volume *volume, struct bytes bytes, struct err *err
     return count;
 }
 
-static bool ends_well(struct volume *volume)
+static bool ends_cleanly(struct volume *volume)
 {
     struct sink none = {0};
     dialogue_eof(&volume->dialogue, (struct bytes){0}, &none, 0);
@@ -88,16 +88,16 @@ static struct talk hold(uint64_t bytes)
     while (volume.dialogue.state == DIALOGUE_SENDING) {
         struct sink out = {burst, 0, sizeof burst};
         dialogue_receive(&volume.dialogue, (struct bytes){0}, &out, 0);
-        append(&talk.said, &talk.said_length, burst, out.length);
+        append(&talk.sent, &talk.sent_length, burst, out.length);
     }
-    assert_int_equal(volume.sent_bytes, talk.said_length);
+    assert_int_equal(volume.sent_bytes, talk.sent_length);
     answer(&talk);
     return talk;
 }
 
 static void talk_fini(struct talk *talk)
 {
-    free(talk->said);
+    free(talk->sent);
     free(talk->answered);
 }
 
@@ -107,9 +107,9 @@ static void exactly_the_requested_bytes_are_sent(void **state)
     for (size_t i = 0; i < COUNT(totals); i++) {
         struct talk talk = hold(totals[i]);
         size_t total = totals[i] > 1 ? totals[i] : 2;
-        assert_int_equal(talk.said_length, total + strlen("exit\n"));
-        assert_memory_equal(talk.said + total, "exit\n", 5);
-        assert_int_equal(talk.said[total - 1], '\n');
+        assert_int_equal(talk.sent_length, total + strlen("exit\n"));
+        assert_memory_equal(talk.sent + total, "exit\n", 5);
+        assert_int_equal(talk.sent[total - 1], '\n');
         talk_fini(&talk);
     }
 }
@@ -123,17 +123,17 @@ static void names_have_every_kind_of_size_and_none_is_empty(void **state)
     (void)state;
 
     for (size_t i = 0; i < 1000003; i++) {
-        if (talk.said[i] == '\n') {
+        if (talk.sent[i] == '\n') {
             assert_in_range(i - begin, 1, GREETING_NAME_MAX);
             distinct += !seen[i - begin];
             seen[i - begin] = true;
             if (i - begin == GREETING_NAME_MAX) { /* one is not taken for another */
-                assert_true(longest == NULL || memcmp(longest, talk.said + begin, i - begin) != 0);
-                longest = talk.said + begin;
+                assert_true(longest == NULL || memcmp(longest, talk.sent + begin, i - begin) != 0);
+                longest = talk.sent + begin;
             }
             begin = i + 1;
         } else {
-            assert_in_range(talk.said[i], '!', '~');
+            assert_in_range(talk.sent[i], '!', '~');
         }
     }
     assert_true(seen[1] && seen[512] && seen[GREETING_NAME_MAX - 1] && seen[GREETING_NAME_MAX]);
@@ -154,14 +154,14 @@ static void what_a_session_answers_is_right_in_any_pieces(void **state)
             while (rest.length > 0) {
                 struct bytes piece = rest;
                 copy = volume;
-                assert_false(ends_well(&copy));
+                assert_false(ends_cleanly(&copy));
                 piece.length = pieces[p] < rest.length ? pieces[p] : rest.length;
                 if (receive(&volume, piece, &err) < piece.length)
                     fail_msg("%s", err.text);
                 rest = bytes_skip(rest, piece.length);
             }
             copy = volume;
-            assert_true(ends_well(&copy));
+            assert_true(ends_cleanly(&copy));
             assert_int_equal(volume.received_bytes, talk.answered_length);
             assert_int_equal(receive(&volume, BYTES_LITERAL("x"), &err), 0);
             assert_string_equal(err.text, "the server sent more after its final message");
@@ -189,7 +189,7 @@ static void any_byte_that_is_changed_lost_or_doubled_is_found(void **state)
                 rest = bytes_skip(rest, 1);
             else
                 assert_int_equal(receive(&volume, (struct bytes){rest.data, 1}, &err), 1);
-            bool is_found = receive(&volume, rest, &err) < rest.length || !ends_well(&volume);
+            bool is_found = receive(&volume, rest, &err) < rest.length || !ends_cleanly(&volume);
             if (!is_found)
                 fail_msg("byte %zu, kind %d", at, kind);
         }
@@ -215,11 +215,11 @@ static void the_first_wrong_byte_is_reported_with_its_offset(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct volume volume = begun(4);
         struct err err = {0};
-        char said = talk.answered[cases[i].at];
+        char sent = talk.answered[cases[i].at];
         talk.answered[cases[i].at] = '\0';
         assert_int_equal(receive(&volume, (struct bytes){talk.answered, talk.answered_length}, &err),
                          cases[i].at);
-        talk.answered[cases[i].at] = said;
+        talk.answered[cases[i].at] = sent;
         assert_string_equal(err.text, cases[i].sentence);
         assert_int_equal(err.reason, ERR_DIALOGUE_WRONG_ANSWER);
         assert_int_equal(volume.received_bytes, cases[i].at);
@@ -230,7 +230,7 @@ static void the_first_wrong_byte_is_reported_with_its_offset(void **state)
 static void the_progress_of_a_failed_volume_is_reported(void **state)
 {
     static const struct {
-        size_t heard;
+        size_t received;
         const char *where;
     } cases[] = {
         {0, "before the first of 4 bytes"},
@@ -243,8 +243,8 @@ static void the_progress_of_a_failed_volume_is_reported(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct volume volume = begun(4);
         char where[120];
-        assert_int_equal(receive(&volume, (struct bytes){talk.answered, cases[i].heard}, NULL),
-                         cases[i].heard);
+        assert_int_equal(receive(&volume, (struct bytes){talk.answered, cases[i].received}, NULL),
+                         cases[i].received);
         assert_string_equal(volume_where(&volume, where, sizeof where), cases[i].where);
     }
     talk_fini(&talk);
@@ -305,7 +305,7 @@ static void a_server_that_ends_early_is_reported_with_the_place(void **state)
     struct volume volume = begun(4);
     struct err err = {0};
     (void)state;
-    assert_false(ends_well(&volume));
+    assert_false(ends_cleanly(&volume));
     dialogue_failure(&volume.dialogue, (struct bytes){0}, &err);
     assert_string_equal(err.text, "the server closed before the first of 4 bytes");
     assert_int_equal(err.reason, ERR_DIALOGUE_EARLY_END);

@@ -23,7 +23,7 @@ static const struct bytes names[] = {
     MEETING_WELCOME MEETING_HELLO("Ann") MEETING_QUESTION MEETING_HELLO("B\0b")                              \
         MEETING_HELLO("\xff\x1b[31m") MEETING_HELLO("x\r") MEETING_BYE
 
-static void let_client_say_all(struct meeting *meeting)
+static void let_client_send_all(struct meeting *meeting)
 {
     meeting->client.names = names;
     meeting->client.name_count = COUNT(names);
@@ -49,7 +49,7 @@ static void check_whole_dialogue(const struct meeting *meeting)
 static void conns_hold_a_whole_dialogue(void **state)
 {
     struct meeting *meeting = *state;
-    let_client_say_all(meeting);
+    let_client_send_all(meeting);
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     check_whole_dialogue(meeting);
@@ -61,7 +61,7 @@ static void conns_hold_a_whole_dialogue(void **state)
 static void hold_dialogue_with(struct stream_faults server, struct stream_faults client)
 {
     struct meeting *meeting = meeting_new();
-    let_client_say_all(meeting);
+    let_client_send_all(meeting);
     meeting->server.faults = server;
     meeting->client.faults = client;
     meeting_start(meeting);
@@ -98,7 +98,7 @@ static bool fail_in_dialogue(bool server, unsigned number, size_t piece)
     struct side *failing = server ? &meeting->server : &meeting->client;
     struct side *other = server ? &meeting->client : &meeting->server;
 
-    let_client_say_all(meeting);
+    let_client_send_all(meeting);
     failing->faults = (struct stream_faults){.fail_at = number, .piece = piece};
     meeting_start(meeting);
     int64_t begin = clock_now_ms();
@@ -150,7 +150,7 @@ static bool end_in_dialogue(bool server, unsigned number)
     struct meeting *meeting = meeting_new();
     struct side *side = server ? &meeting->server : &meeting->client;
 
-    let_client_say_all(meeting);
+    let_client_send_all(meeting);
     side->faults.end_at = number;
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
@@ -196,7 +196,7 @@ static void all_answers_to_one_read_leave_in_one_write(void **state)
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     assert_int_equal(meeting->server.faults.operations, 2); /* handshake, write: welcome and question */
-    meeting_peer_say(meeting, BYTES_LITERAL("Ann\nBob\n\nCid\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Ann\nBob\n\nCid\n"));
     meeting_settle(meeting);
     assert_int_equal(meeting->server.faults.operations, 4); /* read, write, and no read that would wait */
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_WELCOME MEETING_HELLO("Ann") MEETING_HELLO("Bob")
@@ -212,30 +212,30 @@ enum { FLOOD_NAMES = 60 * 1000 };
 
 static struct bytes flood_of_names(void)
 {
-    char *names_to_say = malloc(2 * FLOOD_NAMES);
-    if (names_to_say == NULL)
+    char *names_to_send = malloc(2 * FLOOD_NAMES);
+    if (names_to_send == NULL)
         abort();
     for (size_t i = 0; i < FLOOD_NAMES; i++)
-        memcpy(names_to_say + 2 * i, "A\n", 2);
-    return (struct bytes){names_to_say, 2 * FLOOD_NAMES};
+        memcpy(names_to_send + 2 * i, "A\n", 2);
+    return (struct bytes){names_to_send, 2 * FLOOD_NAMES};
 }
 
-/* Takes what was said to a flood; it must be nothing but what is due. Returns: how many bytes. */
-static size_t hear_flood(struct meeting *meeting, size_t from)
+/* Receives the answers to a flood; they must be as expected. Returns: how many bytes. */
+static size_t receive_flood(struct meeting *meeting, size_t from)
 {
     static const char answer[] = MEETING_HELLO("A");
     const size_t welcome = sizeof MEETING_WELCOME - 1, period = sizeof answer - 1;
-    struct buf heard = {0};
+    struct buf received = {0};
 
-    meeting_peer_hear(meeting, &heard, SIZE_MAX);
-    struct bytes bytes = buf_bytes(&heard);
+    meeting_peer_receive(meeting, &received, SIZE_MAX);
+    struct bytes bytes = buf_bytes(&received);
     for (size_t i = 0; i < bytes.length; i++) {
         size_t at = from + i;
         char due = at < welcome ? MEETING_WELCOME[at] : answer[(at - welcome) % period];
         if (bytes.data[i] != due)
             fail_msg("byte %zu is wrong", at);
     }
-    buf_fini(&heard);
+    buf_fini(&received);
     return bytes.length;
 }
 
@@ -243,25 +243,25 @@ static void answer_flood(struct stream_faults faults, bool reads_late)
 {
     struct meeting *meeting = meeting_new();
     struct bytes flood = flood_of_names(), rest = flood;
-    size_t due = sizeof MEETING_WELCOME - 1 + FLOOD_NAMES * (sizeof MEETING_HELLO("A") - 1), heard = 0;
+    size_t due = sizeof MEETING_WELCOME - 1 + FLOOD_NAMES * (sizeof MEETING_HELLO("A") - 1), received = 0;
     unsigned idle = 0;
 
     meeting->server.faults = faults;
     meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
-    while (heard < due) {
-        size_t said = meeting_peer_say(meeting, rest);
-        rest = bytes_skip(rest, said);
+    while (received < due) {
+        size_t sent = meeting_peer_send(meeting, rest);
+        rest = bytes_skip(rest, sent);
         meeting_settle(meeting);
         const struct conn *conn = &meeting->server.conn;
         assert_true(buf_length(&conn->out) <= CONN_QUEUE_BYTES);
         assert_true(buf_length(&conn->in) <= CONN_READ_BYTES + GREETING_NAME_MAX + 1);
-        if (reads_late && said > 0)
+        if (reads_late && sent > 0)
             continue;
-        size_t fresh = hear_flood(meeting, heard);
-        heard += fresh;
-        idle = said + fresh > 0 ? 0 : idle + 1;
+        size_t fresh = receive_flood(meeting, received);
+        received += fresh;
+        idle = sent + fresh > 0 ? 0 : idle + 1;
         if (idle > 2)
-            fail_msg("only %zu of %zu bytes are answered", heard, due);
+            fail_msg("only %zu of %zu bytes are answered", received, due);
     }
     meeting_peer_end(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
@@ -313,7 +313,7 @@ static void a_half_closed_peer_gets_its_answers(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
-    meeting_peer_say(meeting, BYTES_LITERAL("Ann\nBob"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Ann\nBob"));
     meeting_peer_end(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_WELCOME MEETING_HELLO("Ann") MEETING_HELLO("Bob")));
@@ -325,7 +325,7 @@ static void a_connection_over_the_limit_receives_a_message(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->server, SIDE_REFUSAL);
-    meeting_peer_say(meeting, BYTES_LITERAL("Ann\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Ann\n"));
     meeting_peer_expect(meeting, BYTES_LITERAL("Server: Sorry, too many guests.\n"));
     meeting_peer_end(meeting);
     meeting_settle(meeting);
@@ -338,7 +338,7 @@ static void a_final_message_ends_the_dialogue(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
-    meeting_peer_say(meeting, BYTES_LITERAL("unfinis"));
+    meeting_peer_send(meeting, BYTES_LITERAL("unfinis"));
     meeting_settle(meeting);
     conn_stop(&meeting->server.conn);
     conn_stop(&meeting->server.conn);
@@ -397,7 +397,7 @@ static void an_abort_without_a_reason_is_no_failure(void **state)
         meeting->client.faults.mute = shakes[i];
         meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
         if (!shakes[i])
-            meeting_peer_say(meeting, BYTES_LITERAL(MEETING_WELCOME));
+            meeting_peer_send(meeting, BYTES_LITERAL(MEETING_WELCOME));
         meeting_settle(meeting);
         assert_int_equal(meeting->client.ready, shakes[i] ? 0 : 1);
         conn_abort(&meeting->client.conn, NULL);
@@ -412,7 +412,7 @@ static void an_abort_without_a_reason_is_no_failure(void **state)
 static void a_client_may_abort_when_it_is_its_turn(void **state)
 {
     struct meeting *meeting = *state;
-    err_set(&meeting->client.abort_ready, ERR_SYSTEM_OUTPUT, 0, "nobody reads");
+    err_set(&meeting->client.abort_ready, ERR_SYSTEM_OUTPUT, 0, "output not read");
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     assert_int_equal(meeting->client.err.reason, ERR_SYSTEM_OUTPUT);
@@ -423,7 +423,7 @@ static void a_side_may_abort_when_its_stream_is_up(void **state)
 {
     struct meeting *meeting = *state;
     err_set(&meeting->server.abort_up, ERR_CERT_PIN, 0, "not this one");
-    let_client_say_all(meeting);
+    let_client_send_all(meeting);
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     assert_int_equal(meeting->server.up, 1);
@@ -437,11 +437,11 @@ static void a_client_may_send_its_name_later(void **state)
     meeting_start(meeting);
     meeting_run(meeting, 200 * 1000);
     assert_int_equal(meeting->client.ready, 1);
-    meeting_say(&meeting->client, BYTES_LITERAL("Ann"));
-    meeting_say(&meeting->client, BYTES_LITERAL("not her turn"));
+    meeting_send(&meeting->client, BYTES_LITERAL("Ann"));
+    meeting_send(&meeting->client, BYTES_LITERAL("not her turn"));
     meeting_settle(meeting);
     assert_int_equal(meeting->client.ready, 2);
-    meeting_say(&meeting->client, BYTES_LITERAL("exit"));
+    meeting_send(&meeting->client, BYTES_LITERAL("exit"));
     meeting_settle(meeting);
     assert_int_equal(meeting->client.session.end, SESSION_END_EXIT);
     assert_int_equal(meeting->server.session.names, 1);
@@ -451,12 +451,12 @@ static void a_client_learns_once_that_it_is_its_turn(void **state)
 {
     struct meeting *meeting = *state;
     meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
-    meeting_peer_say(meeting, BYTES_LITERAL(MEETING_WELCOME));
+    meeting_peer_send(meeting, BYTES_LITERAL(MEETING_WELCOME));
     meeting_settle(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("Server: G")); /* unasked, and no fault yet */
+    meeting_peer_send(meeting, BYTES_LITERAL("Server: G")); /* unasked, and no fault yet */
     meeting_settle(meeting);
     assert_int_equal(meeting->client.ready, 1);
-    meeting_peer_say(meeting, BYTES_LITERAL("ood bye!\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("ood bye!\n"));
     meeting_settle(meeting);
     assert_int_equal(meeting->client.err.reason, ERR_DIALOGUE_EARLY_END);
 }
@@ -464,7 +464,7 @@ static void a_client_learns_once_that_it_is_its_turn(void **state)
 static void a_client_reports_what_is_wrong_with_the_server(void **state)
 {
     static const struct {
-        const char *said;
+        const char *sent;
         const char *then; /* once the client has had its turn */
         bool ends;
         enum err_reason reason;
@@ -483,11 +483,11 @@ static void a_client_reports_what_is_wrong_with_the_server(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(servers); i++) {
         struct meeting *meeting = meeting_new();
-        let_client_say_all(meeting);
+        let_client_send_all(meeting);
         meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
-        meeting_peer_say(meeting, (struct bytes){servers[i].said, strlen(servers[i].said)});
+        meeting_peer_send(meeting, (struct bytes){servers[i].sent, strlen(servers[i].sent)});
         meeting_settle(meeting);
-        meeting_peer_say(meeting, (struct bytes){servers[i].then, strlen(servers[i].then)});
+        meeting_peer_send(meeting, (struct bytes){servers[i].then, strlen(servers[i].then)});
         if (servers[i].ends)
             meeting_peer_end(meeting);
         meeting_settle(meeting);

@@ -33,12 +33,12 @@ static void a_pause_ends_a_bare_name_and_not_before_its_time(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("Michael"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Michael"));
     meeting_run(meeting, 299);
-    meeting_peer_say(meeting, BYTES_LITERAL(" K"));
+    meeting_peer_send(meeting, BYTES_LITERAL(" K"));
     meeting_run(meeting, 299);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_HELLO("Michael K")));
-    meeting_peer_say(meeting, BYTES_LITERAL("exit"));
+    meeting_peer_send(meeting, BYTES_LITERAL("exit"));
     meeting_run(meeting, 299);
     assert_int_equal(meeting->server.session.end, SESSION_END_NONE);
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_BYE));
@@ -48,9 +48,9 @@ static void no_pause_ends_a_name_of_a_peer_that_ends_its_names(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("Ann\nBo"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Ann\nBo"));
     meeting_run(meeting, 29 * SECOND);
-    meeting_peer_say(meeting, BYTES_LITERAL("b\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("b\n"));
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_HELLO("Ann") MEETING_HELLO("Bob")));
 }
 
@@ -73,12 +73,12 @@ static void a_name_sent_byte_by_byte_is_ended_by_its_timeout(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("Ann\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Ann\n"));
     meeting_run(meeting, SECOND);
     int64_t begin = clock_now_ms();
     while (meeting->server.session.end == SESSION_END_NONE) {
         assert_true(clock_now_ms() - begin < 40 * SECOND);
-        meeting_peer_say(meeting, BYTES_LITERAL("x"));
+        meeting_peer_send(meeting, BYTES_LITERAL("x"));
         meeting_run(meeting, 100);
     }
     assert_true(clock_now_ms() - begin >= 30 * SECOND && clock_now_ms() - begin <= 30 * SECOND + 100);
@@ -98,18 +98,18 @@ static void a_handshake_has_limited_time(void **state)
     assert_int_equal(meeting->server.err.reason, ERR_DIALOGUE_TIMEOUT);
 }
 
-/* Says names until no more fits on the way to the server. */
+/* Sends names until no more fits on the way to the server. */
 static size_t flood(struct meeting *meeting)
 {
     char lines[8192];
-    size_t said = 0, fresh;
+    size_t sent = 0, fresh;
     memset(lines, '\n', sizeof lines);
     do {
-        fresh = meeting_peer_say(meeting, (struct bytes){lines, sizeof lines});
-        said += fresh;
+        fresh = meeting_peer_send(meeting, (struct bytes){lines, sizeof lines});
+        sent += fresh;
         meeting_settle(meeting);
     } while (fresh > 0);
-    return said;
+    return sent;
 }
 
 static void a_peer_that_does_not_read_is_given_up(void **state)
@@ -126,7 +126,7 @@ static void a_peer_that_does_not_read_is_given_up(void **state)
 }
 
 /* Its own deadline counts although what it has sent is still queued, and no other. */
-static void a_duplex_dialogue_has_the_time_that_it_says(void **state)
+static void a_duplex_dialogue_has_its_own_deadline(void **state)
 {
     struct meeting *meeting = *state;
     struct err err = {0};
@@ -143,17 +143,17 @@ static void a_duplex_dialogue_has_the_time_that_it_says(void **state)
     assert_non_null(strstr(meeting->client.err.text, "received nothing for 10 s, before the first of"));
 }
 
-/* Reads a little every 20 s, which is progress each time. Returns: how much it heard in all. */
+/* Reads a little every 20 s, which is progress each time. Returns: how much it received in all. */
 static size_t read_slowly(struct meeting *meeting)
 {
-    struct buf heard = {0};
+    struct buf received = {0};
     bool ended = false;
     for (int i = 0; !ended && i < 10000; i++) {
         meeting_run(meeting, 20 * SECOND);
-        ended = meeting_peer_hear(meeting, &heard, 64 * 1024);
+        ended = meeting_peer_receive(meeting, &received, 64 * 1024);
     }
-    size_t length = buf_length(&heard);
-    buf_fini(&heard);
+    size_t length = buf_length(&received);
+    buf_fini(&received);
     assert_true(ended);
     return length;
 }
@@ -168,8 +168,8 @@ static void a_slow_reader_gets_every_answer_and_the_good_bye(void **state)
 
     static char lines[CONN_QUEUE_BYTES / sizeof MEETING_QUESTION]; /* the answers fill the queue */
     memset(lines, '\n', sizeof lines);
-    assert_int_equal(meeting_peer_say(meeting, (struct bytes){lines, sizeof lines}), sizeof lines);
-    assert_int_equal(meeting_peer_say(meeting, BYTES_LITERAL("exit\n")), 5);
+    assert_int_equal(meeting_peer_send(meeting, (struct bytes){lines, sizeof lines}), sizeof lines);
+    assert_int_equal(meeting_peer_send(meeting, BYTES_LITERAL("exit\n")), 5);
     meeting_peer_end(meeting);
 
     size_t due = strlen(MEETING_WELCOME) + sizeof lines * strlen(MEETING_QUESTION) + strlen(MEETING_BYE);
@@ -183,10 +183,10 @@ static void after_the_final_message_the_peers_fin_is_awaited_for_a_while(void **
 {
     struct meeting *meeting = *state;
     start_server(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("exit\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("exit\n"));
     meeting_peer_expect(meeting, BYTES_LITERAL(MEETING_BYE));
     int64_t begin = clock_now_ms() - 1;
-    meeting_peer_say(meeting, BYTES_LITERAL("and one more thing\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("and one more thing\n"));
     meeting_peer_expect(meeting, BYTES_LITERAL(""));
     assert_int_equal(meeting->server.done, 0);
     expect_done(meeting, &meeting->server, begin, CONN_LINGER_MS);
@@ -198,7 +198,7 @@ static void the_end_of_our_side_has_limited_time(void **state)
     struct meeting *meeting = *state;
     start_server(meeting);
     meeting->server.faults.stuck = true;
-    meeting_peer_say(meeting, BYTES_LITERAL("exit\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("exit\n"));
     expect_done(meeting, &meeting->server, clock_now_ms(), CONN_LINGER_MS);
     assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
 }
@@ -207,7 +207,7 @@ static void when_both_have_ended_nothing_is_awaited(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("exit\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("exit\n"));
     meeting_peer_end(meeting);
     expect_done(meeting, &meeting->server, clock_now_ms(), 0);
     assert_int_equal(meeting->server.session.end, SESSION_END_EXIT);
@@ -217,7 +217,7 @@ static void a_reset_after_the_final_message_is_no_failure(void **state)
 {
     struct meeting *meeting = *state;
     start_server(meeting);
-    meeting_peer_say(meeting, BYTES_LITERAL("exit\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("exit\n"));
     meeting_settle(meeting);
     meeting->server.faults.fail_at = meeting->server.faults.operations + 1;
     meeting_peer_end(meeting);
@@ -235,7 +235,7 @@ static void a_silent_peer_is_noticed_after_a_second(void **state)
     meeting_run(meeting, 10 * SECOND);
     assert_int_equal(meeting->server.noticed, 1);
     assert_int_equal(meeting->server.noticed_ms - begin, CONN_NOTICE_MS);
-    meeting_peer_say(meeting, BYTES_LITERAL("Ann\n"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Ann\n"));
     meeting_settle(meeting);
     assert_true(meeting->server.conn.peer_sent);
 }
@@ -246,7 +246,7 @@ static void a_peer_is_noticed_at_its_first_byte(void **state)
     meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     meeting_run(meeting, 500);
     int64_t begin = clock_now_ms();
-    meeting_peer_say(meeting, BYTES_LITERAL("A"));
+    meeting_peer_send(meeting, BYTES_LITERAL("A"));
     meeting_run(meeting, 10 * SECOND);
     assert_int_equal(meeting->server.noticed, 1);
     assert_int_equal(meeting->server.noticed_ms, begin);
@@ -265,16 +265,16 @@ static void a_peer_that_closes_without_data_is_not_reported(void **state)
 
 static void a_client_waits_for_an_answer_until_its_timeout(void **state)
 {
-    static const char *const said[] = {"Server: Wel", MEETING_WELCOME, MEETING_WELCOME "S"};
+    static const char *const sent[] = {"Server: Wel", MEETING_WELCOME, MEETING_WELCOME "S"};
     (void)state;
-    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+    for (size_t i = 0; i < sizeof sent / sizeof sent[0]; i++) {
         struct meeting *meeting = meeting_new();
         const struct bytes name = BYTES_LITERAL("Ann");
         meeting->client.names = &name;
         meeting->client.name_count = 1;
         meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
         int64_t begin = clock_now_ms();
-        meeting_peer_say(meeting, (struct bytes){said[i], strlen(said[i])});
+        meeting_peer_send(meeting, (struct bytes){sent[i], strlen(sent[i])});
         expect_done(meeting, &meeting->client, begin, 10 * SECOND);
         assert_int_equal(meeting->client.err.reason, ERR_DIALOGUE_TIMEOUT);
         meeting_free(meeting);
@@ -287,7 +287,7 @@ static void a_paused_client_reads_nothing_and_its_time_stands_still(void **state
     meeting_start_alone(meeting, &meeting->client, SIDE_CLIENT);
     meeting_run(meeting, 6 * SECOND);
     conn_pause(&meeting->client.conn, true);
-    meeting_peer_say(meeting, BYTES_LITERAL("Server: Wel"));
+    meeting_peer_send(meeting, BYTES_LITERAL("Server: Wel"));
     meeting_run(meeting, 100 * SECOND);
     assert_int_equal(buf_length(&meeting->client.received), 0);
     conn_pause(&meeting->client.conn, false);
@@ -319,7 +319,7 @@ static void a_client_sends_one_line_to_a_silent_server(void **state)
         meeting_run(meeting, 10 * SECOND - 1);
         meeting_peer_expect(meeting, BYTES_LITERAL("exit\n"));
         int64_t begin = clock_now_ms();
-        meeting_peer_say(meeting, (struct bytes){servers[i].answer, strlen(servers[i].answer)});
+        meeting_peer_send(meeting, (struct bytes){servers[i].answer, strlen(servers[i].answer)});
         if (servers[i].ends)
             meeting_peer_end(meeting);
         meeting_run(meeting, MEETING_LONG_MS);
@@ -337,7 +337,7 @@ static void a_person_may_think_as_long_as_she_likes(void **state)
     meeting_start(meeting);
     meeting_run(meeting, MEETING_LONG_MS);
     assert_int_equal(meeting->client.done, 0);
-    meeting_say(&meeting->client, BYTES_LITERAL("exit"));
+    meeting_send(&meeting->client, BYTES_LITERAL("exit"));
     meeting_run(meeting, SECOND);
     assert_int_equal(meeting->client.session.end, SESSION_END_EXIT);
 }
@@ -362,7 +362,7 @@ int main(void)
         MEETING_TEST(a_name_sent_byte_by_byte_is_ended_by_its_timeout),
         MEETING_TEST(a_handshake_has_limited_time),
         MEETING_TEST(a_peer_that_does_not_read_is_given_up),
-        MEETING_TEST(a_duplex_dialogue_has_the_time_that_it_says),
+        MEETING_TEST(a_duplex_dialogue_has_its_own_deadline),
         MEETING_TEST(a_slow_reader_gets_every_answer_and_the_good_bye),
         MEETING_TEST(after_the_final_message_the_peers_fin_is_awaited_for_a_while),
         MEETING_TEST(the_end_of_our_side_has_limited_time),

@@ -276,7 +276,7 @@ static void a_name_server_that_is_silent_is_not_waited_for(void **state)
     expect_failure(fixture, ERR_RESOLVE_TEMPORARY, "no name server answered for slow.example within 0.02 s",
                    0);
     assert_true(resolver_pending() > 0);
-    names_let_go(2); /* and what it says then is forgotten */
+    names_let_go(2); /* and its result is dropped then */
 }
 
 static void a_late_answer_does_not_hold_up_the_other(void **state)

@@ -197,14 +197,14 @@ static void an_address_of_another_host_is_reported_with_a_remedy(void **state)
 
 static void a_privileged_port_is_reported_with_a_remedy(void **state)
 {
-    enum { NOBODY = 65534 };
+    enum { UNPRIVILEGED = 65534 };
     struct listener listeners[2];
     struct err err = {0};
     bool root = geteuid() == 0;
     (void)state;
 
     if (root)
-        assert_int_equal(seteuid(NOBODY), 0);
+        assert_int_equal(seteuid(UNPRIVILEGED), 0);
     size_t count = open_at("127.0.0.1", 1, &both, listeners, &err);
     if (root)
         assert_int_equal(seteuid(0), 0);

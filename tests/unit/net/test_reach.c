@@ -111,7 +111,7 @@ static void the_source_address_shows_what_is_missing(void **state)
     } cases[] = {
         {{.up = true}, WIDE6, "fe80::1", REACH_LOCAL_ONLY},
         {{.up = true}, WIDE4, "169.254.0.1", REACH_LOCAL_ONLY},
-        {{.up = true, .wide = true}, WIDE6, "fe80::1", REACH_OPEN}, /* somebody has asked for this source */
+        {{.up = true, .wide = true}, WIDE6, "fe80::1", REACH_OPEN}, /* with this source address */
         {{.up = true}, "fe80::2", "fe80::1", REACH_OPEN},
         {{0}, "::1", "fd77::1", REACH_NO_LOOPBACK},
         {{.up = true}, "::1", "::1", REACH_OPEN},

@@ -21,7 +21,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What the resolver of one test has said. */
+/* The results of the resolver of one test. */
 struct fixture {
     struct watched watched;
     struct resolver *resolver;
@@ -94,7 +94,7 @@ static struct target parse(const char *host, const char *service)
     return target;
 }
 
-/* Asks the C library for what it can tell without asking anybody: a literal that is not known as one. */
+/* Asks the C library for what it knows without a query: a literal that is not known as one. */
 static struct target numeric_name(const char *host, const char *service)
 {
     struct target target = parse(host, service);

@@ -24,10 +24,10 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-enum { DELAY_MS = 500, DRIP_MS = 10 };
+enum { DELAY_MS = 500, BYTE_MS = 10 };
 
 static const struct stream_misbehaviour delay = {STREAM_MISBEHAVE_DELAY, DELAY_MS};
-static const struct stream_misbehaviour drip = {STREAM_MISBEHAVE_DRIP, DRIP_MS};
+static const struct stream_misbehaviour drip = {STREAM_MISBEHAVE_DRIP, BYTE_MS};
 static const struct stream_misbehaviour reset = {STREAM_MISBEHAVE_RESET, 0};
 static const struct stream_misbehaviour half_close = {STREAM_MISBEHAVE_HALF_CLOSE, 0};
 static const struct stream_misbehaviour no_close_notify = {STREAM_MISBEHAVE_NO_CLOSE_NOTIFY, 0};
@@ -74,34 +74,34 @@ static void serve_plainly(struct meeting *meeting, const struct stream_misbehavi
     serve(meeting, how, fds, NULL);
 }
 
-/* What the peer has been told since it last listened. */
-static size_t hear(struct meeting *meeting, char *text, size_t room, bool *ended)
+/* What was sent to the peer since its last receive. */
+static size_t receive(struct meeting *meeting, char *text, size_t room, bool *ended)
 {
-    struct buf heard = {0};
-    *ended = meeting_peer_hear(meeting, &heard, SIZE_MAX);
-    size_t length = buf_bytes(&heard).length;
+    struct buf received = {0};
+    *ended = meeting_peer_receive(meeting, &received, SIZE_MAX);
+    size_t length = buf_bytes(&received).length;
     assert_true(length < room);
     if (length > 0)
-        memcpy(text, buf_bytes(&heard).data, length);
+        memcpy(text, buf_bytes(&received).data, length);
     text[length] = '\0';
-    buf_fini(&heard);
+    buf_fini(&received);
     return length;
 }
 
-/* After so many ms the peer has heard just this, and whether the server has ended. */
+/* After ms the peer has received exactly this, and whether the server has ended. */
 static void expect_after(struct meeting *meeting, int64_t ms, const char *words, bool end)
 {
-    char heard[8192];
+    char received[8192];
     bool ended;
     meeting_run(meeting, ms);
-    hear(meeting, heard, sizeof heard, &ended);
-    assert_string_equal(heard, words);
+    receive(meeting, received, sizeof received, &ended);
+    assert_string_equal(received, words);
     assert_int_equal(ended, end);
 }
 
-static void say(struct meeting *meeting, const char *words)
+static void send_text(struct meeting *meeting, const char *words)
 {
-    assert_int_equal(meeting_peer_say(meeting, (struct bytes){words, strlen(words)}), strlen(words));
+    assert_int_equal(meeting_peer_send(meeting, (struct bytes){words, strlen(words)}), strlen(words));
 }
 
 static void leave(struct meeting *meeting)
@@ -118,10 +118,10 @@ static void a_delay_keeps_each_answer_back_for_its_time(void **state)
     serve_plainly(meeting, &delay);
     expect_after(meeting, DELAY_MS - 1, "", false);
     expect_after(meeting, 2, MEETING_WELCOME, false);
-    say(meeting, "Michael\n");
+    send_text(meeting, "Michael\n");
     expect_after(meeting, DELAY_MS - 1, "", false);
     expect_after(meeting, 2, MEETING_HELLO("Michael"), false);
-    say(meeting, "exit\n");
+    send_text(meeting, "exit\n");
     expect_after(meeting, DELAY_MS - 1, "", false);
     expect_after(meeting, 2, MEETING_BYE, true);
     leave(meeting);
@@ -137,7 +137,7 @@ static void an_answer_that_leaves_in_pieces_is_delayed_once(void **state)
     sockets_open_pair(fds);
     serve(meeting, &delay, fds, &pieces);
     expect_after(meeting, DELAY_MS + 1, MEETING_WELCOME, false);
-    say(meeting, "Michael\n");
+    send_text(meeting, "Michael\n");
     expect_after(meeting, DELAY_MS + 1, MEETING_HELLO("Michael"), false);
     leave(meeting);
 }
@@ -147,9 +147,9 @@ static void what_comes_during_a_delay_is_answered_after_the_next(void **state)
     struct meeting *meeting = *state;
 
     serve_plainly(meeting, &delay);
-    say(meeting, "Michael\nAnna\n");
+    send_text(meeting, "Michael\nAnna\n");
     expect_after(meeting, DELAY_MS + 1, MEETING_WELCOME, false);
-    say(meeting, "exit\n");
+    send_text(meeting, "exit\n");
     expect_after(meeting, DELAY_MS, MEETING_HELLO("Michael") MEETING_HELLO("Anna"), false);
     expect_after(meeting, DELAY_MS, MEETING_BYE, true);
     leave(meeting);
@@ -160,7 +160,7 @@ static void waiting_for_the_time_to_come_costs_no_turns_of_the_loop(void **state
     struct meeting *meeting = *state;
 
     serve_plainly(meeting, &delay);
-    say(meeting, "Michael\n"); /* is there to be read, and is not */
+    send_text(meeting, "Michael\n"); /* is there to be read, and is not */
     unsigned before = clock_wakes();
     meeting_run(meeting, DELAY_MS - 1);
     assert_in_range(clock_wakes() - before, 0, 10);
@@ -176,17 +176,17 @@ static void a_drip_sends_one_byte_at_a_time(void **state)
     serve_plainly(meeting, &drip);
     for (size_t i = 0; i + 1 < sizeof words; i++) {
         byte[0] = words[i];
-        expect_after(meeting, i == 0 ? 1 : DRIP_MS, byte, false);
+        expect_after(meeting, i == 0 ? 1 : BYTE_MS, byte, false);
     }
-    say(meeting, "exit\n");
-    char heard[64] = "";
+    send_text(meeting, "exit\n");
+    char received[64] = "";
     bool ended = false;
     for (size_t length = 0; !ended; meeting_run(meeting, 1)) {
-        size_t count = hear(meeting, heard + length, sizeof heard - length, &ended);
+        size_t count = receive(meeting, received + length, sizeof received - length, &ended);
         assert_true(count <= 1);
         length += count;
     }
-    assert_string_equal(heard, MEETING_BYE);
+    assert_string_equal(received, MEETING_BYE);
     leave(meeting);
 }
 
@@ -203,31 +203,33 @@ static void a_final_message_is_delayed_as_any_answer(void **state)
     assert_int_equal(meeting->server.session.end, SESSION_END_STOPPED);
 }
 
-/* The lower stream takes no more, and nobody is woken for it but by the peer that reads. */
+/* The lower stream takes no more, and nothing wakes it but the peer that reads. */
 static void what_a_full_socket_does_not_take_leaves_when_it_can(void **state)
 {
     struct meeting *meeting = *state;
     const struct stream_misbehaviour brief = {STREAM_MISBEHAVE_DELAY, 1};
     enum { NAMES = 60 * 1000 };
-    struct buf heard = {0};
-    size_t said = 0;
+    struct buf received = {0};
+    size_t sent = 0;
     char names[2 * NAMES];
 
     for (size_t i = 0; i < sizeof names; i++)
         names[i] = i % 2 == 0 ? 'M' : '\n';
     serve_plainly(meeting, &brief);
-    while (said < sizeof names ||
-           buf_bytes(&heard).length < strlen(MEETING_WELCOME) + NAMES * strlen(MEETING_HELLO("M"))) {
-        said += meeting_peer_say(meeting, (struct bytes){names + said, sizeof names - said});
+    while (sent < sizeof names ||
+           buf_bytes(&received).length < strlen(MEETING_WELCOME) + NAMES * strlen(MEETING_HELLO("M"))) {
+        sent += meeting_peer_send(meeting, (struct bytes){names + sent, sizeof names - sent});
         meeting_run(meeting, 100);
         assert_int_equal(meeting->server.done, 0);
-        assert_false(meeting_peer_hear(meeting, &heard, SIZE_MAX));
+        assert_false(meeting_peer_receive(meeting, &received, SIZE_MAX));
     }
     for (size_t i = 0; i < NAMES; i++)
-        assert_memory_equal(buf_bytes(&heard).data + strlen(MEETING_WELCOME) + i * strlen(MEETING_HELLO("M")),
+        assert_memory_equal(buf_bytes(&received).data + strlen(MEETING_WELCOME) +
+                                i * strlen(MEETING_HELLO("M")),
                             MEETING_HELLO("M"), strlen(MEETING_HELLO("M")));
-    assert_int_equal(buf_bytes(&heard).length, strlen(MEETING_WELCOME) + NAMES * strlen(MEETING_HELLO("M")));
-    buf_fini(&heard);
+    assert_int_equal(buf_bytes(&received).length,
+                     strlen(MEETING_WELCOME) + NAMES * strlen(MEETING_HELLO("M")));
+    buf_fini(&received);
     leave(meeting);
 }
 
@@ -243,7 +245,7 @@ static void the_first_answer_to_a_name_is_a_reset(void **state)
     char welcome[sizeof MEETING_WELCOME] = "";
     assert_int_equal(recv(fds[1], welcome, sizeof welcome - 1, MSG_WAITALL), sizeof welcome - 1);
     assert_string_equal(welcome, MEETING_WELCOME);
-    say(meeting, "Michael\n");
+    send_text(meeting, "Michael\n");
     meeting_run(meeting, MEETING_LONG_MS);
     assert_int_equal(recv(fds[1], &byte, 1, 0), -1);
     assert_int_equal(errno, ECONNRESET);
@@ -270,11 +272,11 @@ static void a_half_closed_server_goes_on_reading(void **state)
 
     serve_plainly(meeting, &half_close);
     expect_after(meeting, 1, MEETING_WELCOME, true);
-    say(meeting, "Michael\nAnna\n");
+    send_text(meeting, "Michael\nAnna\n");
     expect_after(meeting, 1, "", true);
     assert_int_equal(meeting->server.done, 0);
     assert_true(bytes_equal(buf_bytes(&meeting->server.received), BYTES_LITERAL("Michael\nAnna\n")));
-    say(meeting, "exit\n");
+    send_text(meeting, "exit\n");
     meeting_run(meeting, 1);
     assert_int_equal(meeting->server.done, 0);
     meeting_peer_end(meeting);
@@ -292,7 +294,7 @@ static void a_half_closed_server_ends_cleanly_when_its_peer_ends(void **state)
     tcp_pair(fds);
     serve(meeting, &half_close, fds, NULL);
     meeting_run(meeting, 1);
-    say(meeting, "Michael\nAnna"); /* answered, into the void, when both sides have ended */
+    send_text(meeting, "Michael\nAnna"); /* answered, into the void, when both sides have ended */
     meeting_peer_end(meeting);
     meeting_run(meeting, 1);
     assert_int_equal(meeting->server.done, 1);
@@ -310,7 +312,7 @@ static void a_bare_end_does_not_ask_the_stream_below(void **state)
     sockets_open_pair(fds);
     serve(meeting, &no_close_notify, fds, &stuck);
     expect_after(meeting, 1, MEETING_WELCOME, false);
-    say(meeting, "Michael\nexit\n");
+    send_text(meeting, "Michael\nexit\n");
     expect_after(meeting, 1, MEETING_HELLO("Michael") MEETING_BYE, true);
     assert_int_equal(meeting->server.done, 0); /* lingers: the end was a good one */
     leave(meeting);
@@ -325,11 +327,11 @@ static void a_mute_server_sends_nothing_for_any_input(void **state)
 
     serve_plainly(meeting, &mute);
     expect_after(meeting, 10, "", false);
-    say(meeting, "Michael\n");
+    send_text(meeting, "Michael\n");
     expect_after(meeting, 10, "", false);
-    say(meeting, "exit\n");
+    send_text(meeting, "exit\n");
     expect_after(meeting, CONN_LINGER_MS + 10, "", false);
-    say(meeting, "GET / HTTP/1.1\r\n");
+    send_text(meeting, "GET / HTTP/1.1\r\n");
     expect_after(meeting, CONN_LINGER_MS + 10, "", false);
     assert_int_equal(meeting->server.done, 0);
     meeting_peer_end(meeting);
@@ -348,13 +350,13 @@ static void a_lower_stream_that_wants_to_wait_changes_nothing(void **state)
             struct stream_faults faults = {.want_every = 1 + variant / 2, .contrary = variant % 2 == 1};
             bool answers = all[i]->kind != STREAM_MISBEHAVE_MUTE;
             bool ended;
-            char heard[256];
+            char received[256];
             int fds[2];
             sockets_open_pair(fds);
             serve(meeting, all[i], fds, &faults);
             meeting_run(meeting, 2 * DELAY_MS);
-            hear(meeting, heard, sizeof heard, &ended);
-            assert_string_equal(heard, answers ? MEETING_WELCOME : "");
+            receive(meeting, received, sizeof received, &ended);
+            assert_string_equal(received, answers ? MEETING_WELCOME : "");
             assert_int_equal(ended, all[i]->kind == STREAM_MISBEHAVE_HALF_CLOSE);
             leave(meeting);
             assert_int_equal(faults.frees, 1);
@@ -373,7 +375,7 @@ static void a_lower_stream_that_fails_ends_it_at_any_operation(void **state)
             int fds[2];
             sockets_open_pair(fds);
             serve(meeting, all[i], fds, &faults);
-            meeting_peer_say(meeting, BYTES_LITERAL("Michael\nexit\n")); /* it may be over already */
+            meeting_peer_send(meeting, BYTES_LITERAL("Michael\nexit\n")); /* it may be over already */
             meeting_run(meeting, 3 * DELAY_MS);
             leave(meeting);
             assert_int_equal(faults.frees, 1);
@@ -399,7 +401,7 @@ static void it_can_be_freed_in_every_state(void **state)
             unsigned before = open_descriptors();
             struct meeting *meeting = meeting_new();
             serve_plainly(meeting, all[i]);
-            say(meeting, "Michael\nexit\n");
+            send_text(meeting, "Michael\nexit\n");
             meeting_run(meeting, ms);
             if (meeting->server.done == 0)
                 conn_abort(&meeting->server.conn, &stop);

@@ -112,7 +112,7 @@ static void count_step(void *context, const struct trace_event *event)
 
 static void a_port_that_is_given_is_bound_at_once(void **state)
 {
-    static unsigned counts[TRACE_STEPS]; /* told of even where this test ends early */
+    static unsigned counts[TRACE_STEPS]; /* used by the trace even if this test ends early */
     const struct endpoint to = endpoint_loopback(AF_INET, LISTENER_PORT);
     const struct endpoint given = endpoint_loopback(AF_INET, FIRST_PORT + PORTS);
     const struct endpoint any = endpoint_loopback(AF_INET, 0);

@@ -72,7 +72,7 @@ static void an_alert_is_the_expected_one_another_or_none(void **state)
     assert_int_equal(err.reason, ERR_TLS_NO_ALERT);
     err_clear(&err);
     assert_int_equal(probe_judge_alert(&plan, false, &met, &err),
-                     -1); /* the handshake's own failure says it */
+                     -1); /* the handshake's own failure reports it */
     assert_int_equal(err.reason, ERR_OK);
 }
 

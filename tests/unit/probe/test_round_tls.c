@@ -168,13 +168,13 @@ static void a_plaintext_peer_is_reported_in_the_tls_phase(void **state)
          "no reply to the ClientHello from 127.0.0.1 (it may not use TLS on this port)"},
         {{{NULL}, 0, false},
          ERR_TLS_PROTOCOL,
-         "the peer closed the connection on the ClientHello, without a byte"},
+         "the peer closed the connection on the ClientHello without a reply"},
         {{{NULL}, 0, true},
          ERR_TLS_PROTOCOL,
-         "the peer closed the connection on the ClientHello, without a byte"},
+         "the peer closed the connection on the ClientHello without a reply"},
         {{{NULL}, 1, true},
          ERR_TLS_PROTOCOL,
-         "the peer closed the connection on the ClientHello, without a byte"},
+         "the peer closed the connection on the ClientHello without a reply"},
     };
     struct fixture *fixture = *state;
     fixture->prober->plan.connect_timeout_ms = 200;

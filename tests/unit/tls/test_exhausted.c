@@ -42,7 +42,7 @@ static void give(void *memory, const char *file, int line)
 }
 
 /* Fails unless an operation that did not succeed reports an error. */
-static void expect_words(bool done, struct err *err)
+static void expect_text(bool done, struct err *err)
 {
     if (done == (err->reason != ERR_OK))
         fail_msg("allocation %lu: %s, message \"%s\"", fail_at, done ? "done" : "not done", err->text);
@@ -58,9 +58,9 @@ static void make_streams(struct tls_meeting *meeting, struct tls_client *client,
 
     tls_meeting_wire(meeting);
     meeting->client.stream = tls_client_stream(client, meeting->lowers[0], "localhost", &err);
-    expect_words(meeting->client.stream != NULL, &err);
+    expect_text(meeting->client.stream != NULL, &err);
     meeting->server.stream = tls_server_stream(server, meeting->lowers[1], &err);
-    expect_words(meeting->server.stream != NULL, &err);
+    expect_text(meeting->server.stream != NULL, &err);
     failed[STREAMS] = meeting->client.stream == NULL || meeting->server.stream == NULL;
 }
 
@@ -85,10 +85,10 @@ static bool run_without(const struct certificates *all, enum part from, unsigned
     fail_at = from == CLIENT ? n : 0;
     struct tls_client *client = tls_client_new(&(struct tls_client_config){.ca = all->ca_file}, &err);
     failed[CLIENT] = client == NULL;
-    expect_words(client != NULL, &err);
+    expect_text(client != NULL, &err);
     struct tls_server *server = tls_server_new(&(struct tls_server_config){.identities = {files}}, &err);
     failed[SERVER] = server == NULL;
-    expect_words(server != NULL, &err);
+    expect_text(server != NULL, &err);
     fail_at = n;
     if (client != NULL && server != NULL)
         make_streams(&meeting, client, server, failed);

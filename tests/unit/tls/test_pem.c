@@ -15,7 +15,7 @@
 #define A "-----BEGIN A-----\nQUJD\n-----END A-----"
 #define B "-----BEGIN X Y-----\r\nQUJD\r\n-----END X Y-----\r\n"
 
-/* What is in a file, and what is said of it; NULL: nothing. */
+/* The content of a file, and the message about it; NULL: none. */
 static const struct {
     const char *text;
     const char *sentence;

@@ -84,7 +84,7 @@ static void visit(struct tls_meeting *meeting, struct tls_client *client, const 
     tls_meeting_run(meeting);
 }
 
-static void what_a_list_says_counts_and_what_it_cannot_say_is_named(void **state)
+static void a_revocation_list_is_applied_and_its_limits_are_named(void **state)
 {
     const struct certificates *all = *state;
     const struct certificate *root = &all->root, *between = &all->intermediate;
@@ -292,7 +292,7 @@ static void a_stapled_response_counts_where_it_can_be_verified(void **state)
         TLS_PLAN(&meeting.server, TLS_SHAKE);
         tls_meeting_run(&meeting);
         if (meeting.client.err.reason != rows[i / 2].reason)
-            fail_msg("row %zu says \"%s\" (%s)", i / 2, meeting.client.err.text,
+            fail_msg("row %zu: message \"%s\" (%s)", i / 2, meeting.client.err.text,
                      err_word(meeting.client.err.reason));
         if (rows[i / 2].reason == ERR_OK)
             assert_string_equal(meeting.client.facts.ocsp, rows[i / 2].ocsp);
@@ -324,7 +324,7 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_list_says_counts_and_what_it_cannot_say_is_named),
+        cmocka_unit_test(a_revocation_list_is_applied_and_its_limits_are_named),
         cmocka_unit_test(a_file_without_whole_lists_is_refused),
         cmocka_unit_test(a_stapled_response_counts_where_it_can_be_verified),
         cmocka_unit_test(a_server_refuses_a_client_that_was_revoked),

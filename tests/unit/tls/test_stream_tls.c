@@ -206,7 +206,7 @@ static const struct {
     {SENT("\x16\x02"), true, PLAIN, "it sent \"\\x16\\x02\""},
     {SENT(""), false, ERR_TLS_SILENT_PEER, ERR_TLS_SILENT_PEER, "no reply to the ClientHello from localhost"},
     {SENT(""), true, ERR_TLS_PROTOCOL, ERR_DIALOGUE_EARLY_END,
-     "closed the connection on the ClientHello, without a byte"},
+     "closed the connection on the ClientHello without a reply"},
     {SENT("\x16\x03\x03\x00\x7a\x02"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
     {SENT("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
     {SENT("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL,
