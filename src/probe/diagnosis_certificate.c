@@ -222,10 +222,15 @@ bool probe_is_cert_revoked(const struct probe_result *result, const struct probe
 
 void probe_reports_cert_revoked(const struct probe_group *group, struct text_line *line)
 {
-    text_append(
-        line,
-        "At %s %s: clients that check revocation reject it, give the server a new certificate and a new key.",
-        probe_group_place(group).text, probe_group_first(group)->err.text);
+    const struct err *err = &probe_group_first(group)->err;
+    if (err->depth == 0)
+        text_append(
+            line,
+            "At %s the certificate was revoked by its issuer: the server needs a new certificate with a new key.",
+            probe_group_place(group).text);
+    else
+        text_append(line, "At %s a CA certificate above the server's was revoked: %s.",
+                    probe_group_place(group).text, err->text);
 }
 
 bool probe_is_cert_weak(const struct probe_result *result, const struct probe_address *address)

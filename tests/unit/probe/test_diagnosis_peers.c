@@ -152,7 +152,7 @@ static const struct diagnosed_row rows[] = {
      {{.peer = V4, PROBE_TLS, ERR_CERT_REVOKED, "it was revoked", SHOWN_GOOD}},
      .tls = true,
      .findings = {{"cert-revoked",
-                   AT_V4 "it was revoked: clients that check revocation reject it, give the server"}}},
+                   AT_V4 "the certificate was revoked by its issuer: the server needs a new certificate"}}},
     {"not for signatures",
      {{.peer = V4, PROBE_TLS, ERR_CERT_PURPOSE, "no", SHOWN_GOOD, ERR_DETAIL_KEY_USAGE}},
      .tls = true,
