@@ -30,7 +30,8 @@ static bool is_no_answer(const struct err *why)
 {
     return why->reason == ERR_TLS_SILENT_PEER || why->reason == ERR_TLS_TIMEOUT ||
            why->reason == ERR_DIALOGUE_RESET ||
-           (why->reason == ERR_TLS_PROTOCOL && why->detail == ERR_DETAIL_TLS_CUT);
+           (why->reason == ERR_TLS_PROTOCOL &&
+            (why->detail == ERR_DETAIL_TLS_CUT || why->detail == ERR_DETAIL_TLS_UNANSWERED));
 }
 
 bool next_address_is_due(struct next_address *next, const struct err *why)
