@@ -163,7 +163,7 @@ class Elsewhere(Scripts):
         self.stand_in("tree/scripts/try-on", f'echo "$*" >"{self.calls}"', *(f"echo '{line}'" for line in lines),
                       f"exit {code}")
         done = self.script("test", "--quick", "--everywhere", tree=tree)
-        self.assertEqual(self.recorded(), "trixie scripts/test --quick\n")
+        self.assertEqual(self.recorded(), "trixie scripts/test --quick --services\n")
         return done.returncode, done.stdout.splitlines()[-1], done.stdout
 
     def test_its_cases_are_added_to_the_closing_line(self):
