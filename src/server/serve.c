@@ -159,6 +159,15 @@ static const struct tls_server_config *tls_config(const struct server *server)
     return server->config->use_tls ? &server->config->tls : NULL;
 }
 
+/* libuv reads its queue of signals to the end before it does anything else, and signals that come without a
+ * pause would fill it for ever: a server that is to stop at once ignores them. */
+static void stop_at_once(struct server *server)
+{
+    for (size_t i = 0; i < SIGNALS; i++)
+        (void)signal(handled_signals[i], SIG_IGN);
+    stop_workers(server, true);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct server *server = handle->data;
@@ -172,7 +181,7 @@ static void on_signal(uv_signal_t *handle, int number)
         break;
     default:
         if (server->stopping)
-            stop_workers(server, true);
+            stop_at_once(server);
         else
             shut_down(server, NULL);
     }
