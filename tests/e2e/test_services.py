@@ -124,14 +124,14 @@ class ServiceCase(Case):
                 address, = found["addresses"]
                 check(result.code, found, address)
 
-    def assertOK(self, *options, verified="connect", service=None, said=None):
+    def assertOK(self, *options, verified="connect", service=None, sent=None):
         def check(code, found, address):
             self.assertEqual((code, found["verdict"]["word"]), (0, "ok"), found)
             self.assertEqual((address["verified"], address["service"]), (verified, service), found)
-            if said is None:
+            if sent is None:
                 self.assertIsNone(address["peer_said"], found)
             else:
-                self.assertRegex(address["peer_said"], said)
+                self.assertRegex(address["peer_said"], sent)
 
         self.each(options, check)
 
@@ -180,7 +180,7 @@ class Nginx(ServiceCase):
         with self.serve(tls=True):
             self.assertOK(*options, verified="tls")
             self.assertOK(*options, "--until", "tls", verified="tls")
-            self.assertOK()  # it says nothing before a ClientHello
+            self.assertOK()  # it sends nothing before a ClientHello
             self.assertFails("--tls", code=6, word="cert-untrusted")
 
     def test_a_client_certificate_that_nginx_demands_above_tls_is_only_requested_by_tls(self):
@@ -234,7 +234,7 @@ class OpenSsh(ServiceCase):
         self.write("conf", f"HostKey {self.folder}/key\nPidFile none\nUsePAM no\nPort {self.port}\n"
                            "ListenAddress 127.0.0.1\nListenAddress ::1\nStrictModes no\n")
         with self.start(where("sshd"), "-D", "-e", "-f", self.folder / "conf"):
-            self.assertOK(service="ssh", said=r"^SSH-2\.0-OpenSSH")
+            self.assertOK(service="ssh", sent=r"^SSH-2\.0-OpenSSH")
             if self.made:
                 self.assertFails("--tls", word="tls-plaintext-peer")
                 self.assertFails("--until", "tls", word="tls-plaintext-peer")
@@ -267,7 +267,7 @@ class MariaDb(ServiceCase):
         with self.start(where("mariadbd"), "--no-defaults", f"--datadir={data}", f"--port={self.port}",
                         f"--socket={self.folder}/socket", f"--bind-address={','.join(HOSTS)}", "--skip-name-resolve",
                         f"--pid-file={self.folder}/pid", "--innodb-buffer-pool-size=16M"):
-            self.assertOK(service="mariadb", said="MariaDB")
+            self.assertOK(service="mariadb", sent="MariaDB")
             if self.made:
                 self.assertFails("--tls", word="tls-plaintext-peer")
 
@@ -297,7 +297,7 @@ smtpd_peername_lookup = no
         self.write("conf/master.cf", f"127.0.0.1:{self.port} {smtpd}[::1]:{self.port} {smtpd}"
                                      "anvil unix - - n - 1 anvil\nrewrite unix - - n - - trivial-rewrite\n")
         with self.start(where("postfix"), "-c", self.folder / "conf", "start-fg"):
-            self.assertOK(service="smtp", said=r"^220 mail\.example ESMTP Postfix")
+            self.assertOK(service="smtp", sent=r"^220 mail\.example ESMTP Postfix")
             if self.made:
                 self.assertFails("--tls", word="tls-plaintext-peer")
 
