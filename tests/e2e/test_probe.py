@@ -609,8 +609,11 @@ class Faults(Case):
         payload = " ".join(text.out.decode().split())
         if not NONSENSE:
             self.assertIn(row.message, payload)
+        # --until tls waits a moment only for a close: one of the two probes may miss it.
+        racing = "closed-at-once" if row.fault.endswith("probed through TLS") else None
         for remark in found["remarks"]:
-            self.assertEqual(without_ports(payload).count(without_ports(remark["text"])), 1, payload)
+            self.assertIn(without_ports(payload).count(without_ports(remark["text"])),
+                          (0, 1) if remark["word"] == racing else (1,), payload)
         missing = [remark for remark in found["remarks"] if remark["word"].endswith("-unavailable")]
         self.assertEqual(len(missing), payload.count(" not count."), payload)
         self.assertEqual([address["counts"] for address in found["addresses"]].count(False) > 0,
