@@ -243,21 +243,27 @@ static void any_room_for_what_is_sent_gives_the_same_dialogue(void **state)
     }
 }
 
-static void the_peer_may_end_behind_any_byte(void **state)
+/* The event comes behind each byte in turn: the dialogue is the same, however the bytes before it are cut. */
+static void expect_same_behind_any_byte(const struct dialogue_factory *factory,
+                                        void (*event)(struct run *run))
 {
-    const struct dialogue_factory *factory = *state;
     for (size_t limit = 0; limit <= factory->received.length; limit++) {
         struct run whole, cut;
         make(&whole, factory, (struct plan){.limit = limit});
         make(&cut, factory, (struct plan){.limit = limit, .step = 1});
         play(&whole);
         play(&cut);
-        end(&whole);
-        end(&cut);
+        event(&whole);
+        event(&cut);
         expect_same(&whole, &cut);
         fini(&whole);
         fini(&cut);
     }
+}
+
+static void the_peer_may_end_behind_any_byte(void **state)
+{
+    expect_same_behind_any_byte(*state, end);
 }
 
 static void the_peer_of_a_duplex_dialogue_may_end_before_all_is_sent(void **state)
@@ -304,19 +310,7 @@ static void expire(struct run *run)
 
 static void a_deadline_may_come_behind_any_byte(void **state)
 {
-    const struct dialogue_factory *factory = *state;
-    for (size_t limit = 0; limit <= factory->received.length; limit++) {
-        struct run whole, cut;
-        make(&whole, factory, (struct plan){.limit = limit});
-        make(&cut, factory, (struct plan){.limit = limit, .step = 1});
-        play(&whole);
-        play(&cut);
-        expire(&whole);
-        expire(&cut);
-        expect_same(&whole, &cut);
-        fini(&whole);
-        fini(&cut);
-    }
+    expect_same_behind_any_byte(*state, expire);
 }
 
 static void a_stop_behind_any_byte_sends_the_final_message(void **state)
