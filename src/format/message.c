@@ -61,11 +61,13 @@ void message_print(const char *format, ...)
 void message_show_progress(const char *text)
 {
     enum { COLUMNS = 79 };
+    char shown[TEXT_PRINTABLE_BYTES];
     char line[2 * COLUMNS];
 
     if (isatty(STDERR_FILENO) != 1 || !has_writer())
         return;
-    int length = snprintf(line, sizeof line, "\r%-*.*s\r", COLUMNS, COLUMNS, text);
+    int length = snprintf(line, sizeof line, "\r%-*.*s\r", COLUMNS, COLUMNS,
+                          text_printable(text, true, shown, sizeof shown));
     log_write_progress((struct bytes){line, length > 0 ? (size_t)length : 0});
 }
 

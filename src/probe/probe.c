@@ -6,8 +6,10 @@
 
 #include "output.h"
 #include "round.h"
+#include "tcpgreet/core/target.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/format/message.h"
+#include "tcpgreet/format/text.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/output.h"
@@ -16,6 +18,7 @@
 enum {
     NS_PER_MS = 1000 * 1000,
     INTERVAL_MS = 1000,  /* of a series that names none, as ping(8) has it */
+    PROGRESS_MS = 1000,  /* a probe that takes longer reports what it does, on a terminal */
     PAUSE_MIN_MS = 100,  /* of a retry: below what a person notices, above what loads a service that starts */
     PAUSE_MAX_MS = 1000, /* a service that took long to start is noticed within this */
     LAST_ROUND_MS = 100  /* what a last attempt needs: half a round trip around the world */
@@ -27,6 +30,8 @@ struct run {
     uv_signal_t signals[SIGNALS_OF_END];
     uv_timer_t limit; /* --timeout, --retry */
     uv_timer_t pause; /* to the next round */
+    uv_timer_t progress;
+    bool shows_progress; /* it stands on the terminal now */
     struct tls_client *tls;
     struct probe_output output;
     struct probe_plan plan;
@@ -37,6 +42,7 @@ struct run {
     int signal;                  /* that ended the run; 0 */
     bool is_waiting;             /* a round is over, and its line is not written yet */
     bool is_delivering;          /* all is over, and the output is not written yet */
+    unsigned attempts;           /* rounds begun */
     uint64_t start_ns;           /* of the run, uv_hrtime */
     int64_t pause_ms;            /* of a retry, the next */
     struct probe_summary sum;    /* of a series */
@@ -141,6 +147,32 @@ static int64_t next_round(struct run *run)
     return pause_ms;
 }
 
+static void on_progress(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    const struct probe_config *config = run->config;
+    char target[TARGET_HOST_BYTES + TARGET_SERVICE_BYTES + 4];
+    struct text_line line = {0};
+
+    text_append(&line, "Probing %s: %.0f s", target_format(&config->target, target, sizeof(target)),
+                (double)elapsed_ms(run) / 1000);
+    if (limit_ms(config) > 0)
+        text_append(&line, " of %g s", (double)limit_ms(config) / 1000);
+    if (is_retry(run))
+        text_append(&line, ", attempt %u", run->attempts);
+    if (run->last.started_s != 0)
+        text_append(&line, ", last result: %s", err_word(run->last.verdict.reason));
+    message_show_progress(line.text);
+    run->shows_progress = true;
+}
+
+static void clear_progress(struct run *run)
+{
+    if (run->shows_progress)
+        message_clear_progress();
+    run->shows_progress = false;
+}
+
 static void start_round(uv_timer_t *timer);
 
 static void on_round(void *context, struct probe_result *result)
@@ -166,8 +198,10 @@ static void go_on(struct run *run)
         stop(run);
         return;
     }
-    if (is_retry(run))
+    if (is_retry(run)) {
+        clear_progress(run);
         probe_output_attempt(&run->output, &run->last);
+    }
     uv_update_time(&run->loop);
     uv_timer_start(&run->pause, start_round, (uint64_t)pause_ms, 0);
 }
@@ -176,6 +210,7 @@ static void start_round(uv_timer_t *timer)
 {
     struct run *run = timer->data;
 
+    run->attempts++;
     run->round = probe_round_start(&run->loop, &run->plan, &run->current, on_round, run, run->err);
     if (run->round == NULL)
         stop(run);
@@ -225,9 +260,14 @@ static int watch(struct run *run, struct err *err)
 {
     int64_t limit = limit_ms(run->config);
 
-    run->limit.data = run->pause.data = run;
+    bool may_show = !run->config->quiet && !run->config->explain && !is_series(run);
+
+    run->limit.data = run->pause.data = run->progress.data = run;
     uv_timer_init(&run->loop, &run->limit); /* which cannot fail */
     uv_timer_init(&run->loop, &run->pause);
+    uv_timer_init(&run->loop, &run->progress);
+    if (may_show)
+        uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
     if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) < 0)
         return -1;
     if (limit > 0)
@@ -238,7 +278,8 @@ static int watch(struct run *run, struct err *err)
 static void close_run(struct run *run)
 {
     uv_handle_t *own[] = {(uv_handle_t *)&run->signals[0], (uv_handle_t *)&run->signals[1],
-                          (uv_handle_t *)&run->limit, (uv_handle_t *)&run->pause};
+                          (uv_handle_t *)&run->limit, (uv_handle_t *)&run->pause,
+                          (uv_handle_t *)&run->progress};
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (own[i]->type != UV_UNKNOWN_HANDLE)
@@ -365,6 +406,8 @@ int probe(const struct probe_config *config, struct err *err)
         start_round(&run->pause);
         if (err->reason == ERR_OK)
             uv_run(&run->loop, UV_RUN_DEFAULT);
+        uv_timer_stop(&run->progress);
+        clear_progress(run);
         code = report(run, err);
     }
     code = deliver(run, code, err);

@@ -16,7 +16,7 @@ import threading
 import xml.etree.ElementTree as xml
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
-                     demanding, environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
+                     Terminal, demanding, environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
 
 BOTH = "::1 both\n127.0.0.1 both\n"
 NEVER_MET = "0.000001"  # seconds in which nothing is done
@@ -600,6 +600,34 @@ class Command(ProbeCase):
                             b"tcpgreet: all checks passed, but \"/nonexistent\\x1b\" cannot be run: No such file or directory\n")
             self.assertEnds(probe("::1", server.port, "--", "/etc"), 126, err=
                             b"tcpgreet: all checks passed, but \"/etc\" cannot be run: Permission denied\n")
+
+
+class Progress(Case):
+    """What a person sees while a probe takes long."""
+
+    def test_a_retry_reports_its_attempts_and_the_last_result_on_a_terminal(self):
+        with refusing_port() as port, Terminal("--probe", "::1", str(port), "--retry", "60s") as terminal:
+            terminal.expect(f"Probing [::1]:{port}: ".encode()).expect(b" of 60 s, attempt ")
+            terminal.expect(b", last result: connect-refused")
+            terminal.process.send_signal(signal.SIGTERM)
+            terminal.expect(b"\r" + b" " * 79 + b"\r").expect(b"connect-refused, 0/1 address")
+            self.assertEqual(terminal.wait(), 143)
+
+    def test_a_slow_probe_reports_its_time_and_leaves_nothing_of_it(self):
+        with Script(lambda peer: peer.read_all()) as server, \
+                Terminal("--probe", "::1", str(server.port), "--until", "dialogue", "--timeout", "30s",
+                         "--answer-timeout", "2500ms") as terminal:
+            terminal.expect(f"Probing [::1]:{server.port}: ".encode()).expect(b" s of 30 s")
+            self.assertEqual(terminal.wait(), 7)
+            self.assertIn(b"\r" + b" " * 79 + b"\r", terminal.shown())
+
+    def test_without_a_terminal_and_with_quiet_nothing_is_reported(self):
+        with Script(lambda peer: peer.read_all()) as server:
+            options = "--probe", "::1", str(server.port), "--until", "dialogue", "--answer-timeout", "2500ms"
+            self.assertEqual(run(*options).err.count(b"Probing"), 0)
+            with Terminal(*options, "-q") as terminal:
+                self.assertEqual(terminal.wait(), 7)
+                self.assertNotIn(b"Probing", terminal.shown())
 
 
 if __name__ == "__main__":
