@@ -1,13 +1,14 @@
 #include "result.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "format.h"
 #include "plot_latency.h"
 #include "plot_rate.h"
 #include "tcpgreet/format/svg.h"
 
-enum { WIDTH = 1000, HEIGHT = 424, MARGIN = 32, TARGET_COLUMNS = 64 };
+enum { WIDTH = 1000, HEIGHT = 440, MARGIN = 32, TARGET_COLUMNS = 64 };
 
 static const char style[] =
     ".value{font-size:11px;fill:#1f2328;paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:"
@@ -83,5 +84,5 @@ void bench_result_plot(const struct bench_result *result, FILE *out)
     put_head(result, out);
     bench_plot_latency(result, out);
     bench_plot_rate(result, out);
-    svg_close(out);
+    svg_close(out, WIDTH, HEIGHT, text_date((int64_t)time(NULL)).text);
 }

@@ -75,11 +75,14 @@ static void put_curve(FILE *out, const struct nines *nines, const struct histogr
     (void)fprintf(out, "L%.1f %.1f\"/>\n", x_of(nines, end), y_of(nines, most));
 }
 
-static void put_dot(FILE *out, const struct nines *nines, double place, double ns, const char *anchor)
+/* The curve rises to the right: its label ends above the dot, if there is room before it. */
+static void put_dot(FILE *out, const struct nines *nines, double place, double ns)
 {
+    enum { LABEL_LENGTH = 44 };
     double x = x_of(nines, place);
     double y = y_of(nines, ns);
     (void)fprintf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", x, y);
+    const char *anchor = x - latency_panel.x > LABEL_LENGTH ? "end" : "middle";
     svg_text(out, x, y - 10, "value", anchor, text_time(ns / NS_PER_S).text);
 }
 
@@ -122,10 +125,10 @@ static void put_dots(FILE *out, const struct nines *nines, const struct histogra
     for (size_t i = 1; i < percentiles_shown(nines); i++)
         if (percentiles[i].tail * (double)answers->total > 1)
             put_dot(out, nines, place_of_tail(nines, percentiles[i].tail),
-                    quantile(answers, percentiles[i].tail), "middle");
+                    quantile(answers, percentiles[i].tail));
     put_dot(out, nines,
             answers->total > 1 ? place_of_tail(nines, 1 / (double)answers->total) : nines->count + 1,
-            at_least_one(answers->most_ns), "end");
+            at_least_one(answers->most_ns));
 }
 
 static void scale_latency(struct nines *nines, const struct histogram *a, const struct histogram *b)
@@ -151,7 +154,7 @@ void bench_plot_latency(const struct bench_result *result, FILE *out)
     struct nines nines;
 
     svg_text(out, panel->x, panel->y - 14, "head", "start", "Latency by percentile");
-    bench_plot_axis(out, panel, "percentile");
+    bench_plot_axes(out, panel, "percentile", "latency");
     if (answers->total == 0 && connects->total == 0) {
         bench_plot_empty(out, panel, "no answer received");
         return;

@@ -11,8 +11,8 @@ struct panel {
     double x, y, width, height;
 };
 
-/* Writes the axis at the foot of a panel and what is measured along it. */
-void bench_plot_axis(FILE *out, const struct panel *panel, const char *caption);
+/* Writes the axis at the foot of a panel, and what is measured along it and upwards. */
+void bench_plot_axes(FILE *out, const struct panel *panel, const char *across, const char *upwards);
 
 /* Writes why a panel is empty. */
 void bench_plot_empty(FILE *out, const struct panel *panel, const char *why);

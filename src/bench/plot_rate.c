@@ -103,7 +103,7 @@ void bench_plot_rate(const struct bench_result *result, FILE *out)
     struct bins bins;
 
     svg_text(out, panel->x, panel->y - 14, "head", "start", "Names per second over time");
-    bench_plot_axis(out, panel, "time in seconds");
+    bench_plot_axes(out, panel, "time in seconds", "names per second");
     fill_bins(&bins, result);
     if (bins.count == 0 || !(bins.most > 0)) {
         bench_plot_empty(out, panel,

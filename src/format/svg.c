@@ -31,8 +31,14 @@ void svg_open(FILE *out, int width, int height, const char *title, const char *s
                   width - 1, height - 1);
 }
 
-void svg_close(FILE *out)
+void svg_close(FILE *out, int width, int height, const char *when)
 {
+    enum { SIDE = 32, FOOT = 12 };
+    char signature[64];
+
+    (void)snprintf(signature, sizeof(signature), "tcpgreet " TCPGREET_VERSION "%s%s",
+                   when[0] != '\0' ? ", " : "", when);
+    svg_text(out, width - SIDE, height - FOOT, "tick", "end", signature);
     (void)fputs("</svg>\n", out);
 }
 

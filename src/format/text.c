@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "tcpgreet/base/escape.h"
 
@@ -135,4 +136,15 @@ size_t text_break(const char *text, size_t columns)
             return space > 0 ? space : i;
     }
     return i;
+}
+
+struct text text_date(int64_t seconds)
+{
+    struct text date = {"?"};
+    time_t when = (time_t)seconds;
+    struct tm tm;
+
+    if (gmtime_r(&when, &tm) == NULL || strftime(date.text, sizeof(date.text), "%F %T UTC", &tm) == 0)
+        return (struct text){"?"};
+    return date;
 }

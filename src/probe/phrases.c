@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 #include "plan.h"
 #include "tcpgreet/base/escape.h"
@@ -13,17 +12,6 @@ enum { ATTEMPTS_SHOWN = 4 };
 struct text probe_phrase_time(int64_t ns)
 {
     return ns > 0 ? text_time((double)ns / 1e9) : (struct text){"0 ms"};
-}
-
-struct text probe_phrase_date(int64_t seconds)
-{
-    struct text date = {"?"};
-    time_t when = (time_t)seconds;
-    struct tm tm;
-
-    if (gmtime_r(&when, &tm) == NULL || strftime(date.text, sizeof(date.text), "%F %T UTC", &tm) == 0)
-        return (struct text){"?"};
-    return date;
 }
 
 void probe_phrase_target(const struct probe_result *result, struct text_line *line)
@@ -323,7 +311,7 @@ void probe_phrase_validity_until(const struct probe_result *result, int64_t not_
     enum { DAY_S = 86400 };
     int64_t left_s = not_after - result->started_s;
     int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
-    struct text until = probe_phrase_date(not_after);
+    struct text until = text_date(not_after);
     struct text span = {"less than a day"};
 
     until.text[strcspn(until.text, " ")] = '\0';
@@ -338,7 +326,7 @@ void probe_phrase_validity_until(const struct probe_result *result, int64_t not_
 void probe_phrase_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
                            struct text_line *line)
 {
-    struct text from = probe_phrase_date(facts->not_before);
+    struct text from = text_date(facts->not_before);
 
     from.text[strcspn(from.text, " ")] = '\0';
     if (facts->not_before > result->started_s)

@@ -53,9 +53,6 @@ void probe_phrase_validity(const struct probe_result *result, const struct strea
 void probe_phrase_validity_until(const struct probe_result *result, int64_t not_after,
                                  struct text_line *line);
 
-/* Seconds since 1970 as "2026-01-01 00:00:00 UTC". */
-struct text probe_phrase_date(int64_t seconds);
-
 /* What a peer sent first, quoted, without the end of its line. Returns: text; "" where it sent nothing. */
 const char *probe_phrase_first(const struct probe_address *address, char *text, size_t room);
 

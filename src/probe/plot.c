@@ -13,7 +13,7 @@ enum {
     LINE_COLUMNS = 124, /* of 13 pixels, in 936 */
     BOLD_COLUMNS = 108,
     TITLE_COLUMNS = 72,
-    FOOT_HEIGHT = 24
+    FOOT_HEIGHT = 40
 };
 
 /* What stands below the waterfall. Invariant: count <= LINES_MAX; each text stands in `texts`. */
@@ -93,8 +93,7 @@ static void put_head(FILE *out, const struct probe_result *result, const char *t
     const char *class = result->verdict.reason == ERR_OK ? "good" : "bad";
 
     svg_text(out, PROBE_PLOT_MARGIN, 42, "title", "start", title);
-    svg_text(out, PROBE_PLOT_WIDTH - PROBE_PLOT_MARGIN, 66, "sub", "end",
-             probe_phrase_date(result->started_s).text);
+    svg_text(out, PROBE_PLOT_WIDTH - PROBE_PLOT_MARGIN, 66, "sub", "end", text_date(result->started_s).text);
     probe_phrase_verdict(result, &verdict);
     (void)fprintf(out, "<text x=\"%d\" y=\"66\" class=\"sub\"><tspan class=\"%s\">", PROBE_PLOT_MARGIN,
                   class);
@@ -115,11 +114,11 @@ void probe_report_plot(const struct probe_result *result, FILE *out)
     text_append(&title, "Probe of ");
     probe_phrase_target(result, &title);
     note_all(&notes, result);
-    svg_open(out, PROBE_PLOT_WIDTH, notes_top + (int)notes.count * LINE_HEIGHT + FOOT_HEIGHT, title.text,
-             probe_plot_style, probe_plot_dark_style);
+    int height = notes_top + (int)notes.count * LINE_HEIGHT + FOOT_HEIGHT;
+    svg_open(out, PROBE_PLOT_WIDTH, height, title.text, probe_plot_style, probe_plot_dark_style);
     text_cut(title.text, TITLE_COLUMNS);
     put_head(out, result, title.text);
     probe_plot_waterfall(result, &panel, out);
     put_notes(out, &notes, notes_top);
-    svg_close(out);
+    svg_close(out, PROBE_PLOT_WIDTH, height, "");
 }

@@ -83,6 +83,7 @@ static void put_axis(FILE *out, const struct probe_plot_panel *panel, int64_t ax
     struct svg_axis axis;
 
     svg_axis_linear(&axis, most_s, TICKS, false);
+    svg_text(out, PROBE_PLOT_MARGIN, panel->top - 14, "tick", "start", "time");
     double of_unit = axis.high >= 1 ? 1 : axis.high >= 1e-3 ? 1e3 : 1e6;
     const char *unit = axis.high >= 1 ? "s" : axis.high >= 1e-3 ? "ms" : "\u00b5s";
     for (size_t i = 0; i < axis.count; i++) {

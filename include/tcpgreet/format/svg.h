@@ -7,7 +7,9 @@
 /* Begins a picture on its paper. Classes at hand: title, sub, head, tick, grid, axis, good, bad; style and
  * dark_style add others. Shape: title is any text; styles are CSS. */
 void svg_open(FILE *out, int width, int height, const char *title, const char *style, const char *dark_style);
-void svg_close(FILE *out);
+
+/* Ends it, signed at the foot with the program's version, and with when where that is not "". */
+void svg_close(FILE *out, int width, int height, const char *when);
 
 /* Writes text with XML escapes; characters that XML does not allow are escaped as in escape.h. */
 void svg_escaped(FILE *out, const char *text);

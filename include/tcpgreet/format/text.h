@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum { TEXT_PRINTABLE_BYTES = 4096 };
 
@@ -23,6 +24,9 @@ __attribute__((format(printf, 2, 3))) void text_append(struct text_line *line, c
 
 /* Three significant digits and the unit that fits: "380 µs", "1.21 ms", "12.0 s". */
 struct text text_time(double seconds);
+
+/* "2026-11-29 12:00:00 UTC". Shape: seconds since 1970; "?" for what has no date. */
+struct text text_date(int64_t seconds);
 
 /* Returns: how many characters of a terminal UTF-8 text takes, each as one. */
 size_t text_columns(const char *text);
