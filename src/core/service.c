@@ -143,6 +143,8 @@ static const struct {
 
 const char *service_identify(struct bytes first)
 {
+    if (first.length == 0)
+        return NULL;
     for (size_t i = 0; i < COUNT(prefixes); i++)
         if (begins(first, prefixes[i].prefix))
             return prefixes[i].word;

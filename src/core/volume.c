@@ -139,10 +139,10 @@ static bool is_all_sent(const struct volume *volume)
 static void put_burst(struct volume *volume, struct sink *out)
 {
     size_t burst = bursts[volume->bursts % COUNT(bursts)];
-    struct sink part = {out->data + out->length, 0, burst};
 
     if (is_all_sent(volume) || burst > sink_room(out))
         return;
+    struct sink part = {out->data + out->length, 0, burst};
     while (sink_room(&part) > 0 && volume->sent.size > 0)
         put_name(volume, &part);
     put_exit(volume, &part);

@@ -315,6 +315,7 @@ static void probe_options_are_checked(void **state)
     REFUSE("--expect-days needs a handshake", "--probe", "a", "1", "--tls", "--until=connect",
            "--expect-days=7");
     PARSE("--probe", "a", "1", "--until=tls", "--servername=b", "--expect-days=3");
+    options_fini(&options);
     REFUSE("--servername needs --tls", "--probe", "a", "1", "--until=connect", "--servername=b");
     REFUSE("--expect-alert takes a TLS alert's name", "--probe", "a", "1", "--expect-alert=none");
     REFUSE("--expect-alert takes a TLS alert's name", "--probe", "a", "1", "--expect-alert=close_notify");
