@@ -307,6 +307,7 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
                                  .handshake_ms = probe_scope_left_ms(scope)};
     struct err err = {0};
 
+    probe_address_end_connect(trial->record);
     if (probe_scope_uses_tls(trial->scope))
         begin_at(trial, PROBE_TLS, connected_ns);
     else if (!only_listens(trial))
@@ -473,8 +474,7 @@ void probe_trial_fini(struct probe_trial *trial)
     trial->session = NULL;
 }
 
-/* Returns: what a handshake that goes on would end with, had its own time been over; ERR_OK: there is none.
- */
+/* Returns: what a handshake in progress would end with, had its own time been over; ERR_OK: there is none. */
 static enum err_reason awaited(const struct probe_trial *trial)
 {
     struct err err = {0};

@@ -23,6 +23,16 @@ int64_t probe_span_ns(const struct probe_span *span)
     return span->end_ns < 0 ? -1 : span->end_ns - span->begin_ns;
 }
 
+void probe_address_end_connect(struct probe_address *address)
+{
+    enum { NS_PER_US = 1000 };
+    struct probe_span *span = &address->spans[PROBE_CONNECT];
+    int64_t measured_ns = span->begin_ns + (int64_t)address->tcp.rtt_us * NS_PER_US;
+
+    if (address->tcp.rtt_us > 0 && address->tcp.syn_retransmits == 0 && measured_ns < span->end_ns)
+        span->end_ns = measured_ns;
+}
+
 enum reach probe_address_reach(const struct probe_address *address)
 {
     enum err_reason reason = address->err.reason;

@@ -153,6 +153,10 @@ enum probe_verified probe_address_verified(const struct probe_result *result,
                                            const struct probe_address *address);
 enum probe_verified probe_result_verified(const struct probe_result *result);
 
+/* The connect has succeeded, and its span and tcp are set: it ends with its SYN-ACK, as the kernel measured
+ * it, however late the loop learned of it. A SYN that was sent again has no such sample. */
+void probe_address_end_connect(struct probe_address *address);
+
 /* Returns: what the peer sent first; empty where it sent nothing unasked. */
 struct bytes probe_address_first(const struct probe_address *address);
 

@@ -103,6 +103,50 @@ static void a_literal_goes_through_every_phase(void **state)
     assert_true(result->attempts[0].won);
 }
 
+/* A loop that is busy with something else once the SYN has been sent. */
+struct busy {
+    uv_prepare_t prepare;
+    const struct probe_result *result;
+    bool was_busy;
+};
+
+enum { BUSY_MS = 400 };
+
+static void be_busy(uv_prepare_t *prepare)
+{
+    struct busy *busy = prepare->data;
+    if (busy->was_busy || busy->result->address_count == 0 ||
+        busy->result->addresses[0].spans[PROBE_CONNECT].begin_ns < 0)
+        return;
+    busy->was_busy = true;
+    uv_sleep(BUSY_MS);
+}
+
+static void a_connect_ends_with_its_syn_ack_however_late_the_loop_is(void **state)
+{
+    struct prober *prober = *state;
+    struct busy busy = {.result = &prober->result};
+    struct prober_server server;
+    struct listener listener = prober_listen("127.0.0.1", 0);
+
+    prober_server_open(&server, listener, NULL);
+    uv_prepare_init(&prober->watched.loop, &busy.prepare);
+    busy.prepare.data = &busy;
+    uv_prepare_start(&busy.prepare, be_busy);
+    uv_unref((uv_handle_t *)&busy.prepare);
+    prober_run(prober, "127.0.0.1", endpoint_port(&listener.at));
+    uv_close((uv_handle_t *)&busy.prepare, NULL);
+    uv_run(&prober->watched.loop, UV_RUN_NOWAIT);
+    prober_server_close(&server);
+
+    const struct probe_address *address = &prober->result.addresses[0];
+    const struct probe_span *span = &address->spans[PROBE_CONNECT];
+    assert_true(busy.was_busy);
+    assert_true(address->tcp.rtt_us > 0);
+    assert_int_equal((span->end_ns - span->begin_ns) / 1000, address->tcp.rtt_us);
+    assert_true(address->spans[PROBE_WELCOME].begin_ns - span->begin_ns > (int64_t)BUSY_MS / 2 * 1000 * 1000);
+}
+
 static void each_address_is_tested_and_the_bad_one_reported(void **state)
 {
     struct prober *prober = *state;
@@ -514,6 +558,7 @@ int main(void)
         PROBE_TEST(a_refusal_by_all_is_the_verdict),
         PROBE_TEST(addresses_are_sorted_ipv6_first),
         PROBE_TEST(an_address_that_comes_twice_is_tried_once),
+        PROBE_TEST(a_connect_ends_with_its_syn_ack_however_late_the_loop_is),
         PROBE_TEST(until_connect_no_word_is_waited_for),
         PROBE_TEST(a_silent_address_does_not_delay_the_others),
         PROBE_TEST(a_failure_of_a_peer_is_reported_with_its_phase),
