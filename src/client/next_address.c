@@ -13,13 +13,14 @@ void next_address_connected(struct next_address *next, const struct dialer_facts
 {
     next->peer = facts->peer;
     next->other_count = facts->other_count;
+    next->is_partial = facts->is_partial;
     memcpy(next->others, facts->others, sizeof next->others);
 }
 
 int64_t next_address_handshake_ms(const struct next_address *next)
 {
     int64_t left_ms = next_address_left_ms(next);
-    int64_t share_ms = left_ms / (int64_t)(next->other_count + 1);
+    int64_t share_ms = left_ms / (int64_t)(next->other_count + next->is_partial + 1);
     int64_t least_ms = next->timeout_ms / NEXT_ADDRESS_TURNS;
 
     share_ms = share_ms > least_ms ? share_ms : least_ms;
@@ -40,7 +41,9 @@ bool next_address_is_due(struct next_address *next, const struct err *why)
     char at[ENDPOINT_TEXT_BYTES];
     bool is_first = next->failed_count == 0;
 
-    if (!is_no_answer(why) || next->other_count == 0 || next->failed_count == NEXT_ADDRESS_TURNS ||
+    bool has_others = next->other_count > 0 || next->is_partial;
+
+    if (!is_no_answer(why) || !has_others || next->failed_count == NEXT_ADDRESS_TURNS ||
         next_address_left_ms(next) <= 0)
         return false;
     err_set_from(&joined, why, "%s%s%s: %s", next->failure.text, is_first ? "" : "; ",
@@ -68,8 +71,11 @@ void next_address_fail(const struct next_address *next, bool is_dialing, const s
                        struct err *err)
 {
     char at[ENDPOINT_TEXT_BYTES], others[ERR_TEXT_BYTES];
+    bool had_none = why->reason == ERR_OK || why->reason == ERR_RESOLVE_NOT_FOUND;
 
-    if (is_dialing && next->failed_count > 0)
+    if (is_dialing && next->failed_count > 0 && had_none)
+        err_set_from(err, &next->failure, "%s", next->failure.text);
+    else if (is_dialing && next->failed_count > 0)
         err_set_from(err, &next->failure, "%s; %s", next->failure.text, why->text);
     else if (is_dialing || (!is_no_answer(why) && next->failed_count == 0))
         err_set_from(err, why, "%s", why->text);

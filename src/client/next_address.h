@@ -20,6 +20,7 @@ struct next_address {
     struct endpoint peer;                      /* the address that is connected to */
     struct endpoint others[DIALER_OTHERS_MAX]; /* not tried yet */
     size_t other_count;
+    bool is_partial; /* there may be more of them */
     struct endpoint failed[NEXT_ADDRESS_TURNS];
     size_t failed_count;
     struct err failure; /* of these, one after another */
@@ -39,7 +40,8 @@ int64_t next_address_handshake_ms(const struct next_address *next);
 bool next_address_is_due(struct next_address *next, const struct err *why);
 
 /* Writes the failure that the run ends with: what failed before, each address with its reason, why, and those
- * that were not tried. Shape: is_dialing: why is about the others; else about peer. */
+ * that were not tried. Shape: is_dialing: why is about the others, of resolve-not-found or ERR_OK if there
+ * was none; else about peer. */
 void next_address_fail(const struct next_address *next, bool is_dialing, const struct err *why,
                        struct err *err);
 

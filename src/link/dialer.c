@@ -243,6 +243,7 @@ static void note_others(struct dialer *dialer)
     const struct race *race = &dialer->race;
     struct dialer_facts *facts = &dialer->facts;
 
+    facts->is_partial = !race->answered[RACE_V6] || !race->answered[RACE_V4];
     for (unsigned family = 0; family < RACE_FAMILIES; family++)
         for (size_t i = 0; i < race->count[family]; i++)
             if (race->states[family][i] != RACE_FAILED && facts->other_count < DIALER_OTHERS_MAX &&

@@ -37,6 +37,7 @@ struct dialer_facts {
     uint64_t total_ns;
     struct endpoint others[DIALER_OTHERS_MAX]; /* of the target, which have not failed: the first of them */
     size_t other_count;
+    bool is_partial; /* a family had not been answered yet: there may be more of them */
 };
 
 /* Takes: stream, which is NULL on failure; then err is why. Borrows: the rest. The dialer is gone when it
