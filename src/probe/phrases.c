@@ -141,6 +141,8 @@ static void add_answer(const struct probe_result *result, enum race_family famil
         text_append(line, "none");
     else if (answer->err.reason != ERR_RESOLVE_NOT_FOUND)
         text_append(line, "none (%s)", answer->err.text);
+    else if (answer->err.detail == ERR_DETAIL_SERVICE)
+        text_append(line, "none (no such service)");
     else
         text_append(line, "none (no such %s)", is_unknown(result) ? "name" : "address");
 }

@@ -143,6 +143,11 @@ class ExitCodes(ProbeCase):
             with self.subTest(host=host):
                 self.assertEnds(probe(host, port), 3, payload)
 
+    def test_the_name_is_not_blamed_for_an_unknown_service(self):
+        done = probe("localhost", "nosuchservice")
+        self.assertEnds(done, 3, b"IPv6: none (no such service); IPv4: none (no such service)\n")
+        self.assertNotIn(b"no such name", done.out)
+
     def test_usage(self):
         for options in (["--count", "0"], ["--retry", "1s", "--count", "2"], ["--warn", "x"], ["--until", "end"]):
             with self.subTest(options=options):
