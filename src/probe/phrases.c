@@ -357,7 +357,7 @@ void probe_phrase_last(const struct probe_result *result, size_t findings, struc
     } else if (result->verdict.reason == ERR_OK) {
         text_append(line, "%s", findings == 0 ? "All checks passed." : "All other checks passed.");
     } else if (findings == 0 || result->verdict.reason == ERR_THRESHOLD ||
-               result->verdict.reason == ERR_INTERRUPTED) {
+               result->verdict.reason == ERR_INTERRUPTED || result->verdict.reason == ERR_TERMINATED) {
         text_append(line, "%s", result->verdict.text);
     }
 }

@@ -227,8 +227,17 @@ static void give_up(struct run *run)
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct run *run = signal->data;
+    bool is_first = run->round != NULL && run->last.started_s == 0 && !is_series(run);
+
     run->signal = number;
     give_up(run);
+    if (!is_first)
+        return; /* an earlier round is whole */
+    probe_result_simulate(&run->current, run->plan.attempt_delay_ms, run->plan.connect_timeout_ms);
+    probe_result_judge(&run->current);
+    if (number == SIGTERM && run->current.verdict.reason == ERR_INTERRUPTED)
+        run->current.verdict.reason = ERR_TERMINATED;
+    keep_result(run);
 }
 
 static void on_limit(uv_timer_t *timer)

@@ -173,7 +173,9 @@ class ExitCodes(ProbeCase):
                 running = Running("::1", str(server.port), "--explain")
                 running.err.expect("connect")
                 self.assertEqual(running.end(number), code)
-                self.assertEqual(running.out.bytes(), b"")
+                word = b"interrupted" if number == signal.SIGINT else b"terminated"
+                self.assertTrue(running.out.bytes().startswith(b"[::1]:%d: %s, 0/1 address OK, " % (server.port, word)))
+                self.assertIn(b"connect ", running.out.bytes())
                 running.err.expect(f"^tcpgreet: {sentence}$")
 
     def test_an_interrupt_that_is_ignored_does_not_end_it(self):
