@@ -82,7 +82,7 @@ static void put_dot(FILE *out, const struct nines *nines, double place, double n
     double x = x_of(nines, place);
     double y = y_of(nines, ns);
     (void)fprintf(out, "<circle class=\"dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>\n", x, y);
-    const char *anchor = x - latency_panel.x > LABEL_LENGTH ? "end" : "middle";
+    const char *anchor = x - latency_panel.x > (double)LABEL_LENGTH ? "end" : "middle";
     svg_text(out, x, y - 10, "value", anchor, text_time(ns / NS_PER_S).text);
 }
 
