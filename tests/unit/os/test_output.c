@@ -142,7 +142,7 @@ static void a_reader_that_does_not_read_blocks_neither_writing_nor_closing(void 
     assert_int_equal(fcntl(fixture.fds[1], F_GETFL), flags);
     close(fixture.fds[0]); /* which ends the write that was left behind */
     fixture.fds[0] = -1;
-    fixture.fds[1] = -1; /* left open: no event tells when the thread that was left behind is done with it */
+    fixture.fds[1] = -1; /* left open: the thread that was left behind may still use it */
     close_fixture(&fixture);
 }
 
