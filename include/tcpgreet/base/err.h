@@ -19,6 +19,7 @@
     X(ERR_CONNECT_UNREACHABLE, "connect-unreachable", 4)                                                     \
     X(ERR_CONNECT_TIMEOUT, "connect-timeout", 4)                                                             \
     X(ERR_CONNECT_RESET, "connect-reset", 4)                                                                 \
+    X(ERR_CONNECT_PROXY, "connect-proxy", 4)                                                                 \
     X(ERR_TLS_PLAINTEXT_PEER, "tls-plaintext-peer", 5)                                                       \
     X(ERR_TLS_SILENT_PEER, "tls-silent-peer", 5)                                                             \
     X(ERR_TLS_PROTOCOL, "tls-protocol", 5)                                                                   \
@@ -80,10 +81,17 @@ enum err_detail {
     ERR_DETAIL_ADDRESS_AS_NAME,     /* cert-name: the address stands there as a DNS name (name of the host) */
     ERR_DETAIL_HOST_UNFIT,          /* cert-name: no certificate can be for such a host (name) */
     ERR_DETAIL_KEY_USAGE,           /* cert-purpose: it may not sign, which every handshake needs */
-    ERR_DETAIL_TLS_ASSUMED,    /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
-    ERR_DETAIL_SERVER_FULL,    /* dialogue-early-end: the server has too many connections */
-    ERR_DETAIL_VOLUME_STALLED, /* dialogue-timeout: a large transfer received nothing at all for a while */
-    ERR_DETAIL_VOLUME_CHANGED, /* dialogue-wrong-answer: a byte of a large transfer is wrong (received) */
+    ERR_DETAIL_TLS_ASSUMED,     /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
+    ERR_DETAIL_SERVER_FULL,     /* dialogue-early-end: the server has too many connections */
+    ERR_DETAIL_VOLUME_STALLED,  /* dialogue-timeout: a large transfer received nothing at all for a while */
+    ERR_DETAIL_VOLUME_CHANGED,  /* dialogue-wrong-answer: a byte of a large transfer is wrong (received) */
+    ERR_DETAIL_PROXY_HTTP,      /* connect-proxy: its status is not 2xx (native: the status) */
+    ERR_DETAIL_PROXY_SOCKS,     /* connect-proxy: its SOCKS5 reply is not 0 (native: the reply) */
+    ERR_DETAIL_PROXY_USER,      /* connect-proxy: it requires authentication, or rejects the credentials */
+    ERR_DETAIL_PROXY_STRANGE,   /* connect-proxy: the peer is no such proxy (received) */
+    ERR_DETAIL_PROXY_MALFORMED, /* connect-proxy: its reply is not valid or too long (received) */
+    ERR_DETAIL_PROXY_CLOSED,    /* connect-proxy: it closed before its reply was complete */
+    ERR_DETAIL_PROXY_SILENT,    /* connect-proxy, connect-timeout: its reply was not complete in time */
     ERR_DETAILS
 };
 

@@ -1,0 +1,9 @@
+#include "tcpgreet/core/proxy.h"
+
+#include "proxy_dialogue.h"
+
+void proxy_init(struct proxy *proxy, const struct proxy_route *route)
+{
+    const struct dialogue_ops *ops = route->proxy->kind == PROXY_HTTP ? &proxy_http_ops : &proxy_socks_ops;
+    *proxy = (struct proxy){.dialogue = {ops, DIALOGUE_NEVER, DIALOGUE_RUNNING}, .route = route};
+}
