@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "tcpgreet/os/process.h"
@@ -46,4 +48,12 @@ int loop_open(uv_loop_t *loop, struct err *err)
         return -1;
     int result = loop_init(loop);
     return result == 0 ? 0 : loop_fail(err, result, "cannot start an event loop");
+}
+
+void loop_widen_pool(size_t threads)
+{
+    char number[24];
+
+    (void)snprintf(number, sizeof number, "%zu", threads);
+    (void)setenv("UV_THREADPOOL_SIZE", number, 0); /* without memory the pool is small */
 }

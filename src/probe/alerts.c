@@ -135,3 +135,15 @@ size_t probe_alerts(const struct probe_result *result, const struct thresholds *
     count += alert_certificates(result, thresholds, &alerts[count]);
     return count;
 }
+
+bool probe_alerts_judge(struct probe_result *result, const struct thresholds *thresholds)
+{
+    struct probe_alert alerts[PROBE_ALERTS_MAX];
+
+    if (result->verdict.reason != ERR_OK)
+        return false;
+    if (probe_alerts(result, thresholds, alerts) == 0)
+        return true;
+    err_set(&result->verdict, ERR_THRESHOLD, 0, "%s", alerts[0].text);
+    return false;
+}

@@ -271,7 +271,7 @@ static void check_tls(struct probe_trial *trial)
         record->first_count > 0 || record->err.detail == ERR_DETAIL_SERVER_FULL ||
         record->err.reason == ERR_DIALOGUE_RESET)
         return;
-    trial->check = tls_check_start(trial->scope->loop, &config, on_checked, trial);
+    trial->check = tls_check_start(probe_scope_loop(trial->scope), &config, on_checked, trial);
     if (trial->check == NULL)
         return;
     trial->stage = PROBE_STAGE_CHECK;
@@ -300,7 +300,7 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
     static const struct conn_events events = {
         .up = on_up, .received = on_received, .ready = on_ready, .closing = on_closing, .done = on_done};
     struct probe_scope *scope = trial->scope;
-    struct conn_config config = {.shared = &scope->shared,
+    struct conn_config config = {.shared = scope->plan.shared,
                                  .dialogue = &trial->greeting.dialogue,
                                  .events = &events,
                                  .context = trial,
@@ -378,7 +378,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
 
 static int watch(struct probe_trial *trial, struct err *err)
 {
-    int result = uv_poll_init(trial->scope->loop, &trial->poll, trial->fd);
+    int result = uv_poll_init(probe_scope_loop(trial->scope), &trial->poll, trial->fd);
     if (result != 0) {
         stream_tcp_close(trial->fd);
         return err_set(err, ERR_INTERNAL, 0, "cannot watch a connection: %s", uv_strerror(result));

@@ -76,18 +76,6 @@ bool probe_output_is_complete(const struct probe_output *output)
            output->config->format == FORMAT_NAGIOS;
 }
 
-bool probe_output_judge(const struct probe_output *output, struct probe_result *result)
-{
-    struct probe_alert alerts[PROBE_ALERTS_MAX];
-
-    if (result->verdict.reason != ERR_OK)
-        return false;
-    if (probe_alerts(result, &output->config->limits, alerts) == 0)
-        return true;
-    err_set(&result->verdict, ERR_THRESHOLD, 0, "%s", alerts[0].text);
-    return false;
-}
-
 static int queue_report(struct probe_output *output, struct err *err)
 {
     return output_text_close(&output->at, output->queue, err);

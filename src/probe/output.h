@@ -40,10 +40,6 @@ void probe_output_attempt(const struct probe_output *output, const struct probe_
 /* Returns: whether a failed result needs no further message: the output reports it, or -q is given. */
 bool probe_output_is_complete(const struct probe_output *output);
 
-/* Checks a result that is OK against the limits. Returns: whether it is within them; if not, the verdict is
- * threshold. */
-bool probe_output_judge(const struct probe_output *output, struct probe_result *result);
-
 /* Makes of a round that was given up because the time of the whole run was over one that came to its end, and
  * judges it. */
 void probe_late(struct probe_result *result, int64_t limit_ms);

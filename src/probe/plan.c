@@ -7,6 +7,31 @@
 
 enum { NS_PER_MS = 1000 * 1000 };
 
+struct probe_plan probe_plan_of(const struct probe_config *config, struct tls_client *tls,
+                                struct conn_shared *shared)
+{
+    return (struct probe_plan){.target = &config->target,
+                               .want_v6 = !config->ipv4_only,
+                               .want_v4 = !config->ipv6_only,
+                               .source = config->source,
+                               .tls = tls,
+                               .servername = config->tls.servername,
+                               .shared = shared,
+                               .until = config->until,
+                               .expect_alert = config->expect_alert,
+                               .require_any = config->require_any,
+                               .framing = config->framing,
+                               .attempt_delay_ms = config->attempt_delay_ms,
+                               .connect_timeout_ms = config->connect_timeout_ms,
+                               .answer_timeout_ms = config->answer_timeout_ms,
+                               .volume_bytes = (uint64_t)config->volume_bytes};
+}
+
+uv_loop_t *probe_scope_loop(const struct probe_scope *scope)
+{
+    return scope->plan.shared->loop;
+}
+
 int64_t probe_scope_now_ns(const struct probe_scope *scope)
 {
     return (int64_t)(uv_hrtime() - scope->begin_ns);
@@ -23,10 +48,16 @@ const struct endpoint *probe_scope_source(const struct probe_scope *scope)
     return endpoint_family(&scope->source) != AF_UNSPEC ? &scope->source : NULL;
 }
 
+/* The name that TLS is for. */
+static const char *tls_host(const struct probe_scope *scope)
+{
+    return scope->plan.servername != NULL ? scope->plan.servername : scope->plan.target->host;
+}
+
 struct stream *probe_scope_connect(const struct probe_scope *scope, const struct endpoint *peer,
                                    struct tls_session *session, struct err *err)
 {
-    const struct connector_policy policy = {.session = session, .host = scope->plan.target->host};
+    const struct connector_policy policy = {.session = session, .host = tls_host(scope)};
     return connector_connect(&policy, peer, probe_scope_source(scope), err);
 }
 
@@ -45,6 +76,6 @@ struct stream *probe_scope_stream(const struct probe_scope *scope, int fd, struc
             return NULL;
         }
     }
-    const struct connector_policy policy = {.session = *session, .host = scope->plan.target->host};
+    const struct connector_policy policy = {.session = *session, .host = tls_host(scope)};
     return connector_stream(&policy, fd, err);
 }

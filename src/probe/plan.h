@@ -20,8 +20,10 @@ struct probe_plan {
     const struct target *target; /* borrowed until done, as the rest */
     bool want_v6;
     bool want_v4;
-    const char *source;     /* as the dialer's; NULL */
-    struct tls_client *tls; /* NULL: plain */
+    const char *source;         /* as the dialer's; NULL */
+    struct tls_client *tls;     /* NULL: plain */
+    const char *servername;     /* for TLS; NULL: the target's host */
+    struct conn_shared *shared; /* with the loop */
     enum probe_until until;
     int expect_alert; /* 0: none */
     bool require_any;
@@ -35,12 +37,17 @@ struct probe_plan {
 /* What the attempts of one round share. */
 struct probe_scope {
     struct probe_plan plan;
-    uv_loop_t *loop;
     uint64_t begin_ns;      /* of the round, uv_hrtime */
     struct endpoint source; /* AF_UNSPEC: the kernel's choice */
     struct session_policy policy;
-    struct conn_shared shared;
 };
+
+/* Returns: the plan of a configuration, which is borrowed as long as the plan. Shape: tls NULL: plain. */
+struct probe_plan probe_plan_of(const struct probe_config *config, struct tls_client *tls,
+                                struct conn_shared *shared);
+
+/* Returns: the loop of a round. */
+uv_loop_t *probe_scope_loop(const struct probe_scope *scope);
 
 /* Returns: ns since the round began. */
 int64_t probe_scope_now_ns(const struct probe_scope *scope);

@@ -34,6 +34,7 @@ struct run {
     bool shows_progress; /* it stands on the terminal now */
     struct tls_client *tls;
     struct probe_output output;
+    struct conn_shared shared;
     struct probe_plan plan;
     struct probe_round *round;   /* NULL: none is under way */
     struct probe_result current; /* its result */
@@ -89,7 +90,7 @@ static void keep_result(struct run *run)
     probe_result_fini(&run->last);
     run->last = run->current;
     run->current = (struct probe_result){0};
-    run->ok = probe_output_judge(&run->output, &run->last);
+    run->ok = probe_alerts_judge(&run->last, &run->config->limits);
 }
 
 static void stop(struct run *run)
@@ -211,7 +212,7 @@ static void start_round(uv_timer_t *timer)
     struct run *run = timer->data;
 
     run->attempts++;
-    run->round = probe_round_start(&run->loop, &run->plan, &run->current, on_round, run, run->err);
+    run->round = probe_round_start(&run->plan, &run->current, on_round, run, run->err);
     if (run->round == NULL)
         stop(run);
 }
@@ -325,19 +326,8 @@ static int prepare(struct run *run, struct err *err)
             message_print(
                 "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted");
     }
-    run->plan = (struct probe_plan){.target = &config->target,
-                                    .want_v6 = !config->ipv4_only,
-                                    .want_v4 = !config->ipv6_only,
-                                    .source = config->source,
-                                    .tls = run->tls,
-                                    .until = config->until,
-                                    .expect_alert = config->expect_alert,
-                                    .require_any = config->require_any,
-                                    .framing = config->framing,
-                                    .attempt_delay_ms = config->attempt_delay_ms,
-                                    .connect_timeout_ms = config->connect_timeout_ms,
-                                    .answer_timeout_ms = config->answer_timeout_ms,
-                                    .volume_bytes = (uint64_t)config->volume_bytes};
+    run->shared.loop = &run->loop;
+    run->plan = probe_plan_of(config, run->tls, &run->shared);
     run->pause_ms = PAUSE_MIN_MS;
     run->start_ns = uv_hrtime();
     run->output.queue = output_open(&run->loop, run->output.fd, on_output_changed, run, err);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "result.h"
+#include "tcpgreet/probe/faces.h"
 #include "tcpgreet/probe/threshold.h"
 
 enum { PROBE_FINDINGS_MAX = 16, PROBE_SENTENCE_BYTES = 600 };
@@ -42,6 +43,10 @@ struct probe_alert {
 size_t probe_alerts(const struct probe_result *result, const struct thresholds *thresholds,
                     struct probe_alert alerts[PROBE_ALERTS_MAX]);
 
+/* Checks a result that is OK against the limits. Returns: whether it is within them; if not, the verdict is
+ * threshold. */
+bool probe_alerts_judge(struct probe_result *result, const struct thresholds *thresholds);
+
 struct probe_style {
     int columns; /* 80 where it is not known */
     bool utf8;
@@ -51,12 +56,8 @@ struct probe_style {
 
 /* Each writes one whole result. The caller checks out for errors. now_s is the wall clock, for days left. */
 void probe_report_text(const struct probe_result *result, const struct probe_style *style, FILE *out);
-void probe_report_json(const struct probe_result *result,
-                       FILE *out); /* one line, docs/probe-v1.schema.json */
-void probe_report_prometheus(const struct probe_result *result, FILE *out);
 /* The monitoring plugin's one line with performance data. Returns: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
  * Source: Monitoring Plugins Development Guidelines. */
 int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out);
-void probe_report_plot(const struct probe_result *result, FILE *out);
 
 #endif

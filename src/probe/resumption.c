@@ -26,7 +26,7 @@ static int connect_again(struct probe_resumption_test *test, struct probe_scope 
 {
     static const struct conn_events events = {.up = on_up, .done = on_done};
     struct conn_config config = {
-        .shared = &scope->shared,
+        .shared = scope->plan.shared,
         .dialogue = &test->greeting.dialogue,
         .events = &events,
         .context = test,

@@ -220,7 +220,7 @@ static void on_answer(void *context, const struct resolver_answer *reported)
     enum race_family family = reported->family == AF_INET6 ? RACE_V6 : RACE_V4;
     struct probe_answer *answers = round->result->answers;
 
-    uv_update_time(round->scope.loop);
+    uv_update_time(probe_scope_loop(&round->scope));
     hold(round);
     answers[family].span.end_ns = probe_scope_now_ns(&round->scope);
     answers[family].only_in_hosts = reported->only_in_hosts;
@@ -244,7 +244,7 @@ static int ask(struct probe_round *round, const struct resolver_query *query, st
     struct probe_answer *answers = round->result->answers;
     struct err why = {0};
 
-    round->resolver = resolver_start(round->scope.loop, query, on_answer, round, &why);
+    round->resolver = resolver_start(probe_scope_loop(&round->scope), query, on_answer, round, &why);
     if (round->resolver != NULL) {
         uv_timer_start(&round->deadline, on_deadline, (uint64_t)round->scope.plan.connect_timeout_ms, 0);
         return 0;
@@ -262,11 +262,9 @@ static int ask(struct probe_round *round, const struct resolver_query *query, st
     return 0;
 }
 
-static void describe_round(const struct probe_plan *plan, const struct resolver_query *query,
-                           struct probe_result *result)
+void probe_round_describe(const struct probe_plan *plan, struct probe_result *result)
 {
     const struct target *target = plan->target;
-    const bool asked[RACE_FAMILIES] = {[RACE_V6] = query->want_v6, [RACE_V4] = query->want_v4};
 
     *result = (struct probe_result){.literal = target->kind == TARGET_IPV4 || target->kind == TARGET_IPV6,
                                     .tls = plan->tls != NULL,
@@ -275,16 +273,21 @@ static void describe_round(const struct probe_plan *plan, const struct resolver_
                                     .started_s = time(NULL)};
     target_format(target, result->target, sizeof result->target);
     escape_text((struct bytes){target->host, strlen(target->host)}, result->host, sizeof result->host);
-    for (size_t family = 0; family < RACE_FAMILIES; family++) {
-        struct probe_answer *answer = &result->answers[family];
-        answer->asked = asked[family];
-        answer->span = asked[family] ? (struct probe_span){0, -1} : (struct probe_span){-1, -1};
-    }
+    for (size_t family = 0; family < RACE_FAMILIES; family++)
+        result->answers[family].span = (struct probe_span){-1, -1};
 }
 
-struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *plan,
-                                      struct probe_result *result, probe_round_done_fn *done, void *context,
-                                      struct err *err)
+static void describe_questions(const struct resolver_query *query, struct probe_answer answers[RACE_FAMILIES])
+{
+    answers[RACE_V6].asked = query->want_v6;
+    answers[RACE_V4].asked = query->want_v4;
+    for (size_t family = 0; family < RACE_FAMILIES; family++)
+        if (answers[family].asked)
+            answers[family].span.begin_ns = 0;
+}
+
+struct probe_round *probe_round_start(const struct probe_plan *plan, struct probe_result *result,
+                                      probe_round_done_fn *done, void *context, struct err *err)
 {
     struct resolver_query query = {plan->target, plan->want_v6, plan->want_v4};
     struct probe_round *round = calloc(1, sizeof *round);
@@ -293,22 +296,21 @@ struct probe_round *probe_round_start(uv_loop_t *loop, const struct probe_plan *
         return NULL;
     }
     round->scope.plan = *plan;
-    round->scope.loop = loop;
     round->result = result;
     round->done = done;
     round->context = context;
-    round->scope.shared.loop = loop;
     round->scope.policy = (struct session_policy){
         .answer_ms = plan->answer_timeout_ms, .framing = plan->framing, .over_tls = plan->tls != NULL};
     if (resolver_narrow(&query, plan->source, &round->scope.source, err) < 0 ||
-        uv_timer_init(loop, &round->deadline) != 0) {
+        uv_timer_init(plan->shared->loop, &round->deadline) != 0) {
         err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
         free(round);
         return NULL;
     }
     round->deadline.data = round;
-    describe_round(plan, &query, result);
-    uv_update_time(loop);
+    probe_round_describe(plan, result);
+    describe_questions(&query, result->answers);
+    uv_update_time(plan->shared->loop);
     round->scope.begin_ns = uv_hrtime();
     hold(round); /* the questions' */
     if (ask(round, &query, err) < 0) {

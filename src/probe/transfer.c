@@ -39,7 +39,7 @@ int probe_transfer_start(struct probe_transfer *transfer, struct probe_scope *sc
                          const struct endpoint *peer, struct tls_session *session, struct err *err)
 {
     static const struct conn_events events = {.up = on_up, .closing = on_closing, .done = on_done};
-    const struct conn_config config = {.shared = &scope->shared,
+    const struct conn_config config = {.shared = scope->plan.shared,
                                        .dialogue = &transfer->volume.dialogue,
                                        .events = &events,
                                        .context = transfer,

@@ -33,7 +33,9 @@ int prober_set_up(void **state)
     struct prober *prober = test_calloc(1, sizeof *prober);
     prober->descriptors = count_descriptors();
     watched_open(&prober->watched);
+    prober->shared.loop = &prober->watched.loop;
     prober->plan = (struct probe_plan){.target = &prober->target,
+                                       .shared = &prober->shared,
                                        .want_v6 = true,
                                        .want_v4 = true,
                                        .until = PROBE_UNTIL_DIALOGUE,
@@ -76,8 +78,7 @@ bool prober_start(struct prober *prober, const char *host, unsigned port)
     probe_result_fini(&prober->result);
     prober->done = false;
     prober->starting = true;
-    prober->round = probe_round_start(&prober->watched.loop, &prober->plan, &prober->result, on_done, prober,
-                                      &prober->err);
+    prober->round = probe_round_start(&prober->plan, &prober->result, on_done, prober, &prober->err);
     prober->starting = false;
     assert_int_equal(prober->round == NULL, prober->err.reason != ERR_OK);
     return prober->round != NULL;

@@ -40,6 +40,7 @@ struct prober_server {
 struct prober {
     struct watched watched;
     struct target target;
+    struct conn_shared shared;
     struct probe_plan plan; /* to be changed before prober_start */
     struct probe_round *round;
     struct probe_result result;
