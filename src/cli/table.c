@@ -92,7 +92,7 @@ const struct option_row option_rows[] = {
     OPTION(TIME, duration, "name-timeout", "TIME", "server: limit for the rest of a name",
            RANGE("1ms", LONGEST), DEFAULT("30s"), IN(L(name_timeout_ms))),
     OPTION(TIME, duration, "drain-timeout", "TIME", "server: limit for draining at shutdown",
-           RANGE("0", LONGEST), DEFAULT("10s"), IN(L(drain_timeout_ms))),
+           RANGE("0", LONGEST), DEFAULT("7s"), IN(L(drain_timeout_ms))),
     OPTION(TIME, duration, "pause", "TIME", "server: pause that ends a name", RANGE("0", "1m"),
            DEFAULT("300ms"), IN(L(pause_ms))),
 

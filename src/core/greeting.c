@@ -89,6 +89,24 @@ static bool is_http_request_line(struct bytes line)
     return target > method + 1 && bytes_equal(tail, version);
 }
 
+bool greeting_is_http_begun(struct bytes line)
+{
+    static const struct bytes targets[] = {BYTES_LITERAL("/"), BYTES_LITERAL("http://"),
+                                           BYTES_LITERAL("https://")};
+    size_t method = 0;
+    while (method < line.length && line.data[method] >= 'A' && line.data[method] <= 'Z')
+        method++;
+    if (method < 3 || method == line.length || line.data[method] != ' ')
+        return false;
+
+    struct bytes target = bytes_skip(line, method + 1);
+    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
+        if (target.length >= targets[i].length &&
+            memcmp(target.data, targets[i].data, targets[i].length) == 0)
+            return true;
+    return false;
+}
+
 enum greeting_foreign greeting_foreign(struct bytes bytes)
 {
     enum { HANDSHAKE = 0x16, MAJOR = 3, MINOR_MAX = 4, PREFIX = 3 };
@@ -98,9 +116,9 @@ enum greeting_foreign greeting_foreign(struct bytes bytes)
         return GREETING_TLS_CLIENT;
 
     const char *lf = bytes.length > 0 ? memchr(bytes.data, '\n', bytes.length) : NULL;
-    if (lf == NULL)
-        return GREETING_NOT_FOREIGN;
-    struct bytes line = without_cr((struct bytes){bytes.data, (size_t)(lf - bytes.data)});
-    bool http = line.length <= GREETING_NAME_MAX && is_http_request_line(line);
-    return http ? GREETING_HTTP_CLIENT : GREETING_NOT_FOREIGN;
+    struct bytes line =
+        without_cr((struct bytes){bytes.data, lf != NULL ? (size_t)(lf - bytes.data) : bytes.length});
+    bool is_long = line.length > GREETING_NAME_MAX;
+    bool is_http = is_long ? greeting_is_http_begun(line) : lf != NULL && is_http_request_line(line);
+    return is_http ? GREETING_HTTP_CLIENT : GREETING_NOT_FOREIGN;
 }

@@ -60,9 +60,11 @@ static size_t take_name(struct session *session, struct bytes in, struct sink *o
         if (session->state == SESSION_ASKING)
             begin_name(session, SESSION_LISTENING, now_ms);
         session->scanned = (uint32_t)in.length;
+        session->http_begun = !session->answered && greeting_is_http_begun(in);
         return 0;
     case GREETING_OVERFLOW:
         begin_name(session, SESSION_DISCARDING, now_ms);
+        session->http_begun = false;
         session->scanned = 0;
         return in.length;
     case GREETING_NAME:
@@ -85,7 +87,7 @@ static void set_deadline(struct session *session, int64_t now_ms)
     } else if (session->state == SESSION_ASKING) {
         *deadline_ms = now_ms + policy->idle_ms;
     } else {
-        bool pause_counts = policy->pause_ms > 0 && !session->ends_names;
+        bool pause_counts = policy->pause_ms > 0 && !session->ends_names && !session->http_begun;
         int64_t pause_over = pause_counts ? now_ms + policy->pause_ms : DIALOGUE_NEVER;
         int64_t name_over = session->name_deadline_ms;
         *deadline_ms = pause_over < name_over ? pause_over : name_over;
@@ -178,7 +180,7 @@ static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *ou
     if (now_ms < dialogue->deadline_ms)
         return 0;
     if (session->state == SESSION_ASKING)
-        part(session, SESSION_END_IDLE, out);
+        part(session, session->policy->is_stopping ? SESSION_END_STOPPED : SESSION_END_IDLE, out);
     else if (dialogue->deadline_ms == session->name_deadline_ms)
         part(session, SESSION_END_NAME_TIMEOUT, out);
     else
@@ -212,4 +214,15 @@ void session_init_refusal(struct session *session)
 {
     *session = (struct session){.dialogue = {&refusal_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
                                 .state = SESSION_ASKING};
+}
+
+void session_set_policy(struct session *session, const struct session_policy *policy)
+{
+    int64_t *deadline_ms = &session->dialogue.deadline_ms;
+
+    if (session->policy == NULL)
+        return;
+    if (session->state == SESSION_ASKING && *deadline_ms != DIALOGUE_NEVER)
+        *deadline_ms += policy->idle_ms - session->policy->idle_ms;
+    session->policy = policy;
 }

@@ -268,6 +268,15 @@ void connections_reject(struct connections *connections, const struct accepted_s
         connections->rejection_count++;
 }
 
+void connections_set_policy(struct connections *connections, const struct session_policy *policy)
+{
+    connections->config.policy = policy;
+    for (struct connection *at = connections->first; at != NULL; at = at->next) {
+        session_set_policy(&at->session, policy);
+        conn_resume(&at->conn); /* its deadline has changed */
+    }
+}
+
 void connections_stop(struct connections *connections)
 {
     for (struct connection *at = connections->first; at != NULL; at = at->next)

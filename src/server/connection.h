@@ -51,6 +51,9 @@ void connections_drop(struct connections *connections, const struct accepted_soc
 /* Reports to a connection without a place that there are too many, and closes it. Takes: the descriptor. */
 void connections_reject(struct connections *connections, const struct accepted_socket *accepted);
 
+/* Holds every dialogue to another policy, those of connections yet to come also. Borrows: policy. */
+void connections_set_policy(struct connections *connections, const struct session_policy *policy);
+
 /* Ends every dialogue with its final message. */
 void connections_stop(struct connections *connections);
 

@@ -10,7 +10,10 @@
 #include "tcpgreet/base/trace.h"
 #include "tcpgreet/os/loop.h"
 
-enum { FINAL_MESSAGE_MS = 2 * 1000 /* after a drain, for the final messages to be read */ };
+enum {
+    DRAIN_IDLE_MS = 1000,       /* silence that ends a dialogue during a drain, unless a name is begun */
+    FINAL_MESSAGE_MS = 2 * 1000 /* after a drain, for the final messages to be read */
+};
 
 enum command { RUN, DRAIN, STOP };
 
@@ -29,6 +32,7 @@ struct worker {
     uv_async_t wake;
     uv_timer_t timer; /* the drain's deadlines */
     struct worker_config config;
+    struct session_policy drain_policy;
     struct accept *accept;
     struct connections connections;
     struct counters counters;
@@ -151,10 +155,12 @@ static void take_up_tls(struct worker *worker)
 static void begin_end(struct worker *worker)
 {
     accept_stop(worker->accept, worker->obeyed == DRAIN);
-    if (worker->obeyed == STOP)
+    if (worker->obeyed == STOP) {
         connections_abort(&worker->connections);
-    else
+    } else {
+        connections_set_policy(&worker->connections, &worker->drain_policy);
         uv_timer_start(&worker->timer, on_drain_over, (uint64_t)worker->config.drain_ms, 0);
+    }
     finish_if_empty(worker);
 }
 
@@ -274,6 +280,10 @@ struct worker *worker_start(const struct worker_config *config, struct err *err)
         return NULL;
     worker->config = *config;
     worker->config.listeners = NULL;
+    worker->drain_policy = *config->policy;
+    worker->drain_policy.is_stopping = true;
+    if (worker->drain_policy.idle_ms > DRAIN_IDLE_MS)
+        worker->drain_policy.idle_ms = DRAIN_IDLE_MS;
     init_connections(worker, config);
     if (prepare(worker, err) < 0) {
         dismantle(worker);

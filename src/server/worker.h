@@ -47,7 +47,8 @@ struct worker_config {
 struct worker *worker_start(const struct worker_config *config, struct err *err);
 
 /* Asks it to stop: no more is accepted (what the kernel has queued still is), dialogues may finish for
- * drain_ms, the rest is sent the final message. at_once: everything is closed now. May be called again; what
+ * drain_ms, but those that are silent for a second and have no name begun, and the rest, are sent the final
+ * message. at_once: everything is closed now. May be called again; what
  * asks for more holds. Thread: any, several at a time; returns at once. */
 void worker_stop(struct worker *worker, bool at_once);
 

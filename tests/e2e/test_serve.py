@@ -230,22 +230,20 @@ class Stops(Case):
     def test_a_dialogue_goes_on_to_its_end(self):
         for number in (signal.SIGTERM, signal.SIGINT):
             with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
-                peer.expect(OPENING)
+                peer.expect(OPENING).send(b"Tracy\nMich").expect(hello(b"Tracy"))
                 self.drain(server, number)
-                for name in (b"Michael", b"Tracy"):
-                    peer.send(name + b"\n").expect(hello(name))
                 self.assertTrue(server.is_alive())
-                peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+                peer.send(b"ael\nexit\n").expect(hello(b"Michael")).expect(GOODBYE).expect_eof()
                 peer.close()
                 self.assertEqual(server.wait(), 0)
 
     def test_the_last_peer_that_leaves_ends_it(self):
         with Server("--drain-timeout", "60s") as server, Peer(server) as first, Peer(server) as second:
-            first.expect(OPENING)
-            second.expect(OPENING)
+            first.expect(OPENING).send(b"Ann\nBo").expect(hello(b"Ann"))
+            second.expect(OPENING).send(b"Tracy\nMich").expect(hello(b"Tracy"))
             self.drain(server)
             first.close()
-            second.send(b"Michael\n").expect(hello(b"Michael")).end().expect_eof()
+            second.send(b"ael\n").expect(hello(b"Michael")).end().expect_eof()
             second.close()
             self.assertEqual(server.wait(), 0)
 
@@ -260,6 +258,17 @@ class Stops(Case):
                 peer.close()
             self.assertEqual(server.wait(), 0)
             self.assertBetween(time.monotonic() - began, 0.29, 1.5)
+
+    def test_a_silent_connection_does_not_wait_for_the_drain_timeout(self):
+        with Server("--drain-timeout", "60m") as server, Peer(server) as silent, Peer(server) as begun:
+            silent.expect(OPENING).send(b"Ann\n").expect(hello(b"Ann"))
+            begun.expect(OPENING).send(b"Tracy\nMich").expect(hello(b"Tracy"))
+            server.send_signal(signal.SIGTERM)
+            silent.expect(GOODBYE).expect_eof()
+            silent.close()
+            begun.send(b"ael\n").expect(hello(b"Michael")).expect(GOODBYE).expect_eof()
+            begun.close()
+            self.assertEqual(server.wait(), 0)
 
     def test_who_never_reads_does_not_hold_it(self):
         with Server("--drain-timeout", "300ms") as server, Peer(server, receive_buffer=4096) as deaf:
@@ -281,7 +290,7 @@ class Stops(Case):
         for first, second in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
                               (signal.SIGTERM, signal.SIGINT)):
             with Server("--drain-timeout", "60s") as server, Peer(server) as peer:
-                peer.expect(OPENING)
+                peer.expect(OPENING).send(b"Ann\nMich").expect(hello(b"Ann"))
                 self.drain(server, first)
                 self.assertTrue(server.is_alive())
                 began = time.monotonic()
@@ -302,11 +311,11 @@ class Stops(Case):
             for _ in range(50):
                 for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1):
                     server.send_signal(number)
-            peer.send(b"Michael\n").expect(hello(b"Michael"))
+            peer.send(b"Michael\nex").expect(hello(b"Michael"))
             self.drain(server)
             for number in (signal.SIGHUP, signal.SIGUSR1):
                 server.send_signal(number)
-            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            peer.send(b"it\n").expect(GOODBYE).expect_eof()
             peer.close()
             self.assertEqual(server.wait(), 0)
 
@@ -399,15 +408,14 @@ class AcceptFails(Case):
     def test_one_lost_listener_of_many_ends_the_server_after_a_drain(self):
         with Server("--workers", "3", "--drain-timeout", "60s", listen=[("::1", "0"), ("127.0.0.1", "0")],
                     ends_with=8) as server, Peer(server) as peer:
-            peer.expect(OPENING)
+            peer.expect(OPENING).send(b"Ann\nMich").expect(hello(b"Ann"))
             self.shut_one_listener(server)
             server.log.expect("^Shutting down: .*no longer listens.*; draining for up to 60 s$")
             for match in server.announcements:
                 host, port = match[1].strip("[]"), int(match[2])
                 await_that(lambda: refuses(host, port), "the listener is closed")
-            peer.send(b"Michael\n").expect(hello(b"Michael"))
             self.assertTrue(server.is_alive())
-            peer.send(b"exit\n").expect(GOODBYE).expect_eof()
+            peer.send(b"ael\nexit\n").expect(hello(b"Michael")).expect(GOODBYE).expect_eof()
             peer.close()
             self.assertEqual(server.wait(), 8)
             server.log.expect(r"^tcpgreet: cannot accept .*no longer listens.* \(system-other\)$")

@@ -48,11 +48,16 @@ bool greeting_put_too_long(struct sink *out);
 bool greeting_put_goodbye(struct sink *out);
 bool greeting_put_too_many(struct sink *out);
 
+/* Returns: whether an unfinished line is the start of an HTTP request: a method, and a target that begins
+ * like a path or a URL. A pause does not end such a name: its rest may be on the way. */
+bool greeting_is_http_begun(struct bytes line);
+
 enum greeting_foreign { GREETING_NOT_FOREIGN, GREETING_TLS_CLIENT, GREETING_HTTP_CLIENT };
 
 /* Looks at the very first bytes of a connection: does the peer use another protocol?
  * A TLS handshake record (RFC 8446 section 5.1) is known by three bytes, an HTTP request by its whole first
- * line, so the verdict does not depend on how the bytes were cut. */
+ * line, or by the start of one that is longer than a name may be, so the verdict does not depend on how the
+ * bytes were cut. */
 enum greeting_foreign greeting_foreign(struct bytes bytes);
 
 #endif

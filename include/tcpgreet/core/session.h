@@ -23,6 +23,7 @@ struct session_policy {
                           dialogue, and so does another greeting once its line is complete; 0: off */
     enum session_framing framing; /* client */
     bool over_tls;                /* client: so the server cannot be one that waits for a handshake */
+    bool is_stopping;             /* server: it shuts down, and idle_ms ends a dialogue for that */
 };
 
 /* What each one accepts, sends and may turn into: the table in session_states.c, docs/architecture.md. */
@@ -75,6 +76,7 @@ struct session {
     uint8_t framing;     /* client: enum session_framing, as detected so far */
     bool ends_names : 1; /* server: this peer has ended a name with a newline */
     bool answered : 1;   /* server: a first name is behind us */
+    bool http_begun : 1; /* server: the name begun looks like an HTTP request, which no pause ends */
     bool asked : 1;      /* client: has sent without a welcome, to find out whether this is a TLS server */
     bool other : 1;      /* client, with listen_ms: this is not the welcome */
     bool crlf : 1;       /* client: the name is sent with CR LF, because it ends with a CR itself */
@@ -84,6 +86,10 @@ struct session {
  * it leaves is a part of a name, at most GREETING_NAME_MAX + 1 bytes.
  * Borrows: policy, as long as the session exists. */
 void session_init_server(struct session *session, const struct session_policy *policy);
+
+/* Server: it is held to another policy from now on, in which the silence so far counts. Does nothing where
+ * session_init_refusal made it. Borrows: policy, as long as the session exists. */
+void session_set_policy(struct session *session, const struct session_policy *policy);
 
 /* Makes a server's that has no room for this connection: it sends that, and is over. */
 void session_init_refusal(struct session *session);

@@ -243,20 +243,26 @@ static void greeting_recognizes_other_protocols_by_their_first_bytes(void **stat
     assert_int_equal(greeting_foreign((struct bytes){NULL, 0}), GREETING_NOT_FOREIGN);
 }
 
-/* A longer one is discarded while it is received, so it cannot be recognized. */
-static void greeting_takes_no_line_over_the_limit_for_http(void **state)
+/* The rest of a longer one is discarded while it is received: its start must do. */
+static void greeting_recognizes_an_http_request_that_is_longer_than_a_name(void **state)
 {
+    static const char *const starts[] = {"GET /", "POST http://a/", "HEAD https://a/",
+                                         "get /", "GET a",          "GE /"};
     static const char end[] = " HTTP/1.1\r\n";
     char in[2048];
     (void)state;
-    for (size_t length = 1022; length <= 1026; length++) {
-        size_t target = length - strlen("GET ") - strlen(" HTTP/1.1");
-        memcpy(in, "GET ", 4);
-        memset(in + 4, '/', target);
-        memcpy(in + 4 + target, end, sizeof end - 1);
-        assert_int_equal(greeting_foreign((struct bytes){in, 4 + target + sizeof end - 1}),
-                         length <= 1024 ? GREETING_HTTP_CLIENT : GREETING_NOT_FOREIGN);
-    }
+    for (size_t i = 0; i < COUNT(starts); i++)
+        for (size_t length = 1022; length <= 1026; length++) {
+            bool is_request = i < 3, is_line = i < 3 || i == 4;
+            memset(in, 'x', length);
+            memcpy(in, starts[i], strlen(starts[i]));
+            memcpy(in + length - strlen(" HTTP/1.1"), end, sizeof end - 1);
+            assert_int_equal(greeting_foreign((struct bytes){in, length + 2}),
+                             (length <= 1024 ? is_line : is_request) ? GREETING_HTTP_CLIENT
+                                                                     : GREETING_NOT_FOREIGN);
+            assert_int_equal(greeting_foreign((struct bytes){in, length - 1}),
+                             length - 1 > 1024 && is_request ? GREETING_HTTP_CLIENT : GREETING_NOT_FOREIGN);
+        }
 }
 
 int main(void)
@@ -270,7 +276,7 @@ int main(void)
         cmocka_unit_test(greeting_words_are_put_whole_or_not_at_all),
         cmocka_unit_test(greeting_answer_max_holds_the_longest_answer),
         cmocka_unit_test(greeting_recognizes_other_protocols_by_their_first_bytes),
-        cmocka_unit_test(greeting_takes_no_line_over_the_limit_for_http),
+        cmocka_unit_test(greeting_recognizes_an_http_request_that_is_longer_than_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,6 @@ static void session_takes_what_has_come_before_a_pause_for_the_name(void **state
         {LITERAL("Michael\r"), HELLO("Michael\r"), SESSION_END_NONE, 1},
         {LITERAL("exit"), BYE, SESSION_END_EXIT, 0},
         {LITERAL("exit\r"), HELLO("exit\r"), SESSION_END_NONE, 1},
-        {LITERAL("GET / HTTP/1.1"), HELLO("GET / HTTP/1.1"), SESSION_END_NONE, 1},
         {{letters, 1025}, SORRY, SESSION_END_NONE, 0},
         {{letters, 3000}, SORRY, SESSION_END_NONE, 0},
     };
@@ -224,6 +223,47 @@ static void session_sends_the_final_message_to_a_silent_peer(void **state)
     script_fini(&script);
 }
 
+/* Its rest may be on the way, and what looks like a request is hardly a name. */
+static void session_no_pause_ends_what_looks_like_an_http_request(void **state)
+{
+    static const struct bytes in = LITERAL("GET /names HTTP/1.1\r");
+    (void)state;
+    for (size_t cut = strlen("GET /"); cut < in.length; cut++) {
+        struct script script = serving(PAUSE);
+        serve(&script);
+        script_feed(&script, (struct bytes){in.data, cut});
+        assert_int_equal(deadline(&script), START + NAME);
+        script_feed(&script, bytes_skip(in, cut));
+        assert_int_equal(deadline(&script), START + NAME);
+        script_feed(&script, BYTES_LITERAL("\n"));
+        assert_int_equal(script.session.end, SESSION_END_HTTP_CLIENT);
+        assert_sent(&script, "");
+        script_fini(&script);
+    }
+}
+
+static void session_that_is_stopping_ends_with_a_second_of_silence(void **state)
+{
+    static const struct session_policy stopping = {
+        .idle_ms = 1000, .name_ms = NAME, .pause_ms = PAUSE, .is_stopping = true};
+    (void)state;
+    struct script script = serving(PAUSE);
+    serve(&script);
+    feed_at(&script, START + 500, BYTES_LITERAL("Ann\n"));
+    script_hush(&script);
+    session_set_policy(&script.session, &stopping);
+    assert_int_equal(deadline(&script), START + 500 + 1000); /* what was silence before counts */
+    feed_at(&script, START + 1400, BYTES_LITERAL("Bob"));
+    assert_int_equal(deadline(&script), START + 1400 + NAME);
+    feed_at(&script, START + 9000, BYTES_LITERAL("\n"));
+    assert_sent(&script, HELLO("Bob"));
+    assert_int_equal(deadline(&script), START + 9000 + 1000);
+    script_expire(&script);
+    assert_sent(&script, BYE);
+    assert_int_equal(script.session.end, SESSION_END_STOPPED);
+    script_fini(&script);
+}
+
 /* The peer does not read: that is the connection's limit, and no fault of the name. */
 static void session_has_no_deadline_while_it_is_stalled(void **state)
 {
@@ -296,6 +336,8 @@ int main(void)
         cmocka_unit_test(session_limits_the_time_of_a_name_sent_byte_by_byte),
         cmocka_unit_test(session_gives_each_name_its_own_time),
         cmocka_unit_test(session_sends_the_final_message_to_a_silent_peer),
+        cmocka_unit_test(session_no_pause_ends_what_looks_like_an_http_request),
+        cmocka_unit_test(session_that_is_stopping_ends_with_a_second_of_silence),
         cmocka_unit_test(session_has_no_deadline_while_it_is_stalled),
         cmocka_unit_test(session_client_awaits_each_answer_for_limited_time),
     };
