@@ -97,7 +97,7 @@ static void log_closed(const struct connection *connection, const struct conn_re
                                       : session_end_text((enum session_end)connection->session.end),
         .names = connection->session.names,
         .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
-        .is_silent = was_silent(connection, result) && !connection->logged && !connection->rejected,
+        .is_minor = connection->rejected || (was_silent(connection, result) && !connection->logged),
     });
 }
 
@@ -143,11 +143,6 @@ static void unlink_connection(struct connections *connections, struct connection
         connection->next->previous = connection->previous;
 }
 
-static void release_place(struct connections *connections)
-{
-    atomic_fetch_sub(connections->config.places, 1);
-}
-
 static void on_done(void *context, const struct conn_result *result)
 {
     struct connection *connection = context;
@@ -157,7 +152,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (connection->rejected) {
         connections->rejection_count--;
     } else {
-        release_place(connections);
+        limits_release(connections->config.limits, &connection->peer);
         count_end(connections->config.counters, connection, result);
     }
     unlink_connection(connections, connection);
@@ -232,18 +227,15 @@ void connections_init(struct connections *connections, const struct connections_
 }
 
 /* Before the welcome is sent, so that two workers never give the last place twice. */
-bool connections_reserve(struct connections *connections)
+bool connections_reserve(struct connections *connections, const struct accepted_socket *accepted)
 {
-    if (atomic_fetch_add(connections->config.places, 1) < connections->config.max_connections)
-        return true;
-    release_place(connections);
-    return false;
+    return limits_take(connections->config.limits, &accepted->peer, now_ms(connections)) == LIMITS_ACCEPTED;
 }
 
 void connections_serve(struct connections *connections, const struct accepted_socket *accepted)
 {
     if (!begin(connections, accepted, false)) {
-        release_place(connections);
+        limits_release(connections->config.limits, &accepted->peer);
         return;
     }
     counters_add(&connections->config.counters->connections, 1);
@@ -253,7 +245,7 @@ void connections_serve(struct connections *connections, const struct accepted_so
 void connections_drop(struct connections *connections, const struct accepted_socket *accepted)
 {
     stream_tcp_close(accepted->fd);
-    release_place(connections);
+    limits_release(connections->config.limits, &accepted->peer);
 }
 
 /* Under TLS even the message that there are too many would cost a handshake. */

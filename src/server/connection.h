@@ -2,13 +2,13 @@
 #ifndef TCPGREET_SERVER_CONNECTION_H
 #define TCPGREET_SERVER_CONNECTION_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <uv.h>
 
 #include "counters.h"
+#include "limits.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/acceptor.h"
 #include "tcpgreet/link/conn.h"
@@ -16,8 +16,7 @@
 struct connections_config {
     uv_loop_t *loop;                     /* borrowed */
     const struct session_policy *policy; /* borrowed */
-    atomic_size_t *places;               /* borrowed: taken, of all workers together */
-    size_t max_connections;              /* what places is held to */
+    struct limits *limits;               /* borrowed: of all workers together */
     size_t max_rejections; /* connections being rejected at once; more are closed without lingering */
     int64_t handshake_ms;
     struct counters *counters;    /* borrowed */
@@ -38,9 +37,9 @@ struct connections {
 void connections_init(struct connections *connections, const struct connections_config *config,
                       const struct acceptor_policy *streams);
 
-/* Takes a place for one more connection, for connections_serve or connections_drop, here or at another
- * worker. Returns: whether there was one. */
-bool connections_reserve(struct connections *connections);
+/* Takes a place for a connection, for connections_serve or connections_drop, here or at another worker.
+ * Returns: whether there was one. */
+bool connections_reserve(struct connections *connections, const struct accepted_socket *accepted);
 
 /* Serves a connection that has its place. Takes: the descriptor. */
 void connections_serve(struct connections *connections, const struct accepted_socket *accepted);

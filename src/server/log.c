@@ -102,7 +102,7 @@ static const char *format_duration(int64_t ms, char *text, size_t room)
 void server_log_closed(const struct server_log_closed *closed)
 {
     char peer[ENDPOINT_TEXT_BYTES], duration[32];
-    enum log_level level = closed->is_silent ? LOG_DEBUG : LOG_INFO;
+    enum log_level level = closed->is_minor ? LOG_DEBUG : LOG_INFO;
 
     if (log_enabled(level))
         log_write(level, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s",
@@ -115,6 +115,36 @@ void server_log_dropped(const struct endpoint *peer, const struct err *err)
 {
     char text[ENDPOINT_TEXT_BYTES];
     log_write(LOG_ERROR, "Connection from %s is dropped: %s", endpoint_format(peer, text), err->text);
+}
+
+void server_log_limit(const struct limits_config *limits, enum limits_result result,
+                      const struct endpoint *peer, uint64_t suppressed)
+{
+    char text[ENDPOINT_TEXT_BYTES], more[64] = "";
+    endpoint_format(peer, text);
+    if (suppressed > 0)
+        snprintf(more, sizeof more, "; rejected since the last such line: %" PRIu64, suppressed);
+    switch (result) {
+    case LIMITS_FULL:
+        log_write(LOG_WARNING, "Connection from %s rejected: all %zu are in use (see --max-connections)%s",
+                  text, limits->max_connections, more);
+        break;
+    case LIMITS_ADDRESS_FULL:
+        log_write(
+            LOG_WARNING,
+            "Connection from %s rejected: its address has %zu open; if it is a load balancer, raise --max-per-address%s",
+            text, limits->max_per_address, more);
+        break;
+    case LIMITS_ADDRESS_RATE:
+        log_write(
+            LOG_WARNING,
+            "Connection from %s rejected: more than %zu a second from its address (see --max-rate-per-address)%s",
+            text, limits->max_rate_per_address, more);
+        break;
+    case LIMITS_ACCEPTED:
+    case LIMITS_RESULTS:
+        break;
+    }
 }
 
 void server_log_accept_paused(const struct err *err, uint64_t suppressed)

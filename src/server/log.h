@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "counters.h"
+#include "limits.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/net/stream_misbehave.h"
@@ -43,12 +44,17 @@ struct server_log_closed {
     const char *reason;
     uint32_t names;
     int64_t duration_ms;
-    bool is_silent; /* closed without sending data: for -v only */
+    bool is_minor; /* rejected, or closed without sending data: for -v only */
 };
 void server_log_closed(const struct server_log_closed *closed);
 
 /* A connection that could not be served. */
 void server_log_dropped(const struct endpoint *peer, const struct err *err);
+
+/* A connection is rejected. Shape: result: LIMITS_ACCEPTED excluded; suppressed: rejections by the same limit
+ * since the last of these lines. */
+void server_log_limit(const struct limits_config *limits, enum limits_result result,
+                      const struct endpoint *peer, uint64_t suppressed);
 
 /* Shape: suppressed: failures since the last of these lines, without this one. */
 void server_log_accept_paused(const struct err *err, uint64_t suppressed);

@@ -44,7 +44,7 @@ struct server {
     size_t worker_count;    /* to be started */
     size_t workers_started; /* in workers */
     atomic_size_t workers_running;
-    atomic_size_t places; /* taken by connections */
+    struct limits *limits;
     struct accept_log accept_log;
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
@@ -114,7 +114,7 @@ static int announce(const struct server *server, const struct endpoint *addresse
 }
 
 /* How many connections fit: each needs descriptors, and so does rejecting one. */
-static void set_limits(const struct server *server, struct worker_config *config)
+static struct limits_config count_connections(const struct server *server, struct worker_config *config)
 {
     size_t limit = process_raise_descriptors();
     size_t reserved =
@@ -122,13 +122,18 @@ static void set_limits(const struct server *server, struct worker_config *config
     size_t each = acceptor_descriptors(&config->streams);
     size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
     size_t wanted = (size_t)server->config->max_connections;
+    size_t wanted_per_address = (size_t)server->config->max_per_address;
 
     config->max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
-    config->max_connections = rest - config->max_rejections;
-    if (wanted > config->max_connections)
+    size_t max_connections = rest - config->max_rejections;
+    if (wanted > max_connections)
         server_log_descriptors(wanted, limit, (wanted + REJECTIONS) * each + reserved);
     if (wanted > 0)
-        config->max_connections = wanted;
+        max_connections = wanted;
+    size_t half = max_connections > 1 ? max_connections / 2 : 1;
+    return (struct limits_config){.max_connections = max_connections,
+                                  .max_per_address = wanted_per_address > 0 ? wanted_per_address : half,
+                                  .max_rate_per_address = (size_t)server->config->max_rate_per_address};
 }
 
 static void log_counters(struct server *server)
@@ -295,13 +300,13 @@ static int start_worker(struct server *server, struct worker_config *config, str
     return 0;
 }
 
-static struct worker_config worker_config(struct server *server)
+/* Returns: 0; -1 with err. */
+static int init_worker_config(struct server *server, struct worker_config *config, struct err *err)
 {
-    struct worker_config config = {
+    *config = (struct worker_config){
         .peers = server->workers,
         .policy = &server->policy,
         .streams.misbehaviour = server->config->misbehaviour,
-        .places = &server->places,
         .accept_log = &server->accept_log,
         .handshake_ms = server->config->handshake_timeout_ms,
         .drain_ms = server->config->drain_timeout_ms,
@@ -309,8 +314,9 @@ static struct worker_config worker_config(struct server *server)
         .stopped = on_worker_stopped,
         .context = server,
     };
-    set_limits(server, &config);
-    return config;
+    const struct limits_config limits = count_connections(server, config);
+    config->limits = server->limits = limits_new(&limits, err);
+    return server->limits != NULL ? 0 : -1;
 }
 
 /* Where the kernel distributes connections, every worker listens. Elsewhere the last one listens for all: the
@@ -320,8 +326,10 @@ static int start_workers(struct server *server, const struct endpoint *addresses
                          struct err *err)
 {
     struct listener listeners[LISTENER_MAX];
-    struct worker_config config = worker_config(server);
+    struct worker_config config;
 
+    if (init_worker_config(server, &config, err) < 0)
+        return -1;
     config.listeners = listeners;
     for (size_t i = 0; i < server->worker_count; i++) {
         bool listens = listener_balances() || i + 1 == server->worker_count;
@@ -355,6 +363,7 @@ static int run_workers(struct server *server, struct err *err)
         uv_run(&server->loop, UV_RUN_DEFAULT);
     while (server->workers_started > 0) /* last to first: none is freed before the one that knows it */
         worker_free(server->workers[--server->workers_started]);
+    limits_free(server->limits);
     if (result == 0 && atomic_load(&server->has_failed))
         result = err_set_from(err, &server->failure, "%s", server->failure.text);
     return result;

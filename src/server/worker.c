@@ -1,6 +1,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -92,7 +93,7 @@ static void serve_queue(struct worker *worker)
 static void on_accepted(void *context, const struct accepted_socket *accepted)
 {
     struct worker *worker = context;
-    if (!connections_reserve(&worker->connections))
+    if (!connections_reserve(&worker->connections, accepted))
         connections_reject(&worker->connections, accepted);
     else if (!hand_off(worker, accepted))
         connections_serve(&worker->connections, accepted);
@@ -203,8 +204,7 @@ static void init_connections(struct worker *worker, const struct worker_config *
     connections_init(&worker->connections,
                      &(struct connections_config){.loop = &worker->loop,
                                                   .policy = config->policy,
-                                                  .places = config->places,
-                                                  .max_connections = config->max_connections,
+                                                  .limits = config->limits,
                                                   .max_rejections = config->max_rejections,
                                                   .handshake_ms = config->handshake_ms,
                                                   .counters = &worker->counters,

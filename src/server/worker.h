@@ -2,13 +2,13 @@
 #ifndef TCPGREET_SERVER_WORKER_H
 #define TCPGREET_SERVER_WORKER_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "accept_log.h"
 #include "counters.h"
+#include "limits.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/acceptor.h"
@@ -26,10 +26,9 @@ struct worker_config {
     size_t peer_count;
     const struct session_policy *policy; /* borrowed until worker_free */
     struct acceptor_policy streams;      /* of every connection; tls is taken, also on failure */
-    size_t max_connections;
-    struct accept_log *accept_log; /* borrowed: of all workers together */
-    atomic_size_t *places;         /* borrowed: taken, of all workers together, held to max_connections */
-    size_t max_rejections;         /* connections being rejected at once; more are closed without lingering */
+    struct accept_log *accept_log;       /* borrowed: of all workers together */
+    struct limits *limits;               /* likewise */
+    size_t max_rejections; /* connections being rejected at once; more are closed without lingering */
     int64_t handshake_ms;
     int64_t drain_ms;
     /* From the worker's thread, once for each listener from which accepting can never work again; the worker

@@ -456,7 +456,7 @@ def refusing_port(host="::1"):
 class Peer:
     """The other end of a dialogue, byte by byte. Takes a Server, an address pair or a connected socket."""
 
-    def __init__(self, where, limit_s=LIMIT_S, receive_buffer=None):
+    def __init__(self, where, limit_s=LIMIT_S, receive_buffer=None, source=None):
         self._limit_s = limit_s
         if isinstance(where, socket.socket):
             self.socket = where
@@ -467,6 +467,8 @@ class Peer:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             self.socket.settimeout(limit_s)
             try:
+                if source:
+                    self.socket.bind((source, 0))
                 self.socket.connect((host, port))
             except BaseException:
                 self.socket.close()

@@ -523,7 +523,7 @@ class Crowds(Case):
     """More connections than allowed."""
 
     def test_one_too_many_receives_a_message_and_the_next_finds_the_free_place(self):
-        with Server("--max-connections", "2") as server, Peer(server) as first:
+        with Server("--max-connections", "2", "--max-per-address", "2") as server, Peer(server) as first:
             first.expect(OPENING)
             with Peer(server) as second:
                 second.expect(OPENING)
@@ -554,11 +554,36 @@ class Crowds(Case):
             first.send(b"Michael\n").expect(hello(b"Michael"))
 
     def test_the_limit_follows_from_the_descriptor_limit(self):
-        with Server(limit_fds=64) as server, contextlib.ExitStack() as stack:
+        with Server("--max-per-address", "1000", limit_fds=64) as server, contextlib.ExitStack() as stack:
             payload = [stack.enter_context(Peer(server)).receive() for _ in range(80)]
             self.assertEqual(set(payload), {OPENING, TOO_MANY})
             self.assertGreater(payload.count(OPENING), 16)
             self.assertTrue(server.is_alive())
+
+    def test_one_address_takes_half_of_the_places_and_others_are_served(self):
+        with Server("--max-connections", "8", listen=[("127.0.0.1", "0")]) as server, contextlib.ExitStack() as stack:
+            for _ in range(4):
+                stack.enter_context(Peer(server)).expect(OPENING)
+            for _ in range(3):
+                with Peer(server) as fifth:
+                    fifth.expect(TOO_MANY).expect_eof()
+            server.log.expect(r"^Connection from 127\.0\.0\.1:\d+ rejected: its address has 4 open; .*--max-per-address$")
+            with Peer(server, source="127.0.0.2") as other:
+                other.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
+            server.expect_counters(" 3 rejected")
+            self.assertEqual(len([line for line in server.log.lines() if "rejected: " in line]), 1, server.log.lines())
+
+    def test_a_rate_limits_the_new_connections_of_an_address(self):
+        with Server("--max-rate-per-address", "2", "--workers", "2", listen=[("127.0.0.1", "0")]) as server:
+            answers = []
+            while TOO_MANY not in answers:
+                with Peer(server) as peer:
+                    answers.append(peer.receive())
+            self.assertGreaterEqual(answers.count(OPENING), 2)
+            server.log.expect(r"rejected: more than 2 a second from its address \(see --max-rate-per-address\)")
+            with Peer(server, source="127.0.0.2") as other:
+                other.expect(OPENING)
+            self.await_place(server)
 
     def exhaust(self, server):
         """Takes away the descriptors that the server does not use yet, but for five."""

@@ -36,9 +36,8 @@ int host_set_up(void **state)
     host->tester = pthread_self();
     host->accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     host->policy = (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
+    host->limit = (struct limits_config){.max_connections = 100, .max_per_address = 100};
     host->config = (struct worker_config){.policy = &host->policy,
-                                          .max_connections = 100,
-                                          .places = &host->places,
                                           .accept_log = &host->accept_log,
                                           .max_rejections = 2,
                                           .handshake_ms = HOST_LONG_MS,
@@ -61,16 +60,25 @@ struct listener host_listen(void)
     return listener;
 }
 
-void host_start(struct host *host)
+void host_start_on(struct host *host, const struct listener *listeners, size_t count)
 {
-    struct listener listener = host_listen();
     struct err err = {0};
-    host->at = listener.at;
-    host->config.listeners = &listener;
-    host->config.listener_count = 1;
+    host->at = listeners[count - 1].at;
+    host->config.listeners = listeners;
+    host->config.listener_count = count;
+    if (host->limits == NULL)
+        host->limits = limits_new(&host->limit, &err);
+    host->config.limits = host->limits;
+    assert_non_null(host->limits);
     host->worker = worker_start(&host->config, &err);
     if (host->worker == NULL)
         fail_msg("%s", err.text);
+}
+
+void host_start(struct host *host)
+{
+    struct listener listener = host_listen();
+    host_start_on(host, &listener, 1);
 }
 
 struct counters_sum host_counters(const struct host *host)
@@ -113,6 +121,7 @@ int host_tear_down(void **state)
         host_expect_stopped(host);
     }
     trace_to(NULL, NULL);
+    limits_free(host->limits);
     test_free(host);
     return 0;
 }

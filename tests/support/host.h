@@ -32,7 +32,8 @@ struct host {
     struct session_policy policy;
     struct worker_config config; /* may be changed before the start */
     struct endpoint at;
-    atomic_size_t places;
+    struct limits_config limit; /* set before host_start */
+    struct limits *limits;
     struct accept_log accept_log;
     struct worker *worker;
     atomic_uint stopped;
@@ -49,6 +50,9 @@ int host_tear_down(void **state);
 struct listener host_listen(void);
 
 void host_start(struct host *host);
+
+/* The same on these listeners; host->at is the last one. Takes: their descriptors. */
+void host_start_on(struct host *host, const struct listener *listeners, size_t count);
 
 /* Returns: a connection that has been greeted as Ann. */
 int host_greet(const struct host *host);

@@ -185,13 +185,15 @@ void prober_server_open(struct prober_server *server, struct listener listener, 
     *server = (struct prober_server){
         .policy = {.idle_ms = 1000LL * PROBER_LONG_MS, .name_ms = 1000LL * PROBER_LONG_MS},
         .accept_log = ACCEPT_LOG_INIT};
+    server->limits =
+        limits_new(&(struct limits_config){.max_connections = 100, .max_per_address = 100}, &err);
+    assert_non_null(server->limits);
     struct worker_config config = {.listeners = &listener,
                                    .listener_count = 1,
                                    .policy = &server->policy,
                                    .streams.tls = tls,
-                                   .max_connections = 100,
                                    .accept_log = &server->accept_log,
-                                   .places = &server->places,
+                                   .limits = server->limits,
                                    .max_rejections = 2,
                                    .handshake_ms = PROBER_LONG_MS,
                                    .drain_ms = PROBER_LONG_MS};
@@ -204,6 +206,7 @@ void prober_server_close(struct prober_server *server)
 {
     worker_stop(server->worker, true);
     worker_free(server->worker);
+    limits_free(server->limits);
 }
 
 void prober_expect_failure(const struct probe_address *address, enum probe_phase phase,

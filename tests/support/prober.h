@@ -33,7 +33,7 @@ struct prober_peer {
 struct prober_server {
     struct session_policy policy;
     struct worker *worker;
-    atomic_size_t places;
+    struct limits *limits;
     struct accept_log accept_log;
 };
 

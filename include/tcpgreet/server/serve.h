@@ -18,9 +18,11 @@ struct server_config {
     struct target listen[SERVER_LISTEN_MAX]; /* up to the first without service */
     bool ipv4_only;
     bool ipv6_only;
-    int workers;         /* at most SERVER_WORKERS_MAX; 0: as many as processors it may run on */
-    int max_connections; /* 0: from the descriptor limit */
-    int backlog;         /* 0: SOMAXCONN */
+    int workers;              /* at most SERVER_WORKERS_MAX; 0: as many as processors it may run on */
+    int max_connections;      /* 0: from the descriptor limit */
+    int max_per_address;      /* IPv6: of 64 bits; 0: half of max_connections */
+    int max_rate_per_address; /* new ones a second; 0: any */
+    int backlog;              /* 0: SOMAXCONN */
     int64_t handshake_timeout_ms;
     int64_t idle_timeout_ms;
     int64_t name_timeout_ms;

@@ -21,7 +21,7 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(server->handshake_timeout_ms, 10000);
     assert_int_equal(server->idle_timeout_ms, 300000);
     assert_int_equal(server->name_timeout_ms, 30000);
-    assert_int_equal(server->drain_timeout_ms, 10000);
+    assert_int_equal(server->drain_timeout_ms, 7000);
     assert_int_equal(server->pause_ms, 300);
     assert_int_equal(server->workers + server->max_connections + server->backlog, 0);
     assert_int_equal(server->log_format, LOG_TEXT);

@@ -167,15 +167,10 @@ static void a_listener_that_pauses_does_not_delay_another(void **state)
 {
     struct host *host = *state;
     struct listener listeners[2] = {host_listen(), host_listen()};
-    struct err err = {0};
     struct endpoint at = listeners[0].at;
 
-    host->at = listeners[1].at;
-    host->config.listeners = listeners;
-    host->config.listener_count = 2;
     accept_fault_set(listeners[0].fd, EPERM, ACCEPT_FAULT_ALWAYS);
-    host->worker = worker_start(&host->config, &err);
-    assert_non_null(host->worker);
+    host_start_on(host, listeners, 2);
     int fd = caller_connect(&at);
     await_attempts(2);
     host_leave(host_greet(host));
@@ -268,7 +263,7 @@ static void expect_end(struct host *host, int fd)
     host_leave(fd);
     host_expect_stopped(host);
     assert_int_equal(atomic_load(&failure.count), 1);
-    assert_int_equal(atomic_load(&host->places), 0);
+    assert_int_equal(limits_open(host->limits), 0);
 }
 
 static void a_listener_that_can_never_work_is_reported_once(void **state)
@@ -290,14 +285,9 @@ static void a_listener_that_can_never_work_is_reported_once(void **state)
 
 static void start_with(struct host *host, struct listener listener)
 {
-    struct err err = {0};
     atomic_store(&failure.count, 0);
     host->config.failed = on_failed;
-    host->config.listeners = &listener;
-    host->config.listener_count = 1;
-    host->at = listener.at;
-    host->worker = worker_start(&host->config, &err);
-    assert_non_null(host->worker);
+    host_start_on(host, &listener, 1);
 }
 
 static void a_listener_that_is_shut_down_is_reported_once(void **state)

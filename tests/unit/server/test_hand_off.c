@@ -25,7 +25,8 @@ struct fixture {
     struct session_policy policy;
     struct worker_config config;
     struct endpoint at;
-    atomic_size_t places;
+    struct limits_config limit;
+    struct limits *limits;
     struct accept_log accept_log;
     atomic_uint stopped;
     struct worker *workers[WORKERS];
@@ -50,9 +51,8 @@ static int set_up(void **state)
     fixture->accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     fixture->policy =
         (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
+    fixture->limit = (struct limits_config){.max_connections = 1000, .max_per_address = 1000};
     fixture->config = (struct worker_config){.policy = &fixture->policy,
-                                             .max_connections = 1000,
-                                             .places = &fixture->places,
                                              .accept_log = &fixture->accept_log,
                                              .max_rejections = 10,
                                              .handshake_ms = HOST_LONG_MS,
@@ -73,6 +73,8 @@ static void start(struct fixture *fixture)
     fixture->at = listener.at;
     config->listeners = &listener;
     config->peers = fixture->workers;
+    config->limits = fixture->limits = limits_new(&fixture->limit, &err);
+    assert_non_null(fixture->limits);
     for (size_t i = 0; i < WORKERS; i++) {
         config->listener_count = i == ACCEPTING ? 1 : 0;
         config->peer_count = i == ACCEPTING ? PEERS : 0;
@@ -104,9 +106,9 @@ static void expect_connections(const struct fixture *fixture, uint64_t first, ui
 /* Waits for as many to have a place, served or handed off. */
 static void expect_places(const struct fixture *fixture, size_t due)
 {
-    for (int i = 0; i < CALLER_PATIENCE_S * 1000 && atomic_load(&fixture->places) != due; i++)
+    for (int i = 0; i < CALLER_PATIENCE_S * 1000 && limits_open(fixture->limits) != due; i++)
         poll(NULL, 0, 1);
-    assert_int_equal(atomic_load(&fixture->places), due);
+    assert_int_equal(limits_open(fixture->limits), due);
 }
 
 static void expect_stopped(const struct fixture *fixture, unsigned due)
@@ -137,6 +139,7 @@ static int tear_down(void **state)
     stop_all(fixture, true);
     free_all(fixture);
     trace_to(NULL, NULL);
+    limits_free(fixture->limits);
     test_free(fixture);
     return 0;
 }
@@ -278,7 +281,7 @@ static void what_was_handed_off_is_closed_by_a_stop_at_once(void **state)
     }
     expect_stopped(fixture, WORKERS);
     expect_connections(fixture, 1, 1, 11);
-    assert_int_equal(atomic_load(&fixture->places), 0);
+    assert_int_equal(limits_open(fixture->limits), 0);
 }
 
 static void connections_waiting_in_queues_have_their_places(void **state)
@@ -288,7 +291,7 @@ static void connections_waiting_in_queues_have_their_places(void **state)
     int holders[WORKERS], fds[LIMIT - WORKERS];
     struct counters_sum sum = {0};
 
-    fixture->config.max_connections = LIMIT;
+    fixture->limit.max_connections = LIMIT;
     start_with_held_peers(fixture, holders);
     for (size_t i = 0; i < LIMIT - WORKERS; i++)
         fds[i] = caller_connect(&fixture->at);

@@ -60,7 +60,7 @@ static void a_connection_too_many_is_rejected_and_the_next_is_served(void **stat
     struct host *host = *state;
     int waiting[5];
 
-    host->config.max_connections = 1;
+    host->limit.max_connections = 1;
     host_start(host);
     int fd = host_greet(host);
     for (int i = 0; i < 5; i++) { /* two of them may linger */
@@ -184,7 +184,7 @@ static void a_connection_without_descriptors_is_logged_with_its_address_and_the_
     assert_non_null(strstr(collector.text, "Connection from 127.0.0.1:"));
     assert_non_null(strstr(collector.text, " is dropped: cannot make a connection misbehave: too many open"));
     collector_close(&collector);
-    assert_int_equal(atomic_load(&host->places), 0);
+    assert_int_equal(limits_open(host->limits), 0);
 }
 
 static void a_worker_that_cannot_start_closes_its_listeners(void **state)

@@ -83,7 +83,7 @@ static void connections_in_the_kernels_queue_are_served_before_a_drain(void **st
     struct host *host = *state;
     int fds[CONNECTIONS];
 
-    host->config.max_connections = CONNECTIONS;
+    host->limit.max_connections = host->limit.max_per_address = CONNECTIONS;
     drain_with_a_queue(host, fds, CONNECTIONS);
     for (int i = 0; i < CONNECTIONS; i++) {
         caller_expect(fds[i], HOST_WELCOME);
@@ -98,7 +98,7 @@ static void connections_too_many_in_the_kernels_queue_are_rejected_before_a_drai
     struct host *host = *state;
     int fds[CONNECTIONS];
 
-    host->config.max_connections = 1;
+    host->limit.max_connections = 1;
     drain_with_a_queue(host, fds, CONNECTIONS);
     caller_expect(fds[0], HOST_WELCOME);
     for (int i = 1; i < CONNECTIONS; i++) {

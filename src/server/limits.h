@@ -1,0 +1,53 @@
+/* How many connections there may be: in all, and of each peer's address. Thread: any, for all. */
+#ifndef TCPGREET_SERVER_LIMITS_H
+#define TCPGREET_SERVER_LIMITS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/core/endpoint.h"
+
+enum {
+    LIMITS_RECENT_MAX = 4096,          /* addresses without a connection whose rate is remembered */
+    LIMITS_LOG_INTERVAL_MS = 60 * 1000 /* between two lines about the same limit */
+};
+
+/* Shape: max_connections and max_per_address > 0; max_rate_per_address: new connections a second, 0: any. */
+struct limits_config {
+    size_t max_connections;
+    size_t max_per_address;
+    size_t max_rate_per_address;
+};
+
+/* Which limit rejects a connection. */
+enum limits_result {
+    LIMITS_ACCEPTED,
+    LIMITS_FULL,         /* max_connections */
+    LIMITS_ADDRESS_FULL, /* max_per_address */
+    LIMITS_ADDRESS_RATE, /* max_rate_per_address */
+    LIMITS_RESULTS
+};
+
+struct limits;
+
+/* Returns: the limits of one server, NULL with err. Errors: internal. */
+struct limits *limits_new(const struct limits_config *config, struct err *err);
+
+/* Takes a place for one more connection of a peer; a rejection is logged at once, then once in
+ * LIMITS_LOG_INTERVAL_MS for each limit. An IPv6 address counts by its first 64 bits, an IPv4-mapped one as
+ * the IPv4 address. Shape: now_ms: of one monotonic clock. Returns: LIMITS_ACCEPTED, or which limit rejects
+ * it. */
+enum limits_result limits_take(struct limits *limits, const struct endpoint *peer, int64_t now_ms);
+
+/* Gives back the place that was taken for this peer. */
+void limits_release(struct limits *limits, const struct endpoint *peer);
+
+/* Returns: how many places are taken. */
+size_t limits_open(struct limits *limits);
+
+/* Shape: NULL is allowed. */
+void limits_free(struct limits *limits);
+
+#endif
