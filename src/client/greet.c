@@ -210,8 +210,7 @@ static int open_names(struct run *run, struct err *err)
     greet->names = (struct name_input){.operands = config->names,
                                        .operand_count = config->name_count,
                                        .framing = config->framing,
-                                       .more = send_next,
-                                       .context = greet};
+                                       .input = {.more = send_next, .context = greet}};
     greet->is_interactive = config->name_count == 0 && isatty(STDIN_FILENO) == 1;
     greet->silence.data = greet;
     uv_timer_init(&run->loop, &greet->silence); /* which cannot fail */

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "input.h"
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/session.h"
@@ -25,30 +26,23 @@ struct name_input {
     size_t operand_count;
     size_t given; /* operands, or lines read */
     enum session_framing framing;
-    int fd; /* read from; -1: operands only */
+    struct input input; /* where there are no operands */
     struct buf line;
     size_t taken; /* bytes of line that the last name given out occupies */
     bool skipping;
     bool ended;
-    bool polled;    /* fd can be waited for: a file cannot, and need not */
-    bool readable;  /* it was, when last waited for */
-    unsigned reads; /* in a row, of a file */
-    uv_poll_t poll;
-    uv_timer_t turn; /* lets the loop have its turn while a file is read */
-    void (*more)(void *context);
-    void *context;
 };
 
-/* Names from operands, or from the lines of fd where there are none. The flags of fd are left as they are: it
- * may be shared with a shell. Calls back: more, from the loop, after NAME_INPUT_WAIT. Borrows: operands.
+/* Names from operands, or from the lines of fd where there are none. Shape: input.more and its context are
+ * set. Calls back: more, from the loop, after NAME_INPUT_WAIT. Borrows: operands. Errors: system-file.
  * Thread: the loop's. */
-int name_input_open(struct name_input *input, uv_loop_t *loop, int fd, struct err *err);
+int name_input_open(struct name_input *names, uv_loop_t *loop, int fd, struct err *err);
 
 /* The next name: a line without its newline and one CR before it, the last one also without a newline.
  * *name is valid until the next call. Errors: usage, system-file. Source: read(2). */
-enum name_input_result name_input_next(struct name_input *input, struct bytes *name, struct err *err);
+enum name_input_result name_input_next(struct name_input *names, struct bytes *name, struct err *err);
 
 /* Frees it, after the loop has run its closing callbacks for what name_input_close closes. */
-void name_input_close(struct name_input *input);
+void name_input_close(struct name_input *names);
 
 #endif

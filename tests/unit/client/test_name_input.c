@@ -46,8 +46,8 @@ static void source_open(struct source *source, int fd, enum session_framing fram
     struct err err = {0};
     watched_open(&source->watched);
     source->names.framing = framing;
-    source->names.more = on_more;
-    source->names.context = source;
+    source->names.input.more = on_more;
+    source->names.input.context = source;
     if (name_input_open(&source->names, &source->watched.loop, fd, &err) < 0)
         fail_msg("%s", err.text);
 }
@@ -356,7 +356,7 @@ static void what_cannot_be_read_is_an_error(void **state)
     int fd = open("/", O_RDONLY);
     source_open(&folder, fd, SESSION_FRAMING_AUTO);
     record_all(&folder);
-    assert_memory_equal(buf_bytes(&folder.results).data, "?cannot read names from standard input: ", 40);
+    assert_memory_equal(buf_bytes(&folder.results).data, "?cannot read standard input: ", 29);
     source_close(&folder);
     close(fd);
 }
