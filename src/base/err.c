@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tcpgreet/base/escape.h"
@@ -139,6 +140,23 @@ void err_clear(struct err *err)
     err->native = 0;
     err->received_count = 0;
     err->text[0] = '\0';
+}
+
+static struct err exhausted = {.reason = ERR_INTERNAL, .text = "memory is exhausted"};
+
+struct err *err_copy(const struct err *err)
+{
+    struct err *copy = malloc(sizeof *copy);
+    if (copy == NULL)
+        return &exhausted;
+    *copy = *err;
+    return copy;
+}
+
+void err_free(struct err *copy)
+{
+    if (copy != &exhausted)
+        free(copy);
 }
 
 const char *err_word(enum err_reason reason)

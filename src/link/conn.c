@@ -1,7 +1,6 @@
 #include "tcpgreet/link/conn.h"
 
-#include <stdlib.h>
-
+#include "send_queue.h"
 #include "tcpgreet/base/trace.h"
 
 enum { TURNS_PER_STEP = 8 }; /* then the other conns of the loop get theirs */
@@ -40,15 +39,14 @@ static bool is_paused(const struct conn *conn)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-    static const struct err exhausted = {.reason = ERR_INTERNAL, .text = "memory is exhausted"};
     struct conn *conn = handle->data;
     if (--conn->open_handles > 0)
         return;
 
     struct err *failure = conn->failure;
-    struct conn_result result = {.err = conn->exhausted ? &exhausted : failure, .peer_sent = conn->peer_sent};
+    struct conn_result result = {.err = failure, .peer_sent = conn->peer_sent};
     conn->events->done(conn->context, &result); /* conn may be gone now */
-    free(failure);
+    err_free(failure);
 }
 
 static void close_conn(struct conn *conn)
@@ -68,12 +66,8 @@ void conn_abort(struct conn *conn, const struct err *err)
 {
     if (conn->phase == CLOSING)
         return;
-    if (err != NULL) {
-        conn->failure = malloc(sizeof *conn->failure);
-        conn->exhausted = conn->failure == NULL;
-        if (conn->failure != NULL)
-            *conn->failure = *err;
-    }
+    err_free(conn->failure); /* of a write: what came behind it names the cause */
+    conn->failure = err != NULL ? err_copy(err) : NULL;
     close_conn(conn);
 }
 
@@ -94,23 +88,13 @@ static bool is_wait(struct conn *conn, enum stream_result result)
     return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
 }
 
-/* Returns: how much of bytes the stream took. It may have failed. */
-static size_t write_some(struct conn *conn, struct bytes bytes)
+/* The peer takes nothing more. A duplex dialogue still receives what has come by now. */
+static void fail_write(struct conn *conn, const struct err *err)
 {
-    size_t written = 0;
-    while (written < bytes.length) {
-        size_t count = 0;
-        struct err err;
-        err_clear(&err);
-        enum stream_result result =
-            stream_write(conn->stream, bytes.data + written, bytes.length - written, &count, &err);
-        if (result == STREAM_FAILED)
-            conn_abort(conn, &err);
-        if (result == STREAM_FAILED || is_wait(conn, result))
-            break;
-        written += count;
-    }
-    return written;
+    if (conn->phase == TALKING && conn->dialogue->ops->duplex && !conn->peer_ended)
+        conn->failure = err_copy(err);
+    else
+        conn_abort(conn, err);
 }
 
 /* The peer has time from now on to take something of what is queued. */
@@ -120,40 +104,32 @@ static void begin_stall(struct conn *conn)
     conn->limit_ms = counts ? conn_now_ms(conn) + CONN_STALL_MS : DIALOGUE_NEVER;
 }
 
-/* Sends what is queued. Returns: whether nothing is left. */
+/* Sends bytes behind what is queued. Returns: whether nothing is left, and more can be sent. */
+static bool put(struct conn *conn, struct bytes bytes)
+{
+    size_t written;
+    struct err err;
+    enum stream_result result = send_queue_put(&conn->out, conn->stream, bytes, &written, &err);
+
+    if (result == STREAM_FAILED) {
+        buf_fini(&conn->out);
+        fail_write(conn, &err);
+    } else if (written > 0 || bytes.length > 0) {
+        begin_stall(conn);
+    }
+    return !is_wait(conn, result) && result == STREAM_OK;
+}
+
 static bool flush(struct conn *conn)
 {
-    if (!is_queued(conn))
-        return true;
-    size_t written = write_some(conn, buf_bytes(&conn->out));
-    if (conn->phase == CLOSING)
-        return false;
-    buf_consume(&conn->out, written);
-    if (written > 0)
-        begin_stall(conn);
-    return !is_queued(conn);
+    return is_queued(conn) ? put(conn, (struct bytes){0}) : conn->failure == NULL;
 }
 
 /* Where a dialogue puts what it sends: nowhere, as long as something is queued. */
 static struct sink room_for_output(struct conn *conn)
 {
-    return (struct sink){conn->shared->out, 0, is_queued(conn) ? 0 : sizeof conn->shared->out};
-}
-
-/* Sends what the dialogue has put into the shared output, and queues the rest. */
-static void send_output(struct conn *conn, const struct sink *out)
-{
-    struct bytes bytes = {out->data, out->length};
-    if (bytes.length == 0)
-        return;
-    if (!is_queued(conn))
-        bytes = bytes_skip(bytes, write_some(conn, bytes));
-    if (conn->phase == CLOSING || bytes.length == 0)
-        return;
-    if (buf_append(&conn->out, bytes) < 0)
-        fail_memory(conn);
-    else
-        begin_stall(conn);
+    return (struct sink){conn->shared->out, 0,
+                         is_queued(conn) || conn->failure != NULL ? 0 : sizeof conn->shared->out};
 }
 
 static void fail_dialogue(struct conn *conn)
@@ -168,13 +144,18 @@ static void follow(struct conn *conn, const struct sink *out, enum dialogue_stat
 {
     enum dialogue_state state = conn->dialogue->state;
 
+    if (state == DIALOGUE_OVER && conn->failure != NULL) {
+        conn_abort(conn, NULL);
+        return;
+    }
     if (state == DIALOGUE_OVER) {
         conn->stream->corked = true;
         conn->phase = ENDING;
         begin_stall(conn); /* what is queued may take its time */
         buf_fini(&conn->in);
     }
-    send_output(conn, out);
+    if (out->length > 0)
+        put(conn, (struct bytes){out->data, out->length});
     if (conn->phase == CLOSING)
         return;
     if (state == DIALOGUE_FAILED)
@@ -234,7 +215,7 @@ static void take(struct conn *conn, struct bytes fresh)
 static void end_of_peer(struct conn *conn)
 {
     conn->peer_ended = true;
-    if (conn->phase == TALKING)
+    if (conn->phase == TALKING && conn->failure == NULL)
         advance(conn, CONN_END, (struct bytes){0});
     else
         close_conn(conn);
@@ -253,7 +234,9 @@ static bool read_once(struct conn *conn)
         conn_abort(conn, conn->phase == LINGERING ? NULL : &err); /* after our end any end will do */
     else if (result == STREAM_EOF)
         end_of_peer(conn);
-    else if (is_wait(conn, result))
+    else if (is_wait(conn, result) && conn->failure != NULL)
+        close_conn(conn);
+    else if (result != STREAM_OK)
         return false;
     else
         take(conn, (struct bytes){data, count});
@@ -291,7 +274,7 @@ static void shake_hands(struct conn *conn, bool *readable)
 /* Returns: false where the next byte has to wake a poll. */
 static bool read_or_wait(struct conn *conn, bool *readable)
 {
-    if (!*readable && !conn->stream->more) {
+    if (!*readable && !conn->stream->more && conn->failure == NULL) {
         conn->wants |= UV_READABLE;
         return false;
     }
@@ -299,14 +282,28 @@ static bool read_or_wait(struct conn *conn, bool *readable)
     return read_once(conn);
 }
 
+/* Ends this side of a dialogue that goes on receiving. */
+static void half_close(struct conn *conn)
+{
+    struct err err;
+    err_clear(&err);
+    conn->stream->half_close = true;
+    enum stream_result result = stream_shutdown(conn->stream, &err);
+    conn->side_ended = !is_wait(conn, result);
+    if (result == STREAM_FAILED)
+        fail_write(conn, &err);
+}
+
 /* Returns: whether something has moved. */
 static bool exchange(struct conn *conn, bool *readable)
 {
-    bool moved = false;
+    bool is_flushed = flush(conn), moved = false;
 
-    if (flush(conn) && conn->dialogue->state == DIALOGUE_SENDING) {
+    if (is_flushed && conn->dialogue->state == DIALOGUE_SENDING) {
         advance(conn, CONN_BYTES, (struct bytes){0});
         moved = true;
+    } else if (is_flushed && conn->dialogue->half_closed && !conn->side_ended) {
+        half_close(conn);
     }
     if (conn->phase != TALKING)
         return true;
@@ -320,7 +317,7 @@ static void end_side(struct conn *conn)
     err_clear(&err);
     if (!flush(conn))
         return;
-    enum stream_result result = stream_shutdown(conn->stream, &err);
+    enum stream_result result = conn->side_ended ? STREAM_OK : stream_shutdown(conn->stream, &err);
     if (is_wait(conn, result)) {
         if (conn->limit_ms == DIALOGUE_NEVER)
             set_phase(conn, ENDING, CONN_LINGER_MS);

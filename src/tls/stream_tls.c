@@ -171,7 +171,7 @@ static enum stream_result shutdown_tls(struct stream *stream, struct err *err)
         }
         tls->progress = STREAM_TLS_CLOSE_SENT;
     }
-    return stream_shutdown(tls->lower, err);
+    return stream->half_close ? STREAM_OK : stream_shutdown(tls->lower, err);
 }
 
 static int fd(const struct stream *stream)

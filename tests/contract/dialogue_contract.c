@@ -174,6 +174,8 @@ static void end(struct run *run)
         return;
     assert_true(run->factory->room <= sink_room(&run->out));
     consume(run, dialogue_eof(run->dialogue, pending(run), &run->out, run->now_ms));
+    if (run->dialogue->ops->duplex)
+        go_on_as_far_as_it_can(run); /* its peer may still read */
     drain(run, SIZE_MAX);
 }
 

@@ -476,6 +476,22 @@ static void an_end_comes_after_the_last_byte_and_stays(void **state)
         expect_end(context, context->pair.far);
 }
 
+static void a_half_closed_side_still_receives_and_ends_afterwards(void **state)
+{
+    struct context *context = *state;
+
+    bring_up(context);
+    send_text(context, context->pair.near, BYTES_LITERAL("question"));
+    context->pair.near->half_close = true;
+    end_side(context, context->pair.near);
+    expect_text(context, context->pair.far, "question");
+    expect_end(context, context->pair.far);
+    send_text(context, context->pair.far, BYTES_LITERAL("answer"));
+    end_side(context, context->pair.far);
+    expect_text(context, context->pair.near, "answer");
+    expect_end(context, context->pair.near);
+}
+
 static void the_other_side_goes_on_after_an_end(void **state)
 {
     struct context *context = *state;
@@ -561,6 +577,7 @@ int stream_contract_run(const struct stream_factory *factory)
         PROMISE(a_stream_without_more_holds_nothing_back_from_a_poll),
         PROMISE(the_descriptor_becomes_readable_when_bytes_come),
         PROMISE(an_end_comes_after_the_last_byte_and_stays),
+        PROMISE(a_half_closed_side_still_receives_and_ends_afterwards),
         PROMISE(the_other_side_goes_on_after_an_end),
         PROMISE(both_sides_may_end_at_once),
         PROMISE(text_is_read_before_an_abandoned_stream_fails),

@@ -53,11 +53,23 @@ void meeting_send(struct side *side, struct bytes name)
     conn_resume(&side->conn);
 }
 
+static void pipe_next(struct side *side)
+{
+    if (side->sent < side->name_count)
+        pipe_send(&side->pipe, side->names[side->sent++]);
+    else
+        pipe_end(&side->pipe);
+    conn_resume(&side->conn);
+}
+
 static void on_ready(void *context)
 {
     struct side *side = context;
     side->ready++;
-    if (side->abort_ready.reason != ERR_OK)
+    if (side->conn.dialogue == &side->pipe.dialogue) {
+        if (side->names != NULL)
+            pipe_next(side);
+    } else if (side->abort_ready.reason != ERR_OK)
         conn_abort(&side->conn, &side->abort_ready);
     else if (side->sent < side->name_count)
         meeting_send(side, side->names[side->sent++]);
@@ -139,8 +151,12 @@ static struct dialogue *make_dialogue(struct side *side, enum side_role role)
         session_init_client(&side->session, policy);
     else if (role == SIDE_REFUSAL)
         session_init_refusal(&side->session);
+    else if (role == SIDE_PIPE)
+        pipe_init(&side->pipe, MEETING_LINGER_MS);
     else
         volume_init(&side->volume, MEETING_VOLUME_BYTES, MEETING_ANSWER_MS);
+    if (role == SIDE_PIPE)
+        return &side->pipe.dialogue;
     return role == SIDE_VOLUME ? &side->volume.dialogue : &side->session.dialogue;
 }
 

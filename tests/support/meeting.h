@@ -9,6 +9,7 @@
 
 #include "support/stream_fault.h"
 #include "tcpgreet/base/buf.h"
+#include "tcpgreet/core/pipe.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/volume.h"
 #include "tcpgreet/link/conn.h"
@@ -22,14 +23,15 @@ enum { MEETING_LONG_MS = 1000 * 1000 }; /* longer than any deadline */
 
 struct meeting;
 
-enum side_role { SIDE_SERVER, SIDE_CLIENT, SIDE_REFUSAL, SIDE_VOLUME };
+enum side_role { SIDE_SERVER, SIDE_CLIENT, SIDE_REFUSAL, SIDE_VOLUME, SIDE_PIPE };
 
-enum { MEETING_VOLUME_BYTES = 1 << 20, MEETING_ANSWER_MS = 10 * 1000 };
+enum { MEETING_VOLUME_BYTES = 1 << 20, MEETING_ANSWER_MS = 10 * 1000, MEETING_LINGER_MS = 500 };
 
 /* One conn, how its stream is to behave, and what came of it. */
 struct side {
     struct stream_faults faults; /* set before the start */
-    const struct bytes *names;   /* client: sent when ready, then exit; NULL: the test sends */
+    const struct bytes *names;   /* client: sent when ready, then exit; NULL: the test sends. SIDE_PIPE: sent
+                                    as they are, then this side ends */
     size_t name_count;
     bool deaf;                        /* no `noticed` is asked for */
     struct err abort_up, abort_ready; /* where set, what up or ready aborts with */
@@ -37,6 +39,7 @@ struct side {
     struct conn conn;
     struct session session;
     struct volume volume; /* SIDE_VOLUME's, which is no session */
+    struct pipe pipe;     /* SIDE_PIPE's, likewise */
     struct meeting *meeting;
     unsigned done, up, noticed, ready;
     size_t consumed; /* by the dialogue */

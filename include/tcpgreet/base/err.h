@@ -149,6 +149,13 @@ __attribute__((format(printf, 2, 3))) int err_context(struct err *err, const cha
 /* Forgets what is recorded. */
 void err_clear(struct err *err);
 
+/* Returns: a copy for err_free, which is not to be changed: where memory is exhausted, it reports that
+ * instead. */
+struct err *err_copy(const struct err *err);
+
+/* Shape: NULL is allowed. */
+void err_free(struct err *copy);
+
 /* Returns: the contract's word for a reason, "internal" for anything out of range. */
 const char *err_word(enum err_reason reason);
 

@@ -47,6 +47,8 @@ struct dialogue {
     const struct dialogue_ops *ops;
     int64_t deadline_ms;       /* when expire is due, absolute; DIALOGUE_NEVER. May change with every call, */
     enum dialogue_state state; /* and so may this */
+    bool half_closed;          /* it sends nothing more: this side ends once all has left, and it goes on
+                                  receiving until the peer ends, too */
 };
 
 /* The stream is up. Once, before all others but stop. Shape: out has room for DIALOGUE_OUT_BYTES, as with eof
@@ -78,8 +80,8 @@ static inline size_t dialogue_eof(struct dialogue *dialogue, struct bytes in, st
     return dialogue->ops->eof(dialogue, in, out, now_ms);
 }
 
-/* The deadline has come; before it nothing happens. in is what was not consumed. Returns: how many bytes of
- * it it consumed: all, where their meaning waited for the time alone, or none. */
+/* The deadline has come; before it nothing happens. in is what was not consumed.
+ * Returns: how many bytes of it it consumed: all, where their meaning waited for the time alone, or none. */
 static inline size_t dialogue_expire(struct dialogue *dialogue, struct bytes in, struct sink *out,
                                      int64_t now_ms)
 {

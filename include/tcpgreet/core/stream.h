@@ -48,6 +48,10 @@ struct stream {
      * of this side, so that a final message and the FIN share a segment. It leaves no later than 200 ms
      * after. Source: send(2), MSG_MORE. */
     bool corked;
+
+    /* Set by the caller: shutdown ends this side, but where TLS is on, with close_notify alone. A FIN behind
+     * it makes some peers give up what they would still send. */
+    bool half_close;
 };
 
 /* Brings the stream up; STREAM_OK at once where there is nothing to do. Repeat until STREAM_OK.

@@ -80,7 +80,7 @@ struct conn {
     struct conn_shared *shared;
     const struct conn_events *events;
     void *context;
-    struct err *failure; /* heap, only where something failed */
+    struct err *failure; /* what done gets; while it talks: of a write, and what has come is read */
     int64_t armed_ms;    /* when the timer fires; DIALOGUE_NEVER */
     int64_t limit_ms;    /* of the phase; while out is not empty, of the peer that takes nothing of it */
     int64_t notice_ms;   /* DIALOGUE_NEVER once noticed */
@@ -89,10 +89,10 @@ struct conn {
     uint8_t interest;    /* UV_READABLE | UV_WRITABLE */
     uint8_t wants;       /* the same, as this step has found it out so far */
     uint8_t open_handles;
-    bool peer_ended;
-    bool peer_sent;
-    bool in_step;
-    bool exhausted; /* there was no memory for failure */
+    bool side_ended : 1; /* before the dialogue */
+    bool peer_ended : 1;
+    bool peer_sent : 1;
+    bool in_step : 1;
 };
 
 /* Starts: the handshake, then the dialogue.
