@@ -76,6 +76,16 @@ static bool is_safe(uint32_t code_point)
     return true;
 }
 
+static int plain_ascii_length(struct bytes bytes, struct escape_style style)
+{
+    uint8_t byte = byte_at(bytes, 0);
+    if (byte == '\r' && style.keep_layout)
+        return bytes.length == 1 ? UTF8_CUT : byte_at(bytes, 1) == '\n' ? 2 : 0;
+    if (byte == '\n')
+        return style.keep_newline;
+    return (byte >= 0x20 && byte <= 0x7e && byte != '\\') || (byte == '\t' && style.keep_layout);
+}
+
 /* Returns: how many bytes at the front need no escape, 0 where the first must be escaped, UTF8_CUT. */
 static int plain_length(struct bytes bytes, struct escape_style style)
 {
@@ -83,7 +93,7 @@ static int plain_length(struct bytes bytes, struct escape_style style)
     if (byte == '"' && style.quoted)
         return 0;
     if (byte < 0x80)
-        return (byte >= 0x20 && byte <= 0x7e && byte != '\\') || (byte == '\n' && style.keep_newline);
+        return plain_ascii_length(bytes, style);
     if (style.ascii)
         return 0;
     uint32_t code_point = 0;

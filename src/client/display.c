@@ -33,7 +33,10 @@ static int put_escaped(struct display *display, struct bytes bytes, struct err *
 {
     char in[PART_BYTES + DISPLAY_CUT_MAX];
     char out[ESCAPED_MAX * sizeof in];
-    struct escape_style style = {.ascii = display->is_ascii, .keep_newline = true, .partial = true};
+    struct escape_style style = {.ascii = display->is_ascii,
+                                 .keep_newline = true,
+                                 .keep_layout = display->keeps_layout,
+                                 .partial = true};
     struct sink whole = {in, 0, sizeof in};
     struct sink shown = {out, 0, sizeof out};
 

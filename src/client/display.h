@@ -11,12 +11,13 @@
 
 enum { DISPLAY_CUT_MAX = 3 };
 
-/* Starts as {0} with output set; display_init sets the rest. */
+/* display_init sets all but keeps_layout. */
 struct display {
     struct output *output; /* borrowed */
     bool is_terminal;
     bool is_ascii; /* the terminal's character set is not UTF-8 */
     bool at_line_start;
+    bool keeps_layout;         /* of the peer's text: its tabs and CR LF */
     char cut[DISPLAY_CUT_MAX]; /* a character of the peer whose rest is still to come */
     size_t cut_length;
 };

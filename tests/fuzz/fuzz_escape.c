@@ -9,7 +9,8 @@ enum {
     OUTPUT_MAX = 4 * INPUT_MAX,
     STYLE_ASCII = 1,
     STYLE_KEEP_NEWLINE = 2,
-    STYLE_QUOTED = 4
+    STYLE_QUOTED = 4,
+    STYLE_KEEP_LAYOUT = 8
 };
 
 static char whole_text[OUTPUT_MAX];
@@ -28,7 +29,9 @@ static void check_printable(struct bytes text, struct escape_style style)
     size_t escaped = 0;
     for (size_t i = 0; i < text.length; i++) {
         unsigned char byte = (unsigned char)text.data[i];
-        require(byte >= 0x20 || (byte == '\n' && style.keep_newline));
+        bool is_line_end = byte == '\r' && i + 1 < text.length && text.data[i + 1] == '\n';
+        require(byte >= 0x20 || (byte == '\n' && (style.keep_newline || style.keep_layout)) ||
+                ((byte == '\t' || is_line_end) && style.keep_layout));
         require(byte < 0x7f || (byte > 0x7f && !style.ascii));
         escaped += byte == '\\' || (byte == '"' && style.quoted);
     }
@@ -113,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct escape_style style = {.ascii = data[0] & STYLE_ASCII,
                                  .keep_newline = data[0] & STYLE_KEEP_NEWLINE,
+                                 .keep_layout = data[0] & STYLE_KEEP_LAYOUT,
                                  .quoted = data[0] & STYLE_QUOTED};
     struct bytes input = {(const char *)data + 3, size - 3};
     struct sink sink = {whole_text, 0, sizeof(whole_text)};
@@ -122,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_reversible(text, input);
     check_pieces(input, style, text, 1 + (size_t)data[1], 4 + (size_t)data[2]);
     require(escape_trim(text) == text.length);
-    if (!style.ascii && !style.keep_newline && !style.quoted)
+    if (!style.ascii && !style.keep_newline && !style.keep_layout && !style.quoted)
         check_cut(input, text, 4 + (size_t)data[2]);
     return 0;
 }

@@ -9,8 +9,9 @@
 struct escape_style {
     bool ascii;        /* escape every byte over 0x7e too: the terminal is not UTF-8 */
     bool keep_newline; /* LF passes as it is; a log line must not set this, a terminal may */
+    bool keep_layout;  /* with it: HT and CR LF pass, too, but no other CR */
     bool quoted;       /* the text will stand between double quotes: those in it become \" */
-    bool partial;      /* more may follow: a UTF-8 character cut at the end stays unconsumed */
+    bool partial;      /* more may follow: a UTF-8 character, or CR LF, cut at the end stays unconsumed */
 };
 
 /* Appends printable text for bytes: \n \r \t \\ by name, others as \xHH. What passes unescaped: printable

@@ -170,6 +170,18 @@ static void kept_newline_is_the_only_control_that_passes(void **state)
     assert_escaped(VIEW("a\r\n\tb\x1b\n"), (struct escape_style){.keep_newline = true}, "a\\r\n\\tb\\x1b\n");
 }
 
+static void kept_layout_passes_tabs_and_line_ends_and_no_carriage_return_that_overwrites(void **state)
+{
+    (void)state;
+    const struct escape_style layout = {.keep_newline = true, .keep_layout = true};
+    assert_escaped(VIEW("a\tb\r\n\r\r\nc\rd\x1b\b\v\r"), layout, "a\tb\r\n\\r\r\nc\\rd\\x1b\\x08\\x0b\\r");
+
+    char text[8];
+    struct sink sink = {text, 0, sizeof(text)};
+    const struct escape_style partial = {.keep_newline = true, .keep_layout = true, .partial = true};
+    assert_int_equal(escape_guarded(VIEW("a\r"), partial, &sink), 1);
+}
+
 static void cut_character_waits_for_its_rest_where_more_may_follow(void **state)
 {
     (void)state;
@@ -314,6 +326,7 @@ int main(void)
         cmocka_unit_test(their_neighbours_pass),
         cmocka_unit_test(ascii_style_lets_nothing_over_0x7e_pass),
         cmocka_unit_test(kept_newline_is_the_only_control_that_passes),
+        cmocka_unit_test(kept_layout_passes_tabs_and_line_ends_and_no_carriage_return_that_overwrites),
         cmocka_unit_test(cut_character_waits_for_its_rest_where_more_may_follow),
         cmocka_unit_test(any_way_of_cutting_the_bytes_gives_the_same_text),
         cmocka_unit_test(full_sink_never_gets_half_an_escape),
