@@ -1,4 +1,4 @@
-# libuv and threads always; OpenSSL unless it is not wanted; libidn2 and jansson where they are wanted or found.
+# libuv and threads always; OpenSSL unless it is not wanted; libidn2, PCRE2 and jansson where they are wanted or found.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -16,6 +16,14 @@ elseif(TCPGREET_IDN)
     pkg_check_modules(IDN2 REQUIRED IMPORTED_TARGET libidn2)
 else()
     set(IDN2_FOUND FALSE)
+endif()
+
+if(TCPGREET_PCRE2 STREQUAL "AUTO")
+    pkg_check_modules(PCRE2 IMPORTED_TARGET libpcre2-8>=10.34)
+elseif(TCPGREET_PCRE2)
+    pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8>=10.34)
+else()
+    set(PCRE2_FOUND FALSE)
 endif()
 
 if(TCPGREET_JSON STREQUAL "AUTO")

@@ -8,6 +8,7 @@
 #include "tcpgreet/bench/bench.h"
 #include "tcpgreet/cli/options.h"
 #include "tcpgreet/client/client.h"
+#include "tcpgreet/core/script.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/process.h"
@@ -31,8 +32,12 @@ static int help(struct err *err)
 
 static int version(struct err *err)
 {
+    char pcre2[96];
+
     version_put(stdout);
     tls_version_put(stdout);
+    if (script_pattern_version(pcre2, sizeof(pcre2)) != NULL)
+        printf("PCRE2 %s\n", pcre2);
     return flush_output(err);
 }
 

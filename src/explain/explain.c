@@ -142,6 +142,13 @@ static const struct step_text {
     [TRACE_TLS_AGREED] =
         {"TLS handshake complete:", NOTE, NULL,
          "Version, cipher suite and key exchange group are negotiated; all data from here on is encrypted and authenticated."},
+    [TRACE_SCRIPT_SEND] = {"--send", NOTE, NULL,
+                           "The bytes are sent as they were given: nothing is added, no line end either."},
+    [TRACE_SCRIPT_EXPECT] =
+        {"matched: --expect", NOTE, NULL,
+         "The pattern is searched in what was received since the last --send, 64 KiB at most. A match counts once its line is complete, or after 300 ms without a further byte: what may still come cannot change it."},
+    [TRACE_SCRIPT_REJECT] = {"matched: --reject", NOTE, NULL,
+                             "What was received has what must not be in it: the exchange has failed."},
     [TRACE_DEADLINE] = {"a timeout expired", NOTE, NULL,
                         "A peer cannot keep a connection open forever without sending anything."},
     [TRACE_CLOSE] =

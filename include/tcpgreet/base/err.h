@@ -40,6 +40,7 @@
     X(ERR_DIALOGUE_EARLY_END, "dialogue-early-end", 7)                                                       \
     X(ERR_DIALOGUE_TRUNCATED, "dialogue-truncated", 7)                                                       \
     X(ERR_DIALOGUE_WRONG_ANSWER, "dialogue-wrong-answer", 7)                                                 \
+    X(ERR_DIALOGUE_UNEXPECTED, "dialogue-unexpected", 7)                                                     \
     X(ERR_DIALOGUE_TIMEOUT, "dialogue-timeout", 7)                                                           \
     X(ERR_DIALOGUE_TLS_PEER, "dialogue-tls-peer", 7)                                                         \
     X(ERR_DIALOGUE_RESET, "dialogue-reset", 7)                                                               \

@@ -50,9 +50,12 @@ enum trace_step {
     TRACE_TLS_OTHER_MESSAGE,
     TRACE_TLS_CLOSE_NOTIFY,
     TRACE_TLS_ALERT,
-    TRACE_TLS_AGREED, /* the handshake is complete; arguments: version, cipher, group */
-    TRACE_DEADLINE,   /* a timeout expired */
-    TRACE_CLOSE,      /* close(2) */
+    TRACE_TLS_AGREED,  /* the handshake is complete; arguments: version, cipher, group */
+    TRACE_SCRIPT_SEND, /* from here to REJECT: a step of --send, --expect, --reject; arguments: the pattern */
+    TRACE_SCRIPT_EXPECT, /* data: what it matched */
+    TRACE_SCRIPT_REJECT,
+    TRACE_DEADLINE, /* a timeout expired */
+    TRACE_CLOSE,    /* close(2) */
     TRACE_STEPS
 };
 
