@@ -284,6 +284,14 @@ static int check_format(const struct check *check)
                    check->mode->name);
 }
 
+/* The exchange and the dialogue stand for each other; with auto it may be the dialogue. */
+static bool is_demanded(enum probe_until until, enum probe_until phase)
+{
+    if (phase >= PROBE_UNTIL_DIALOGUE)
+        return until == phase || (until == PROBE_UNTIL_AUTO && phase == PROBE_UNTIL_DIALOGUE);
+    return until >= phase;
+}
+
 /* Returns: the first limit on a time that will not be measured, NULL if there is none. */
 static const char *unmeasured(const struct probe_config *probe, const struct threshold_list *limits)
 {
@@ -293,12 +301,13 @@ static const char *unmeasured(const struct probe_config *probe, const struct thr
     } times[] = {{"connect", PROBE_UNTIL_CONNECT}, {"tls", PROBE_UNTIL_TLS},
                  {"days", PROBE_UNTIL_TLS},        {"welcome", PROBE_UNTIL_DIALOGUE},
                  {"name", PROBE_UNTIL_DIALOGUE},   {"close", PROBE_UNTIL_DIALOGUE},
-                 {"volume", PROBE_UNTIL_DIALOGUE}};
+                 {"volume", PROBE_UNTIL_DIALOGUE}, {"exchange", PROBE_UNTIL_EXCHANGE}};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         const char *name = times[i].name;
         if (threshold_find(limits, name) != NULL &&
-            (probe->until < times[i].until || (times[i].until == PROBE_UNTIL_TLS && !probe->use_tls) ||
+            (!is_demanded(probe->until, times[i].until) ||
+             (times[i].until == PROBE_UNTIL_TLS && !probe->use_tls) ||
              (strcmp(name, "volume") == 0 && probe->volume_bytes == 0)))
             return name;
     }
@@ -313,7 +322,7 @@ static int check_limits(const struct check *check)
 
     if (warn != NULL || crit != NULL)
         return err_set(check->err, ERR_USAGE, 0,
-                       "%s limits %s, which is not measured (see --until, --tls and --volume)",
+                       "%s limits %s, which is not measured (see --until, --tls, --volume and --expect)",
                        warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
     if (probe->limits.expect_days.warning > 0 && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
@@ -344,12 +353,36 @@ static int check_rounds(const struct check *check)
     return 0;
 }
 
+/* An exchange stands for the greeting dialogue. */
+static int check_script(const struct check *check)
+{
+    static const char *const steps[] = {"send", "expect", "reject"}, *const others[] = {"expect-alert",
+                                                                                        "volume", "framing"};
+    const struct probe_config *probe = &check->options->probe;
+    const char *step = NULL;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && step == NULL; i++)
+        step = is_given(check, steps[i]) ? steps[i] : NULL;
+    if (step == NULL)
+        return 0;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (is_given(check, others[i]))
+            return err_set(check->err, ERR_USAGE, 0, "--%s cannot be used with --%s", others[i], step);
+    if (probe->until != PROBE_UNTIL_EXCHANGE)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--%s demands an exchange after TCP and TLS: it cannot be used with another --until",
+                       step);
+    return 0;
+}
+
 static int check_probe(const struct check *check)
 {
     const struct probe_config *probe = &check->options->probe;
 
     if (check->options->mode != MODE_PROBE)
         return 0;
+    if (check_script(check) != 0)
+        return -1;
     if (probe->expect_alert > 0 && probe->until != PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0,
                        "--expect-alert ends the probe with TLS: it cannot be used with another --until");

@@ -308,6 +308,8 @@ static void complete_probe(struct probe_config *probe)
 {
     static const char *const dialogue[] = {"welcome", "name", "close", "volume"};
 
+    if (probe->script.count > 0 && probe->until == PROBE_UNTIL_AUTO)
+        probe->until = PROBE_UNTIL_EXCHANGE;
     if (probe->expect_alert > 0 && probe->until == PROBE_UNTIL_AUTO)
         probe->until = PROBE_UNTIL_TLS;
     if (probe->until == PROBE_UNTIL_TLS || probe->expect_alert > 0)
@@ -348,6 +350,7 @@ int options_parse(struct options *options, int argc, const char *const *argv, st
 
 void options_fini(struct options *options)
 {
+    script_free(&options->probe.script);
     free(options->operands);
     options->operands = NULL;
     options->operand_count = 0;

@@ -142,6 +142,12 @@ const struct option_row option_rows[] = {
            DEFAULT("auto"), IN(C(framing), P(framing), B(framing))),
 
     OPTION(PROBE, choice, "until", NULL, "last phase to check", WORDS(untils), DEFAULT("auto"), IN(P(until))),
+    OPTION(PROBE, send, "send", "BYTES", "send \\r \\n \\t \\0 \\xHH \\\\ and other bytes", REPEATABLE,
+           IN(P(script))),
+    OPTION(PROBE, expect, "expect", "REGEX", "what the server must send after that", REPEATABLE,
+           IN(P(script))),
+    OPTION(PROBE, reject, "reject", "REGEX", "what it must not send until the next --send", REPEATABLE,
+           IN(P(script))),
     OPTION(PROBE, alert, "expect-alert", "NAME", "the server must refuse with this TLS alert",
            IN(P(expect_alert))),
     OPTION(PROBE, integer, "count", "N", "number of rounds, then print a summary", RANGE("1", "1000000000"),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "table.h"
+#include "tcpgreet/core/script.h"
 #include "tcpgreet/core/target.h"
 
 #define NUMBER_CEILING INT64_C(1000000000000)
@@ -377,6 +378,26 @@ static void expected_days(const struct option_row *row, char *text, size_t room)
     snprintf(text, room, "WARN or WARN,CRIT, each a whole number from %s to %s", row->least, row->most);
 }
 
+static int read_step(const struct option_value *value, enum script_kind kind)
+{
+    return script_check_built(value->err) < 0 ? -1 : script_add(value->field, kind, value->word, value->err);
+}
+
+static int read_send(const struct option_value *value)
+{
+    return read_step(value, SCRIPT_SEND);
+}
+
+static int read_expect(const struct option_value *value)
+{
+    return read_step(value, SCRIPT_EXPECT);
+}
+
+static int read_reject(const struct option_value *value)
+{
+    return read_step(value, SCRIPT_REJECT);
+}
+
 /* These kinds are read by options.c: they may take two arguments. */
 static void expected_argument(const struct option_row *row, char *text, size_t room)
 {
@@ -404,6 +425,9 @@ const struct option_kind option_key = {sizeof(struct tls_files), read_key, expec
 const struct option_kind option_misbehave = {sizeof(struct stream_misbehaviour), read_misbehaviour,
                                              expected_misbehaviour};
 const struct option_kind option_days = {sizeof(struct threshold_days), read_days, expected_days};
+const struct option_kind option_send = {sizeof(struct script), read_send, expected_argument};
+const struct option_kind option_expect = {sizeof(struct script), read_expect, expected_argument};
+const struct option_kind option_reject = {sizeof(struct script), read_reject, expected_argument};
 const struct option_kind option_limits = {sizeof(struct threshold_list), read_limits, expected_argument};
 const struct option_kind option_listener = {sizeof(struct target), NULL, NULL};
 const struct option_kind option_peer = {sizeof(struct target), NULL, NULL};

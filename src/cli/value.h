@@ -40,6 +40,9 @@ extern const struct option_kind option_pin;       /* struct tls_pins, of which i
 extern const struct option_kind option_cert;      /* cert of one struct tls_files or several */
 extern const struct option_kind option_key;       /* key, likewise */
 extern const struct option_kind option_misbehave; /* struct stream_misbehaviour */
+extern const struct option_kind option_send;      /* struct script, of which it is one more step */
+extern const struct option_kind option_expect;    /* likewise */
+extern const struct option_kind option_reject;    /* likewise */
 extern const struct option_kind option_days;      /* struct threshold_days, within the row's range */
 extern const struct option_kind option_limits;    /* struct threshold_list */
 

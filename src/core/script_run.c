@@ -201,21 +201,26 @@ static void look_for_expected(struct script_run *run, struct bytes window, enum 
     }
 }
 
-/* Each --reject that has been reached. Shape: length: how many bytes of the window count. */
-static void look_for_rejected(struct script_run *run, struct bytes window, size_t length, enum how how)
+/* Each --reject that has been reached. Shape: length: how many bytes of the window count. Returns: whether
+ * one of them matches. */
+static bool look_for_rejected(struct script_run *run, struct bytes window, size_t length, enum how how)
 {
     struct pattern_span span;
+    size_t end;
 
     for (size_t i = run->first; i < run->at && run->end == SCRIPT_END_NONE; i++) {
         if (step_at(run, i)->kind != SCRIPT_REJECT || !matches(run, i, window, how, &span))
             continue;
         if (length < window.length && !matches_prefix(run, i, window, length))
             continue;
+        if (how == HOW_MORE && !line_end(span.end, window, &end))
+            return true; /* the rest of its line is worth quoting */
         blame(run, i, SCRIPT_END_REJECTED);
         run->rejected = span.begin;
         trace_step(run, i, TRACE_SCRIPT_REJECT,
                    (struct bytes){window.data + span.begin, span.end - span.begin});
     }
+    return run->end != SCRIPT_END_NONE;
 }
 
 static void give_up(struct script_run *run, enum how how)
@@ -236,8 +241,7 @@ static bool look(struct script_run *run, struct bytes window, enum how how, int6
     if (run->end != SCRIPT_END_NONE)
         return false;
     bool is_settled = are_settled(run, window, how, now_ms, &end);
-    look_for_rejected(run, window, is_settled ? end : window.length, how);
-    if (run->end != SCRIPT_END_NONE)
+    if (look_for_rejected(run, window, is_settled ? end : window.length, how))
         return false;
     if (!is_settled) {
         give_up(run, how);
@@ -390,6 +394,16 @@ static bool is_tls_alert(struct bytes rest)
            rest.data[4] == 2 && (rest.data[5] == 1 || rest.data[5] == 2);
 }
 
+/* Nothing came after a --send that ends no line: a fact about it, and the usual cause. */
+static const char *hint(const struct script_run *run, struct bytes came)
+{
+    const struct script_step *sent = run->first > 0 ? step_at(run, run->first - 1) : NULL;
+    bool ends_line = sent == NULL || sent->text[sent->length - 1] == '\n';
+    return came.length > 0 || ends_line
+               ? ""
+               : " (the last --send ends without \\n, which a line protocol waits for)";
+}
+
 static void fail_unmet(const struct script_run *run, const char *received, const struct err_facts *facts,
                        struct err *err)
 {
@@ -399,8 +413,8 @@ static void fail_unmet(const struct script_run *run, const char *received, const
 
     switch ((enum script_end)run->end) {
     case SCRIPT_END_LATE:
-        err_set_facts(err, ERR_DIALOGUE_TIMEOUT, facts, "%s \"%s\" did not match within %g s: %s", option,
-                      pattern, (double)run->answer_ms / 1000, received);
+        err_set_facts(err, ERR_DIALOGUE_TIMEOUT, facts, "%s \"%s\" did not match within %g s: %s%s", option,
+                      pattern, (double)run->answer_ms / 1000, received, hint(run, facts->received));
         break;
     case SCRIPT_END_PEER:
         err_set_facts(err, ERR_DIALOGUE_UNEXPECTED, facts,

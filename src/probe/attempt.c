@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "listening.h"
+#include "record.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/tls/stream_tls.h"
@@ -45,16 +46,6 @@ static void fail(struct probe_trial *trial, const struct err *err)
     trial->stage = PROBE_STAGE_OVER;
 }
 
-static void note_local(struct probe_address *record, int fd)
-{
-    struct sockaddr_storage local;
-    socklen_t length = sizeof local;
-
-    if (getsockname(fd, (struct sockaddr *)&local, &length) == 0 &&
-        endpoint_from_sockaddr(&record->local, (struct sockaddr *)&local, length) == 0)
-        tcp_facts_interface(&record->local, record->interface, sizeof record->interface);
-}
-
 static bool only_listens(const struct probe_trial *trial)
 {
     return probe_only_listens(&trial->scope->plan);
@@ -64,6 +55,12 @@ static bool only_listens(const struct probe_trial *trial)
 static bool is_alert_awaited(const struct probe_trial *trial)
 {
     return trial->scope->plan.expect_alert > 0 || stream_tls_is_certificate_requested(trial->conn.stream);
+}
+
+/* Returns: the phase behind TCP and TLS. */
+static enum probe_phase last_part(const struct probe_trial *trial)
+{
+    return trial->scope->plan.until == PROBE_UNTIL_EXCHANGE ? PROBE_EXCHANGE : PROBE_WELCOME;
 }
 
 static void on_up(void *context)
@@ -78,16 +75,7 @@ static void on_up(void *context)
     if (trial->record->last == PROBE_TLS)
         end(trial);
     if (!only_listens(trial))
-        begin(trial, PROBE_WELCOME);
-}
-
-static void keep_first(struct probe_address *record, struct bytes bytes)
-{
-    size_t room = sizeof record->first - record->first_count;
-    size_t count = bytes.length < room ? bytes.length : room;
-
-    memcpy(record->first + record->first_count, bytes.data, count);
-    record->first_count += count;
+        begin(trial, last_part(trial));
 }
 
 static void on_received(void *context, struct bytes bytes)
@@ -95,9 +83,11 @@ static void on_received(void *context, struct bytes bytes)
     struct probe_trial *trial = context;
     struct probe_address *record = trial->record;
 
+    if (record->last == PROBE_EXCHANGE)
+        record->spans[PROBE_EXCHANGE].end_ns = probe_scope_now_ns(trial->scope);
     if (record->last > PROBE_WELCOME)
         return;
-    keep_first(record, bytes);
+    probe_record_first(record, bytes);
     if (record->last == PROBE_WELCOME && record->spans[PROBE_WELCOME].end_ns < 0)
         trial->first_ns = end(trial);
 }
@@ -112,6 +102,10 @@ static void on_ready(void *context)
 {
     struct probe_trial *trial = context;
 
+    if (trial->record->last == PROBE_EXCHANGE) {
+        conn_abort(&trial->conn, NULL);
+        return;
+    }
     trial->record->peer_is = PROBE_PEER_GREETS;
     if (only_listens(trial)) {
         conn_abort(&trial->conn, NULL);
@@ -131,9 +125,9 @@ static void on_closing(void *context)
     struct stream *stream = trial->conn.stream;
     struct err ignored = {0};
 
-    if (!only_listens(trial) || record->spans[record->last].end_ns < 0)
+    if ((!only_listens(trial) && record->last != PROBE_EXCHANGE) || record->spans[record->last].end_ns < 0)
         end(trial);
-    if (trial->up && trial->policy.listen_ms > 0)
+    if (trial->up && (trial->policy.listen_ms > 0 || record->last == PROBE_EXCHANGE))
         stream_shutdown(stream, &ignored); /* an orderly close, which is not waited for */
     trial->bare = trial->greeting.framing == SESSION_FRAMING_BARE;
     stream_tls_facts(stream, &record->tls);
@@ -207,22 +201,6 @@ static void start_resumption(struct probe_trial *trial)
     start_transfer(trial);
 }
 
-/* The peer has proved what can be proved without sending anything to it. */
-static void accept_peer(struct probe_trial *trial)
-{
-    struct probe_address *record = trial->record;
-
-    trial->ok = true;
-    if (record->last != PROBE_WELCOME)
-        return;
-    record->listened_ns = probe_scope_now_ns(trial->scope);
-    record->spans[PROBE_WELCOME].end_ns = trial->first_ns;
-    if (record->peer_is == PROBE_PEER_SILENT) {
-        record->spans[PROBE_WELCOME] = (struct probe_span){-1, -1};
-        record->last = trial->scope->plan.tls != NULL ? PROBE_TLS : PROBE_CONNECT;
-    }
-}
-
 /* Shape: met: what ended the session, as the session sees it; NULL: it was closed on the welcome. */
 static void judge(struct probe_trial *trial, const struct err *met)
 {
@@ -235,7 +213,8 @@ static void judge(struct probe_trial *trial, const struct err *met)
         record->peer_is = probe_peer_of(plan, record, met);
     if (plan->expect_alert > 0 ? probe_judge_alert(plan, trial->up, met, &err) == 0
                                : is_first && probe_judge_peer(plan, record, &err) == 0) {
-        accept_peer(trial);
+        trial->ok = true;
+        probe_record_listened(record, trial->first_ns, probe_scope_now_ns(trial->scope), plan->tls != NULL);
         record->alert = plan->expect_alert;
     } else if (err.reason != ERR_OK) {
         fail(trial, &err);
@@ -278,6 +257,14 @@ static void check_tls(struct probe_trial *trial)
     trial->holds++;
 }
 
+static void judge_exchange(struct probe_trial *trial, const struct err *met)
+{
+    trial->ok = met == NULL;
+    probe_record_first(trial->record, met == NULL ? script_run_line(&trial->exchange) : err_received(met));
+    if (met != NULL)
+        fail(trial, met);
+}
+
 static void on_done(void *context, const struct conn_result *result)
 {
     struct probe_trial *trial = context;
@@ -285,6 +272,8 @@ static void on_done(void *context, const struct conn_result *result)
     trial->stage = PROBE_STAGE_OVER;
     if (trial->record == NULL) {
         /* it is cancelled */
+    } else if (trial->scope->plan.until == PROBE_UNTIL_EXCHANGE) {
+        judge_exchange(trial, result->err);
     } else if (result->err != NULL || only_listens(trial)) {
         judge(trial, result->err);
         check_tls(trial);
@@ -295,13 +284,26 @@ static void on_done(void *context, const struct conn_result *result)
     release(trial);
 }
 
+/* Makes the dialogue that is demanded. */
+static struct dialogue *dialogue_of(struct probe_trial *trial)
+{
+    const struct probe_scope *scope = trial->scope;
+
+    trial->policy = scope->policy;
+    session_init_client(&trial->greeting, &trial->policy);
+    if (scope->plan.until != PROBE_UNTIL_EXCHANGE)
+        return &trial->greeting.dialogue;
+    script_run_init(&trial->exchange, scope->plan.script, scope->plan.answer_timeout_ms);
+    return &trial->exchange.dialogue;
+}
+
 static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
 {
     static const struct conn_events events = {
         .up = on_up, .received = on_received, .ready = on_ready, .closing = on_closing, .done = on_done};
     struct probe_scope *scope = trial->scope;
     struct conn_config config = {.shared = scope->plan.shared,
-                                 .dialogue = &trial->greeting.dialogue,
+                                 .dialogue = dialogue_of(trial),
                                  .events = &events,
                                  .context = trial,
                                  .handshake_ms = probe_scope_left_ms(scope)};
@@ -311,10 +313,8 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
     if (probe_scope_uses_tls(trial->scope))
         begin_at(trial, PROBE_TLS, connected_ns);
     else if (!only_listens(trial))
-        begin_at(trial, PROBE_WELCOME, connected_ns);
+        begin_at(trial, last_part(trial), connected_ns);
     struct stream *stream = probe_scope_stream(scope, trial->fd, &trial->session, &err);
-    trial->policy = scope->policy;
-    session_init_client(&trial->greeting, &trial->policy);
     trial->stage = PROBE_STAGE_DIALOGUE;
     if (stream == NULL || conn_start(&trial->conn, &config, stream, &err) < 0)
         fail(trial, &err);
@@ -350,7 +350,7 @@ static void judge_reset(struct probe_trial *trial, int64_t connected_ns)
         trial->record->peer_is = PROBE_PEER_RESET;
         return;
     } else {
-        begin_at(trial, PROBE_WELCOME, connected_ns);
+        begin_at(trial, last_part(trial), connected_ns);
         err_set(&err, ERR_DIALOGUE_RESET, ECONNRESET, "the peer reset the connection");
     }
     fail(trial, &err);
@@ -400,7 +400,7 @@ void probe_trial_start(struct probe_trial *trial)
     trial->peer = record->peer;
     trial->fd = stream_tcp_connect(&trial->peer, probe_scope_source(trial->scope), &record->reach, &err);
     if (trial->fd >= 0) {
-        note_local(record, trial->fd);
+        probe_record_local(record, trial->fd);
         if (probe_scope_source(trial->scope) == NULL)
             record->reach = reach_of_source(&record->peer, &record->local);
     }
@@ -414,16 +414,9 @@ void probe_trial_expire(struct probe_trial *trial)
     if (trial->stage != PROBE_STAGE_CONNECTING)
         return;
     struct probe_address *record = trial->record;
-    double limit_s = (double)trial->scope->plan.connect_timeout_ms / 1000;
     struct err err = {0};
 
-    if (!tcp_facts_read(trial->fd, true, &record->tcp))
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s", limit_s);
-    else if (record->tcp.syn_retransmits == 0)
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent once", limit_s);
-    else
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "no answer within %g s, the SYN was sent %u times", limit_s,
-                record->tcp.syn_retransmits + 1);
+    probe_record_timeout(record, trial->fd, trial->scope->plan.connect_timeout_ms, &err);
     stop_connecting(trial, false);
     fail(trial, &err);
 }

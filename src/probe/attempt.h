@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "result.h"
 #include "resumption.h"
+#include "tcpgreet/core/script_run.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/tls_check.h"
 #include "transfer.h"
@@ -35,6 +36,7 @@ struct probe_trial {
     uv_poll_t poll;
     struct conn conn;
     struct session greeting;
+    struct script_run exchange;   /* instead, with --send, --expect */
     struct session_policy policy; /* the scope's, with the time to listen */
     struct probe_resumption_test resumption;
     struct probe_transfer transfer;

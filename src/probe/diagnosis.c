@@ -61,6 +61,7 @@ static const struct rule {
     {"volume-broken", NULL, probe_is_volume_broken, probe_reports_volume_broken, CAUSE},
     {"volume-corrupted", NULL, probe_is_volume_corrupted, probe_reports_volume_corrupted, CAUSE},
     {"resets", NULL, probe_is_reset, probe_reports_reset, CAUSE},
+    {"exchange-unmet", NULL, probe_is_unmet, probe_reports_unmet, CAUSE},
     {"wrong-service", NULL, probe_is_wrong_service, probe_reports_wrong_service, CAUSE},
     {"wrong-answer", NULL, probe_is_wrong_answer, probe_reports_wrong_answer, CAUSE},
     {"mute-after-tls", NULL, probe_is_mute_after_tls, probe_reports_mute_after_tls, CAUSE},

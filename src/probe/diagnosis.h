@@ -52,9 +52,9 @@ probe_report_fn probe_reports_no_trust_store, probe_reports_missing_intermediate
 /* Rules about the dialogue. */
 probe_about_fn probe_is_volume_broken, probe_is_volume_corrupted, probe_is_reset, probe_is_wrong_service,
     probe_is_wrong_answer, probe_is_mute_after_tls, probe_is_mute, probe_is_unanswered, probe_is_truncated,
-    probe_is_early_end;
+    probe_is_early_end, probe_is_unmet;
 probe_report_fn probe_reports_volume_broken, probe_reports_volume_corrupted, probe_reports_reset,
     probe_reports_wrong_service, probe_reports_wrong_answer, probe_reports_mute_after_tls, probe_reports_mute,
-    probe_reports_unanswered, probe_reports_truncated, probe_reports_early_end;
+    probe_reports_unanswered, probe_reports_truncated, probe_reports_early_end, probe_reports_unmet;
 
 #endif

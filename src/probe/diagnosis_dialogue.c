@@ -200,3 +200,16 @@ void probe_reports_early_end(const struct probe_group *group, struct text_line *
             "At %s the server ends the dialogue too early (%s): it crashed, or a middlebox closed the connection. See the server's log.",
             place.text, probe_phase_name(first->last));
 }
+
+bool probe_is_unmet(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->last == PROBE_EXCHANGE &&
+           (is_late(address) || address->err.reason == ERR_DIALOGUE_UNEXPECTED);
+}
+
+void probe_reports_unmet(const struct probe_group *group, struct text_line *line)
+{
+    text_append(line, "At %s the exchange fails: %s.", probe_group_place(group).text,
+                probe_group_first(group)->err.text);
+}

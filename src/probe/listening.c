@@ -11,7 +11,7 @@ int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_
     enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 10, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
     int64_t limit_ms = ROUND_TRIPS * (int64_t)rtt_us / US_PER_MS;
 
-    if (plan->until == PROBE_UNTIL_DIALOGUE)
+    if (plan->until == PROBE_UNTIL_DIALOGUE || plan->until == PROBE_UNTIL_EXCHANGE)
         return 0;
     if (plan->until == PROBE_UNTIL_AUTO || plan->expect_alert > 0)
         return PROBE_LISTEN_MS;

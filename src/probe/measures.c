@@ -97,11 +97,10 @@ const char *probe_host_text(const struct endpoint *endpoint, char text[ENDPOINT_
 
 const char *probe_until_word(enum probe_until until)
 {
-    static const char *const words[] = {[PROBE_UNTIL_RESOLVE] = "resolve",
-                                        [PROBE_UNTIL_CONNECT] = "connect",
-                                        [PROBE_UNTIL_TLS] = "tls",
-                                        [PROBE_UNTIL_DIALOGUE] = "dialogue",
-                                        [PROBE_UNTIL_AUTO] = "auto"};
+    static const char *const words[] = {
+        [PROBE_UNTIL_RESOLVE] = "resolve",   [PROBE_UNTIL_CONNECT] = "connect",
+        [PROBE_UNTIL_TLS] = "tls",           [PROBE_UNTIL_DIALOGUE] = "dialogue",
+        [PROBE_UNTIL_EXCHANGE] = "exchange", [PROBE_UNTIL_AUTO] = "auto"};
     return words[until];
 }
 
@@ -117,11 +116,10 @@ const char *probe_resumption_word(enum probe_resumption resumption)
 
 const char *probe_verified_word(enum probe_verified verified)
 {
-    static const char *const words[] = {[PROBE_VERIFIED_NOTHING] = "",
-                                        [PROBE_VERIFIED_RESOLVE] = "resolve",
-                                        [PROBE_VERIFIED_CONNECT] = "connect",
-                                        [PROBE_VERIFIED_TLS] = "tls",
-                                        [PROBE_VERIFIED_DIALOGUE] = "dialogue"};
+    static const char *const words[] = {
+        [PROBE_VERIFIED_NOTHING] = "",          [PROBE_VERIFIED_RESOLVE] = "resolve",
+        [PROBE_VERIFIED_CONNECT] = "connect",   [PROBE_VERIFIED_TLS] = "tls",
+        [PROBE_VERIFIED_EXCHANGE] = "exchange", [PROBE_VERIFIED_DIALOGUE] = "dialogue"};
     return words[verified];
 }
 

@@ -46,6 +46,7 @@ static void add_verified(const struct probe_result *result, struct text_line *li
                                           [PROBE_VERIFIED_RESOLVE] = " through name resolution",
                                           [PROBE_VERIFIED_CONNECT] = " through TCP",
                                           [PROBE_VERIFIED_TLS] = " through TCP and TLS",
+                                          [PROBE_VERIFIED_EXCHANGE] = " through the exchange",
                                           [PROBE_VERIFIED_DIALOGUE] = ""};
 
     text_append(line, "%s", through[probe_result_verified(result)]);
@@ -93,26 +94,39 @@ static void add_peer(const struct probe_address *address, struct text_line *line
         text_append(line, ", service: %s", service);
 }
 
+/* Whether it has more to report than its phases. */
+static bool is_other(const struct probe_result *result, const struct probe_address *address)
+{
+    bool is_unknown = address->peer_is == PROBE_PEER_OTHER || address->peer_is == PROBE_PEER_SILENT;
+
+    if (address->err.reason != ERR_OK)
+        return false;
+    return result->until == PROBE_UNTIL_EXCHANGE ? address->first_count > 0
+                                                 : result->until == PROBE_UNTIL_AUTO && is_unknown;
+}
+
 void probe_phrase_others(const struct probe_result *result, struct text_line *line)
 {
     const struct probe_address *one = NULL;
-    char peer[ENDPOINT_TEXT_BYTES];
+    char peer[ENDPOINT_TEXT_BYTES], first[4 * SERVICE_FIRST_BYTES + 4];
     bool differ = false;
 
-    for (size_t i = 0; i < result->address_count && result->until == PROBE_UNTIL_AUTO; i++) {
+    for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
-        bool is_other = address->peer_is == PROBE_PEER_OTHER || address->peer_is == PROBE_PEER_SILENT;
-        if (address->err.reason != ERR_OK || !is_other)
+        if (!is_other(result, address))
             continue;
         differ = differ || (one != NULL && !is_like(one, address));
         one = one != NULL ? one : address;
     }
     if (one == NULL)
         return;
-    text_append(line, "not a tcpgreet server");
+    text_append(line, result->until == PROBE_UNTIL_EXCHANGE ? "as expected" : "not a tcpgreet server");
     if (differ)
         text_append(line, ", %s for example", endpoint_format(&one->peer, peer));
-    add_peer(one, line);
+    if (result->until == PROBE_UNTIL_EXCHANGE)
+        text_append(line, " (it sent \"%s\")", probe_phrase_first(one, first, sizeof(first)));
+    else
+        add_peer(one, line);
 }
 
 /* Whether neither family has an address: one family alone does not show that a name does not exist. */

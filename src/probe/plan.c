@@ -18,6 +18,7 @@ struct probe_plan probe_plan_of(const struct probe_config *config, struct tls_cl
                                .servername = config->tls.servername,
                                .shared = shared,
                                .until = config->until,
+                               .script = &config->script,
                                .expect_alert = config->expect_alert,
                                .require_any = config->require_any,
                                .framing = config->framing,

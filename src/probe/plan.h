@@ -25,7 +25,8 @@ struct probe_plan {
     const char *servername;     /* for TLS; NULL: the target's host */
     struct conn_shared *shared; /* with the loop */
     enum probe_until until;
-    int expect_alert; /* 0: none */
+    const struct script *script; /* of PROBE_UNTIL_EXCHANGE */
+    int expect_alert;            /* 0: none */
     bool require_any;
     enum session_framing framing;
     int64_t attempt_delay_ms;   /* of the race that is shown */

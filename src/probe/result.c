@@ -12,9 +12,9 @@ void probe_result_fini(struct probe_result *result)
 const char *probe_phase_name(enum probe_phase phase)
 {
     static const char *const names[PROBE_PHASES] = {
-        [PROBE_RESOLVE] = "resolve", [PROBE_CONNECT] = "connect", [PROBE_TLS] = "tls",
-        [PROBE_WELCOME] = "welcome", [PROBE_NAME] = "name",       [PROBE_CLOSE] = "close",
-        [PROBE_VOLUME] = "volume"};
+        [PROBE_RESOLVE] = "resolve",   [PROBE_CONNECT] = "connect", [PROBE_TLS] = "tls",
+        [PROBE_WELCOME] = "welcome",   [PROBE_NAME] = "name",       [PROBE_CLOSE] = "close",
+        [PROBE_EXCHANGE] = "exchange", [PROBE_VOLUME] = "volume"};
     return (unsigned)phase < PROBE_PHASES ? names[phase] : "?";
 }
 
@@ -71,6 +71,8 @@ enum probe_verified probe_address_verified(const struct probe_result *result,
         return PROBE_VERIFIED_RESOLVE;
     if (address->last == PROBE_VOLUME || (address->last == PROBE_CLOSE && ok))
         return PROBE_VERIFIED_DIALOGUE;
+    if (address->last == PROBE_EXCHANGE && ok)
+        return PROBE_VERIFIED_EXCHANGE;
     bool is_refused = address->alert != 0 && address->tls.version[0] == '\0';
     bool fails_in_tls = address->last == PROBE_TLS && (!ok || is_refused);
     bool has_tls = address->spans[PROBE_TLS].end_ns >= 0 && !fails_in_tls;

@@ -21,10 +21,12 @@ enum probe_phase {
     PROBE_RESOLVE,
     PROBE_CONNECT,
     PROBE_TLS,
-    PROBE_WELCOME, /* from the end of the handshake to the first byte of the server's */
-    PROBE_NAME,    /* from a name sent to its complete answer */
-    PROBE_CLOSE,   /* from exit sent to the server's end */
-    PROBE_VOLUME,  /* --volume, on a connection of its own */
+    PROBE_WELCOME,  /* from the end of the handshake to the first byte of the server's */
+    PROBE_NAME,     /* from a name sent to its complete answer */
+    PROBE_CLOSE,    /* from exit sent to the server's end */
+    PROBE_EXCHANGE, /* --send and --expect instead: from the end of the handshake to the last byte that counts
+                     */
+    PROBE_VOLUME,   /* --volume, on a connection of its own */
     PROBE_PHASES
 };
 
@@ -61,6 +63,7 @@ enum probe_verified {
     PROBE_VERIFIED_RESOLVE,
     PROBE_VERIFIED_CONNECT,
     PROBE_VERIFIED_TLS,
+    PROBE_VERIFIED_EXCHANGE,
     PROBE_VERIFIED_DIALOGUE
 };
 
@@ -85,7 +88,8 @@ struct probe_address {
                                     was refused */
     enum probe_resumption resumption;
     enum probe_peer peer_is;
-    unsigned char first[SERVICE_FIRST_BYTES]; /* what it sent first, before it received anything */
+    unsigned char first[SERVICE_FIRST_BYTES]; /* what it sent first, before it received anything; of an
+                                                 exchange: what met the last expectation, or came instead */
     size_t first_count;
     int64_t listened_ns; /* when listening ended; 0: it did not come to that */
     int alert;           /* the TLS alert that was expected, and came; 0 */
@@ -131,7 +135,7 @@ struct probe_result {
 
 void probe_result_fini(struct probe_result *result);
 
-/* Returns: "resolve", "connect", "tls", "welcome", "name", "close", "volume". */
+/* Returns: "resolve", "connect", "tls", "welcome", "name", "close", "exchange", "volume". */
 const char *probe_phase_name(enum probe_phase phase);
 
 /* Returns: how long a phase took, ns; -1 where it was not reached. */

@@ -135,6 +135,16 @@ class ServiceCase(Case):
 
         self.each(options, check)
 
+    def assertExchange(self, *options, line):
+        if b"PCRE2" not in run("--version").out:
+            self.skipTest("this program was built without PCRE2")
+
+        def check(code, found, address):
+            self.assertEqual((code, found["verdict"]["word"], found["verified"]), (0, "ok", "exchange"), found)
+            self.assertRegex(address["peer_said"], line)
+
+        self.each(options, check)
+
     def assertFails(self, *options, code=5, word):
         def check(status, found, address):
             self.assertEqual(status, code, found)
@@ -168,6 +178,17 @@ class Nginx(ServiceCase):
         with self.serve():
             self.assertOK()
             self.assertOK("--until", "connect")
+
+    GET = "--send", r"GET / HTTP/1.0\r\n\r\n", "--expect", r"^HTTP/1\.[01] 204 "
+
+    def test_a_request_is_answered(self):
+        with self.serve():
+            self.assertExchange(*self.GET, line=r"^HTTP/1\.1 204 No Content$")
+
+    def test_a_request_is_answered_over_tls(self):
+        options = self.ca()
+        with self.serve(tls=True):
+            self.assertExchange(*options, *self.GET, line=r"^HTTP/1\.1 204 No Content$")
 
     def test_a_plain_server_is_not_a_tls_server(self):
         self.needs_tls()
@@ -206,6 +227,7 @@ class Redis(ServiceCase):
     def test_a_plain_server_waits_for_its_client(self):
         with self.serve():
             self.assertOK()
+            self.assertExchange("--send", r"PING\r\n", "--expect", r"^\+PONG$", line=r"^\+PONG$")
             if self.made:
                 self.assertFails("--tls", word="tls-(plaintext|silent)-peer|tls-protocol")
 
@@ -298,6 +320,8 @@ smtpd_peername_lookup = no
                                      "anvil unix - - n - 1 anvil\nrewrite unix - - n - - trivial-rewrite\n")
         with self.start(where("postfix"), "-c", self.folder / "conf", "start-fg"):
             self.assertOK(service="smtp", sent=r"^220 mail\.example ESMTP Postfix")
+            self.assertExchange("--expect", "^220 ", "--send", r"EHLO probe.example\r\n", "--reject", "^5", "--expect",
+                                "^250 ", "--send", r"QUIT\r\n", "--expect", "^221 ", line="^221 ")
             if self.made:
                 self.assertFails("--tls", word="tls-plaintext-peer")
 

@@ -13,7 +13,7 @@ enum {
     SCRIPT_WINDOW_BYTES = DIALOGUE_KEEP_BYTES, /* how much patterns are searched in */
     SCRIPT_PAUSE_MS = 300,    /* silence that ends a line without a newline, as the server's --pause */
     SCRIPT_SILENCE_MS = 1000, /* silence after which a last --reject has nothing more to reject */
-    SCRIPT_LINE_BYTES = 64
+    SCRIPT_LINE_BYTES = 128
 };
 
 enum script_end {

@@ -7,18 +7,21 @@
 #include <stdint.h>
 
 #include "tcpgreet/base/err.h"
+#include "tcpgreet/core/script.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/format/format.h"
 #include "tcpgreet/probe/threshold.h"
 #include "tcpgreet/tls/tls.h"
 
-/* In the order of the phases. AUTO: the dialogue where the peer sends the welcome, else connect or tls. */
+/* In the order of the phases; EXCHANGE: that of config->script instead of the dialogue. AUTO: the dialogue
+ * where the peer sends the welcome, else connect or tls. */
 enum probe_until {
     PROBE_UNTIL_RESOLVE,
     PROBE_UNTIL_CONNECT,
     PROBE_UNTIL_TLS,
     PROBE_UNTIL_DIALOGUE,
+    PROBE_UNTIL_EXCHANGE,
     PROBE_UNTIL_AUTO
 };
 
@@ -35,6 +38,7 @@ struct probe_config {
     int64_t timeout_ms; /* of the whole run; 0: none */
     enum session_framing framing;
     enum probe_until until;
+    struct script script; /* with PROBE_UNTIL_EXCHANGE, and only then, it has steps */
     int expect_alert;     /* the TLS alert that must refuse the handshake; 0: none */
     bool require_any;     /* else every address must be OK */
     int64_t volume_bytes; /* 0: none */

@@ -530,6 +530,28 @@ static void merging_needs_a_build_that_reads_json(void **state)
 #endif
 }
 
+static void an_exchange_needs_a_build_with_patterns(void **state)
+{
+    (void)state;
+#ifdef TCPGREET_HAVE_PCRE2
+    CHECK(NULL, "--probe", "a", "1", "--send", "x", "--expect", "y", "--reject=-z");
+    CHECK(NULL, "--probe", "a", "1", "--send", "x", "--until", "auto", "--warn", "exchange=1,connect=1");
+    REFUSE("--send: unknown escape \\q at offset 0 (use \\r, \\n, \\t, \\0, \\xHH or \\\\)", "--probe", "a",
+           "1", "--send", "\\q");
+    REFUSE("--send demands an exchange after TCP and TLS: it cannot be used with another --until", "--probe",
+           "a", "1", "--send", "x", "--until", "dialogue");
+    REFUSE("--framing cannot be used with --reject", "--probe", "a", "1", "--reject", "x", "--framing",
+           "line");
+    REFUSE("--warn limits exchange, which is not measured (see --until, --tls, --volume and --expect)",
+           "--probe", "a", "1", "--warn", "exchange=1");
+    REFUSE("--crit limits name, which is not measured (see --until, --tls, --volume and --expect)", "--probe",
+           "a", "1", "--expect", "x", "--crit", "name=1");
+#else
+    REFUSE("--send, --expect and --reject are not available in this build (they need PCRE2)", "--probe", "a",
+           "1", "--send", "x");
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -562,6 +584,7 @@ int main(void)
         cmocka_unit_test(what_a_build_without_tls_cannot_do_is_refused),
 #endif
         cmocka_unit_test(merging_needs_a_build_that_reads_json),
+        cmocka_unit_test(an_exchange_needs_a_build_with_patterns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

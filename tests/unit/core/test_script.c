@@ -271,6 +271,12 @@ static void what_is_unmet_in_time_is_a_timeout_with_what_came(void **state)
     BEGIN(&fixture, {SCRIPT_SEND, "x"}, {SCRIPT_EXPECT, "^250"});
     expire(&fixture, ANSWER_MS);
     expect_failure(&fixture, ERR_DIALOGUE_TIMEOUT,
+                   "--expect \"^250\" did not match within 10 s: nothing was received (the last --send ends "
+                   "without \\n, which a line protocol waits for)");
+    fini(&fixture);
+    BEGIN(&fixture, {SCRIPT_SEND, "x\\r\\n"}, {SCRIPT_EXPECT, "^250"});
+    expire(&fixture, ANSWER_MS);
+    expect_failure(&fixture, ERR_DIALOGUE_TIMEOUT,
                    "--expect \"^250\" did not match within 10 s: nothing was received");
     fini(&fixture);
     BEGIN(&fixture, {SCRIPT_SEND, "x"}, {SCRIPT_EXPECT, "^250"});

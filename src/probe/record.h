@@ -1,0 +1,20 @@
+/* What a trial finds out about an address, written into its record. */
+#ifndef TCPGREET_PROBE_RECORD_H
+#define TCPGREET_PROBE_RECORD_H
+
+#include "result.h"
+
+/* The local end of a connected socket. */
+void probe_record_local(struct probe_address *record, int fd);
+
+/* Appends what the peer sent first, as far as there is room. */
+void probe_record_first(struct probe_address *record, struct bytes bytes);
+
+/* The peer has proved what can be proved without sending anything to it. Shape: first_ns: when its first byte
+ * came. */
+void probe_record_listened(struct probe_address *record, int64_t first_ns, int64_t now_ns, bool has_tls);
+
+/* The connect took too long: the kernel's facts. Writes: err. Shape: fd: connecting. */
+void probe_record_timeout(struct probe_address *record, int fd, int64_t limit_ms, struct err *err);
+
+#endif
