@@ -16,13 +16,15 @@ enum stream_tls_progress {
     STREAM_TLS_DOWN
 };
 
-/* Invariant: err and lower_drained are set only inside an operation. */
+/* Invariants: err and lower_drained are set only inside an operation; ssl is NULL only on the server's side
+ * and before STREAM_TLS_SHAKING: a client that has sent nothing costs no memory of OpenSSL's. */
 struct stream_tls {
     struct stream base;
     struct stream *lower;
     SSL *ssl;
-    struct err *err; /* where the lower stream's failures go */
-    char *whose;     /* the host, for messages; NULL on the server's side */
+    SSL_CTX *context; /* a reference, until ssl is made from it; NULL */
+    struct err *err;  /* where the lower stream's failures go */
+    char *whose;      /* the host, for messages; NULL on the server's side */
     uint64_t begin_ns;
     struct tls_verdict verdict;
     struct tls_retained *retained;
@@ -34,6 +36,7 @@ struct stream_tls {
     bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
     uint8_t progress;   /* enum stream_tls_progress */
     uint8_t first_count;
+    uint8_t unread; /* of first, from its end: OpenSSL has not read them yet */
     uint8_t flood;
     uint16_t pending;                            /* bytes of a write that waits */
     unsigned char first[STREAM_TLS_FIRST_BYTES]; /* the peer's first bytes */
@@ -42,6 +45,13 @@ struct stream_tls {
 /* The BIO below OpenSSL, which uses the lower stream's five results. Borrows: tls. Returns: NULL without
  * memory. */
 BIO *stream_tls_bio(struct stream_tls *tls);
+
+/* Server: awaits the client's first bytes, and makes ssl once they are TLS. Returns: STREAM_OK where it is
+ * made. Errors: as stream_tls_fail. */
+enum stream_result stream_tls_await_client(struct stream_tls *tls, struct err *err);
+
+/* Returns: whether what the peer sent first may be TLS. */
+bool stream_tls_is_used(const struct stream_tls *tls);
 
 /* Adds to first what fits. */
 void stream_tls_keep_first(struct stream_tls *tls, const char *data, size_t count);

@@ -339,12 +339,7 @@ void tls_server_inherit(struct tls_server *server, struct tls_server *previous)
 
 struct stream *tls_server_stream(struct tls_server *server, struct stream *lower, struct err *err)
 {
-    SSL *ssl = tls_connection_new(server->context, SSL_set_accept_state, err);
-    if (ssl == NULL) {
-        stream_free(lower);
-        return NULL;
-    }
-    return stream_tls_new(lower, ssl, NULL, &server->identities->retained, err);
+    return stream_tls_new_server(lower, server->context, &server->identities->retained, err);
 }
 
 void tls_server_free(struct tls_server *server)

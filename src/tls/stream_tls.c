@@ -1,5 +1,6 @@
 #include "connection.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,9 @@ static enum stream_result handshake(struct stream *stream, bool expired, struct 
         enum stream_result lower = stream_handshake(tls->lower, err);
         if (lower == STREAM_FAILED && err->reason == ERR_DIALOGUE_RESET)
             stream_tls_fail_cut(tls, err);
+        if (lower == STREAM_OK && tls->ssl == NULL)
+            lower = stream_tls_await_client(tls, err);
+        tls->base.more = false;
         if (lower != STREAM_OK)
             return lower;
         tls->begin_ns = trace_begin();
@@ -185,6 +189,7 @@ static void free_tls(struct stream *stream)
     if (tls->slot < TLS_RETAINED_MAX)
         tls->retained->streams[tls->slot] = NULL;
     SSL_free(tls->ssl);
+    SSL_CTX_free(tls->context);
     tls_verdict_fini(&tls->verdict);
     stream_free(tls->lower);
     free(tls->whose);
@@ -207,33 +212,103 @@ static const struct stream_ops tls_ops = {
     .lower = lower,
 };
 
-struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
-                              struct tls_retained *retained, struct err *err)
+/* Takes: ssl, also on failure. */
+static int attach(struct stream_tls *tls, SSL *ssl, struct err *err)
 {
-    struct stream_tls *tls = calloc(1, sizeof *tls);
-    BIO *bio = tls != NULL ? stream_tls_bio(tls) : NULL;
-    char *copy = whose != NULL ? strdup(whose) : NULL;
-
-    if (bio == NULL || (whose != NULL && copy == NULL) || SSL_set_app_data(ssl, &tls->verdict) != 1) {
+    BIO *bio = stream_tls_bio(tls);
+    if (bio == NULL || SSL_set_app_data(ssl, &tls->verdict) != 1) {
         tls_fail(err, ERR_INTERNAL, "making a TLS stream");
         BIO_free(bio);
-        free(copy);
-        free(tls);
         SSL_free(ssl);
-        stream_free(lower);
-        return NULL;
+        return -1;
     }
-    *tls = (struct stream_tls){.base.ops = &tls_ops,
-                               .lower = lower,
-                               .ssl = ssl,
-                               .whose = copy,
-                               .retained = retained,
-                               .slot = TLS_RETAINED_MAX};
-    tls->verdict.whose = copy;
+    tls->ssl = ssl;
     SSL_set_bio(ssl, bio, bio);
     SSL_set_msg_callback(ssl, on_message);
     SSL_set_msg_callback_arg(ssl, tls);
+    return 0;
+}
+
+/* Takes: lower, also on failure. */
+static struct stream_tls *allocate(struct stream *lower, struct tls_retained *retained, struct err *err)
+{
+    struct stream_tls *tls = calloc(1, sizeof *tls);
+    if (tls == NULL) {
+        err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a TLS stream");
+        stream_free(lower);
+        return NULL;
+    }
+    *tls = (struct stream_tls){
+        .base.ops = &tls_ops, .lower = lower, .retained = retained, .slot = TLS_RETAINED_MAX};
+    return tls;
+}
+
+struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
+                              struct tls_retained *retained, struct err *err)
+{
+    struct stream_tls *tls = allocate(lower, retained, err);
+    if (tls == NULL) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    tls->whose = whose != NULL ? strdup(whose) : NULL;
+    tls->verdict.whose = tls->whose;
+    bool is_copied = whose == NULL || tls->whose != NULL;
+    if (!is_copied) {
+        err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a TLS stream");
+        SSL_free(ssl);
+    }
+    if (is_copied && attach(tls, ssl, err) == 0)
+        return &tls->base;
+    free_tls(&tls->base);
+    return NULL;
+}
+
+struct stream *stream_tls_new_server(struct stream *lower, SSL_CTX *context, struct tls_retained *retained,
+                                     struct err *err)
+{
+    struct stream_tls *tls = allocate(lower, retained, err);
+    if (tls == NULL)
+        return NULL;
+    if (SSL_CTX_up_ref(context) != 1) {
+        tls_fail(err, ERR_INTERNAL, "making a TLS stream");
+        free_tls(&tls->base);
+        return NULL;
+    }
+    tls->context = context;
     return &tls->base;
+}
+
+/* Takes as many first bytes as there is room for. */
+static enum stream_result take_first(struct stream_tls *tls, struct err *err)
+{
+    char data[STREAM_TLS_FIRST_BYTES];
+    size_t count;
+
+    enum stream_result result = stream_read(tls->lower, data, sizeof data, &count, err);
+    if (result != STREAM_OK)
+        return result;
+    stream_tls_keep_first(tls, data, count);
+    tls->unread = tls->first_count;
+    return STREAM_OK;
+}
+
+enum stream_result stream_tls_await_client(struct stream_tls *tls, struct err *err)
+{
+    trace_bytes_are(TRACE_BYTES_HANDSHAKE);
+    enum stream_result result = take_first(tls, err);
+    trace_bytes_are(TRACE_BYTES_PLAIN);
+    if (result == STREAM_WANT_READ || result == STREAM_WANT_WRITE)
+        return result;
+    tls->lower_ended = result == STREAM_EOF;
+    if (result != STREAM_OK || !stream_tls_is_used(tls))
+        return stream_tls_fail(tls, "the TLS handshake", err);
+    SSL *ssl = tls_connection_new(tls->context, SSL_set_accept_state, err);
+    if (ssl == NULL || attach(tls, ssl, err) < 0)
+        return STREAM_FAILED;
+    SSL_CTX_free(tls->context);
+    tls->context = NULL;
+    return STREAM_OK;
 }
 
 bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *facts)

@@ -30,6 +30,16 @@ static enum trace_bytes kind_of_bytes(const struct stream_tls *tls)
     return tls->progress < STREAM_TLS_UP ? TRACE_BYTES_HANDSHAKE : TRACE_BYTES_ENCRYPTED;
 }
 
+/* What was read before there was a reader. */
+static int read_first(BIO *bio, struct stream_tls *tls, char *data, size_t room, size_t *count)
+{
+    *count = room < tls->unread ? room : tls->unread;
+    memcpy(data, tls->first + tls->first_count - tls->unread, *count);
+    tls->unread = (uint8_t)(tls->unread - *count);
+    tls->ahead = true;
+    return bio_result(bio, tls, STREAM_OK);
+}
+
 static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
 {
     struct stream_tls *tls = BIO_get_data(bio);
@@ -38,6 +48,8 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
         err_set(tls->err, ERR_TLS_PROTOCOL, 0, "the peer floods this side with handshake messages");
         return bio_result(bio, tls, STREAM_FAILED);
     }
+    if (tls->unread > 0)
+        return read_first(bio, tls, data, room, count);
     enum stream_result result = STREAM_WANT_READ;
     trace_bytes_are(kind_of_bytes(tls));
     if (!tls->lower_drained)

@@ -6,7 +6,7 @@
 
 enum { REST_BYTES = 16 * 1024, PIECE_BYTES = 4096 };
 
-static bool uses_tls(const struct stream_tls *tls)
+bool stream_tls_is_used(const struct stream_tls *tls)
 {
     enum { CHANGE_CIPHER_SPEC = 20, APPLICATION_DATA = 23, MAJOR = 3 };
     return tls->first_count == 0 ||
@@ -68,7 +68,7 @@ void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
     err_clear(err);
     if (tls->whose == NULL && tls->first_count == 0)
         err_set(err, ERR_DIALOGUE_EARLY_END, 0, "the client closed the connection without sending data");
-    else if (!uses_tls(tls))
+    else if (!stream_tls_is_used(tls))
         fail_plaintext(tls, err);
     else if (tls->first_count == 0)
         err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED},
@@ -115,7 +115,7 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
         /* the first message is the most exact */
     } else if (tls->verdict.code != X509_V_OK) {
         tls_verdict_fail(&tls->verdict, err);
-    } else if (shaking && !uses_tls(tls)) {
+    } else if (shaking && !stream_tls_is_used(tls)) {
         fail_plaintext(tls, err);
     } else if (tls->lower_ended) {
         err_set(err, ERR_DIALOGUE_TRUNCATED, 0,
@@ -146,9 +146,9 @@ enum stream_result stream_tls_expire(const struct stream_tls *tls, struct err *e
 {
     const char *whose = tls->whose != NULL ? tls->whose : "the client";
 
-    if (tls->progress == STREAM_TLS_NEW)
-        stream_handshake_expire(tls->lower, err);
-    else if (tls->first_count > 0 && !uses_tls(tls))
+    if (tls->progress == STREAM_TLS_NEW && stream_handshake_expire(tls->lower, err) == STREAM_FAILED)
+        return STREAM_FAILED;
+    if (tls->first_count > 0 && !stream_tls_is_used(tls))
         fail_plaintext(tls, err);
     else if (tls->first_count == 0 && tls->whose == NULL)
         err_set(err, ERR_TLS_SILENT_PEER, 0, "the client started no TLS handshake");

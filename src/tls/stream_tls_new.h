@@ -21,8 +21,14 @@ struct tls_retained {
     unsigned next; /* the slot whose stream was retained first */
 };
 
-/* Takes: lower and ssl, also on failure. Borrows: retained, until the stream is freed. whose: copied. */
+/* Of a role that ssl has already. Takes: lower and ssl, also on failure. Borrows: retained, until the stream
+ * is freed. whose: copied; NULL on the server's side. */
 struct stream *stream_tls_new(struct stream *lower, SSL *ssl, const char *whose,
                               struct tls_retained *retained, struct err *err);
+
+/* A server's. Takes: lower, also on failure. Borrows: retained, likewise; context, of which it holds a
+ * reference until the client's first bytes are there. */
+struct stream *stream_tls_new_server(struct stream *lower, SSL_CTX *context, struct tls_retained *retained,
+                                     struct err *err);
 
 #endif

@@ -597,7 +597,9 @@ class Faults(Case):
         code = exit_code(row.word)
         found = json.loads(machine.out)
         SCHEMA.validate(found)
-        words = [finding["word"] for finding in found["findings"]]
+        # A loaded machine may retransmit on its loopback interface, too.
+        words = [finding["word"] for finding in found["findings"]
+                 if finding["word"] != "retransmits" or "retransmits" in row.findings]
         self.assertEqual((found["verdict"]["word"], found["verdict"]["exit_code"]), (row.word, code), repr(machine))
         self.assertEqual((text.code, text.err), (code, warnings_of(text)), repr(text))
         self.assertEqual((machine.code, machine.out.count(b"\n")), (code, 1), repr(machine))
