@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#ifdef TCPGREET_HAVE_MALLOC_TRIM
+#include <malloc.h>
+#endif
 #include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -72,4 +75,11 @@ size_t process_raise_descriptors(void)
     if (before != limit.rlim_max && setrlimit(RLIMIT_NOFILE, &limit) < 0)
         limit.rlim_cur = before;
     return limit.rlim_cur == RLIM_INFINITY ? (size_t)1 << 20 : (size_t)limit.rlim_cur;
+}
+
+void process_trim_memory(void)
+{
+#ifdef TCPGREET_HAVE_MALLOC_TRIM
+    (void)malloc_trim(0);
+#endif
 }

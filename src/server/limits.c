@@ -40,6 +40,7 @@ struct limits {
     struct limits_config config;
     uint64_t secret[4];
     size_t open; /* connections in all */
+    size_t peak; /* of open, since limits_await_ebb; SIZE_MAX: the ebb is reported */
     uint32_t unused;
     uint32_t newest; /* of those remembered */
     uint32_t oldest;
@@ -163,6 +164,8 @@ static enum limits_result take(struct limits *limits, const struct endpoint *pee
     if (result == LIMITS_ACCEPTED) {
         entry->open++;
         limits->open++;
+        if (limits->peak < limits->open)
+            limits->peak = limits->open;
     } else if (entry->open == 0) {
         remember(limits, index);
     }
@@ -209,6 +212,19 @@ void limits_release(struct limits *limits, const struct endpoint *peer)
         else
             forget(limits, index);
     }
+    bool has_ebbed =
+        limits->peak != SIZE_MAX && limits->peak >= LIMITS_EBB_MIN && limits->open <= limits->peak / 2;
+    if (has_ebbed)
+        limits->peak = SIZE_MAX;
+    pthread_mutex_unlock(&limits->lock);
+    if (has_ebbed && limits->config.ebbed != NULL)
+        limits->config.ebbed(limits->config.context);
+}
+
+void limits_await_ebb(struct limits *limits)
+{
+    pthread_mutex_lock(&limits->lock);
+    limits->peak = limits->open;
     pthread_mutex_unlock(&limits->lock);
 }
 

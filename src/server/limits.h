@@ -10,6 +10,7 @@
 #include "tcpgreet/core/endpoint.h"
 
 enum {
+    LIMITS_EBB_MIN = 64,               /* a lower peak of connections is not reported as over */
     LIMITS_RECENT_MAX = 4096,          /* addresses without a connection whose rate is remembered */
     LIMITS_LOG_INTERVAL_MS = 60 * 1000 /* between two lines about the same limit */
 };
@@ -19,6 +20,8 @@ struct limits_config {
     size_t max_connections;
     size_t max_per_address;
     size_t max_rate_per_address;
+    void (*ebbed)(void *context); /* limits_await_ebb; from any thread; NULL */
+    void *context;
 };
 
 /* Which limit rejects a connection. */
@@ -43,6 +46,10 @@ enum limits_result limits_take(struct limits *limits, const struct endpoint *pee
 
 /* Gives back the place that was taken for this peer. */
 void limits_release(struct limits *limits, const struct endpoint *peer);
+
+/* Calls back: ebbed, once, when no more than half of the places are taken that are taken now or will have
+ * been since, if those are LIMITS_EBB_MIN at least. Once also after limits_new. */
+void limits_await_ebb(struct limits *limits);
 
 /* Returns: how many places are taken. */
 size_t limits_open(struct limits *limits);

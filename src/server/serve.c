@@ -24,7 +24,8 @@ enum {
     RESERVED_DESCRIPTORS = 24, /* standard streams, the main loop, the log, a reload's files */
     DESCRIPTORS_A_WORKER = 6,  /* its loop */
     REJECTIONS = 64,           /* connections being rejected at once */
-    LOG_FLUSH_MS = 1000
+    LOG_FLUSH_MS = 1000,
+    TRIM_MS = 2000 /* after an ebb of connections: those that end with it are freed */
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -36,6 +37,8 @@ struct server {
     uv_signal_t signals[SIGNALS];
     uv_async_t stopped;
     uv_async_t failed;
+    uv_async_t ebbed;
+    uv_timer_t trim;
     struct listener listeners[LISTENER_MAX];
     size_t listener_count;
     struct session_policy policy;
@@ -113,8 +116,15 @@ static int announce(const struct server *server, const struct endpoint *addresse
     return 0;
 }
 
+/* From a worker's thread. */
+static void on_ebb(void *context)
+{
+    struct server *server = context;
+    uv_async_send(&server->ebbed);
+}
+
 /* How many connections fit: each needs descriptors, and so does rejecting one. */
-static struct limits_config count_connections(const struct server *server, struct worker_config *config)
+static struct limits_config count_connections(struct server *server, struct worker_config *config)
 {
     size_t limit = process_raise_descriptors();
     size_t reserved =
@@ -133,7 +143,9 @@ static struct limits_config count_connections(const struct server *server, struc
     size_t half = max_connections > 1 ? max_connections / 2 : 1;
     return (struct limits_config){.max_connections = max_connections,
                                   .max_per_address = wanted_per_address > 0 ? wanted_per_address : half,
-                                  .max_rate_per_address = (size_t)server->config->max_rate_per_address};
+                                  .max_rate_per_address = (size_t)server->config->max_rate_per_address,
+                                  .ebbed = on_ebb,
+                                  .context = server};
 }
 
 static void log_counters(struct server *server)
@@ -210,6 +222,20 @@ static void on_failed(uv_async_t *async)
         shut_down(server, &server->failure);
 }
 
+static void on_trim(uv_timer_t *timer)
+{
+    struct server *server = timer->data;
+    process_trim_memory();
+    limits_await_ebb(server->limits);
+}
+
+/* A flood of connections is over: its memory is of no use to this server any more. */
+static void on_ebbed(uv_async_t *async)
+{
+    struct server *server = async->data;
+    uv_timer_start(&server->trim, on_trim, TRIM_MS, 0);
+}
+
 static void on_worker_stopped(void *context)
 {
     struct server *server = context;
@@ -237,7 +263,11 @@ static int watch_signals(struct server *server, struct err *err)
     int result = uv_async_init(&server->loop, &server->stopped, on_stopped);
     if (result == 0)
         result = uv_async_init(&server->loop, &server->failed, on_failed);
-    server->failed.data = server;
+    if (result == 0)
+        result = uv_async_init(&server->loop, &server->ebbed, on_ebbed);
+    if (result == 0)
+        result = uv_timer_init(&server->loop, &server->trim);
+    server->failed.data = server->ebbed.data = server->trim.data = server;
     for (size_t i = 0; result == 0 && i < SIGNALS; i++)
         result = watch_signal(server, &server->signals[i], handled_signals[i]);
     return result == 0 ? 0 : loop_fail(err, result, "cannot watch signals");

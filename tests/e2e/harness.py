@@ -19,6 +19,7 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -452,6 +453,16 @@ def refusing_port(host="::1"):
 
 
 # --- peers -----------------------------------------------------------------------------------------------------
+
+def client_hello():
+    """What a TLS client sends first."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    outgoing = ssl.MemoryBIO()
+    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
 
 class Peer:
     """The other end of a dialogue, byte by byte. Takes a Server, an address pair or a connected socket."""

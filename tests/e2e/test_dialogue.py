@@ -4,12 +4,11 @@ import contextlib
 import re
 import resource
 import select
-import ssl
 import threading
 import time
 
 from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, QUESTION, TOO_LONG, TOO_MANY, WELCOME, Case, Peer, Server,
-                     await_that, hello, main)
+                     await_that, client_hello, hello, main)
 
 MIB = 1 << 20
 PAUSE = ("--pause", "50ms")
@@ -389,16 +388,6 @@ class Deadlines(Case):
             deaf.reset()
             with Peer(server) as peer:
                 peer.expect(OPENING)
-
-
-def client_hello():
-    """What a TLS client sends first."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    outgoing = ssl.MemoryBIO()
-    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        tls.do_handshake()
-    return outgoing.read()
 
 
 class OtherProtocols(Case):

@@ -11,13 +11,18 @@ import socket
 import struct
 import sys
 import time
+import unittest
 
-from harness import (GOODBYE, OPENING, PATIENCE, SANITIZED, Case, Peer, Server, await_that, hello, main,
-                     raise_descriptor_limit, skip_file)
+from harness import (GOODBYE, OPENING, PATIENCE, SANITIZED, Case, Peer, Server, await_that, client_hello,
+                     hello, main, raise_descriptor_limit, skip_file)
+from tls_harness import has_tls
 
 SCALE = float(os.environ.get("TCPGREET_LOAD_SCALE", "1"))
 IDLE = max(1, int(5000 * SCALE))
 TALKING = max(1, int(1000 * SCALE))
+FLOOD = int(2000 * SCALE)
+SILENT_BYTES = 1024
+IDLE_SLACK_BYTES = 8 << 20
 NAMES = 10
 ROUNDS = 3
 SLACK_BYTES = 64 << 20 if SANITIZED else 1 << 20  # sanitizers keep what was freed
@@ -106,6 +111,24 @@ class Crowd(Case):
                 self.assertEqual(connection.recv(64), GOODBYE)
                 self.assertEqual(connection.recv(64), b"")
             connection.close()
+
+    @unittest.skipIf(SANITIZED or not has_tls(), "needs TLS, and an allocator that gives memory back")
+    def test_the_memory_of_a_tls_flood_goes_back_to_the_system(self):
+        hello = client_hello()
+        with Server("--tls", "--max-per-address", "100000") as server:
+            for _ in range(2):  # the first flood leaves what is made once
+                memory, baseline = server.rss(), len(server.fds())
+                flood = self.open(server, FLOOD)
+                await_that(lambda: len(server.fds()) == baseline + FLOOD, "all are there at once")
+                self.assertLess(server.rss(), memory + FLOOD * SILENT_BYTES + SLACK_BYTES, "silent connections")
+                for connection in flood:
+                    connection.sendall(hello)
+                for connection in flood:
+                    self.assertTrue(connection.recv(1))
+                self.assertGreater(server.rss(), 1.5 * memory + IDLE_SLACK_BYTES, "this is no flood")
+                for connection in flood:
+                    connection.close()
+                await_that(lambda: server.rss() < 1.5 * memory + IDLE_SLACK_BYTES, "memory is given back")
 
     def test_thousands_idle_and_a_thousand_talking_leave_nothing_over(self):
         with Server() as server:

@@ -26,4 +26,8 @@ int process_check_descriptors(size_t count, struct err *err);
 /* Raises the limit of descriptors to what the system allows. Returns: the limit now in force. */
 size_t process_raise_descriptors(void);
 
+/* Returns memory that was freed to the system, where the C library keeps it. Thread: any.
+ * Source: malloc_trim(3). */
+void process_trim_memory(void);
+
 #endif

@@ -26,7 +26,7 @@ static struct endpoint peer(const char *text)
 
 static struct limits *make(size_t connections, size_t per_address, size_t rate)
 {
-    const struct limits_config config = {connections, per_address, rate};
+    const struct limits_config config = {connections, per_address, rate, NULL, NULL};
     struct err err = {0};
     struct limits *limits = limits_new(&config, &err);
     assert_non_null(limits);
@@ -141,6 +141,36 @@ static void the_table_does_not_grow_with_addresses(void **state)
     limits_free(limits);
 }
 
+static void count_ebb(void *context)
+{
+    ++*(unsigned *)context;
+}
+
+static void the_ebb_after_a_flood_is_reported_once_each_time_it_is_awaited(void **state)
+{
+    unsigned ebbs = 0;
+    const struct limits_config config = {PLENTY, PLENTY, 0, count_ebb, &ebbs};
+    struct limits *limits = limits_new(&config, NULL);
+    (void)state;
+    assert_non_null(limits);
+    for (unsigned flood = 1; flood <= 3; flood++) {
+        for (int i = 0; i < LIMITS_EBB_MIN; i++)
+            assert_int_equal(take(limits, "192.0.2.1"), LIMITS_ACCEPTED);
+        for (int i = 0; i < LIMITS_EBB_MIN; i++) {
+            assert_int_equal(ebbs, i < LIMITS_EBB_MIN / 2 ? flood - 1 : flood);
+            release(limits, "192.0.2.1");
+        }
+        assert_int_equal(ebbs, flood);
+        limits_await_ebb(limits);
+    }
+    for (int i = 0; i < LIMITS_EBB_MIN - 1; i++)
+        assert_int_equal(take(limits, "192.0.2.1"), LIMITS_ACCEPTED);
+    for (int i = 0; i < LIMITS_EBB_MIN - 1; i++)
+        release(limits, "192.0.2.1");
+    assert_int_equal(ebbs, 3);
+    limits_free(limits);
+}
+
 struct taker {
     struct limits *limits;
     atomic_uint *most;
@@ -187,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_rate_allows_a_second_in_advance),
         cmocka_unit_test(connecting_again_does_not_renew_a_rate),
         cmocka_unit_test(the_table_does_not_grow_with_addresses),
+        cmocka_unit_test(the_ebb_after_a_flood_is_reported_once_each_time_it_is_awaited),
         cmocka_unit_test(threads_together_never_exceed_a_limit),
     };
     limits_free(NULL);
