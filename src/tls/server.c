@@ -14,7 +14,10 @@
 #include "tickets.h"
 #include "verify.h"
 
-enum { ALPN_BYTES = 512, TICKET_SECONDS = 2 * 24 * 60 * 60 };
+enum { ALPN_BYTES = 512, TICKET_SECONDS = 24 * 60 * 60 };
+
+/* Before any signature is checked: a client must not make this side work. */
+enum { CLIENT_CERTIFICATES_BYTES = 16 * 1024, CLIENT_CERTIFICATES_MAX = 10 };
 
 /* What the context's callbacks and its streams need. Valid as long as the context, which running streams may
  * keep after the server. */
@@ -238,6 +241,8 @@ static int set_client_auth(struct tls_server *server, const struct tls_server_co
     if (config->client_auth == TLS_CLIENT_AUTH_REQUIRE)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     SSL_CTX_set_verify(server->context, mode, NULL);
+    SSL_CTX_set_max_cert_list(server->context, CLIENT_CERTIFICATES_BYTES);
+    server->identities->trust.certificates_max = CLIENT_CERTIFICATES_MAX;
     SSL_CTX_set_cert_verify_callback(server->context, tls_verify, &server->identities->trust);
     SSL_CTX_set_session_ticket_cb(server->context, NULL, on_opened_ticket, NULL);
     return 0;

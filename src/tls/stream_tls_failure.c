@@ -130,7 +130,7 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
         err_set(
             err, ERR_TLS_PROTOCOL, reason,
             "the peer sent a longer handshake message than this side takes (its certificates may have %d KiB in all)",
-            TLS_CERTIFICATES_BYTES / 1024);
+            (int)SSL_get_max_cert_list(tls->ssl) / 1024);
     } else if (reason == SSL_R_UNSUPPORTED_PROTOCOL || reason == SSL_R_WRONG_SSL_VERSION) {
         err_set_facts(err, ERR_TLS_PROTOCOL,
                       &(struct err_facts){.detail = ERR_DETAIL_TLS_VERSION, .native = reason},

@@ -25,7 +25,7 @@ enum {
     FILE_KEY_BYTES = NAME_BYTES + AES_BYTES + MAC_BYTES, /* as nginx and HAProxy have them */
     SECRET_BYTES = 32,
     ROTATE_SECONDS = 60 * 60,
-    KEYS = 49, /* an hour's key opens tickets for two more days */
+    KEYS = 25, /* an hour's key opens tickets for one more day */
 };
 
 struct ticket_key {

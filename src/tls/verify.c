@@ -174,6 +174,12 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
     const struct tls_trust *trust = argument;
 
     keep_chain(store);
+    if (trust->certificates_max > 0 &&
+        sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) > trust->certificates_max) {
+        X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+        keep_verdict(store, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+        return 0;
+    }
     if (trust->pins.count > 0 && !pin_matches(trust, X509_STORE_CTX_get0_cert(store))) {
         X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
         keep_verdict(store, X509_V_ERR_APPLICATION_VERIFICATION);

@@ -10,6 +10,7 @@
 /* How a peer's certificate is verified. */
 struct tls_trust {
     struct tls_pins pins;
+    int certificates_max;  /* that the peer may send; 0: no limit */
     bool accept_all;       /* --insecure: pins are still checked */
     bool system_store;     /* no --ca was given */
     bool pins_stand_alone; /* a pin replaces the verification of chain and name */

@@ -111,6 +111,66 @@ static void required_means_required(void **state)
     tls_server_free(server);
 }
 
+/* More are refused before a signature of theirs is verified: nothing is known yet of who sends them. */
+static void a_client_sends_ten_certificates_at_most(void **state)
+{
+    enum { ALLOWED = 10 };
+    const struct certificates *all = *state;
+    struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUIRE);
+
+    for (int count = ALLOWED; count <= ALLOWED + 1; count++) {
+        struct certificate certificate;
+        struct tls_meeting meeting = {0};
+        char path[CERTIFICATES_PATH_BYTES];
+        certificate_make(&certificate,
+                         &(struct certificate_wish){.issuer = &all->root, .common_name = "many"});
+        certificates_put_bytes(certificates_path(all, "many.pem", path), (struct bytes){"", 0});
+        certificates_put(path, certificate.x509);
+        for (int i = 1; i < count; i++)
+            certificates_put(path, all->root.x509);
+        certificates_put_key(path, certificate.key, NULL);
+        certificate_fini(&certificate);
+        struct tls_client *client =
+            tls_party_client(&(struct tls_client_config){.ca = all->ca_file, .identity.cert = path});
+        tls_meeting_connect(&meeting, client, server, "localhost");
+        meet(&meeting);
+        if (count <= ALLOWED)
+            tls_party_expect_done(&meeting.server);
+        else
+            tls_party_expect_failure(&meeting.server, ERR_CERT_UNTRUSTED,
+                                     "more certificates than are verified");
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+    }
+    tls_server_free(server);
+}
+
+static void a_client_sends_16_kib_of_certificates_at_most(void **state)
+{
+    static char name[17 * 1024];
+    const struct certificates *all = *state;
+    struct tls_server *server = server_that(all, TLS_CLIENT_AUTH_REQUIRE);
+    struct certificate certificate;
+    struct tls_meeting meeting = {0};
+    char path[CERTIFICATES_PATH_BYTES];
+
+    memset(name, 'a', sizeof name);
+    certificate_make(&certificate,
+                     &(struct certificate_wish){.issuer = &all->root, .name = {name, sizeof name}});
+    certificates_put_bytes(certificates_path(all, "large.pem", path), (struct bytes){"", 0});
+    certificates_put(path, certificate.x509);
+    certificates_put_key(path, certificate.key, NULL);
+    certificate_fini(&certificate);
+    struct tls_client *client =
+        tls_party_client(&(struct tls_client_config){.ca = all->ca_file, .identity.cert = path});
+    tls_meeting_connect(&meeting, client, server, "localhost");
+    meet(&meeting);
+    tls_party_expect_failure(&meeting.server, ERR_TLS_PROTOCOL, "(its certificates may have 16 KiB in all)");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    tls_server_free(server);
+}
+
 /* A server's workers have one reading of the files among them, whatever becomes of the files meanwhile. */
 static void a_copy_trusts_what_was_read_once(void **state)
 {
@@ -271,6 +331,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(required_means_required),
+        cmocka_unit_test(a_client_sends_ten_certificates_at_most),
+        cmocka_unit_test(a_client_sends_16_kib_of_certificates_at_most),
         cmocka_unit_test(a_copy_trusts_what_was_read_once),
         cmocka_unit_test(required_means_required_in_tls_1_2),
         cmocka_unit_test(requested_may_be_left_out),
