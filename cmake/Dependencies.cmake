@@ -1,4 +1,5 @@
-# libuv and threads always; OpenSSL unless it is not wanted; libidn2, PCRE2 and jansson where they are wanted or found.
+# libuv and threads always; OpenSSL unless it is not wanted; libidn2, PCRE2, jansson and libmicrohttpd where they are
+# wanted or found.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -32,6 +33,27 @@ elseif(TCPGREET_JSON)
     pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.11)
 else()
     set(JANSSON_FOUND FALSE)
+endif()
+
+set(microhttpd libmicrohttpd>=0.9.70) # MHD_get_timeout of an external epoll, MHD_ALLOW_SUSPEND_RESUME
+if(TCPGREET_HTTP STREQUAL "AUTO")
+    pkg_check_modules(MICROHTTPD IMPORTED_TARGET ${microhttpd})
+elseif(TCPGREET_HTTP)
+    pkg_check_modules(MICROHTTPD REQUIRED IMPORTED_TARGET ${microhttpd})
+else()
+    set(MICROHTTPD_FOUND FALSE)
+endif()
+if(MICROHTTPD_FOUND AND TCPGREET_STATIC AND TCPGREET_HTTP STREQUAL "AUTO") # Debian's archive needs one that is not there
+    include(CheckCSourceCompiles)
+    set(CMAKE_REQUIRED_LIBRARIES PkgConfig::MICROHTTPD)
+    set(CMAKE_REQUIRED_LINK_OPTIONS -static)
+    check_c_source_compiles("#include <microhttpd.h>
+int main(void) { return MHD_get_version() == 0; }" have_static_microhttpd)
+    unset(CMAKE_REQUIRED_LIBRARIES)
+    unset(CMAKE_REQUIRED_LINK_OPTIONS)
+    if(NOT have_static_microhttpd)
+        set(MICROHTTPD_FOUND FALSE)
+    endif()
 endif()
 
 if(TCPGREET_TLS)

@@ -10,6 +10,7 @@
 #include "tcpgreet/client/client.h"
 #include "tcpgreet/core/script.h"
 #include "tcpgreet/format/message.h"
+#include "tcpgreet/http/http.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/version.h"
@@ -38,6 +39,7 @@ static int version(struct err *err)
     tls_version_put(stdout);
     if (script_pattern_version(pcre2, sizeof(pcre2)) != NULL)
         printf("PCRE2 %s\n", pcre2);
+    http_version_put(stdout);
     return flush_output(err);
 }
 
