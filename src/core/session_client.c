@@ -193,12 +193,14 @@ static bool is_listening(const struct session *session)
     return session->state == SESSION_GREETED && session->policy->listen_ms > 0;
 }
 
-/* A byte is not what was awaited. */
+/* A byte is not what was awaited. The rest of its line is waited for, to be quoted: a peer may send one byte
+ * at a time. In SESSION_READY nothing more is read. */
 static void refuse(struct session *session, int64_t now_ms)
 {
-    int64_t limit_ms = now_ms + session->policy->listen_ms;
+    enum { QUOTE_MS = 300 }; /* more than a retransmission takes */
+    int64_t limit_ms = now_ms + (is_listening(session) ? session->policy->listen_ms : QUOTE_MS);
 
-    if (!is_listening(session)) {
+    if (session->state == SESSION_READY) {
         finish(session, SESSION_END_WRONG_ANSWER);
         return;
     }
@@ -238,10 +240,21 @@ static size_t take(struct session *session, struct bytes in, int64_t now_ms)
     return longest;
 }
 
-/* Another greeting is complete with its line, or when there is enough of it to identify its service. */
+/* An alert or a handshake record (RFC 8446 section 5.1). No message of this dialogue begins so: the first
+ * byte is enough where no more has come. */
+static bool looks_like_tls(struct bytes wrong)
+{
+    enum { ALERT = 0x15, HANDSHAKE = 0x16, MAJOR = 3 };
+    return wrong.length > 0 && (wrong.data[0] == ALERT || wrong.data[0] == HANDSHAKE) &&
+           (wrong.length == 1 || wrong.data[1] == MAJOR);
+}
+
+/* What is not awaited is complete with its line, or when there is enough of it to identify its service. */
 static void listen_on(struct session *session, struct bytes rest)
 {
-    if (rest.length >= SERVICE_FIRST_BYTES || memchr(rest.data, '\n', rest.length) != NULL)
+    bool is_tls = session->scanned == 0 && rest.length > 1 && looks_like_tls(rest);
+
+    if (is_tls || rest.length >= SERVICE_FIRST_BYTES || memchr(rest.data, '\n', rest.length) != NULL)
         finish(session, SESSION_END_WRONG_ANSWER);
 }
 
@@ -270,10 +283,11 @@ static size_t end_with_peer(struct dialogue *dialogue, struct bytes in, struct s
     struct session *session = of(dialogue);
     (void)out;
     (void)now_ms;
-    if (session->other)
+    if (session->other) {
         finish(session, SESSION_END_WRONG_ANSWER);
-    else
-        finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
+        return 0; /* it is quoted */
+    }
+    finish(session, session->state == SESSION_PARTED ? SESSION_END_EXIT : SESSION_END_EARLY);
     return in.length;
 }
 
@@ -336,15 +350,6 @@ static enum candidate first_candidate(const struct session *session)
         if ((session->candidates & CANDIDATE(c)) != 0)
             return (enum candidate)c;
     return GOODBYE;
-}
-
-/* An alert or a handshake record (RFC 8446 section 5.1). No message of this dialogue begins so: the first
- * byte is enough where no more has come. */
-static bool looks_like_tls(struct bytes wrong)
-{
-    enum { ALERT = 0x15, HANDSHAKE = 0x16, MAJOR = 3 };
-    return wrong.length > 0 && (wrong.data[0] == ALERT || wrong.data[0] == HANDSHAKE) &&
-           (wrong.length == 1 || wrong.data[1] == MAJOR);
 }
 
 static int fail_wrong(const struct session *session, struct bytes wrong, struct err *err)

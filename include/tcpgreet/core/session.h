@@ -78,7 +78,7 @@ struct session {
     bool answered : 1;   /* server: a first name is behind us */
     bool http_begun : 1; /* server: the name begun looks like an HTTP request, which no pause ends */
     bool asked : 1;      /* client: has sent without a welcome, to find out whether this is a TLS server */
-    bool other : 1;      /* client, with listen_ms: this is not the welcome */
+    bool other : 1;      /* client: this is not what is awaited, and its line is not complete yet */
     bool crlf : 1;       /* client: the name is sent with CR LF, because it ends with a CR itself */
 };
 

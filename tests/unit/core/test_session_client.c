@@ -174,6 +174,13 @@ static void assert_quotes(const struct err *err, const char *part)
         fail_msg("no %s in \"%s\"", part, err->text);
 }
 
+/* The rest of a wrong line does not come. */
+static void let_a_wrong_line_end(struct script *script)
+{
+    if (script->session.other && script->session.end == SESSION_END_NONE)
+        script_expire(script);
+}
+
 /* Any one wrong byte is found where it stands, however it comes. */
 static void session_client_finds_each_wrong_byte(void **state)
 {
@@ -186,6 +193,7 @@ static void session_client_finds_each_wrong_byte(void **state)
                 struct script script = {0};
                 struct err err = {0};
                 play(&script, &visits[i], cuts[n % COUNT(cuts)], k, flips[n / COUNT(cuts)]);
+                let_a_wrong_line_end(&script);
                 if (script.session.end != SESSION_END_WRONG_ANSWER || script.taken != k)
                     fail_msg("row %zu byte %zu: %s at %zu", i, k, session_end_text(script.session.end),
                              script.taken);
@@ -318,6 +326,7 @@ static void session_client_distinguishes_failures_for_any_cut_of_the_input(void 
             play(&script, &failures[i].visit, (struct script_cut){at, at % 2}, SIZE_MAX, 0);
             if (failures[i].eof)
                 script_eof(&script);
+            let_a_wrong_line_end(&script);
             assert_true(script_failed(&script, &err));
             if (script.session.end != failures[i].end || err.reason != failures[i].reason)
                 fail_msg("row %zu cut at %zu: %s, %s", i, at, session_end_text(script.session.end), err.text);
@@ -448,6 +457,7 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
         received[k] ^= 1;
         script_feed(&script, (struct bytes){received, words.length});
         received[k] ^= 1;
+        let_a_wrong_line_end(&script);
         assert_int_equal(script.taken, strlen(WELCOME) + k);
         assert_true(script_failed(&script, &err));
         assert_quotes(&err, k > 24 ? "expected \"..." : "expected \"Server: Hello \\x9b");
@@ -456,6 +466,42 @@ static void session_client_quotes_the_place_in_a_long_answer(void **state)
         assert_int_equal(err.text[strlen(err.text) - 1], '"');
         script_fini(&script);
     }
+}
+
+/* A peer that sends one byte at a time is quoted as one that sends its line at once. */
+static void session_client_quotes_the_whole_line_however_it_comes(void **state)
+{
+    static const char line[] = "220 mail.example.net ESMTP\r\n";
+    char sentences[2][sizeof(((struct err *)0)->text)];
+    (void)state;
+    for (size_t i = 0; i < COUNT(sentences); i++) {
+        struct script script = {.policy = {.answer_ms = 10000}};
+        struct err err = {0};
+        script_visit(&script);
+        script_feed_cut(&script, BYTES_LITERAL(line), (struct script_cut){0, i});
+        assert_true(script_failed(&script, &err));
+        assert_quotes(&err, "the server sent \"220 mail.example.net ESMTP\\r\\n\"");
+        strcpy(sentences[i], err.text);
+        script_fini(&script);
+    }
+    assert_string_equal(sentences[0], sentences[1]);
+}
+
+/* Without the rest of its line, it is quoted after a pause. */
+static void session_client_waits_for_the_rest_of_a_wrong_line_for_a_while_only(void **state)
+{
+    struct script script = {.policy = {.answer_ms = 10000}, .now_ms = 7};
+    struct err err = {0};
+    (void)state;
+    script_visit(&script);
+    script_feed(&script, BYTES_LITERAL("22"));
+    script_feed(&script, BYTES_LITERAL("0"));
+    script_expire_at(&script, 306);
+    assert_false(script_failed(&script, &err));
+    script_expire_at(&script, 307);
+    assert_true(script_failed(&script, &err));
+    assert_quotes(&err, "the server sent \"220\"");
+    script_fini(&script);
 }
 
 static void session_client_quotes_48_bytes_expected_and_received(void **state)
@@ -519,6 +565,8 @@ int main(void)
         cmocka_unit_test(session_client_sends_nothing_early_to_a_server_that_sends),
         cmocka_unit_test(session_client_over_tls_does_not_suggest_tls),
         cmocka_unit_test(session_client_quotes_the_place_in_a_long_answer),
+        cmocka_unit_test(session_client_quotes_the_whole_line_however_it_comes),
+        cmocka_unit_test(session_client_waits_for_the_rest_of_a_wrong_line_for_a_while_only),
         cmocka_unit_test(session_client_quotes_48_bytes_expected_and_received),
         cmocka_unit_test(session_name_fits_reports_which_names_can_be_sent),
     };
