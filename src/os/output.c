@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { BATCH_BYTES = 64 * 1024 }; /* for which the writer is woken at once: a wake costs more than a write */
+
 /* Invariant: length <= capacity. It keeps its memory, so that a steady stream allocates nothing. */
 struct half {
     char *data;
@@ -23,13 +25,14 @@ struct half {
  */
 struct output {
     uv_async_t wake;
+    uv_prepare_t before_wait; /* wakes the writer for what was queued since the loop waited last */
     uv_mutex_t lock;
     uv_cond_t changed; /* something to write, to stop for, or written */
     pthread_t writer;
     output_changed_fn *call;
     void *context;
     int fd;
-    int references; /* the owner, the writer, the handle */
+    int references; /* the owner, the writer, the handles */
     int failure;    /* errno of the write that failed; 0 */
     bool is_writing;
     bool is_awaited; /* the owner wants to know of changes */
@@ -152,9 +155,28 @@ static void on_wake(uv_async_t *wake)
     output->call(output->context);
 }
 
-static void on_wake_closed(uv_handle_t *wake)
+static void on_handle_closed(uv_handle_t *handle)
 {
-    release(wake->data);
+    release(handle->data);
+}
+
+static void close_handles(struct output *output)
+{
+    uv_close((uv_handle_t *)&output->wake, on_handle_closed);
+    uv_close((uv_handle_t *)&output->before_wait, on_handle_closed);
+}
+
+static void wake_writer(struct output *output)
+{
+    uv_mutex_lock(&output->lock);
+    uv_cond_broadcast(&output->changed);
+    uv_mutex_unlock(&output->lock);
+}
+
+static void on_before_wait(uv_prepare_t *before_wait)
+{
+    uv_prepare_stop(before_wait);
+    wake_writer(before_wait->data);
 }
 
 /* Returns: 0, or an errno; then nothing is left open. */
@@ -180,13 +202,14 @@ static int start(struct output *output, uv_loop_t *loop)
     output->references = 1;
     failure = -uv_async_init(loop, &output->wake, on_wake);
     if (failure == 0) {
-        output->wake.data = output;
-        output->references = 3;
+        uv_prepare_init(loop, &output->before_wait); /* which cannot fail */
+        output->wake.data = output->before_wait.data = output;
+        output->references = 4;
         failure = start_writer(output);
         if (failure == 0)
             return 0;
-        output->references = 2; /* no writer */
-        uv_close((uv_handle_t *)&output->wake, on_wake_closed);
+        output->references = 3; /* no writer */
+        close_handles(output);
     }
     release(output);
     return failure;
@@ -243,7 +266,10 @@ int output_write(struct output *output, struct bytes bytes, struct err *err)
     int failure = output->failure;
     if (failure == 0 && append(&output->queued, bytes) < 0)
         failure = ENOMEM;
-    uv_cond_broadcast(&output->changed);
+    if (output->queued.length >= BATCH_BYTES)
+        uv_cond_broadcast(&output->changed);
+    else
+        uv_prepare_start(&output->before_wait, on_before_wait);
     uv_mutex_unlock(&output->lock);
     if (failure == ENOMEM)
         return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for the output queue");
@@ -298,6 +324,7 @@ void output_drain(struct output *output, unsigned wait_ms)
     bool in_time = true;
 
     uv_mutex_lock(&output->lock);
+    uv_cond_broadcast(&output->changed);
     while (in_time && (output->is_writing || output->queued.length > 0))
         in_time = await_change(output, end_ns);
     uv_mutex_unlock(&output->lock);
@@ -319,7 +346,7 @@ int output_close(struct output *output, unsigned wait_ms, struct err *err)
     int failure = output->failure;
     output->is_abandoned = !is_over;
     pthread_t writer = output->writer;
-    uv_close((uv_handle_t *)&output->wake, on_wake_closed);
+    close_handles(output);
     uv_mutex_unlock(&output->lock);
     if (is_over)
         (void)pthread_join(writer, NULL);

@@ -27,8 +27,9 @@ typedef void output_changed_fn(void *context);
 struct output *output_open(uv_loop_t *loop, int fd, output_changed_fn *changed, void *context,
                            struct err *err);
 
-/* Queues all of bytes and never blocks. Shape: the caller keeps the bound: it stops producing while
- * output_is_full. Errors: system-output: an earlier write failed; internal. Returns: 0, -1. */
+/* Queues all of bytes and never blocks; little is written when the loop waits next. Shape: the caller keeps
+ * the bound: it stops producing while output_is_full. Errors: system-output: an earlier write failed;
+ * internal. Returns: 0, -1. */
 int output_write(struct output *output, struct bytes bytes, struct err *err);
 
 /* Returns: whether OUTPUT_QUEUE_BYTES or more are queued. */
