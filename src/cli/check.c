@@ -194,6 +194,26 @@ static int check_names(const struct check *check)
     return 0;
 }
 
+/* What only the greeting dialogue has. */
+static int check_raw(const struct check *check)
+{
+    static const char *const others[] = {"framing", "answer-timeout"};
+    char room[OPTION_SHOWN_BYTES];
+
+    if (!is_given(check, "raw"))
+        return 0;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (is_given(check, others[i]))
+            return err_set(check->err, ERR_USAGE, 0,
+                           "--raw and --%s exclude each other: --%s is for the greeting dialogue", others[i],
+                           others[i]);
+    if (check->options->operand_count > 0)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--raw and NAMEs exclude each other: with --raw, standard input is sent, not \"%s\"",
+                       shown(check->options->operands[0], room));
+    return 0;
+}
+
 static int check_operands(const struct check *check)
 {
     const struct options *options = check->options;
@@ -401,9 +421,9 @@ static int check_verbosity(const struct check *check)
 
 int option_check(const struct options *options, const struct option_given *given, struct err *err)
 {
-    static int (*const checks[])(const struct check *) = {check_mode,     check_modes, check_operands,
-                                                          check_families, check_needs, check_tls,
-                                                          check_format,   check_probe, check_verbosity};
+    static int (*const checks[])(const struct check *) = {
+        check_mode,  check_modes, check_raw,    check_operands, check_families,
+        check_needs, check_tls,   check_format, check_probe,    check_verbosity};
     struct check check = {options, given, given->mode, err};
 
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

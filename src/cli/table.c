@@ -140,6 +140,7 @@ const struct option_row option_rows[] = {
 
     OPTION(CLIENT, choice, "framing", NULL, "send names with a newline or without", WORDS(framings),
            DEFAULT("auto"), IN(C(framing), P(framing), B(framing))),
+    OPTION(CLIENT, flag, "raw", NULL, "no dialogue: copy input to the peer and back", IN(C(raw))),
 
     OPTION(PROBE, choice, "until", NULL, "last phase to check", WORDS(untils), DEFAULT("auto"), IN(P(until))),
     OPTION(PROBE, send, "send", "BYTES", "send \\r \\n \\t \\0 \\xHH \\\\ and other bytes", REPEATABLE,

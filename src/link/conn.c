@@ -226,9 +226,11 @@ static bool read_once(struct conn *conn)
 {
     struct err err;
     size_t count = 0;
-    char *data = conn->shared->in;
+    struct conn_shared *shared = conn->shared;
+    char *data = shared->large != NULL ? shared->large : shared->in;
+    size_t room = shared->large != NULL ? shared->large_bytes : sizeof shared->in;
     err_clear(&err);
-    enum stream_result result = stream_read(conn->stream, data, sizeof conn->shared->in, &count, &err);
+    enum stream_result result = stream_read(conn->stream, data, room, &count, &err);
 
     if (result == STREAM_FAILED)
         conn_abort(conn, conn->phase == LINGERING ? NULL : &err); /* after our end any end will do */

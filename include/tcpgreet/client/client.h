@@ -1,4 +1,5 @@
-/* The mode --connect: a dialogue with names from arguments, from a pipe or file, or from a terminal. */
+/* The mode --connect: a dialogue with names from arguments, from a pipe or file, or from a terminal; or the
+ * bytes of standard input to the peer, and the peer's to standard output. */
 #ifndef TCPGREET_CLIENT_CLIENT_H
 #define TCPGREET_CLIENT_CLIENT_H
 
@@ -23,17 +24,19 @@ struct client_config {
     enum session_framing framing;
     const char *const *names; /* each fits the framing (session_name_fits) */
     size_t name_count;        /* 0: names are read from standard input */
+    bool raw;                 /* no dialogue, no names: the bytes */
     bool use_tls;
     struct tls_client_config tls;
     bool explain;
     bool verbose;
 };
 
-/* Connects, sends each name and exit, copies what the server sends to standard output. A reader of it that
+/* Connects, sends each name and exit, or with raw all of standard input, and copies what the server sends to
+ * standard output. A reader of it that
  * does not read delays neither --timeout nor SIGINT.
- * Returns: 0 after a whole dialogue, -1. Errors: resolve-…, connect-…, tls-…, cert-…, dialogue-…, system-…,
- * interrupted, usage (a name on standard input is too long; the others were sent). Thread: the main one;
- * handles SIGINT. */
+ * Returns: 0 after a whole dialogue, or with raw when the peer has ended its side, -1. Errors: resolve-…,
+ * connect-…, tls-…, cert-…, dialogue-…, system-…, interrupted, usage (a name on standard input is too long;
+ * the others were sent). Thread: the main one; handles SIGINT. */
 int client_run(const struct client_config *config, struct err *err);
 
 #endif

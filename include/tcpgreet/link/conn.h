@@ -24,6 +24,8 @@ enum {
 /* What the conns of one loop share. in and out hold nothing between two steps. */
 struct conn_shared {
     uv_loop_t *loop;
+    char *large; /* to read into instead of in: its owner moves much; NULL */
+    size_t large_bytes;
     char in[CONN_READ_BYTES];
     char out[CONN_QUEUE_BYTES];
 };

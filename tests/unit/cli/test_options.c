@@ -402,6 +402,18 @@ static void names_stand_anywhere_and_keep_their_order(void **state)
     options_fini(&options);
 }
 
+static void raw_excludes_what_only_the_dialogue_has(void **state)
+{
+    (void)state;
+    PARSE("--connect", "a", "1", "--raw", "--timeout=3s", "-v", "--color=never");
+    assert_true(options.client.raw);
+    options_fini(&options);
+    REFUSE("--raw and --framing", "--connect", "a", "1", "--raw", "--framing=auto");
+    REFUSE("--raw and --answer-timeout", "--answer-timeout=1s", "--connect", "a", "1", "--raw");
+    REFUSE("--raw and NAMEs", "--connect", "a", "1", "Michael", "--raw");
+    REFUSE("--raw is for --connect", "--probe", "a", "1", "--raw");
+}
+
 static void names_are_checked_against_the_framing(void **state)
 {
     (void)state;
@@ -460,6 +472,7 @@ int main(void)
         cmocka_unit_test(listen_takes_one_word_or_two),
         cmocka_unit_test(listen_may_be_repeated_up_to_its_limit),
         cmocka_unit_test(names_stand_anywhere_and_keep_their_order),
+        cmocka_unit_test(raw_excludes_what_only_the_dialogue_has),
         cmocka_unit_test(names_are_checked_against_the_framing),
         cmocka_unit_test(help_and_version_override_other_arguments),
     };
