@@ -41,6 +41,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def make_certificate(scratch):
+    """For localhost. Returns: the files of the certificate, of its key, and of both."""
+    certificate, key, pem = (scratch / name for name in ("certificate.pem", "key.pem", "both.pem"))
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, timeout=60, stderr=subprocess.DEVNULL)
+    pem.touch(mode=0o600)
+    pem.write_text(certificate.read_text() + key.read_text())
+    return str(certificate), str(key), str(pem)
+
+
 def write(place, name, text):
     path = place.scratch / name
     path.write_text(text)
