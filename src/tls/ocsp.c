@@ -1,5 +1,22 @@
 #include "ocsp.h"
 
+#ifdef OPENSSL_NO_OCSP /* OpenSSL was built without it */
+
+enum tls_ocsp tls_ocsp_status(SSL *ssl, int64_t *revoked_at)
+{
+    (void)ssl;
+    (void)revoked_at;
+    return TLS_OCSP_NONE;
+}
+
+int tls_ocsp_request(SSL_CTX *context)
+{
+    (void)context;
+    return 0;
+}
+
+#else
+
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 
@@ -80,3 +97,5 @@ int tls_ocsp_request(SSL_CTX *context)
                ? 0
                : -1;
 }
+
+#endif

@@ -12,7 +12,8 @@ enum tls_ocsp {
     TLS_OCSP_UNUSABLE /* it cannot be verified, is out of date or is not about this certificate */
 };
 
-/* Has responses requested, and a certificate rejected that one reports as revoked. Returns: 0, -1. */
+/* Has responses requested, and a certificate rejected that one reports as revoked; requests none where
+ * OpenSSL was built without OCSP. Returns: 0, -1. */
 int tls_ocsp_request(SSL_CTX *context);
 
 /* What the response is, of a connection whose certificates were verified. Shape: revoked_at: seconds since
