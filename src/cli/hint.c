@@ -6,10 +6,11 @@
 #include <strings.h>
 
 #include "table.h"
+#include "tcpgreet/base/edit_distance.h"
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/core/target.h"
 
-enum { COMPARED_BYTES = 24, COMMAND_BYTES = 128 };
+enum { COMMAND_BYTES = 128 };
 
 /* A URL's scheme. Source: the service name and port registry of IANA. */
 struct scheme {
@@ -66,32 +67,6 @@ const char *hint_option(const char *name, size_t length)
         if (strncmp(habits[i].name, name, length) == 0 && habits[i].name[length] == '\0')
             return habits[i].instead;
     return NULL;
-}
-
-static size_t least_of(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-size_t hint_distance(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    size_t d[COMPARED_BYTES + 1][COMPARED_BYTES + 1];
-
-    if (a_length > COMPARED_BYTES || b_length > COMPARED_BYTES)
-        return SIZE_MAX;
-    for (size_t i = 0; i <= a_length; i++) {
-        for (size_t j = 0; j <= b_length; j++) {
-            if (i == 0 || j == 0) {
-                d[i][j] = i + j;
-                continue;
-            }
-            d[i][j] = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-            d[i][j] = least_of(d[i][j], least_of(d[i - 1][j], d[i][j - 1]) + 1);
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-                d[i][j] = least_of(d[i][j], d[i - 2][j - 2] + 1);
-        }
-    }
-    return d[a_length][b_length];
 }
 
 static bool is_port(const char *word)
@@ -220,7 +195,7 @@ static bool hint_word(const struct option_word *words, const char *word, char *t
     for (; words->name != NULL; words++) {
         size_t distance = strcasecmp(words->name, word) == 0
                               ? 0
-                              : hint_distance(word, length, words->name, strlen(words->name));
+                              : edit_distance(word, length, words->name, strlen(words->name));
         if (length > 1 && strncmp(words->name, word, length) == 0 && distance > EDITS_MAX)
             distance = EDITS_MAX;
         if (distance >= best || distance + 1 >= strlen(words->name))

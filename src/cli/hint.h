@@ -23,8 +23,4 @@ const char *hint_option(const char *name, size_t length);
  * "jsno". Returns: whether there is one. */
 bool hint_value(const struct option_row *row, const char *word, char *text, size_t room);
 
-/* Returns: insertions, deletions, replacements and swaps of neighbours that turn a into b (optimal string
- * alignment); SIZE_MAX where one is too long to be compared. */
-size_t hint_distance(const char *a, size_t a_length, const char *b, size_t b_length);
-
 #endif

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "hint.h"
 #include "table.h"
+#include "tcpgreet/base/edit_distance.h"
 #include "tcpgreet/base/escape.h"
 
 struct parse {
@@ -171,7 +172,7 @@ static const struct option_row *find_nearest(const char *name, size_t length)
     if (length < 2)
         return NULL;
     for (size_t i = 0; i < option_row_count; i++) {
-        size_t distance = hint_distance(name, length, option_rows[i].name, strlen(option_rows[i].name));
+        size_t distance = edit_distance(name, length, option_rows[i].name, strlen(option_rows[i].name));
         if (length > NEAR_EDITS && distance > NEAR_EDITS && strncmp(option_rows[i].name, name, length) == 0)
             distance = NEAR_EDITS;
         if (distance < best && distance < length - 1) {

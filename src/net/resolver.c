@@ -13,6 +13,7 @@
 #include <idn2.h>
 #endif
 
+#include "service_hint.h"
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/base/trace.h"
 
@@ -118,7 +119,7 @@ static bool is_out_of_descriptors(void)
 /* Both getaddrinfo's codes and libuv's names for them. */
 static int fail(struct err *err, const char *host, const char *service, int code, int native)
 {
-    char shown[256];
+    char shown[256], hint[SERVICE_HINT_BYTES];
     escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown);
     if (is_out_of_descriptors())
         return err_set(err, ERR_SYSTEM_DESCRIPTORS, EMFILE, "cannot resolve %s: %s (raise ulimit -n)", shown,
@@ -144,9 +145,9 @@ static int fail(struct err *err, const char *host, const char *service, int code
                        target_is_localhost(host) ? HOSTS_REMEDY : "");
     case EAI_SERVICE:
     case UV_EAI_SERVICE:
-        return err_set_facts(err, ERR_RESOLVE_NOT_FOUND,
-                             &(struct err_facts){.detail = ERR_DETAIL_SERVICE, .native = code},
-                             "there is no TCP service named %s: use a port number", service);
+        return err_set_facts(
+            err, ERR_RESOLVE_NOT_FOUND, &(struct err_facts){.detail = ERR_DETAIL_SERVICE, .native = code},
+            "there is no TCP service named %s: use a port number%s", service, service_hint(service, hint));
     case EAI_AGAIN:
     case UV_EAI_AGAIN:
         if (target_is_localhost(host))
