@@ -19,6 +19,9 @@ static int fail_plaintext(const struct stream_tls *tls, struct err *err)
     char sent[4 * STREAM_TLS_FIRST_BYTES + 4];
     struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
     escape_quoted(facts.received, sent, sizeof sent);
+    if (stream_find(tls->lower, STREAM_LAYER_STARTTLS) != NULL)
+        return err_set_facts(err, ERR_TLS_STARTTLS, &facts,
+                             "%s agreed to STARTTLS and then sent \"%s\" instead of TLS", tls->whose, sent);
     if (tls->whose != NULL)
         return err_set_facts(
             err, ERR_TLS_PLAINTEXT_PEER, &facts,

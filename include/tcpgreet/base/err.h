@@ -22,6 +22,7 @@
     X(ERR_CONNECT_PROXY, "connect-proxy", 4)                                                                 \
     X(ERR_TLS_PLAINTEXT_PEER, "tls-plaintext-peer", 5)                                                       \
     X(ERR_TLS_SILENT_PEER, "tls-silent-peer", 5)                                                             \
+    X(ERR_TLS_STARTTLS, "tls-starttls", 5)                                                                   \
     X(ERR_TLS_PROTOCOL, "tls-protocol", 5)                                                                   \
     X(ERR_TLS_ALERT, "tls-alert", 5)                                                                         \
     X(ERR_TLS_NO_ALERT, "tls-no-alert", 5)                                                                   \

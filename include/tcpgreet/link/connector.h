@@ -4,14 +4,16 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/stream.h"
 #include "tcpgreet/tls/tls.h"
 
 /* The layers above TCP, from the lowest to the highest. */
 struct connector_policy {
-    struct tls_client *tls;      /* borrowed until the stream is freed; NULL: plain */
+    const struct starttls_config *starttls; /* borrowed until the stream is up, as host then; NULL: none */
+    struct tls_client *tls;                 /* borrowed until the stream is freed; NULL: plain */
     struct tls_session *session; /* likewise: TLS with the ticket of this session; NULL: that of tls */
-    const char *host;            /* as the user gave it, for TLS; borrowed during each call */
+    const char *host;            /* as the user gave it, for STARTTLS and TLS; borrowed during each call */
 };
 
 /* The stack above a socket that is connected. Takes: fd, also on failure. Shape: fd is non-blocking.

@@ -24,6 +24,11 @@ static void expect_bytes(int peer, struct bytes expected)
     assert_memory_equal(data, expected.data, expected.length);
 }
 
+static void peer_sends(int peer, struct bytes bytes)
+{
+    assert_int_equal(send(peer, bytes.data, bytes.length, 0), (ssize_t)bytes.length);
+}
+
 static void write_all(struct stream *stream, struct bytes bytes)
 {
     struct err err = {0};
@@ -86,6 +91,65 @@ static void a_policy_with_a_tls_client_or_session_makes_a_tls_stream(void **stat
     tls_client_free(client);
 }
 
+static void want(struct stream *stream, enum stream_result result)
+{
+    struct err err = {0};
+    assert_int_equal(stream_handshake(stream, &err), result);
+    assert_int_equal(err.reason, ERR_OK);
+}
+
+static void starttls_comes_before_what_is_above_it(void **state)
+{
+    static const struct starttls_config starttls = {.protocol = STARTTLS_POP3};
+    const struct connector_policy policy = {.starttls = &starttls, .host = "localhost"};
+    struct err err = {0};
+    int fds[2];
+    (void)state;
+
+    sockets_open_pair(fds);
+    struct stream *stream = connector_stream(&policy, fds[0], &err);
+    assert_non_null(stream);
+    assert_non_null(stream_find(stream, STREAM_LAYER_STARTTLS));
+    want(stream, STREAM_WANT_READ);
+    peer_sends(fds[1], BYTES_LITERAL("+OK ready\r\n"));
+    want(stream, STREAM_WANT_READ);
+    expect_bytes(fds[1], BYTES_LITERAL("STLS\r\n"));
+    peer_sends(fds[1], BYTES_LITERAL("+OK begin\r\n"));
+    want(stream, STREAM_OK);
+    write_all(stream, BYTES_LITERAL("Hello"));
+    expect_bytes(fds[1], BYTES_LITERAL("Hello"));
+    stream_free(stream);
+    close(fds[1]);
+}
+
+/* It arrived too late to be in one piece with the go-ahead. */
+static void plaintext_behind_the_go_ahead_is_not_a_port_without_tls(void **state)
+{
+    static const struct starttls_config starttls = {.protocol = STARTTLS_POSTGRES};
+    const struct tls_client_config config = {.policy.insecure = true};
+    struct err err = {0};
+    int fds[2];
+    (void)state;
+
+    if (tls_available(&err) < 0)
+        skip_because("needs TLS");
+    struct tls_client *client = tls_client_new(&config, &err);
+    assert_non_null(client);
+    const struct connector_policy policy = {.starttls = &starttls, .tls = client, .host = "localhost"};
+    sockets_open_pair(fds);
+    struct stream *stream = connector_stream(&policy, fds[0], &err);
+    assert_non_null(stream);
+    peer_sends(fds[1], BYTES_LITERAL("S"));
+    want(stream, STREAM_WANT_READ);
+    peer_sends(fds[1], BYTES_LITERAL("injected"));
+    assert_int_equal(stream_handshake(stream, &err), STREAM_FAILED);
+    assert_int_equal(err.reason, ERR_TLS_STARTTLS);
+    assert_true(bytes_equal(err_received(&err), BYTES_LITERAL("injected")));
+    stream_free(stream);
+    close(fds[1]);
+    tls_client_free(client);
+}
+
 /* Returns: a socket bound to a port of its own, which *at is. */
 static int bind_somewhere(struct endpoint *at)
 {
@@ -97,14 +161,42 @@ static int bind_somewhere(struct endpoint *at)
     return fd;
 }
 
-static enum stream_result connect_to(const struct endpoint *to, struct stream **stream, struct err *err)
+static enum stream_result connect_with(const struct connector_policy *policy, const struct endpoint *to,
+                                       struct stream **stream, struct err *err)
 {
     enum stream_result result;
-    *stream = connector_connect(&plain, to, NULL, err);
+    *stream = connector_connect(policy, to, NULL, err);
     assert_non_null(*stream);
     while ((result = stream_handshake(*stream, err)) == STREAM_WANT_WRITE)
         assert_true(sockets_wait(stream_fd(*stream), POLLOUT, PATIENCE_MS));
     return result;
+}
+
+static enum stream_result connect_to(const struct endpoint *to, struct stream **stream, struct err *err)
+{
+    return connect_with(&plain, to, stream, err);
+}
+
+static void starttls_names_the_address_that_the_kernel_chose(void **state)
+{
+    static const struct starttls_config starttls = {.protocol = STARTTLS_SMTP};
+    const struct connector_policy policy = {.starttls = &starttls, .host = "localhost"};
+    struct endpoint at;
+    struct stream *stream;
+    struct err err = {0};
+    int listener = bind_somewhere(&at);
+    (void)state;
+
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(connect_with(&policy, &at, &stream, &err), STREAM_WANT_READ);
+    int peer = sockets_accept(listener);
+    peer_sends(peer, BYTES_LITERAL("220 ready\r\n"));
+    assert_true(sockets_wait(stream_fd(stream), POLLIN, PATIENCE_MS));
+    want(stream, STREAM_WANT_READ);
+    expect_bytes(peer, BYTES_LITERAL("EHLO [127.0.0.1]\r\n"));
+    stream_free(stream);
+    close(peer);
+    close(listener);
 }
 
 static void the_handshake_of_a_connecting_stream_waits_for_the_outcome(void **state)
@@ -144,6 +236,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_policy_makes_a_plain_stream),
         cmocka_unit_test(a_policy_with_a_tls_client_or_session_makes_a_tls_stream),
+        cmocka_unit_test(starttls_comes_before_what_is_above_it),
+        cmocka_unit_test(plaintext_behind_the_go_ahead_is_not_a_port_without_tls),
+        cmocka_unit_test(starttls_names_the_address_that_the_kernel_chose),
         cmocka_unit_test(the_handshake_of_a_connecting_stream_waits_for_the_outcome),
         cmocka_unit_test(a_refused_connection_fails_in_the_handshake),
     };
