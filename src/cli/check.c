@@ -29,7 +29,7 @@ static bool is_given(const struct check *check, const char *name)
     return check->given->rows[option_find(name, strlen(name)) - option_rows];
 }
 
-/* Whether this run uses TLS, which --until tls and --expect-alert imply. */
+/* Whether this run uses TLS, which --starttls, --until tls and --expect-alert imply. */
 static bool uses_tls(const struct check *check)
 {
     return is_given(check, "tls") || (check->options->mode == MODE_PROBE && check->options->probe.use_tls);
@@ -318,16 +318,18 @@ static const char *unmeasured(const struct probe_config *probe, const struct thr
     static const struct {
         const char *name;
         enum probe_until until; /* the least that measures it */
-    } times[] = {{"connect", PROBE_UNTIL_CONNECT}, {"tls", PROBE_UNTIL_TLS},
-                 {"days", PROBE_UNTIL_TLS},        {"welcome", PROBE_UNTIL_DIALOGUE},
-                 {"name", PROBE_UNTIL_DIALOGUE},   {"close", PROBE_UNTIL_DIALOGUE},
-                 {"volume", PROBE_UNTIL_DIALOGUE}, {"exchange", PROBE_UNTIL_EXCHANGE}};
+    } times[] = {{"connect", PROBE_UNTIL_CONNECT},  {"starttls", PROBE_UNTIL_TLS},
+                 {"tls", PROBE_UNTIL_TLS},          {"days", PROBE_UNTIL_TLS},
+                 {"welcome", PROBE_UNTIL_DIALOGUE}, {"name", PROBE_UNTIL_DIALOGUE},
+                 {"close", PROBE_UNTIL_DIALOGUE},   {"volume", PROBE_UNTIL_DIALOGUE},
+                 {"exchange", PROBE_UNTIL_EXCHANGE}};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         const char *name = times[i].name;
         if (threshold_find(limits, name) != NULL &&
             (!is_demanded(probe->until, times[i].until) ||
              (times[i].until == PROBE_UNTIL_TLS && !probe->use_tls) ||
+             (strcmp(name, "starttls") == 0 && probe->starttls == STARTTLS_NONE) ||
              (strcmp(name, "volume") == 0 && probe->volume_bytes == 0)))
             return name;
     }
@@ -341,9 +343,10 @@ static int check_limits(const struct check *check)
     const char *crit = unmeasured(probe, &probe->limits.crit);
 
     if (warn != NULL || crit != NULL)
-        return err_set(check->err, ERR_USAGE, 0,
-                       "%s limits %s, which is not measured (see --until, --tls, --volume and --expect)",
-                       warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
+        return err_set(
+            check->err, ERR_USAGE, 0,
+            "%s limits %s, which is not measured (see --until, --tls, --starttls, --volume and --expect)",
+            warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
     if (probe->limits.expect_days.warning > 0 && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
     return 0;

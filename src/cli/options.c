@@ -313,7 +313,7 @@ static void complete_probe(struct probe_config *probe)
         probe->until = PROBE_UNTIL_EXCHANGE;
     if (probe->expect_alert > 0 && probe->until == PROBE_UNTIL_AUTO)
         probe->until = PROBE_UNTIL_TLS;
-    if (probe->until == PROBE_UNTIL_TLS || probe->expect_alert > 0)
+    if (probe->until == PROBE_UNTIL_TLS || probe->expect_alert > 0 || probe->starttls != STARTTLS_NONE)
         probe->use_tls = true;
     for (size_t i = 0; i < sizeof(dialogue) / sizeof(dialogue[0]) && probe->until == PROBE_UNTIL_AUTO; i++)
         if (probe->volume_bytes > 0 || threshold_find(&probe->limits.warn, dialogue[i]) != NULL ||

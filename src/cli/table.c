@@ -11,6 +11,14 @@
 static const struct option_word client_auths[] = {
     {"require", TLS_CLIENT_AUTH_REQUIRE}, {"request", TLS_CLIENT_AUTH_REQUEST}, {0}};
 static const struct option_word tls_versions[] = {{"1.2", false}, {"1.3", true}, {0}};
+static const struct option_word starttls_protocols[] = {
+    {"smtp", STARTTLS_SMTP},   {"lmtp", STARTTLS_LMTP},
+    {"imap", STARTTLS_IMAP},   {"pop3", STARTTLS_POP3},
+    {"ftp", STARTTLS_FTP},     {"nntp", STARTTLS_NNTP},
+    {"sieve", STARTTLS_SIEVE}, {"irc", STARTTLS_IRC},
+    {"xmpp", STARTTLS_XMPP},   {"xmpp-server", STARTTLS_XMPP_SERVER},
+    {"ldap", STARTTLS_LDAP},   {"postgres", STARTTLS_POSTGRES},
+    {"mysql", STARTTLS_MYSQL}, {0}};
 static const struct option_word framings[] = {
     {"auto", SESSION_FRAMING_AUTO}, {"line", SESSION_FRAMING_LINE}, {"bare", SESSION_FRAMING_BARE}, {0}};
 static const struct option_word untils[] = {
@@ -97,6 +105,8 @@ const struct option_row option_rows[] = {
            DEFAULT("300ms"), IN(L(pause_ms))),
 
     OPTION(TLS, flag, "tls", NULL, "use TLS", IN(L(use_tls), C(use_tls), P(use_tls), B(use_tls))),
+    OPTION(TLS, choice, "starttls", "PROTOCOL", "TLS by STARTTLS of smtp, imap, ldap, mysql...",
+           WORDS(starttls_protocols), IN(P(starttls))),
     OPTION(TLS, text, "ca", "PATH", "trusted CAs: a file or a directory",
            IN(C(tls.ca), P(tls.ca), B(tls.ca))),
     OPTION(TLS, text, "crl", "FILE", "revocation lists to check",
@@ -252,7 +262,7 @@ const char *option_title(const struct option_row *row, char title[OPTION_TITLE_B
 
 const char *option_argument(const struct option_row *row, char *text, size_t room)
 {
-    if (row->words != NULL)
+    if (row->words != NULL && row->argument == NULL)
         return option_words(row->words, "|", "|", text, room);
     snprintf(text, room, "%s", row->argument != NULL ? row->argument : "");
     return text;

@@ -38,7 +38,7 @@ struct option_row {
     enum option_group group;
     const struct option_kind *kind;
     enum options_mode mode;          /* that it chooses */
-    const char *argument;            /* as help shows it; NULL: none, or words */
+    const char *argument;            /* as help shows it; NULL: none, or words as they are */
     const struct option_word *words; /* of a choice; NULL */
     const char *help;
     const char *least;

@@ -401,7 +401,7 @@ const char *starttls_word(enum starttls_protocol protocol)
 
 bool starttls_parse(const char *word, enum starttls_protocol *protocol)
 {
-    for (size_t i = 0; i < COUNT(scripts); i++) {
+    for (size_t i = STARTTLS_NONE + 1; i < COUNT(scripts); i++) {
         if (strcmp(scripts[i].word, word) != 0)
             continue;
         *protocol = (enum starttls_protocol)i;

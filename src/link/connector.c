@@ -26,7 +26,7 @@ static struct stream *add_starttls(const struct connector_policy *policy, struct
 static struct stream *add_layers(const struct connector_policy *policy, struct stream *stream,
                                  struct err *err)
 {
-    if (stream != NULL && policy->starttls != NULL)
+    if (stream != NULL && policy->starttls != NULL && policy->starttls->protocol != STARTTLS_NONE)
         stream = add_starttls(policy, stream, err);
     if (stream != NULL && policy->session != NULL)
         stream = tls_session_stream(policy->session, stream, policy->host, err);

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/trace.h"
 
 enum { PIECE_BYTES = 4 * 1024 };
 
@@ -33,7 +34,9 @@ static enum stream_result settle(struct preamble *preamble, enum stream_result r
 
 static enum stream_result finish(struct preamble *preamble, enum stream_result result)
 {
-    preamble->facts.end_ns = uv_hrtime();
+    preamble->facts.end_ns = result == STREAM_OK ? uv_hrtime() : 0;
+    if (result == STREAM_OK && preamble->base.ops->layer == STREAM_LAYER_STARTTLS)
+        trace(.step = TRACE_STARTTLS, .fd = stream_fd(preamble->lower), .begin_ns = preamble->facts.begin_ns);
     free(preamble->dialogue);
     preamble->dialogue = NULL;
     return settle(preamble, result);

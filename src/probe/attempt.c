@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "handshake.h"
 #include "listening.h"
 #include "record.h"
 #include "tcpgreet/net/stream_tcp.h"
@@ -68,6 +69,7 @@ static void on_up(void *context)
     struct probe_trial *trial = context;
 
     trial->up = true;
+    probe_handshake_follow(trial->scope, trial->record, trial->conn.stream);
     trial->policy.listen_ms =
         probe_listen_ms(&trial->scope->plan, trial->record->tcp.rtt_us, is_alert_awaited(trial));
     if (only_listens(trial))
@@ -125,6 +127,7 @@ static void on_closing(void *context)
     struct stream *stream = trial->conn.stream;
     struct err ignored = {0};
 
+    probe_handshake_follow(trial->scope, record, stream);
     if ((!only_listens(trial) && record->last != PROBE_EXCHANGE) || record->spans[record->last].end_ns < 0)
         end(trial);
     if (trial->up && (trial->policy.listen_ms > 0 || record->last == PROBE_EXCHANGE))
@@ -310,9 +313,7 @@ static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
     struct err err = {0};
 
     probe_address_end_connect(trial->record);
-    if (probe_scope_uses_tls(trial->scope))
-        begin_at(trial, PROBE_TLS, connected_ns);
-    else if (!only_listens(trial))
+    if (!probe_handshake_begin(scope, trial->record, connected_ns) && !only_listens(trial))
         begin_at(trial, last_part(trial), connected_ns);
     struct stream *stream = probe_scope_stream(scope, trial->fd, &trial->session, &err);
     trial->stage = PROBE_STAGE_DIALOGUE;
@@ -341,11 +342,8 @@ static void judge_reset(struct probe_trial *trial, int64_t connected_ns)
 {
     struct err err = {0};
 
-    if (probe_scope_uses_tls(trial->scope)) {
-        begin_at(trial, PROBE_TLS, connected_ns);
-        err_set_facts(&err, ERR_TLS_PROTOCOL,
-                      &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED, .native = ECONNRESET},
-                      "the peer closed the connection on the ClientHello without a reply");
+    if (probe_handshake_begin(trial->scope, trial->record, connected_ns)) {
+        probe_handshake_reset(trial->scope, &err);
     } else if (only_listens(trial)) {
         trial->record->peer_is = PROBE_PEER_RESET;
         return;
@@ -472,8 +470,10 @@ static enum err_reason awaited(const struct probe_trial *trial)
 {
     struct err err = {0};
 
-    if (trial->stage == PROBE_STAGE_DIALOGUE && trial->record->last == PROBE_TLS &&
-        trial->conn.stream != NULL)
+    if (trial->stage != PROBE_STAGE_DIALOGUE || trial->conn.stream == NULL)
+        return ERR_OK;
+    probe_handshake_follow(trial->scope, trial->record, trial->conn.stream);
+    if (!trial->up && trial->record->last > PROBE_CONNECT && trial->record->last <= PROBE_TLS)
         stream_handshake_expire(trial->conn.stream, &err);
     return err.reason;
 }

@@ -37,6 +37,7 @@ static const struct rule {
     {"connect-mixed", probe_finds_mixed, NULL, probe_reports_mixed, CAUSE},
     {"address-differs", probe_finds_unconnected_outlier, NULL, probe_reports_outlier, CAUSE},
     {"address-differs", probe_finds_outlier, NULL, probe_reports_outlier, HINT},
+    {"starttls", NULL, probe_is_starttls, probe_reports_starttls, CAUSE},
     {"plaintext-peer", NULL, probe_is_plaintext_peer, probe_reports_plaintext_peer, CAUSE},
     {"tls-peer", NULL, probe_is_tls_peer, probe_reports_tls_peer, CAUSE},
     {"silent-peer", NULL, probe_is_silent_peer, probe_reports_silent_peer, CAUSE},

@@ -30,12 +30,12 @@ probe_report_fn probe_reports_blocked, probe_reports_no_name, probe_reports_dns_
     probe_reports_lost_syn, probe_reports_retransmits;
 
 /* Rules about TLS. */
-probe_about_fn probe_is_plaintext_peer, probe_is_tls_peer, probe_is_silent_peer, probe_is_tls_version,
-    probe_is_client_certificate, probe_is_tls_cut, probe_is_tls_stalled, probe_is_tls_alert,
-    probe_is_tls_protocol, probe_is_tls_no_alert;
-probe_report_fn probe_reports_plaintext_peer, probe_reports_tls_peer, probe_reports_silent_peer,
-    probe_reports_tls_version, probe_reports_client_certificate, probe_reports_tls_cut,
-    probe_reports_tls_stalled, probe_reports_tls_alert, probe_reports_tls_protocol,
+probe_about_fn probe_is_starttls, probe_is_plaintext_peer, probe_is_tls_peer, probe_is_silent_peer,
+    probe_is_tls_version, probe_is_client_certificate, probe_is_tls_cut, probe_is_tls_stalled,
+    probe_is_tls_alert, probe_is_tls_protocol, probe_is_tls_no_alert;
+probe_report_fn probe_reports_starttls, probe_reports_plaintext_peer, probe_reports_tls_peer,
+    probe_reports_silent_peer, probe_reports_tls_version, probe_reports_client_certificate,
+    probe_reports_tls_cut, probe_reports_tls_stalled, probe_reports_tls_alert, probe_reports_tls_protocol,
     probe_reports_tls_no_alert;
 
 /* Rules about certificates. */

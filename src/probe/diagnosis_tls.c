@@ -1,6 +1,33 @@
 #include "diagnosis.h"
+#include "tcpgreet/core/starttls.h"
 
 enum { QUOTE_BYTES = 256 };
+
+bool probe_is_starttls(const struct probe_result *result, const struct probe_address *address)
+{
+    (void)result;
+    return address->err.reason == ERR_TLS_STARTTLS;
+}
+
+void probe_reports_starttls(const struct probe_group *group, struct text_line *line)
+{
+    text_append(line, "At %s TLS cannot begin: %s.", probe_group_place(group).text,
+                probe_group_first(group)->err.text);
+}
+
+/* How TLS is reached at a peer whose protocol is known by what it sent first. */
+static void put_remedy(const struct probe_address *address, struct text_line *line)
+{
+    enum starttls_protocol protocol;
+    if (!starttls_of_service(service_identify(err_received(&address->err)), &protocol)) {
+        text_append(line, "leave out --tls, or use the TLS port.");
+        return;
+    }
+    text_append(line, "give --starttls %s", starttls_word(protocol));
+    if (starttls_tls_port(protocol) != 0)
+        text_append(line, ", or use the TLS port, usually %u", (unsigned)starttls_tls_port(protocol));
+    text_append(line, ".");
+}
 
 bool probe_is_plaintext_peer(const struct probe_result *result, const struct probe_address *address)
 {
@@ -12,9 +39,9 @@ void probe_reports_plaintext_peer(const struct probe_group *group, struct text_l
 {
     char quoted[QUOTE_BYTES];
     probe_quote_peer(probe_group_first(group), quoted, sizeof quoted);
-    text_append(line, "At %s the server does not use TLS%s%s%s: leave out --tls, or use the TLS port.",
-                probe_group_place(group).text, quoted[0] != '\0' ? ", it replied \"" : "", quoted,
-                quoted[0] != '\0' ? "\"" : "");
+    text_append(line, "At %s the server does not use TLS%s%s%s: ", probe_group_place(group).text,
+                quoted[0] != '\0' ? ", it replied \"" : "", quoted, quoted[0] != '\0' ? "\"" : "");
+    put_remedy(probe_group_first(group), line);
 }
 
 bool probe_is_tls_peer(const struct probe_result *result, const struct probe_address *address)
@@ -37,6 +64,13 @@ bool probe_is_silent_peer(const struct probe_result *result, const struct probe_
 
 void probe_reports_silent_peer(const struct probe_group *group, struct text_line *line)
 {
+    if (probe_group_first(group)->last == PROBE_STARTTLS) {
+        text_append(
+            line,
+            "At %s the connection is accepted and nothing is sent while STARTTLS is awaited: the service hangs, uses TLS from the start (give --tls instead of --starttls), or is another one.",
+            probe_group_place(group).text);
+        return;
+    }
     text_append(
         line,
         "At %s the connection is accepted and there is no reply to the ClientHello: the service hangs, or does not use TLS and waits for its client (try without --tls), or a filter on the path drops TLS.",
@@ -86,9 +120,9 @@ static const char *own_way(const struct probe_address *address)
     enum { LDAP = 389, POSTGRESQL = 5432 };
     switch (endpoint_port(&address->peer)) {
     case LDAP:
-        return " LDAP on port 389 begins TLS its own way (StartTLS).";
+        return " LDAP on port 389 begins TLS its own way: give --starttls ldap.";
     case POSTGRESQL:
-        return " PostgreSQL on port 5432 begins TLS its own way (SSLRequest).";
+        return " PostgreSQL on port 5432 begins TLS its own way: give --starttls postgres.";
     default:
         return "";
     }
@@ -120,6 +154,11 @@ bool probe_is_tls_stalled(const struct probe_result *result, const struct probe_
 
 void probe_reports_tls_stalled(const struct probe_group *group, struct text_line *line)
 {
+    if (probe_group_first(group)->last == PROBE_STARTTLS) {
+        text_append(line, "At %s STARTTLS begins and then stalls, the server hangs: %s.",
+                    probe_group_place(group).text, probe_group_first(group)->err.text);
+        return;
+    }
     text_append(
         line,
         "At %s the TLS handshake begins and then stalls: the path may drop large packets, such as those with the certificate (a wrong MTU, ICMP filtered), or the server hangs.",

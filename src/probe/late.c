@@ -7,7 +7,7 @@ static enum err_reason lateness(enum probe_phase phase, enum err_reason awaited)
         return awaited;
     if (phase <= PROBE_CONNECT)
         return ERR_CONNECT_TIMEOUT;
-    return phase == PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
+    return phase <= PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
 }
 
 void probe_late(struct probe_result *result, int64_t limit_ms)

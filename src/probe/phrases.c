@@ -218,6 +218,11 @@ void probe_phrase_race(const struct probe_result *result, struct text_line *line
         text_append(line, result->attempt_count > 1 ? "." : "; no fallback needed.");
 }
 
+const char *probe_phrase_phase(enum probe_phase phase)
+{
+    return phase == PROBE_TLS ? "TLS" : phase == PROBE_STARTTLS ? "STARTTLS" : probe_phase_name(phase);
+}
+
 void probe_phrase_phases(const struct probe_row *row, struct text_line *line)
 {
     size_t count = 0;
@@ -227,8 +232,7 @@ void probe_phrase_phases(const struct probe_row *row, struct text_line *line)
         bool failed = row->reason != ERR_OK && phase == (int)row->last;
         if (span->begin_ns < 0)
             continue;
-        text_append(line, "%s%s %s%s", count++ > 0 ? ", " : "",
-                    phase == PROBE_TLS ? "TLS" : probe_phase_name((enum probe_phase)phase),
+        text_append(line, "%s%s %s%s", count++ > 0 ? ", " : "", probe_phrase_phase((enum probe_phase)phase),
                     probe_phrase_time(span->end_ns - span->begin_ns).text, failed ? " (failed)" : "");
     }
 }

@@ -24,6 +24,9 @@ void probe_phrase_answers(const struct probe_result *result, struct text_line *l
  * where none ran, or where one address is all there is. */
 void probe_phrase_race(const struct probe_result *result, struct text_line *line);
 
+/* Returns: the name of a phase for a person. */
+const char *probe_phrase_phase(enum probe_phase phase);
+
 /* "resolve 1.21 ms, connect 10.0 s (failed)" */
 void probe_phrase_phases(const struct probe_row *row, struct text_line *line);
 

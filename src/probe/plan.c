@@ -15,6 +15,7 @@ struct probe_plan probe_plan_of(const struct probe_config *config, struct tls_cl
                                .want_v4 = !config->ipv6_only,
                                .source = config->source,
                                .tls = tls,
+                               .starttls = {.protocol = config->starttls},
                                .servername = config->tls.servername,
                                .shared = shared,
                                .until = config->until,
@@ -58,8 +59,15 @@ static const char *tls_host(const struct probe_scope *scope)
 struct stream *probe_scope_connect(const struct probe_scope *scope, const struct endpoint *peer,
                                    struct tls_session *session, struct err *err)
 {
-    const struct connector_policy policy = {.session = session, .host = tls_host(scope)};
+    const struct connector_policy policy = {
+        .starttls = probe_scope_starttls(scope), .session = session, .host = tls_host(scope)};
     return connector_connect(&policy, peer, probe_scope_source(scope), err);
+}
+
+const struct starttls_config *probe_scope_starttls(const struct probe_scope *scope)
+{
+    const struct starttls_config *starttls = &scope->plan.starttls;
+    return probe_scope_uses_tls(scope) && starttls->protocol != STARTTLS_NONE ? starttls : NULL;
 }
 
 bool probe_scope_uses_tls(const struct probe_scope *scope)
@@ -77,6 +85,7 @@ struct stream *probe_scope_stream(const struct probe_scope *scope, int fd, struc
             return NULL;
         }
     }
-    const struct connector_policy policy = {.session = *session, .host = tls_host(scope)};
+    const struct connector_policy policy = {
+        .starttls = probe_scope_starttls(scope), .session = *session, .host = tls_host(scope)};
     return connector_stream(&policy, fd, err);
 }

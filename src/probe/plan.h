@@ -20,8 +20,9 @@ struct probe_plan {
     const struct target *target; /* borrowed until done, as the rest */
     bool want_v6;
     bool want_v4;
-    const char *source;         /* as the dialer's; NULL */
-    struct tls_client *tls;     /* NULL: plain */
+    const char *source;     /* as the dialer's; NULL */
+    struct tls_client *tls; /* NULL: plain */
+    struct starttls_config starttls;
     const char *servername;     /* for TLS; NULL: the target's host */
     struct conn_shared *shared; /* with the loop */
     enum probe_until until;
@@ -61,6 +62,9 @@ const struct endpoint *probe_scope_source(const struct probe_scope *scope);
 
 /* Returns: whether the plan goes as far as TLS. */
 bool probe_scope_uses_tls(const struct probe_scope *scope);
+
+/* Returns: the plain dialogue before TLS; NULL: none. */
+const struct starttls_config *probe_scope_starttls(const struct probe_scope *scope);
 
 /* Takes: fd, connected. Borrows: *session, until the stream is freed. Writes: *session, a new one; unchanged
  * where no TLS is used. Returns: the stream that the dialogue is held on; NULL with err. */

@@ -30,7 +30,7 @@ const char probe_plot_style[] =
     "bc4c00}"
     ".track{fill:#818b98;fill-opacity:.1}.bar{stroke:#fff;stroke-width:1}"
     ".on{font-size:11px;font-weight:600;fill:#000;pointer-events:none}.off{fill:#fff}"
-    ".resolve{fill:#b4bac2}.connect{fill:#56b4e9}.tls{fill:#0072b2}.welcome{fill:#e69f00}.name{fill:#009e73}"
+    ".resolve{fill:#b4bac2}.connect{fill:#56b4e9}.starttls{fill:#999933}.tls{fill:#0072b2}.welcome{fill:#e69f00}.name{fill:#009e73}"
     ".close{fill:#cc79a7}.exchange{fill:#d55e00}.volume{fill:#f0e442}"
     ".cross{stroke:#cf222e;stroke-width:2.5;stroke-linecap:round;fill:none}";
 
@@ -40,13 +40,9 @@ const char probe_plot_dark_style[] =
     ".cross{stroke:#f85149}";
 
 static const char letters[PROBE_PHASES] = {
-    [PROBE_RESOLVE] = 'r', [PROBE_CONNECT] = 'c', [PROBE_TLS] = 't',      [PROBE_WELCOME] = 'w',
-    [PROBE_NAME] = 'n',    [PROBE_CLOSE] = 'x',   [PROBE_EXCHANGE] = 'e', [PROBE_VOLUME] = 'v'};
-
-static const char *name_of(enum probe_phase phase)
-{
-    return phase == PROBE_TLS ? "TLS" : probe_phase_name(phase);
-}
+    [PROBE_RESOLVE] = 'r', [PROBE_CONNECT] = 'c',  [PROBE_STARTTLS] = 's',
+    [PROBE_TLS] = 't',     [PROBE_WELCOME] = 'w',  [PROBE_NAME] = 'n',
+    [PROBE_CLOSE] = 'x',   [PROBE_EXCHANGE] = 'e', [PROBE_VOLUME] = 'v'};
 
 struct probe_plot_panel probe_plot_panel(const struct probe_result *result, int top)
 {
@@ -102,9 +98,9 @@ static void put_bar_words(FILE *out, const struct probe_bar *bar, double x, doub
     int length = bar->end - bar->begin;
     char words[96];
 
-    (void)snprintf(words, sizeof(words), "%s %s", name_of(bar->phase), time);
+    (void)snprintf(words, sizeof(words), "%s %s", probe_phrase_phase(bar->phase), time);
     if ((int)text_columns(words) * NAME_PER_LETTER > length - 8)
-        (void)snprintf(words, sizeof(words), "%s", name_of(bar->phase));
+        (void)snprintf(words, sizeof(words), "%s", probe_phrase_phase(bar->phase));
     if ((int)text_columns(words) * NAME_PER_LETTER > length - 8)
         (void)snprintf(words, sizeof(words), "%c", letters[bar->phase]);
     if (length >= LETTER_LEAST)
@@ -131,7 +127,7 @@ static void put_bars(FILE *out, const struct probe_plot_panel *panel, const stru
         (void)fprintf(out,
                       "<g><title>%s: %s, from %s on%s%s</title><rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" "
                       "width=\"%d\" height=\"%d\"/>\n",
-                      name_of(bar->phase), time.text, probe_phrase_time(span->begin_ns).text,
+                      probe_phrase_phase(bar->phase), time.text, probe_phrase_time(span->begin_ns).text,
                       bar->failed ? "; failed: " : "", bar->failed ? probe_phrase_reason(row->reason) : "",
                       probe_phase_name(bar->phase), x, y, bar->end - bar->begin, BAR_HEIGHT);
         put_bar_words(out, bar, x, y, time.text);
@@ -202,8 +198,8 @@ static void put_legend(FILE *out, const struct probe_result *result, bool failed
         (void)fprintf(out, "<rect class=\"bar %s\" x=\"%.1f\" y=\"%.1f\" width=\"16\" height=\"16\"/>\n",
                       probe_phase_name(phase), x, y);
         svg_text(out, x + 8, y + 12, phase == PROBE_TLS ? "on off" : "on", "middle", letter);
-        svg_text(out, x + 22, y + 12.5, "tick", "start", name_of(phase));
-        x += 22 + (double)strlen(name_of(phase)) * 8 + 18;
+        svg_text(out, x + 22, y + 12.5, "tick", "start", probe_phrase_phase(phase));
+        x += 22 + (double)strlen(probe_phrase_phase(phase)) * 8 + 18;
     }
     if (failed) {
         put_cross(out, x + 4, y + 4);

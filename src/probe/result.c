@@ -12,9 +12,9 @@ void probe_result_fini(struct probe_result *result)
 const char *probe_phase_name(enum probe_phase phase)
 {
     static const char *const names[PROBE_PHASES] = {
-        [PROBE_RESOLVE] = "resolve",   [PROBE_CONNECT] = "connect", [PROBE_TLS] = "tls",
-        [PROBE_WELCOME] = "welcome",   [PROBE_NAME] = "name",       [PROBE_CLOSE] = "close",
-        [PROBE_EXCHANGE] = "exchange", [PROBE_VOLUME] = "volume"};
+        [PROBE_RESOLVE] = "resolve", [PROBE_CONNECT] = "connect",   [PROBE_STARTTLS] = "starttls",
+        [PROBE_TLS] = "tls",         [PROBE_WELCOME] = "welcome",   [PROBE_NAME] = "name",
+        [PROBE_CLOSE] = "close",     [PROBE_EXCHANGE] = "exchange", [PROBE_VOLUME] = "volume"};
     return (unsigned)phase < PROBE_PHASES ? names[phase] : "?";
 }
 

@@ -20,6 +20,7 @@
 enum probe_phase {
     PROBE_RESOLVE,
     PROBE_CONNECT,
+    PROBE_STARTTLS,
     PROBE_TLS,
     PROBE_WELCOME,  /* from the end of the handshake to the first byte of the server's */
     PROBE_NAME,     /* from a name sent to its complete answer */
@@ -135,7 +136,7 @@ struct probe_result {
 
 void probe_result_fini(struct probe_result *result);
 
-/* Returns: "resolve", "connect", "tls", "welcome", "name", "close", "exchange", "volume". */
+/* Returns: "resolve", "connect", "starttls", "tls", "welcome", "name", "close", "exchange", "volume". */
 const char *probe_phase_name(enum probe_phase phase);
 
 /* Returns: how long a phase took, ns; -1 where it was not reached. */

@@ -11,8 +11,8 @@
 
 enum { WORD_BYTES = 48, NUMBER_BYTES = 24, SECONDS_MAX = 1000000000 };
 
-static const char *const names[] = {"resolve", "connect",  "tls",    "welcome", "name",
-                                    "close",   "exchange", "volume", "total",   "days"};
+static const char *const names[] = {"resolve", "connect",  "starttls", "tls",   "welcome", "name",
+                                    "close",   "exchange", "volume",   "total", "days"};
 
 enum { NAMES = sizeof names / sizeof names[0] };
 

@@ -3,6 +3,8 @@
 #include <openssl/err.h>
 
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/core/service.h"
+#include "tcpgreet/core/starttls.h"
 
 enum { REST_BYTES = 16 * 1024, PIECE_BYTES = 4096 };
 
@@ -18,10 +20,16 @@ static int fail_plaintext(const struct stream_tls *tls, struct err *err)
 {
     char sent[4 * STREAM_TLS_FIRST_BYTES + 4];
     struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
+    enum starttls_protocol protocol;
     escape_quoted(facts.received, sent, sizeof sent);
     if (stream_find(tls->lower, STREAM_LAYER_STARTTLS) != NULL)
         return err_set_facts(err, ERR_TLS_STARTTLS, &facts,
                              "%s agreed to STARTTLS and then sent \"%s\" instead of TLS", tls->whose, sent);
+    if (tls->whose != NULL && starttls_of_service(service_identify(facts.received), &protocol))
+        return err_set_facts(
+            err, ERR_TLS_PLAINTEXT_PEER, &facts,
+            "%s does not use TLS from the start on this port: it sent \"%s\" (give --starttls %s, or use the TLS port)",
+            tls->whose, sent, starttls_word(protocol));
     if (tls->whose != NULL)
         return err_set_facts(
             err, ERR_TLS_PLAINTEXT_PEER, &facts,

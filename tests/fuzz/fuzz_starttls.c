@@ -87,7 +87,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || size > HOLD_AT_ONCE_MAX)
         return 0;
     struct bytes received = {(const char *)data + 2, size - 2};
-    enum starttls_protocol protocol = (enum starttls_protocol)(data[0] % STARTTLS_PROTOCOLS);
+    enum starttls_protocol protocol =
+        (enum starttls_protocol)(STARTTLS_NONE + 1 + data[0] % (STARTTLS_PROTOCOLS - 1));
 
     hold(&whole, protocol, received, 0);
     hold(&cut, protocol, received, data[1]);

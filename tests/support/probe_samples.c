@@ -78,7 +78,7 @@ struct sample {
 
 #define TIMES(connect, tls, welcome, name, close)                                                            \
     {                                                                                                        \
-        -1, (connect), (tls), (welcome), (name), (close), -1, -1                                             \
+        -1, (connect), -1, (tls), (welcome), (name), (close), -1, -1                                         \
     }
 
 static const struct sample samples[PROBE_SAMPLES] = {
@@ -169,7 +169,7 @@ static const struct sample samples[PROBE_SAMPLES] = {
                              .rows = {{"192.0.2.25",
                                        "198.51.100.14",
                                        "wg0",
-                                       {-1, 18200, -1, 18900, 18400, 18300, 5120400},
+                                       {-1, 18200, -1, -1, 18900, 18400, 18300, 5120400},
                                        ERR_DIALOGUE_TIMEOUT,
                                        "it answered 65536 of 1048576 bytes, then nothing for 5 s",
                                        .mss = 1388,

@@ -32,6 +32,7 @@ enum trace_step {
     TRACE_NAME_PAUSE,       /* a pause ended a name */
     TRACE_NAME_SPLIT,       /* one read brought several names, or a part of one; result: names ended */
     TRACE_SHUTDOWN,         /* shutdown(2) */
+    TRACE_STARTTLS,         /* the plain dialogue before TLS is over */
     TRACE_TLS_CLIENT_HELLO, /* from here to ALERT: one TLS message each; arguments: which way, and its size */
     TRACE_TLS_SERVER_HELLO,
     TRACE_TLS_HELLO_RETRY_REQUEST,

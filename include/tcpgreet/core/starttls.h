@@ -9,6 +9,7 @@
 #include "tcpgreet/core/endpoint.h"
 
 enum starttls_protocol {
+    STARTTLS_NONE,
     STARTTLS_SMTP,
     STARTTLS_LMTP,
     STARTTLS_IMAP,
@@ -31,7 +32,7 @@ enum {
     STARTTLS_QUOTE_BYTES = 160      /* of a reply are kept, to be quoted */
 };
 
-/* Borrowed as long as machines are made of it. */
+/* Borrowed as long as machines are made of it. Shape: not STARTTLS_NONE where one is made. */
 struct starttls_config {
     enum starttls_protocol protocol;
     const char *servername; /* what XMPP addresses; NULL: the host */

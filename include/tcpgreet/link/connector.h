@@ -10,7 +10,8 @@
 
 /* The layers above TCP, from the lowest to the highest. */
 struct connector_policy {
-    const struct starttls_config *starttls; /* borrowed until the stream is up, as host then; NULL: none */
+    const struct starttls_config *starttls; /* borrowed until the stream is up, as host then; NULL or
+    STARTTLS_NONE: none */
     struct tls_client *tls;                 /* borrowed until the stream is freed; NULL: plain */
     struct tls_session *session; /* likewise: TLS with the ticket of this session; NULL: that of tls */
     const char *host;            /* as the user gave it, for STARTTLS and TLS; borrowed during each call */

@@ -21,7 +21,7 @@ struct stream_preamble_config {
 /* When it was held, uv_hrtime; 0: not yet. */
 struct stream_preamble_facts {
     uint64_t begin_ns; /* the stream below was up */
-    uint64_t end_ns;   /* it was over, or had failed */
+    uint64_t end_ns;   /* it was over; stays 0 where it failed */
 };
 
 /* The handshake brings lower up, then holds the dialogue over it. Its time is always 0; where the time for

@@ -9,6 +9,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/script.h"
 #include "tcpgreet/core/session.h"
+#include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/format/format.h"
 #include "tcpgreet/probe/threshold.h"
@@ -48,6 +49,7 @@ struct probe_config {
     struct thresholds limits;
     const char *const *command; /* ends at NULL; NULL: none */
     bool use_tls;
+    enum starttls_protocol starttls; /* needs use_tls */
     struct tls_client_config tls;
     enum format format;
     enum format_color color;

@@ -542,10 +542,12 @@ static void an_exchange_needs_a_build_with_patterns(void **state)
            "a", "1", "--send", "x", "--until", "dialogue");
     REFUSE("--framing cannot be used with --reject", "--probe", "a", "1", "--reject", "x", "--framing",
            "line");
-    REFUSE("--warn limits exchange, which is not measured (see --until, --tls, --volume and --expect)",
-           "--probe", "a", "1", "--warn", "exchange=1");
-    REFUSE("--crit limits name, which is not measured (see --until, --tls, --volume and --expect)", "--probe",
-           "a", "1", "--expect", "x", "--crit", "name=1");
+    REFUSE(
+        "--warn limits exchange, which is not measured (see --until, --tls, --starttls, --volume and --expect)",
+        "--probe", "a", "1", "--warn", "exchange=1");
+    REFUSE(
+        "--crit limits name, which is not measured (see --until, --tls, --starttls, --volume and --expect)",
+        "--probe", "a", "1", "--expect", "x", "--crit", "name=1");
 #else
     REFUSE("--send, --expect and --reject are not available in this build (they need PCRE2)", "--probe", "a",
            "1", "--send", "x");

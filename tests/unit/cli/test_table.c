@@ -42,9 +42,20 @@ static bool is_well_formed(const struct option_row *row)
     return is_value(row, row->fallback) && is_value(row, row->least) && is_value(row, row->most) &&
            has_fields_of_its_kind(row) && (row->letter == '\0' || row->kind == &option_flag) &&
            (row->least != NULL) == number && (row->words != NULL) == choice &&
-           (chooses || (row->argument == NULL) == (row->kind == &option_flag || choice)) &&
+           (chooses || choice || (row->argument == NULL) == (row->kind == &option_flag)) &&
            (row->mode != MODE_NONE) == chooses && (chooses || option_modes(row) != 0) &&
            (row->needs == NULL || option_find(row->needs, strlen(row->needs)) != NULL);
+}
+
+static void the_words_of_starttls_are_its_protocols(void **state)
+{
+    const struct option_word *word = option_find("starttls", strlen("starttls"))->words;
+    (void)state;
+    for (int protocol = STARTTLS_NONE + 1; protocol < STARTTLS_PROTOCOLS; protocol++, word++) {
+        assert_string_equal(word->name, starttls_word((enum starttls_protocol)protocol));
+        assert_int_equal(word->value, protocol);
+    }
+    assert_null(word->name);
 }
 
 static void the_table_keeps_its_invariants(void **state)
@@ -183,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_keeps_its_invariants),
+        cmocka_unit_test(the_words_of_starttls_are_its_protocols),
         cmocka_unit_test(every_field_has_one_option),
         cmocka_unit_test(the_range_of_workers_is_what_servers_and_benches_have_room_for),
         cmocka_unit_test(help_fits_eighty_columns_and_begins_with_the_usage),

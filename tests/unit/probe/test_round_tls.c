@@ -161,8 +161,8 @@ static void a_plaintext_peer_is_reported_in_the_tls_phase(void **state)
     } cases[] = {
         {{{"220 mail.example ESMTP\r\n"}, -1, false},
          ERR_TLS_PLAINTEXT_PEER,
-         "127.0.0.1 does not use TLS on this port: it sent \"220 mail.example ESMTP\\r\\n\" (omit --tls, "
-         "or use the TLS port)"},
+         "127.0.0.1 does not use TLS from the start on this port: it sent \"220 mail.example ESMTP\\r\\n\" (give "
+         "--starttls smtp, or use the TLS port)"},
         {{{NULL}, -1, false},
          ERR_TLS_SILENT_PEER,
          "no reply to the ClientHello from 127.0.0.1 (it may not use TLS on this port)"},
