@@ -156,6 +156,35 @@ class ServiceCase(Case):
         self.needs_tls()
         return "--tls", "--ca", self.made.ca
 
+    def assertStarttls(self, protocol, *options):
+        """TLS begins, and is verified. Some send more behind it, sooner or later."""
+        def check(code, found, address):
+            self.assertEqual((code, address["reason"], address["verified"]), (0, "ok", "tls"), found)
+            self.assertIn("starttls", address["phases"], found)
+
+        self.each(("--starttls", protocol, "--ca", self.made.ca, *options), check)
+        self.each(("--starttls", protocol, "--ca", self.made.ca, "--until", "tls", *options), check)
+        self.assertFails("--starttls", protocol, *options, code=6, word="cert-untrusted")
+
+    def assertNoStarttls(self, protocol, text, *options):
+        def check(status, found, address):
+            self.assertEqual((status, address["reason"], address["failed_phase"]), (5, "tls-starttls", "starttls"), found)
+            self.assertRegex(address["text"], text)
+
+        self.each(("--starttls", protocol, *options), check)
+
+    def identity(self):
+        """The server's certificate and key, in files that it may read."""
+        self.needs_tls()
+        copies = []
+        for path in self.made.server:
+            copies.append(self.folder / os.path.basename(path))
+            shutil.copy(path, copies[-1])
+            os.chmod(copies[-1], 0o600)
+            if self.runs_as():
+                shutil.chown(copies[-1], self.user)
+        return copies
+
     def client(self):
         return "--cert", self.made.client[0], "--key", self.made.client[1]
 
@@ -266,38 +295,57 @@ class PostgreSql(ServiceCase):
     program = "postgres"
     user = "postgres"
 
-    def test_a_server_without_tls(self):
+    def serve(self, *options):
         if IS_ROOT and not self.runs_as():
             self.skipTest("PostgreSQL does not run as root, and there is no user postgres")
         data = self.folder / "data"
         self.prepare(pathlib.Path(where("postgres")).parent / "initdb", "-D", data, "-A", "trust", "--no-sync")
-        with self.start(where("postgres"), "-D", data, "-p", str(self.port), "-c", f"listen_addresses={','.join(HOSTS)}",
-                        "-c", f"unix_socket_directories={self.folder}", "-F"):
+        settings = (f"listen_addresses={','.join(HOSTS)}", f"unix_socket_directories={self.folder}", *options)
+        return self.start(where("postgres"), "-D", data, "-p", str(self.port), "-F",
+                          *(word for setting in settings for word in ("-c", setting)))
+
+    def test_a_server_without_tls(self):
+        with self.serve():
             self.assertOK()
             if self.made:
                 self.assertFails("--tls", word="tls-protocol|tls-silent-peer")
+                self.assertNoStarttls("postgres", r'does not offer STARTTLS \(PostgreSQL\): it sent "N"')
+
+    def test_a_server_with_tls(self):
+        certificate, key = self.identity()
+        with self.serve("ssl=on", f"ssl_cert_file={certificate}", f"ssl_key_file={key}"):
+            self.assertStarttls("postgres")
 
 
 class MariaDb(ServiceCase):
     program = "mariadbd"
     user = "mysql"
 
-    def test_it_is_identified(self):
+    def serve(self, *options):
         data = self.folder / "data"
         self.prepare("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db",
                      "--auth-root-authentication-method=normal")
-        with self.start(where("mariadbd"), "--no-defaults", f"--datadir={data}", f"--port={self.port}",
-                        f"--socket={self.folder}/socket", f"--bind-address={','.join(HOSTS)}", "--skip-name-resolve",
-                        f"--pid-file={self.folder}/pid", "--innodb-buffer-pool-size=16M"):
+        return self.start(where("mariadbd"), "--no-defaults", f"--datadir={data}", f"--port={self.port}",
+                          f"--socket={self.folder}/socket", f"--bind-address={','.join(HOSTS)}", "--skip-name-resolve",
+                          f"--pid-file={self.folder}/pid", "--innodb-buffer-pool-size=16M", *options)
+
+    def test_it_is_identified(self):
+        with self.serve("--skip-ssl"):
             self.assertOK(service="mariadb", sent="MariaDB")
             if self.made:
                 self.assertFails("--tls", word="tls-plaintext-peer")
+                self.assertNoStarttls("mysql", r'does not offer STARTTLS \(MySQL\): it sent ".*MariaDB')
+
+    def test_a_server_with_tls(self):
+        certificate, key = self.identity()
+        with self.serve(f"--ssl-cert={certificate}", f"--ssl-key={key}"):
+            self.assertStarttls("mysql")
 
 
 class Postfix(ServiceCase):
     program = "postfix"
 
-    def test_it_is_identified(self):
+    def serve(self, more=""):
         if not IS_ROOT:
             self.skipTest("Postfix is started by root only")
         os.chmod(self.folder, 0o755)
@@ -314,16 +362,174 @@ mydestination =
 local_recipient_maps =
 alias_maps =
 smtpd_peername_lookup = no
-""")
+{more}""")
         smtpd = "inet n - n - - smtpd\n"
         self.write("conf/master.cf", f"127.0.0.1:{self.port} {smtpd}[::1]:{self.port} {smtpd}"
-                                     "anvil unix - - n - 1 anvil\nrewrite unix - - n - - trivial-rewrite\n")
-        with self.start(where("postfix"), "-c", self.folder / "conf", "start-fg"):
+                                     "anvil unix - - n - 1 anvil\nrewrite unix - - n - - trivial-rewrite\n"
+                                     "tlsmgr unix - - n 1000? 1 tlsmgr\n")
+        return self.start(where("postfix"), "-c", self.folder / "conf", "start-fg")
+
+    def test_it_is_identified(self):
+        with self.serve():
             self.assertOK(service="smtp", sent=r"^220 mail\.example ESMTP Postfix")
             self.assertExchange("--expect", "^220 ", "--send", r"EHLO probe.example\r\n", "--reject", "^5", "--expect",
                                 "^250 ", "--send", r"QUIT\r\n", "--expect", "^221 ", line="^221 ")
             if self.made:
                 self.assertFails("--tls", word="tls-plaintext-peer")
+                self.assertNoStarttls("smtp", r'does not offer STARTTLS \(SMTP\): it sent "250-mail\.example')
+
+    def test_a_server_with_tls(self):
+        certificate, key = self.identity()
+        with self.serve(f"smtpd_tls_cert_file = {certificate}\nsmtpd_tls_key_file = {key}\n"
+                        "smtpd_tls_security_level = may\n"):
+            self.assertStarttls("smtp")
+
+
+class Dovecot(ServiceCase):
+    program = "dovecot"
+    login = {"imap": "imap-login", "pop3": "pop3-login", "sieve": "managesieve-login", "lmtp": "lmtp"}
+
+    def serve(self, protocol, tls):
+        if not IS_ROOT:
+            self.skipTest("Dovecot is started by root only")
+        if not list(pathlib.Path("/usr/lib/dovecot").glob(self.login[protocol] + "*")):
+            self.skipTest(f"Dovecot's {protocol} is not installed (scripts/test --services)")
+        os.chmod(self.folder, 0o755)
+        listeners = f"inet_listener {protocol} {{\n port = {self.port}\n address = {' '.join(HOSTS)}\n }}\n"
+        if protocol in ("imap", "pop3"):
+            listeners += f"inet_listener {protocol}s {{\n port = 0\n }}\n"
+        certificate, key = self.identity()
+        self.write("conf", f"""protocols = {protocol}
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = /dev/stderr
+ssl = {"yes" if tls else "no"}
+ssl_cert = <{certificate}
+ssl_key = <{key}
+passdb {{
+ driver = static
+ args = nopassword=y
+}}
+userdb {{
+ driver = static
+ args = uid=65534 gid=65534 home=/nonexistent
+}}
+service {self.login[protocol]} {{
+ {listeners}}}
+""")
+        return self.start(where("dovecot"), "-F", "-c", self.folder / "conf")
+
+    def test_each_of_its_protocols(self):
+        for protocol in self.login:
+            with self.subTest(protocol=protocol), self.serve(protocol, tls=True):
+                self.assertStarttls(protocol)
+
+    def test_each_of_its_protocols_without_tls(self):
+        for protocol in self.login:
+            with self.subTest(protocol=protocol), self.serve(protocol, tls=False):
+                self.assertNoStarttls(protocol, "(does not offer|refused) STARTTLS")
+
+
+class Vsftpd(ServiceCase):
+    program = "vsftpd"
+
+    def serve(self, more=""):
+        (self.folder / "empty").mkdir()
+        user = "" if IS_ROOT else "run_as_launching_user=YES\n"
+        self.write("conf", f"listen_ipv6=YES\nlisten_port={self.port}\nbackground=NO\nanonymous_enable=YES\n{user}"
+                           f"secure_chroot_dir={self.folder}/empty\nseccomp_sandbox=NO\n{more}")
+        return self.start(where("vsftpd"), self.folder / "conf")
+
+    def test_a_server_with_tls(self):
+        certificate, key = self.identity()
+        with self.serve(f"ssl_enable=YES\nrsa_cert_file={certificate}\nrsa_private_key_file={key}\nssl_ciphers=HIGH\n"):
+            self.assertStarttls("ftp")
+
+    def test_a_server_without_tls(self):
+        self.needs_tls()
+        with self.serve():
+            self.assertNoStarttls("ftp", r'STARTTLS \(FTP\): it sent "5\d\d ')
+
+
+class OpenLdap(ServiceCase):
+    program = "slapd"
+
+    def serve(self, more=""):
+        schema = "/etc/ldap/schema/core.schema", "/etc/openldap/schema/core.schema"
+        place = next((path for path in schema if os.path.exists(path)), None)
+        if place is None:
+            self.skipTest("OpenLDAP's core schema is not there")
+        self.write("conf", f"include {place}\npidfile {self.folder}/pid\n{more}")
+        uris = " ".join(f"ldap://{host}:{self.port}" for host in ("127.0.0.1", "[::1]"))
+        return self.start(where("slapd"), "-d", "0", "-f", self.folder / "conf", "-h", uris)
+
+    def test_a_server_with_tls(self):
+        certificate, key = self.identity()
+        with self.serve(f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}\n"):
+            self.assertStarttls("ldap")
+
+    def test_a_server_without_tls(self):
+        self.needs_tls()
+        with self.serve():
+            self.assertNoStarttls("ldap", r'STARTTLS \(LDAP\): it sent "(protocolError \(2\)|unavailable \(52\))')
+
+
+class Prosody(ServiceCase):
+    program = "prosody"
+
+    def serve(self, ports, tls=True):
+        (self.folder / "data").mkdir(exist_ok=True)
+        certificate, key = self.identity()
+        self.write("conf.lua", f"""run_as_root = true
+daemonize = false
+pidfile = "{self.folder}/pid"
+data_path = "{self.folder}/data"
+log = "*console"
+interfaces = {{ "127.0.0.1", "::1" }}
+c2s_ports = {{ {self.port if ports == "c2s" else ""} }}
+s2s_ports = {{ {self.port if ports == "s2s" else ""} }}
+modules_enabled = {{ {'"tls", ' if tls else ""}"saslauth", "s2s" }}
+modules_disabled = {{ "http" {"" if tls else ', "tls"'} }}
+c2s_require_encryption = false
+s2s_require_encryption = false
+authentication = "internal_hashed"
+VirtualHost "localhost"
+  ssl = {{ key = "{key}", certificate = "{certificate}" }}
+""")
+        return self.start(where("prosody"), "-F", "--config", self.folder / "conf.lua")
+
+    def test_clients_and_servers(self):
+        for protocol, ports in ("xmpp", "c2s"), ("xmpp-server", "s2s"):
+            with self.subTest(protocol=protocol), self.serve(ports):
+                self.assertStarttls(protocol, "--servername", "localhost")
+                self.assertNoStarttls(protocol, "<host-unknown ", "--servername", "other.example")
+
+    def test_a_server_without_tls(self):
+        with self.serve("c2s", tls=False):
+            self.assertNoStarttls("xmpp", r"does not offer STARTTLS \(XMPP\)", "--servername", "localhost")
+
+
+class InspIrcd(ServiceCase):
+    program = "inspircd"
+
+    def serve(self):
+        for name in "data", "logs":
+            (self.folder / name).mkdir()
+        certificate, key = self.identity()
+        profile = f'certfile="{certificate}" keyfile="{key}" hash="sha256"'
+        modules = f"""<module name="ssl_gnutls"><module name="starttls"><gnutls {profile}>
+<sslprofile name="Clients" provider="gnutls" {profile}><starttls provider="Clients">"""
+        binds = "".join(f'<bind address="{host}" port="{self.port}" type="clients">' for host in HOSTS)
+        self.write("conf", f"""<server name="irc.example" description="test" network="test">{binds}
+{modules}<connect allow="*"><pid file="{self.folder}/pid">
+<path datadir="{self.folder}/data" logdir="{self.folder}/logs">
+""")
+        root = ["--runasroot"] if IS_ROOT else []
+        return self.start(where("inspircd"), "--nofork", "--nolog", *root, f"--config={self.folder}/conf")
+
+    def test_a_server_with_tls(self):
+        with self.serve():
+            self.assertStarttls("irc")
 
 
 class Dnsmasq(ServiceCase):
