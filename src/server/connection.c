@@ -97,6 +97,7 @@ static void log_closed(const struct connection *connection, const struct conn_re
                                       : session_end_text((enum session_end)connection->session.end),
         .names = connection->session.names,
         .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
+        .is_failure = result->err != NULL || connection->session.names == 0,
         .is_minor = connection->rejected || (was_silent(connection, result) && !connection->logged),
     });
 }

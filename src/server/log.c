@@ -4,10 +4,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <uv.h>
 
+#include "log_limit.h"
 #include "tcpgreet/base/log.h"
 
-enum { EXPIRY_WARNING_DAYS = 14, MISBEHAVIOUR_BYTES = 96, COUNTERS_BYTES = 512 };
+enum {
+    EXPIRY_WARNING_DAYS = 14,
+    MISBEHAVIOUR_BYTES = 96,
+    COUNTERS_BYTES = 512,
+    MORE_BYTES = 80,
+    NS_PER_MS = 1000 * 1000
+};
 
 void server_log_step(void *context, const char *line)
 {
@@ -83,11 +91,26 @@ void server_log_reload_nothing(bool use_tls)
               use_tls ? "the certificate was made for this run" : "this server has no certificates");
 }
 
+/* Whether a line that any peer can cause is logged; with -v all are. more: what is appended to it. */
+static bool is_admitted(struct log_limit *limit, char *more, size_t room)
+{
+    uint64_t suppressed = 0;
+    more[0] = '\0';
+    if (log_enabled(LOG_DEBUG))
+        return true;
+    if (!log_limit_admits(limit, (int64_t)(uv_hrtime() / NS_PER_MS), &suppressed))
+        return false;
+    if (suppressed > 0)
+        snprintf(more, room, " (before it, not logged: %" PRIu64 " such lines)", suppressed);
+    return true;
+}
+
 void server_log_accepted(const struct endpoint *peer)
 {
-    char text[ENDPOINT_TEXT_BYTES];
-    if (log_enabled(LOG_INFO))
-        log_write(LOG_INFO, "Accept new connection from %s", endpoint_format(peer, text));
+    static struct log_limit limit = LOG_LIMIT_INIT;
+    char text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
+    if (log_enabled(LOG_INFO) && is_admitted(&limit, more, sizeof more))
+        log_write(LOG_INFO, "Accept new connection from %s%s", endpoint_format(peer, text), more);
 }
 
 static const char *format_duration(int64_t ms, char *text, size_t room)
@@ -101,20 +124,24 @@ static const char *format_duration(int64_t ms, char *text, size_t room)
 
 void server_log_closed(const struct server_log_closed *closed)
 {
-    char peer[ENDPOINT_TEXT_BYTES], duration[32];
+    static struct log_limit limit = LOG_LIMIT_INIT;
+    char peer[ENDPOINT_TEXT_BYTES], duration[32], more[MORE_BYTES] = "";
     enum log_level level = closed->is_minor ? LOG_DEBUG : LOG_INFO;
 
-    if (log_enabled(level))
-        log_write(level, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s",
+    if (log_enabled(level) && (!closed->is_failure || is_admitted(&limit, more, sizeof more)))
+        log_write(level, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s%s",
                   endpoint_format(closed->peer, peer), closed->reason, closed->names,
                   closed->names == 1 ? "" : "s",
-                  format_duration(closed->duration_ms, duration, sizeof duration));
+                  format_duration(closed->duration_ms, duration, sizeof duration), more);
 }
 
 void server_log_dropped(const struct endpoint *peer, const struct err *err)
 {
-    char text[ENDPOINT_TEXT_BYTES];
-    log_write(LOG_ERROR, "Connection from %s is dropped: %s", endpoint_format(peer, text), err->text);
+    static struct log_limit limit = LOG_LIMIT_INIT;
+    char text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
+    if (is_admitted(&limit, more, sizeof more))
+        log_write(LOG_ERROR, "Connection from %s is dropped: %s%s", endpoint_format(peer, text), err->text,
+                  more);
 }
 
 void server_log_limit(const struct limits_config *limits, enum limits_result result,

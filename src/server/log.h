@@ -44,7 +44,8 @@ struct server_log_closed {
     const char *reason;
     uint32_t names;
     int64_t duration_ms;
-    bool is_minor; /* rejected, or closed without sending data: for -v only */
+    bool is_failure; /* these can be had without a dialogue: they are limited */
+    bool is_minor;   /* rejected, or closed without sending data: for -v only */
 };
 void server_log_closed(const struct server_log_closed *closed);
 

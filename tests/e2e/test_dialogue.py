@@ -508,6 +508,24 @@ class Log(Case):
                 client.send(b"Michael\n").expect(hello(b"Michael"))
 
 
+class FloodedLog(Case):
+    """Lines that any peer can cause."""
+
+    def test_junk_does_not_flood_the_log(self):
+        with Server() as server:
+            began = time.monotonic()
+            for _ in range(1100):
+                with Peer(server) as peer:
+                    peer.expect(OPENING).send(b"GET / HTTP/1.0\r\n\r\n").expect_eof()
+            server.expect_counters(" 1100 unknown protocol")
+            closed = [line for line in server.log.lines() if " is closed: " in line]
+            windows = 1 + int((time.monotonic() - began) / 10)  # more than one on a slow machine
+            self.assertLessEqual(len(closed), 1000 * windows)
+            with Peer(server) as peer:  # a dialogue is logged all the same
+                peer.expect(OPENING).send(b"Michael\nexit\n").expect(hello(b"Michael")).expect(GOODBYE).expect_eof()
+            server.log.expect("is closed: exit, 1 name, ")
+
+
 class Crowds(Case):
     """More connections than allowed."""
 
