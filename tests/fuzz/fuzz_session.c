@@ -93,15 +93,28 @@ static bool model_http(struct bytes line)
            memcmp(target_end, " HTTP/", 6) == 0;
 }
 
+/* A line that is longer than a name may be. */
+static bool model_http_begun(struct bytes line)
+{
+    size_t method = 0;
+    while (method < line.length && line.data[method] >= 'A' && line.data[method] <= 'Z')
+        method++;
+    struct bytes target = bytes_skip(line, method);
+    return method >= 3 && target.length >= 9 &&
+           (memcmp(target.data, " /", 2) == 0 || memcmp(target.data, " http://", 8) == 0 ||
+            memcmp(target.data, " https://", 9) == 0);
+}
+
 /* Returns: whether the peer came for another protocol. */
 static bool model_foreign(struct model *model, struct bytes in)
 {
     if (in.length >= 3 && in.data[0] == 0x16 && in.data[1] == 3 && (unsigned char)in.data[2] <= 4)
         model->end = SESSION_END_TLS_CLIENT;
     const char *lf = in.length > 0 ? memchr(in.data, '\n', in.length) : NULL;
-    size_t length = lf != NULL ? (size_t)(lf - in.data) : 0;
+    size_t length = lf != NULL ? (size_t)(lf - in.data) : in.length;
     length -= length > 0 && in.data[length - 1] == '\r';
-    if (length > 0 && model_http((struct bytes){in.data, length}))
+    struct bytes line = {in.data, length};
+    if (length > 1024 ? model_http_begun(line) : lf != NULL && length > 0 && model_http(line))
         model->end = SESSION_END_HTTP_CLIENT;
     return model->end != SESSION_END_NONE;
 }
