@@ -93,7 +93,7 @@ static void put_due(struct proxy *proxy, struct sink *out)
 
 static void enter(struct proxy *proxy, enum stage stage, struct sink *out)
 {
-    proxy->stage = stage;
+    proxy->stage = (uint8_t)stage;
     proxy->begun = false;
     put_due(proxy, out);
 }

@@ -473,9 +473,10 @@ static const struct dialogue_ops script_ops = {
 
 void script_run_init(struct script_run *run, const struct script *script, int64_t answer_ms)
 {
-    *run = (struct script_run){.dialogue = {&script_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
-                               .script = script,
-                               .answer_ms = answer_ms};
+    *run = (struct script_run){
+        .dialogue = {.ops = &script_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_RUNNING},
+        .script = script,
+        .answer_ms = answer_ms};
 }
 
 struct bytes script_run_line(const struct script_run *run)

@@ -426,9 +426,10 @@ static const struct dialogue_ops client_ops = {
 
 void session_init_client(struct session *session, const struct session_policy *policy)
 {
-    *session = (struct session){.dialogue = {&client_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
-                                .policy = policy,
-                                .state = SESSION_GREETED,
-                                .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),
-                                .framing = (uint8_t)policy->framing};
+    *session = (struct session){
+        .dialogue = {.ops = &client_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_RUNNING},
+        .policy = policy,
+        .state = SESSION_GREETED,
+        .candidates = CANDIDATE(WELCOME) | CANDIDATE(GOODBYE) | CANDIDATE(TOO_MANY),
+        .framing = (uint8_t)policy->framing};
 }

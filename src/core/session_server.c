@@ -204,16 +204,18 @@ static const struct dialogue_ops refusal_ops = SERVER(refuse);
 
 void session_init_server(struct session *session, const struct session_policy *policy)
 {
-    *session = (struct session){.dialogue = {&server_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
-                                .policy = policy,
-                                .state = SESSION_ASKING,
-                                .name_deadline_ms = DIALOGUE_NEVER};
+    *session = (struct session){
+        .dialogue = {.ops = &server_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_RUNNING},
+        .policy = policy,
+        .state = SESSION_ASKING,
+        .name_deadline_ms = DIALOGUE_NEVER};
 }
 
 void session_init_refusal(struct session *session)
 {
-    *session = (struct session){.dialogue = {&refusal_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
-                                .state = SESSION_ASKING};
+    *session = (struct session){
+        .dialogue = {.ops = &refusal_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_RUNNING},
+        .state = SESSION_ASKING};
 }
 
 void session_set_policy(struct session *session, const struct session_policy *policy)

@@ -318,9 +318,10 @@ static const struct dialogue_ops volume_ops = {
 
 void volume_init(struct volume *volume, uint64_t bytes, int64_t answer_ms)
 {
-    *volume = (struct volume){.dialogue = {&volume_ops, DIALOGUE_NEVER, DIALOGUE_SENDING},
-                              .total_bytes = bytes > 1 ? bytes : 2,
-                              .answer_ms = answer_ms};
+    *volume = (struct volume){
+        .dialogue = {.ops = &volume_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_SENDING},
+        .total_bytes = bytes > 1 ? bytes : 2,
+        .answer_ms = answer_ms};
     arrive(volume, &volume->sent);
     arrive(volume, &volume->received);
 }

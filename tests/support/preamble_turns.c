@@ -111,5 +111,7 @@ static const struct dialogue_ops ops = {
 void preamble_turns_init(struct preamble_turns *machine, const struct preamble_turn *turns, size_t count)
 {
     *machine = (struct preamble_turns){
-        .dialogue = {&ops, DIALOGUE_NEVER, DIALOGUE_RUNNING}, .turns = turns, .count = count};
+        .dialogue = {.ops = &ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_RUNNING},
+        .turns = turns,
+        .count = count};
 }
