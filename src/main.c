@@ -9,6 +9,7 @@
 #include "tcpgreet/cli/options.h"
 #include "tcpgreet/client/client.h"
 #include "tcpgreet/core/script.h"
+#include "tcpgreet/exporter/exporter.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/http/http.h"
 #include "tcpgreet/net/resolver.h"
@@ -53,6 +54,8 @@ static int run(const struct options *options, struct err *err)
         return client_run(&options->client, err);
     case MODE_PROBE:
         return probe(&options->probe, err);
+    case MODE_EXPORTER:
+        return exporter(&options->exporter, err);
     case MODE_BENCH:
         return bench(&options->bench, err);
     case MODE_BENCH_MERGE:

@@ -8,6 +8,7 @@
 
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/format/atomic_file.h"
+#include "tcpgreet/http/http.h"
 
 enum { MODES_BYTES = 96, PATH_BYTES = 300 };
 
@@ -69,7 +70,9 @@ static int check_needs(const struct check *check)
         const struct option_row *row = &option_rows[i];
         if (!check->given->rows[i])
             continue;
-        if (row->group == OPTION_GROUP_TLS && !uses_tls(check))
+        if (check->options->mode == MODE_EXPORTER && row->group == OPTION_GROUP_TLS && row->needs == NULL)
+            continue; /* a query may ask for TLS */
+        if (row->group == OPTION_GROUP_TLS && check->options->mode != MODE_EXPORTER && !uses_tls(check))
             return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
         if (row->needs != NULL && !is_given(check, row->needs) &&
             !(strcmp(row->needs, "tls") == 0 && uses_tls(check)))
@@ -126,12 +129,12 @@ static int check_listen(const struct check *check, const struct target *list, si
     for (size_t j = 0; j < i; j++)
         if (strcmp(target->service, "0") != 0 && strcmp(target->service, list[j].service) == 0 &&
             target->kind == list[j].kind && strcmp(target->host, list[j].host) == 0)
-            return err_set(check->err, ERR_USAGE, 0, "--listen %s is given twice",
+            return err_set(check->err, ERR_USAGE, 0, "--%s %s is given twice", check->mode->name,
                            target_format(target, room, sizeof(room)));
     return 0;
 }
 
-/* The addresses to listen on or to connect to. */
+/* The addresses to listen on or to connect to. -4 and -6 are not about an exporter's listeners. */
 static int check_targets(const struct check *check)
 {
     const struct option_field *field = &check->mode->fields[check->mode->mode];
@@ -141,7 +144,8 @@ static int check_targets(const struct check *check)
 
     snprintf(option, sizeof(option), "--%s", check->mode->name);
     for (size_t i = 0; i < field->size / sizeof(*list) && list[i].service[0] != '\0'; i++)
-        if (check_listen(check, list, i) != 0 || check_family(check, option, &list[i]) != 0 ||
+        if (check_listen(check, list, i) != 0 ||
+            (check->options->mode != MODE_EXPORTER && check_family(check, option, &list[i]) != 0) ||
             check_zone(check, option, &list[i]) != 0)
             return -1;
     return 0;
@@ -462,6 +466,14 @@ static int check_merged(const struct options *options, struct err *err)
     return 0;
 }
 
+/* Whether an exporter whose probes do not all use TLS has files for those that do. */
+static bool has_tls_files(const struct options *options)
+{
+    const struct tls_client_config *tls = &options->exporter.probe.tls;
+    return options->mode == MODE_EXPORTER &&
+           (tls->ca != NULL || tls->policy.crl != NULL || tls->identity.cert != NULL);
+}
+
 int options_check_system(const struct options *options, struct err *err)
 {
     const struct tls_server_config *server = &options->server.tls;
@@ -471,7 +483,9 @@ int options_check_system(const struct options *options, struct err *err)
         return -1;
     if (options->mode == MODE_BENCH_MERGE)
         return bench_merge_available(err) != 0 ? -1 : check_merged(options, err);
-    if (!options->server.use_tls)
+    if (options->mode == MODE_EXPORTER && http_available("--exporter", err) != 0)
+        return -1;
+    if (!options->server.use_tls && !has_tls_files(options))
         return 0;
     return tls_available(err) != 0 || check_identity_files(server->identities, err) != 0 ||
                    check_file("ca", options->client.tls.ca, err) != 0 ||

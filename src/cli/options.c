@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "hint.h"
+#include "query.h"
 #include "table.h"
 #include "tcpgreet/base/edit_distance.h"
 #include "tcpgreet/base/escape.h"
@@ -301,24 +302,8 @@ static void complete(struct options *options)
         tls->client_auth = TLS_CLIENT_AUTH_REQUIRE;
     options->client.names = options->merge.files = options->operands;
     options->client.name_count = options->merge.file_count = options->operand_count;
+    options->exporter.parser = (struct exporter_parser){query_set, query_complete};
     options->probe.command = options->operand_count > 0 ? options->operands : NULL;
-}
-
-/* The phases that are demanded without being named. */
-static void complete_probe(struct probe_config *probe)
-{
-    static const char *const dialogue[] = {"welcome", "name", "close", "volume"};
-
-    if (probe->script.count > 0 && probe->until == PROBE_UNTIL_AUTO)
-        probe->until = PROBE_UNTIL_EXCHANGE;
-    if (probe->expect_alert > 0 && probe->until == PROBE_UNTIL_AUTO)
-        probe->until = PROBE_UNTIL_TLS;
-    if (probe->until == PROBE_UNTIL_TLS || probe->expect_alert > 0 || probe->starttls != STARTTLS_NONE)
-        probe->use_tls = true;
-    for (size_t i = 0; i < sizeof(dialogue) / sizeof(dialogue[0]) && probe->until == PROBE_UNTIL_AUTO; i++)
-        if (probe->volume_bytes > 0 || threshold_find(&probe->limits.warn, dialogue[i]) != NULL ||
-            threshold_find(&probe->limits.crit, dialogue[i]) != NULL)
-            probe->until = PROBE_UNTIL_DIALOGUE;
 }
 
 static int parse_words(struct parse *parse)
@@ -328,7 +313,7 @@ static int parse_words(struct parse *parse)
         return -1;
     }
     complete(parse->options);
-    complete_probe(&parse->options->probe);
+    query_imply(&parse->options->probe);
     return is_answered(parse) ? 0 : option_check(parse->options, &parse->given, parse->err);
 }
 
@@ -352,6 +337,7 @@ int options_parse(struct options *options, int argc, const char *const *argv, st
 void options_fini(struct options *options)
 {
     script_free(&options->probe.script);
+    script_free(&options->exporter.probe.script);
     free(options->operands);
     options->operands = NULL;
     options->operand_count = 0;

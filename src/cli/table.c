@@ -57,6 +57,8 @@ static const struct option_word colors[] = {
 #define B(member) [MODE_BENCH] = FIELD(bench.member)
 #define M(member) [MODE_BENCH_MERGE] = FIELD(merge.member)
 
+#define X(member) [MODE_EXPORTER] = FIELD(exporter.member)
+
 #define IGNORED(...) .ignored = (__VA_ARGS__)
 #define LISTEN OPTION_IN(MODE_LISTEN)
 #define CONNECT OPTION_IN(MODE_CONNECT)
@@ -75,6 +77,8 @@ const struct option_row option_rows[] = {
            .mode = MODE_BENCH, IN(B(target))),
     OPTION(MODE, flag, "bench-merge", "FILE...", "add up the JSON results of benches",
            .mode = MODE_BENCH_MERGE),
+    OPTION(MODE, listener, "exporter", "[HOST] PORT", "probe what Prometheus asks for; repeatable",
+           .mode = MODE_EXPORTER, REPEATABLE, IN([MODE_EXPORTER] = FIELD(exporter.listen))),
 
     OPTION(PATH, flag, "ipv4", NULL, "use IPv4 only", .letter = '4',
            IN(L(ipv4_only), C(ipv4_only), P(ipv4_only), B(ipv4_only))),
@@ -193,13 +197,14 @@ const struct option_row option_rows[] = {
     OPTION(OUTPUT, flag, "explain", NULL, "print each step and why it happens",
            IN(L(explain), C(explain), P(explain))),
     OPTION(OUTPUT, choice, "log-format", NULL, "format of log lines", WORDS(log_formats), DEFAULT("text"),
-           IN(L(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
+           IN(L(log_format), X(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
     OPTION(OUTPUT, flag, "verbose", NULL, "log more: the address used, silent peers", .letter = 'v',
-           REPEATABLE, IN(L(verbose), C(verbose), P(verbose)), IGNORED(BENCH | MERGE)),
+           REPEATABLE, IN(L(verbose), C(verbose), P(verbose), X(verbose)), IGNORED(BENCH | MERGE)),
     OPTION(OUTPUT, flag, "quiet", NULL, "log warnings and errors only", .letter = 'q',
-           IN(L(quiet), P(quiet), B(quiet)), IGNORED(CONNECT | MERGE)),
+           IN(L(quiet), P(quiet), X(quiet), B(quiet)), IGNORED(CONNECT | MERGE)),
     OPTION(OUTPUT, choice, "color", NULL, "colored output; auto: on a terminal", WORDS(colors),
-           DEFAULT("auto"), IN(P(color)), IGNORED(LISTEN | CONNECT | BENCH | MERGE)),
+           DEFAULT("auto"), IN(P(color)),
+           IGNORED(LISTEN | CONNECT | BENCH | MERGE | OPTION_IN(MODE_EXPORTER))),
 
     OPTION(ABOUT, flag, "help", NULL, "print this help", .mode = MODE_HELP, .letter = 'h'),
     OPTION(ABOUT, flag, "version", NULL, "print the versions of program and libraries", .mode = MODE_VERSION,
@@ -224,9 +229,42 @@ const struct option_row *option_find_letter(char letter)
     return NULL;
 }
 
+/* The options of --probe that an exporter's own command line has: what concerns every probe, and what no
+ * query may set. Each value stands in exporter.probe as it does in probe. */
+static bool is_for_exporter(const struct option_row *row)
+{
+    static const char *const names[] = {"ipv4",
+                                        "ipv6",
+                                        "source",
+                                        "proxy",
+                                        "attempt-delay",
+                                        "connect-timeout",
+                                        "timeout",
+                                        "answer-timeout",
+                                        "tls",
+                                        "ca",
+                                        "crl",
+                                        "insecure",
+                                        "cert",
+                                        "key",
+                                        "key-passphrase-file",
+                                        "tls-min",
+                                        "until",
+                                        "send",
+                                        "expect",
+                                        "reject",
+                                        "require"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(row->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 unsigned option_modes(const struct option_row *row)
 {
-    unsigned modes = row->ignored | (row->mode != MODE_NONE ? OPTION_IN(row->mode) : 0);
+    unsigned modes = (is_for_exporter(row) ? OPTION_IN(MODE_EXPORTER) : 0) | row->ignored |
+                     (row->mode != MODE_NONE ? OPTION_IN(row->mode) : 0);
 
     for (unsigned mode = 0; mode < MODE_COUNT; mode++)
         if (row->fields[mode].size > 0)
@@ -282,13 +320,30 @@ static int refuse(const struct option_row *row, const char *word, struct err *er
                    is_near ? " (did you mean " : "", is_near ? meant : "", is_near ? "?)" : "");
 }
 
+/* Shape: from: what the field's offset counts from. */
+static int store(const struct option_row *row, const char *word, char *from, const struct option_field *field,
+                 struct err *err)
+{
+    struct option_value value = {row, word, from + field->offset, field->size, err};
+
+    if (field->size == 0 || row->kind->read(&value) == 0)
+        return 0;
+    return err != NULL && err->reason != ERR_OK ? -1 : refuse(row, word, err);
+}
+
+int option_store_probe(const struct option_row *row, const char *word, struct probe_config *probe,
+                       struct err *err)
+{
+    struct option_field field = row->fields[MODE_PROBE];
+
+    field.offset -= offsetof(struct options, probe);
+    return store(row, word, (char *)probe, &field, err);
+}
+
 int option_store(const struct option_row *row, const char *word, struct options *options, struct err *err)
 {
-    for (size_t mode = 0; mode < MODE_COUNT; mode++) {
-        const struct option_field *field = &row->fields[mode];
-        struct option_value value = {row, word, (char *)options + field->offset, field->size, err};
-        if (field->size > 0 && row->kind->read(&value) != 0)
-            return err != NULL && err->reason != ERR_OK ? -1 : refuse(row, word, err);
-    }
-    return 0;
+    for (size_t mode = 0; mode < MODE_COUNT; mode++)
+        if (store(row, word, (char *)options, &row->fields[mode], err) != 0)
+            return -1;
+    return is_for_exporter(row) ? option_store_probe(row, word, &options->exporter.probe, err) : 0;
 }

@@ -77,4 +77,8 @@ const char *option_argument(const struct option_row *row, char *text, size_t roo
  * Borrows: word. Errors: usage: a sentence that names the option and what would be right. */
 int option_store(const struct option_row *row, const char *word, struct options *options, struct err *err);
 
+/* The same into a configuration of a probe that stands alone. Shape: --probe uses the row. */
+int option_store_probe(const struct option_row *row, const char *word, struct probe_config *probe,
+                       struct err *err);
+
 #endif

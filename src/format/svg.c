@@ -17,6 +17,12 @@ static const char house_dark_style[] =
     "text{fill:#9198a1}.paper{fill:#0d1117;stroke:#3d444d}.title,.head{fill:#f0f6fc}.grid{stroke:#232a33}"
     ".axis{stroke:#656c76}.bad{fill:#f85149}.good{fill:#3fb950}";
 
+void svg_style(FILE *out, const char *style, const char *dark_style)
+{
+    (void)fprintf(out, "%s%s@media(prefers-color-scheme:dark){%s%s}", house_style, style, house_dark_style,
+                  dark_style);
+}
+
 void svg_open(FILE *out, int width, int height, const char *title, const char *style, const char *dark_style)
 {
     (void)fprintf(
@@ -25,8 +31,9 @@ void svg_open(FILE *out, int width, int height, const char *title, const char *s
         "role=\"img\">\n<title>",
         width, height, width, height);
     svg_escaped(out, title);
-    (void)fprintf(out, "</title>\n<style>%s%s@media(prefers-color-scheme:dark){%s%s}</style>\n", house_style,
-                  style, house_dark_style, dark_style);
+    (void)fputs("</title>\n<style>", out);
+    svg_style(out, style, dark_style);
+    (void)fputs("</style>\n", out);
     (void)fprintf(out, "<rect class=\"paper\" x=\".5\" y=\".5\" width=\"%d\" height=\"%d\" rx=\"8\"/>\n",
                   width - 1, height - 1);
 }

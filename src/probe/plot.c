@@ -13,7 +13,8 @@ enum {
     LINE_COLUMNS = 124, /* of 13 pixels, in 936 */
     BOLD_COLUMNS = 108,
     TITLE_COLUMNS = 72,
-    FOOT_HEIGHT = 40
+    FOOT_HEIGHT = 40,
+    AXIS_HEIGHT = 40 /* above a waterfall that stands alone */
 };
 
 /* What stands below the waterfall. Invariant: count <= LINES_MAX; each text stands in `texts`. */
@@ -121,4 +122,24 @@ void probe_report_plot(const struct probe_result *result, FILE *out)
     probe_plot_waterfall(result, &panel, out);
     put_notes(out, &notes, notes_top);
     svg_close(out, PROBE_PLOT_WIDTH, height, "");
+}
+
+void probe_report_waterfall(const struct probe_result *result, FILE *out)
+{
+    struct probe_plot_panel panel = probe_plot_panel(result, AXIS_HEIGHT);
+    int height = probe_plot_height(result, &panel);
+
+    if (height == 0)
+        return;
+    (void)fprintf(out, "<svg viewBox=\"0 0 %d %d\" role=\"img\">\n<title>Phases of ", PROBE_PLOT_WIDTH,
+                  AXIS_HEIGHT + height);
+    svg_escaped(out, result->target);
+    (void)fputs("</title>\n", out);
+    probe_plot_waterfall(result, &panel, out);
+    (void)fputs("</svg>\n", out);
+}
+
+void probe_waterfall_style(FILE *out)
+{
+    svg_style(out, probe_plot_style, probe_plot_dark_style);
 }

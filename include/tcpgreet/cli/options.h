@@ -8,6 +8,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/bench/bench.h"
 #include "tcpgreet/client/client.h"
+#include "tcpgreet/exporter/exporter.h"
 #include "tcpgreet/probe/probe.h"
 #include "tcpgreet/server/serve.h"
 
@@ -18,6 +19,7 @@ enum options_mode {
     MODE_PROBE,
     MODE_BENCH,
     MODE_BENCH_MERGE,
+    MODE_EXPORTER,
     MODE_HELP,
     MODE_VERSION,
     MODE_COUNT
@@ -30,6 +32,7 @@ struct options {
     struct server_config server;
     struct client_config client;
     struct probe_config probe;
+    struct exporter_config exporter;
     struct bench_config bench;
     struct bench_merge_config merge;
     const char **operands; /* NAMEs, FILEs, or COMMAND; the array is ours; ends at NULL */

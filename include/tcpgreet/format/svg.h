@@ -8,6 +8,9 @@
  * dark_style add others. Shape: title is any text; styles are CSS. */
 void svg_open(FILE *out, int width, int height, const char *title, const char *style, const char *dark_style);
 
+/* Writes the style sheet that svg_open gives a picture: for one that stands in a page. */
+void svg_style(FILE *out, const char *style, const char *dark_style);
+
 /* Ends it, signed at the foot with the program's version, and with when where that is not "". */
 void svg_close(FILE *out, int width, int height, const char *when);
 

@@ -32,6 +32,11 @@ void probe_report_json(const struct probe_result *result, FILE *out);
 void probe_report_prometheus(const struct probe_result *result, FILE *out);
 void probe_report_plot(const struct probe_result *result, FILE *out);
 
+/* The waterfall of the plot alone, as an element of a page, and the style sheet that it needs there. Nothing
+ * where no address is known. */
+void probe_report_waterfall(const struct probe_result *result, FILE *out);
+void probe_waterfall_style(FILE *out);
+
 /* Shape: NULL is allowed. */
 void probe_result_free(struct probe_result *result);
 

@@ -168,7 +168,7 @@ static void host_and_port_in_the_wrong_order_are_turned_round(void **state)
 static void what_contradicts_itself_is_refused(void **state)
 {
     (void)state;
-    REFUSE("no mode is given: use --listen, --connect, --probe, --bench or --bench-merge", NULL);
+    REFUSE("no mode is given: use --listen, --connect, --probe, --bench, --bench-merge or --exporter", NULL);
     REFUSE("no mode is given", "-v", "Michael");
     REFUSE("--listen and --connect are both modes: choose one", "--listen", "1", "--connect", "a", "1");
     REFUSE("--connect and --probe are both modes", "--connect", "a", "1", "--probe", "a", "1");
@@ -181,9 +181,9 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--backlog is for --listen, not for --connect", "--connect", "a", "1", "--backlog=1");
     REFUSE("--framing is for --connect, --probe or --bench, not for --listen", "--listen", "1",
            "--framing=bare");
-    REFUSE("--source is for --connect, --probe or --bench, not for --listen", "--listen", "1",
+    REFUSE("--source is for --connect, --probe, --bench or --exporter, not for --listen", "--listen", "1",
            "--source=::1");
-    REFUSE("--attempt-delay is for --connect or --probe, not for --bench", "--bench", "a", "1",
+    REFUSE("--attempt-delay is for --connect, --probe or --exporter, not for --bench", "--bench", "a", "1",
            "--attempt-delay=1s");
     REFUSE("--count is for --probe, not for --connect", "--connect", "a", "1", "--count=2");
     REFUSE("--plot is for --probe, --bench or --bench-merge, not for --listen", "--listen", "1",
@@ -422,7 +422,8 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
     REFUSE("--cert can be given once: a client has one certificate", "--connect", "a", "1", "--tls",
            "--cert=a", "--cert=b", "--key=k", "--key=l");
     REFUSE("--key-passphrase-file needs --cert", "--listen", "1", "--tls", "--key-passphrase-file=p");
-    REFUSE("--ca is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls", "--ca=x");
+    REFUSE("--ca is for --connect, --probe, --bench or --exporter, not for --listen", "--listen", "1",
+           "--tls", "--ca=x");
     REFUSE("--pin is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
            "--pin=sha256:" HEX_64);
     REFUSE("--servername is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",

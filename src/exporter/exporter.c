@@ -1,0 +1,440 @@
+#include "tcpgreet/exporter/exporter.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "access.h"
+#include "listeners.h"
+#include "metrics.h"
+#include "page.h"
+#include "query.h"
+#include "recent.h"
+#include "tcpgreet/base/log.h"
+#include "tcpgreet/core/query.h"
+#include "tcpgreet/http/http.h"
+#include "tcpgreet/net/resolver.h"
+#include "tcpgreet/os/loop.h"
+#include "tcpgreet/os/process.h"
+#include "tcpgreet/os/signals.h"
+#include "tcpgreet/probe/engine.h"
+
+enum {
+    PROBES_MAX = 256,
+    CONNECTIONS_BESIDE = 256,  /* those whose request has no probe */
+    RESERVED_DESCRIPTORS = 64, /* standard streams, the loop, name lookups */
+    PROBE_DESCRIPTORS = 8,     /* a few addresses, and a second connection to each for resumption */
+    LOG_FLUSH_MS = 1000
+};
+
+struct exporter {
+    const struct exporter_config *config;
+    uv_loop_t loop;
+    uv_signal_t end[SIGNALS_OF_END];
+    uv_signal_t hangup;
+    struct listeners listeners;
+    size_t limit; /* of probes in flight */
+    struct http *http;
+    struct probe_engine *engine;
+    struct metrics metrics;
+    struct recent recent;
+    struct probing *first;
+    struct err *failure; /* the caller's: why accepting can never work again */
+};
+
+/* A request whose probe is in flight. */
+struct probing {
+    struct exporter *exporter;
+    struct probing *next, *previous;
+    struct http_request *request;
+    struct exporter_query query;
+};
+
+/* A body that is being written. */
+struct body {
+    FILE *out;
+    char *data;
+    size_t length;
+};
+
+static bool open_body(struct body *body)
+{
+    *body = (struct body){0};
+    body->out = open_memstream(&body->data, &body->length);
+    return body->out != NULL;
+}
+
+static void reply_body(struct http_request *request, struct body *body, const char *content_type,
+                       const char *style)
+{
+    bool is_whole = ferror(body->out) == 0;
+    struct http_answer answer = {.status = HTTP_OK, .content_type = content_type, .style = style};
+
+    if (fclose(body->out) != 0 || !is_whole) {
+        free(body->data);
+        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+        return;
+    }
+    answer.body = body->data;
+    answer.length = body->length;
+    http_reply(request, &answer);
+}
+
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+static void refuse(struct exporter *exporter, struct http_request *request, enum metrics_refusal cause,
+                   const char *why)
+{
+    static const enum http_status statuses[METRICS_REFUSALS] = {[METRICS_BAD_REQUEST] = HTTP_BAD_REQUEST,
+                                                                [METRICS_FORBIDDEN] = HTTP_FORBIDDEN,
+                                                                [METRICS_BUSY] = HTTP_UNAVAILABLE};
+
+    exporter->metrics.refusals[cause]++;
+    log_write(LOG_DEBUG, "Request refused: %s", why);
+    http_reply_text(request, statuses[cause], why);
+}
+
+static void begin_probing(struct probing *probing)
+{
+    struct exporter *exporter = probing->exporter;
+
+    probing->next = exporter->first;
+    if (probing->next != NULL)
+        probing->next->previous = probing;
+    exporter->first = probing;
+}
+
+static void free_probing(struct probing *probing)
+{
+    if (probing->next != NULL)
+        probing->next->previous = probing->previous;
+    *(probing->previous != NULL ? &probing->previous->next : &probing->exporter->first) = probing->next;
+    free(probing);
+}
+
+static void log_probe(const struct probe_result *result, const struct probe_brief *brief)
+{
+    char line[PROBE_LINE_BYTES];
+    if (log_enabled(LOG_DEBUG))
+        log_write(LOG_DEBUG, "Probe of %s: %s", brief->target, probe_result_line(result, line));
+}
+
+static void on_probed(void *context, struct probe_result *result)
+{
+    struct probing *probing = context;
+    struct exporter *exporter = probing->exporter;
+    struct probe_brief brief = probe_result_brief(result);
+    struct body body;
+
+    metrics_count(&exporter->metrics, &brief);
+    log_probe(result, &brief);
+    if (open_body(&body)) {
+        metrics_put_probe(&brief, body.out);
+        probe_report_prometheus(result, body.out);
+        reply_body(probing->request, &body, METRICS_TYPE, NULL);
+    } else {
+        http_reply_text(probing->request, HTTP_INTERNAL_ERROR, "not enough memory");
+    }
+    recent_add(&exporter->recent, result);
+    free_probing(probing);
+}
+
+static void start_probe(struct exporter *exporter, struct http_request *request, struct probing *probing)
+{
+    struct err err = {0};
+    const char *seconds = http_request_header(request, "X-Prometheus-Scrape-Timeout-Seconds");
+
+    probing->exporter = exporter;
+    probing->request = request;
+    begin_probing(probing);
+    if (exporter_query_parse(&probing->query, exporter->config, query_begin(http_request_uri(request)),
+                             &err) < 0 ||
+        exporter_query_limit(&probing->query, seconds, &err) < 0)
+        refuse(exporter, request, METRICS_BAD_REQUEST, err.text);
+    else if (probe_engine_is_full(exporter->engine))
+        refuse(exporter, request, METRICS_BUSY, "too many probes are in flight: try again");
+    else if (probe_engine_submit(exporter->engine, &probing->query.probe, on_probed, probing, &err) == NULL)
+        http_reply_text(request, HTTP_INTERNAL_ERROR, err.text);
+    else
+        return;
+    free_probing(probing);
+}
+
+static void serve_probe(struct exporter *exporter, struct http_request *request)
+{
+    struct probing *probing = calloc(1, sizeof(*probing));
+
+    if (probing == NULL)
+        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+    else
+        start_probe(exporter, request, probing);
+}
+
+static void serve_metrics(struct exporter *exporter, struct http_request *request)
+{
+    struct body body;
+
+    if (!open_body(&body)) {
+        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+        return;
+    }
+    metrics_put(&exporter->metrics, probe_engine_in_flight(exporter->engine), exporter->limit, body.out);
+    reply_body(request, &body, METRICS_TYPE, NULL);
+}
+
+static void serve_health(struct exporter *exporter, struct http_request *request)
+{
+    (void)exporter;
+    http_reply_text(request, HTTP_OK, "OK");
+}
+
+static void serve_page(struct exporter *exporter, struct http_request *request)
+{
+    struct body body;
+
+    if (!open_body(&body)) {
+        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+        return;
+    }
+    page_put(&exporter->recent, probe_engine_in_flight(exporter->engine), (int64_t)time(NULL), body.out);
+    reply_body(request, &body, "text/html; charset=utf-8", "'self'");
+}
+
+static void serve_style(struct exporter *exporter, struct http_request *request)
+{
+    struct body body;
+
+    (void)exporter;
+    if (!open_body(&body)) {
+        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+        return;
+    }
+    page_put_style(body.out);
+    reply_body(request, &body, "text/css; charset=utf-8", NULL);
+}
+
+static const struct route {
+    const char *path;
+    void (*serve)(struct exporter *exporter, struct http_request *request);
+} routes[] = {
+    {"/probe", serve_probe}, {"/metrics", serve_metrics}, {"/healthz", serve_health},
+    {"/", serve_page},       {"/style.css", serve_style},
+};
+
+/* Returns: NULL where there is none. The path is compared as it was sent: it has no other spelling. */
+static const struct route *find_route(const char *uri)
+{
+    size_t length = query_path_length(uri);
+
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+        if (strlen(routes[i].path) == length && strncmp(routes[i].path, uri, length) == 0)
+            return &routes[i];
+    return NULL;
+}
+
+static void on_request(void *context, struct http_request *request)
+{
+    struct exporter *exporter = context;
+    const struct route *route = find_route(http_request_uri(request));
+    struct access access = {.host = http_request_header(request, "Host"),
+                            .origin = http_request_header(request, "Origin"),
+                            .site = http_request_header(request, "Sec-Fetch-Site"),
+                            .own_host = exporter->config->listen[0].host,
+                            .is_local = exporter->listeners.is_local,
+                            .acts = route != NULL && route->serve == serve_probe};
+    const char *why = access_refusal(&access);
+
+    if (why != NULL)
+        refuse(exporter, request, METRICS_FORBIDDEN, why);
+    else if (route == NULL)
+        http_reply_text(request, HTTP_NOT_FOUND, "not found: there are /, /probe, /metrics and /healthz");
+    else
+        route->serve(exporter, request);
+}
+
+static void on_failed(void *context, const struct err *err, bool for_good)
+{
+    struct exporter *exporter = context;
+
+    log_write(LOG_ERROR, "%s", err->text);
+    if (!for_good)
+        return;
+    *exporter->failure = *err;
+    uv_stop(&exporter->loop);
+}
+
+static void on_end(uv_signal_t *handle, int number)
+{
+    (void)number;
+    log_write(LOG_INFO, "Shutting down");
+    uv_stop(handle->loop);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct exporter *exporter = handle->data;
+    struct err err = {0};
+
+    (void)number;
+    if (probe_engine_reload(exporter->engine, &err) == 0)
+        log_write(LOG_NOTICE, "The files of the TLS options are loaded again");
+    else
+        log_write(LOG_ERROR,
+                  "The files of the TLS options are not loaded again, the old ones stay in use: %s",
+                  err.text);
+}
+
+/* SIGHUP reloads also under nohup(1), which ignores it. */
+static int watch_signals(struct exporter *exporter, struct err *err)
+{
+    if (signals_watch_end(&exporter->loop, exporter->end, on_end, exporter, err) < 0)
+        return -1;
+    exporter->hangup.data = exporter;
+    int result = uv_signal_init(&exporter->loop, &exporter->hangup);
+    if (result == 0)
+        result = uv_signal_start(&exporter->hangup, on_hangup, SIGHUP);
+    return result == 0 ? 0 : loop_fail(err, result, "cannot watch signals");
+}
+
+/* Each address is announced on standard output: scripts wait for it. */
+static int announce(const struct exporter *exporter, struct err *err)
+{
+    for (size_t i = 0; i < exporter->listeners.count; i++) {
+        char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
+        int length = snprintf(line, sizeof(line), "Waiting for connection on %s\n",
+                              endpoint_format(&exporter->listeners.list[i].at, at));
+        if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
+            return err_context(err, "cannot announce the exporter");
+    }
+    if (!exporter->listeners.is_local)
+        log_write(LOG_WARNING,
+                  "This exporter connects to any target for every client: restrict who can reach it "
+                  "(see docs/exporter.md)");
+    return 0;
+}
+
+/* What is wrong with the files of the TLS options is reported at the beginning, not by each probe. */
+static int check_tls(const struct probe_config *probe, struct err *err)
+{
+    if (!probe->use_tls && probe->tls.ca == NULL && probe->tls.identity.cert == NULL &&
+        probe->tls.policy.crl == NULL)
+        return 0;
+    struct tls_client *client = tls_client_new(&probe->tls, err);
+    tls_client_free(client);
+    return client != NULL ? 0 : -1;
+}
+
+static size_t choose_limit(size_t descriptors)
+{
+    size_t beside = RESERVED_DESCRIPTORS + CONNECTIONS_BESIDE + LISTENER_MAX;
+    size_t probes = descriptors > beside ? (descriptors - beside) / (PROBE_DESCRIPTORS + 1) : 0;
+
+    return probes > PROBES_MAX ? PROBES_MAX : probes > 0 ? probes : 1;
+}
+
+static int open_services(struct exporter *exporter, struct err *err)
+{
+    struct http_config http = {.listeners = exporter->listeners.list,
+                               .listener_count = exporter->listeners.count,
+                               .wait_ms = HTTP_WAIT_MS,
+                               .handle = on_request,
+                               .failed = on_failed,
+                               .context = exporter};
+
+    exporter->limit = choose_limit(process_raise_descriptors());
+    http.max_connections = exporter->limit + CONNECTIONS_BESIDE;
+    exporter->engine =
+        probe_engine_open(&exporter->loop, &(struct probe_engine_config){.limit = exporter->limit}, err);
+    if (exporter->engine == NULL)
+        return -1;
+    exporter->http = http_open(&exporter->loop, &http, err);
+    if (exporter->http == NULL)
+        exporter->listeners.count = 0; /* they are closed */
+    return exporter->http != NULL ? 0 : -1;
+}
+
+static void close_handle(uv_handle_t *handle, void *context)
+{
+    (void)context;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* Requests without an answer are answered that this ends. From here on signals have no effect: without a
+ * handler, one more would kill a process that is about to exit with 0. */
+static void close_all(struct exporter *exporter)
+{
+    sigset_t handled;
+
+    sigemptyset(&handled);
+    sigaddset(&handled, SIGTERM);
+    sigaddset(&handled, SIGINT);
+    sigaddset(&handled, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &handled, NULL);
+    http_close(exporter->http);
+    if (exporter->http == NULL)
+        listeners_close(&exporter->listeners);
+    probe_engine_close(exporter->engine);
+    for (struct probing *at = exporter->first, *next; at != NULL; at = next) {
+        next = at->next;
+        free(at);
+    }
+    recent_fini(&exporter->recent);
+    if (resolver_pending() > 0)
+        return;                             /* the loop is left to the end of the process */
+    uv_run(&exporter->loop, UV_RUN_NOWAIT); /* what closes by itself does so */
+    uv_walk(&exporter->loop, close_handle, NULL);
+    uv_run(&exporter->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&exporter->loop);
+}
+
+static int run(struct exporter *exporter, struct err *err)
+{
+    exporter->failure = err;
+    int result = -1;
+    if (check_tls(&exporter->config->probe, err) == 0 && watch_signals(exporter, err) == 0 &&
+        listeners_open(&exporter->listeners, exporter->config->listen, err) == 0 &&
+        open_services(exporter, err) == 0 && announce(exporter, err) == 0) {
+        uv_run(&exporter->loop, UV_RUN_DEFAULT);
+        result = err->reason == ERR_OK ? 0 : -1;
+    }
+    close_all(exporter);
+    return result;
+}
+
+static int open_log(const struct exporter_config *config, struct err *err)
+{
+    struct log_config log = {.fd = STDERR_FILENO, .level = LOG_INFO, .format = config->log_format};
+
+    if (config->verbose)
+        log.level = LOG_DEBUG;
+    else if (config->quiet)
+        log.level = LOG_NOTICE;
+    if (log_open(&log) < 0)
+        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    return 0;
+}
+
+int exporter(const struct exporter_config *config, struct err *err)
+{
+    static struct exporter *left; /* the loop in it may be needed until the process ends */
+    struct exporter *exporter = calloc(1, sizeof(*exporter));
+    int result = -1;
+
+    if (exporter == NULL)
+        return err_set(err, ERR_INTERNAL, 0, "not enough memory for the exporter");
+    exporter->config = config;
+    if (http_available("--exporter", err) == 0 && open_log(config, err) == 0) {
+        int started = loop_init(&exporter->loop);
+        result = started == 0 ? run(exporter, err) : loop_fail(err, started, "cannot start the exporter");
+        log_close(LOG_FLUSH_MS);
+    }
+    left = exporter;
+    if (resolver_pending() == 0)
+        free(left);
+    return result;
+}

@@ -1,0 +1,74 @@
+#include "listeners.h"
+
+#include <stdio.h>
+
+enum { BACKLOG = 256 };
+
+static bool is_loopback(const struct endpoint *at)
+{
+    if (endpoint_family(at) == AF_INET)
+        return ntohl(at->address.v4.sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&at->address.v6.sin6_addr);
+}
+
+/* Opens one more. Returns: how many sockets were opened, 0 with err. */
+static size_t open_at(struct listeners *listeners, const struct target *target, struct err *err)
+{
+    struct listener_options how = {.backlog = BACKLOG,
+                                   .want_v6 = true,
+                                   .want_v4 = true,
+                                   .others = listeners->list,
+                                   .other_count = listeners->count};
+    size_t opened =
+        listener_open(target, &how, listeners->list + listeners->count, LISTENER_MAX - listeners->count, err);
+
+    if (opened == 0)
+        err_set(err, ERR_USAGE, 0, "more than %d addresses to listen on", LISTENER_MAX);
+    listeners->count += opened;
+    return opened;
+}
+
+/* Loopback of both families, or of the one that this machine has; port 0 becomes the same for both. */
+static int open_loopback(struct listeners *listeners, const char *service, struct err *err)
+{
+    static const char *const hosts[] = {"::1", "127.0.0.1"};
+    char port[TARGET_SERVICE_BYTES];
+    struct target target;
+    size_t opened = 0;
+
+    (void)snprintf(port, sizeof(port), "%s", service);
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        struct err why = {0};
+        if (target_parse(&target, hosts[i], port, err) < 0)
+            return -1;
+        if (open_at(listeners, &target, &why) > 0) {
+            opened++;
+            (void)snprintf(port, sizeof(port), "%u",
+                           endpoint_port(&listeners->list[listeners->count - 1].at));
+        } else if (why.reason != ERR_SYSTEM_ADDRESS_NOT_AVAILABLE || (opened == 0 && i > 0)) {
+            *err = why;
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int listeners_open(struct listeners *listeners, const struct target asked[EXPORTER_LISTEN_MAX],
+                   struct err *err)
+{
+    listeners->is_local = true;
+    for (size_t i = 0; i < EXPORTER_LISTEN_MAX && asked[i].service[0] != '\0'; i++)
+        if (asked[i].kind == TARGET_EVERY_ADDRESS ? open_loopback(listeners, asked[i].service, err) < 0
+                                                  : open_at(listeners, &asked[i], err) == 0)
+            return -1;
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->is_local = listeners->is_local && is_loopback(&listeners->list[i].at);
+    return 0;
+}
+
+void listeners_close(struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->count; i++)
+        listener_close(&listeners->list[i]);
+    listeners->count = 0;
+}

@@ -1,0 +1,35 @@
+/* The exporter's measures of itself. */
+#ifndef TCPGREET_EXPORTER_METRICS_H
+#define TCPGREET_EXPORTER_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "tcpgreet/base/err.h"
+#include "tcpgreet/probe/faces.h"
+
+/* Why a request was answered without a probe. */
+enum metrics_refusal { METRICS_BAD_REQUEST, METRICS_FORBIDDEN, METRICS_BUSY, METRICS_REFUSALS };
+
+#define METRICS_COUNT(reason, word, code) +1
+enum { METRICS_REASONS = 0 ERR_REASONS(METRICS_COUNT), METRICS_BUCKETS = 15 };
+
+/* Starts as {0}. */
+struct metrics {
+    uint64_t probes[METRICS_REASONS];
+    uint64_t refusals[METRICS_REFUSALS];
+    uint64_t buckets[METRICS_BUCKETS]; /* the last: all that are longer */
+    double duration_sum_s;
+};
+
+void metrics_count(struct metrics *metrics, const struct probe_brief *brief);
+
+/* Writes all in the text format of Prometheus. The caller checks out for errors. Source: Prometheus
+ * documentation, "Exposition formats", "Writing client libraries" (process metrics). */
+void metrics_put(const struct metrics *metrics, size_t in_flight, size_t limit, FILE *out);
+
+/* Writes what stands in front of a probe's own metrics: those that every exporter of probes has. */
+void metrics_put_probe(const struct probe_brief *brief, FILE *out);
+
+#endif
