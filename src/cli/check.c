@@ -33,7 +33,7 @@ static bool is_given(const struct check *check, const char *name)
 /* Whether this run uses TLS, which --starttls, --until tls and --expect-alert imply. */
 static bool uses_tls(const struct check *check)
 {
-    return is_given(check, "tls") || (check->options->mode == MODE_PROBE && check->options->probe.use_tls);
+    return check->options->probe.use_tls;
 }
 
 static int check_mode(const struct check *check)
@@ -204,6 +204,8 @@ static int check_raw(const struct check *check)
     static const char *const others[] = {"framing", "answer-timeout"};
     char room[OPTION_SHOWN_BYTES];
 
+    if (check->options->mode == MODE_CONNECT && is_given(check, "starttls") && !is_given(check, "raw"))
+        return err_set(check->err, ERR_USAGE, 0, "--starttls with --connect needs --raw");
     if (!is_given(check, "raw"))
         return 0;
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)

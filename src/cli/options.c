@@ -300,6 +300,7 @@ static void complete(struct options *options)
 
     if (tls->client_ca != NULL && tls->client_auth == TLS_CLIENT_AUTH_NONE)
         tls->client_auth = TLS_CLIENT_AUTH_REQUIRE;
+    options->client.use_tls = options->client.use_tls || options->client.starttls != STARTTLS_NONE;
     options->client.names = options->merge.files = options->operands;
     options->client.name_count = options->merge.file_count = options->operand_count;
     options->exporter.parser = (struct exporter_parser){query_set, query_complete};

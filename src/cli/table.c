@@ -110,7 +110,7 @@ const struct option_row option_rows[] = {
 
     OPTION(TLS, flag, "tls", NULL, "use TLS", IN(L(use_tls), C(use_tls), P(use_tls), B(use_tls))),
     OPTION(TLS, choice, "starttls", "PROTOCOL", "TLS by STARTTLS of smtp, imap, ldap, mysql...",
-           WORDS(starttls_protocols), IN(P(starttls))),
+           WORDS(starttls_protocols), IN(C(starttls), P(starttls))),
     OPTION(TLS, text, "ca", "PATH", "trusted CAs: a file or a directory",
            IN(C(tls.ca), P(tls.ca), B(tls.ca))),
     OPTION(TLS, text, "crl", "FILE", "revocation lists to check",

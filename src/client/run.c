@@ -8,6 +8,7 @@
 #include "tcpgreet/base/trace.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/format/message.h"
+#include "tcpgreet/link/stream_preamble.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/tls/stream_tls.h"
@@ -69,15 +70,16 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
 static int dial(struct run *run, struct err *err)
 {
     const struct client_config *config = run->config;
-    struct dialer_config dial = {.target = &config->target,
-                                 .want_v6 = !config->ipv4_only,
-                                 .want_v4 = !config->ipv6_only,
-                                 .source = config->source,
-                                 .skip = run->next.failed,
-                                 .skip_count = run->next.failed_count,
-                                 .attempt_delay_ms = config->attempt_delay_ms,
-                                 .timeout_ms = next_address_left_ms(&run->next),
-                                 .policy = {.tls = run->tls, .host = config->target.host}};
+    struct dialer_config dial = {
+        .target = &config->target,
+        .want_v6 = !config->ipv4_only,
+        .want_v4 = !config->ipv6_only,
+        .source = config->source,
+        .skip = run->next.failed,
+        .skip_count = run->next.failed_count,
+        .attempt_delay_ms = config->attempt_delay_ms,
+        .timeout_ms = next_address_left_ms(&run->next),
+        .policy = {.starttls = &run->starttls, .tls = run->tls, .host = config->target.host}};
 
     run->dialer = dialer_start(&run->loop, &dial, on_dialed, run, err);
     return run->dialer != NULL ? 0 : -1;
@@ -181,10 +183,15 @@ int run_set_expired(struct run *run, enum err_reason reason, const char *activit
 
 static void expire_handshake(struct run *run)
 {
+    struct stream_preamble_facts facts;
     struct err why = {0};
+    bool in_starttls =
+        stream_preamble_facts(run->conn.stream, STREAM_LAYER_STARTTLS, &facts) && facts.end_ns == 0;
 
     stream_handshake_expire(run->conn.stream, &why);
-    if (why.reason == ERR_TLS_SILENT_PEER)
+    if (in_starttls && why.reason != ERR_OK)
+        err_set_from(run->err, &why, "%s", why.text);
+    else if (why.reason == ERR_TLS_SILENT_PEER)
         run_set_expired(run, why.reason, "waiting for a reply to the ClientHello");
     else if (why.reason == ERR_OK || why.reason == ERR_TLS_TIMEOUT)
         run_set_expired(run, ERR_TLS_TIMEOUT, "the TLS handshake was in progress");
@@ -307,6 +314,7 @@ int run_all(const struct run_use *use, const struct client_config *config, struc
     }
     run->use = use;
     run->config = config;
+    run->starttls = (struct starttls_config){config->starttls, config->tls.servername};
     run->shared = shared;
     run->err = err;
     if (loop_open(&run->loop, err) == 0)

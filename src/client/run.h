@@ -62,6 +62,7 @@ struct run {
     struct dialer *dialer;
     struct next_address next;
     struct tls_client *tls; /* NULL: plain */
+    struct starttls_config starttls;
     struct conn_shared *shared;
     struct conn conn;
     struct err *err;  /* the caller's; what the run ends with */

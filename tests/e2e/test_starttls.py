@@ -207,6 +207,33 @@ class Starttls(Case):
         self.assertEqual(found["verdict"]["word"], "threshold", found)
         self.assertRegex(found["verdict"]["text"], r"\bstarttls\b")
 
+    def test_a_raw_client(self):
+        def echo(peer):
+            peer.socket = server_context(certificates().server).wrap_socket(peer.socket, server_side=True)
+            peer.expect(b"NOOP\r\n")
+            peer.send(b"250 ok\r\n")
+            peer.socket.unwrap()
+
+        for host in HOSTS:
+            with self.subTest(host=host), self.serve(host, TALKS["smtp"](host), echo) as script:
+                result = run("--connect", script.host, str(script.port), "--raw", "--starttls", "smtp", "--ca",
+                             certificates().ca, stdin=b"NOOP\r\n")
+                self.assertEqual((result.code, result.out), (0, b"250 ok\r\n"), result)
+
+    def test_a_raw_client_that_is_refused(self):
+        talk = [("", "+OK\r\n"), ("STLS\r\n", "-ERR no\r\n")]
+        with self.serve("127.0.0.1", talk, lambda peer: peer.expect_eof()) as script:
+            result = run("--connect", script.host, str(script.port), "--raw", "--starttls", "pop3", "--insecure")
+        self.assertEqual((result.code, result.out), (5, b""), result)
+        self.assertIn(b'127.0.0.1 refused STARTTLS (POP3): it sent "-ERR no" (tls-starttls)', result.err)
+
+    def test_a_raw_client_whose_time_is_over(self):
+        with self.serve("127.0.0.1", [], lambda peer: peer.expect_eof()) as script:
+            result = run("--connect", script.host, str(script.port), "--raw", "--starttls", "imap", "--insecure", "--timeout",
+                         "300ms")
+        self.assertEqual(result.code, 5, result)
+        self.assertIn(b"sent nothing while STARTTLS (IMAP) was awaited", result.err)
+
     def test_the_command_line(self):
         for words, text in ((("--starttls", "smpt"), b"did you mean smtp?"),
                             (("--starttls", "http"), b"--starttls takes smtp"),
@@ -215,6 +242,9 @@ class Starttls(Case):
                 result = run("--probe", "127.0.0.1", "1", *words)
                 self.assertEqual(result.code, 2, result)
                 self.assertIn(text, result.err)
+        result = run("--connect", "127.0.0.1", "1", "--starttls", "smtp", "name")
+        self.assertEqual(result.code, 2, result)
+        self.assertIn(b"--starttls with --connect needs --raw", result.err)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/session.h"
+#include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/tls/tls.h"
 
@@ -26,6 +27,7 @@ struct client_config {
     size_t name_count;        /* 0: names are read from standard input */
     bool raw;                 /* no dialogue, no names: the bytes */
     bool use_tls;
+    enum starttls_protocol starttls; /* needs use_tls */
     struct tls_client_config tls;
     bool explain;
     bool verbose;
