@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (process_guard_standard(&err) == 0 &&
         options_parse(&options, argc, (const char *const *)argv, &err) == 0 &&
-        options_check_system(&options, &err) == 0)
+        options_take_password(&options, &err) == 0 && options_check_system(&options, &err) == 0)
         code = run(&options, &err);
     options_fini(&options);
 

@@ -39,6 +39,12 @@ static int skip_unreachable(struct bench_addresses *addresses, bool quiet, struc
     return 0;
 }
 
+/* Returns: what is resolved and connected to. */
+static const struct target *first_hop(const struct bench_config *config)
+{
+    return config->proxy.kind != PROXY_NONE ? &config->proxy.at : &config->target;
+}
+
 /* The name resolution. Invariant: waiting is how many families have not been answered. */
 struct lookup {
     struct bench_addresses *addresses;
@@ -79,8 +85,9 @@ static void on_limit(uv_timer_t *timer)
 /* Resolves as far as the time allows. Returns: 0, or -1 with err: it could not begin. */
 static int resolve(struct lookup *lookup, const struct bench_config *config, struct err *err)
 {
-    struct resolver_query query = {&config->target, !config->ipv4_only, !config->ipv6_only};
-    enum target_kind kind = config->target.kind;
+    const struct target *target = first_hop(config);
+    struct resolver_query query = {target, !config->ipv4_only, !config->ipv6_only};
+    enum target_kind kind = target->kind;
     bool is_literal = kind == TARGET_IPV4 || kind == TARGET_IPV6;
 
     lookup->waiting = is_literal ? 1 : (unsigned)query.want_v6 + (unsigned)query.want_v4;
@@ -109,11 +116,11 @@ static int find_endpoints(struct bench_addresses *addresses, const struct bench_
         return err_set_from(err, &lookup.failure, "%s", lookup.failure.text);
     if (lookup.waiting == 0)
         return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s has no address of the family of --source",
-                       config->target.host);
+                       first_hop(config)->host);
     if (uv_now(loop) - begin_ms < (uint64_t)config->connect_timeout_ms)
         return -1; /* the caller has stopped it */
     return err_set(err, ERR_RESOLVE_TEMPORARY, 0, "no name server answered for %s within %g s",
-                   config->target.host, (double)config->connect_timeout_ms / 1000);
+                   first_hop(config)->host, (double)config->connect_timeout_ms / 1000);
 }
 
 /* The address after this one, within the last 32 bits. */

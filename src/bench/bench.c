@@ -10,6 +10,7 @@
 #include "addresses.h"
 #include "tcpgreet/format/atomic_file.h"
 #include "tcpgreet/format/message.h"
+#include "tcpgreet/link/connector.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/output.h"
@@ -31,6 +32,7 @@ struct run {
     uv_signal_t signals[SIGNALS_OF_END];
     uv_timer_t progress;
     struct bench_addresses addresses;
+    struct proxy_route route; /* through the proxy, if there is one */
     struct session_policy policy;
     struct bench_worker *workers[BENCH_WORKERS_MAX];
     size_t worker_count;
@@ -131,6 +133,7 @@ static int start_workers(struct run *run, struct err *err)
     for (size_t i = 0; i < run->worker_count; i++) {
         struct bench_plan plan = {
             .host = config->target.host,
+            .proxy = config->proxy.kind != PROXY_NONE ? &run->route : NULL,
             .endpoints = run->addresses.endpoints,
             .endpoint_count = run->addresses.endpoint_count,
             .sources = run->addresses.sources,
@@ -288,6 +291,14 @@ static int run_bench(struct run *run, struct err *err)
     return status;
 }
 
+static int find_route(struct run *run, struct err *err)
+{
+    const struct bench_config *config = run->config;
+    return config->proxy.kind == PROXY_NONE
+               ? 0
+               : connector_route(&run->route, &config->proxy, &config->target, err);
+}
+
 int bench(const struct bench_config *config, struct err *err)
 {
     struct run *run = calloc(1, sizeof *run);
@@ -308,7 +319,7 @@ int bench(const struct bench_config *config, struct err *err)
     run->on_terminal = isatty(STDERR_FILENO) == 1 && !config->quiet;
     run->progress.data = run;
     uv_timer_init(&run->loop, &run->progress); /* which cannot fail */
-    if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) == 0 &&
+    if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) == 0 && find_route(run, err) == 0 &&
         bench_addresses_find(&run->addresses, config, &run->loop, err) == 0 && check_resources(run, err) == 0)
         status = run_bench(run, err);
     if (run->signal != 0)

@@ -8,14 +8,16 @@
 #include "result.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/tls/tls.h"
 
 /* Shape: index < count. Borrowed until bench_worker_free. */
 struct bench_plan {
-    const char *host; /* the name that certificates are checked for */
-    const struct endpoint *endpoints;
-    size_t endpoint_count; /* used in turn by the connections */
+    const char *host;                 /* the name that certificates are checked for */
+    const struct proxy_route *proxy;  /* NULL: none */
+    const struct endpoint *endpoints; /* the proxy's, if there is one */
+    size_t endpoint_count;            /* used in turn by the connections */
     const struct endpoint *sources;
     size_t source_count;                 /* 0: the kernel's choice; else of the endpoints' family, in turn */
     const struct tls_client_config *tls; /* NULL: plain */

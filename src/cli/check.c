@@ -1,16 +1,12 @@
 #include "check.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tcpgreet/base/escape.h"
-#include "tcpgreet/format/atomic_file.h"
-#include "tcpgreet/http/http.h"
 
-enum { MODES_BYTES = 96, PATH_BYTES = 300 };
+enum { MODES_BYTES = 96 };
 
 /* A value is stored in every configuration that has a field for it, so any of them can be read here. */
 struct check {
@@ -121,6 +117,17 @@ static int check_zone(const struct check *check, const char *option, const struc
         target->host, target->host);
 }
 
+/* The proxy is what is connected to, and resolves the target. */
+static int check_proxy(const struct check *check)
+{
+    const struct target *at = &check->options->client.proxy.at;
+
+    if (check->options->mode == MODE_PROBE && check->options->probe.until == PROBE_UNTIL_RESOLVE)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--until resolve and --proxy exclude each other: the proxy resolves the name");
+    return check_family(check, "--proxy", at) != 0 ? -1 : check_zone(check, "--proxy", at);
+}
+
 static int check_listen(const struct check *check, const struct target *list, size_t i)
 {
     const struct target *target = &list[i];
@@ -142,6 +149,10 @@ static int check_targets(const struct check *check)
         (const struct target *)(const void *)((const char *)check->options + field->offset);
     char option[OPTION_TITLE_BYTES];
 
+    if (is_given(check, "proxy") && check_proxy(check) != 0)
+        return -1;
+    if (is_given(check, "proxy") && check->options->mode != MODE_EXPORTER)
+        return 0; /* the target's address is the proxy's matter */
     snprintf(option, sizeof(option), "--%s", check->mode->name);
     for (size_t i = 0; i < field->size / sizeof(*list) && list[i].service[0] != '\0'; i++)
         if (check_listen(check, list, i) != 0 ||
@@ -159,8 +170,9 @@ static bool is_literal(const struct target *target)
 /* --bench checks it itself: it may be a range. */
 static int check_source(const struct check *check)
 {
-    const struct target *peer =
-        check->options->mode == MODE_CONNECT ? &check->options->client.target : &check->options->probe.target;
+    const struct target *peer = is_given(check, "proxy")               ? &check->options->client.proxy.at
+                                : check->options->mode == MODE_CONNECT ? &check->options->client.target
+                                                                       : &check->options->probe.target;
     const char *word = check->options->client.source;
     struct target source;
 
@@ -174,7 +186,7 @@ static int check_source(const struct check *check)
         return -1;
     if (is_literal(peer) && peer->kind != source.kind)
         return err_set(check->err, ERR_USAGE, 0, "--source and --%s name addresses of different families",
-                       check->mode->name);
+                       is_given(check, "proxy") ? "proxy" : check->mode->name);
     return 0;
 }
 
@@ -324,16 +336,17 @@ static const char *unmeasured(const struct probe_config *probe, const struct thr
     static const struct {
         const char *name;
         enum probe_until until; /* the least that measures it */
-    } times[] = {{"connect", PROBE_UNTIL_CONNECT},  {"starttls", PROBE_UNTIL_TLS},
-                 {"tls", PROBE_UNTIL_TLS},          {"days", PROBE_UNTIL_TLS},
-                 {"welcome", PROBE_UNTIL_DIALOGUE}, {"name", PROBE_UNTIL_DIALOGUE},
-                 {"close", PROBE_UNTIL_DIALOGUE},   {"volume", PROBE_UNTIL_DIALOGUE},
-                 {"exchange", PROBE_UNTIL_EXCHANGE}};
+    } times[] = {{"connect", PROBE_UNTIL_CONNECT}, {"proxy", PROBE_UNTIL_CONNECT},
+                 {"starttls", PROBE_UNTIL_TLS},    {"tls", PROBE_UNTIL_TLS},
+                 {"days", PROBE_UNTIL_TLS},        {"welcome", PROBE_UNTIL_DIALOGUE},
+                 {"name", PROBE_UNTIL_DIALOGUE},   {"close", PROBE_UNTIL_DIALOGUE},
+                 {"volume", PROBE_UNTIL_DIALOGUE}, {"exchange", PROBE_UNTIL_EXCHANGE}};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         const char *name = times[i].name;
         if (threshold_find(limits, name) != NULL &&
             (!is_demanded(probe->until, times[i].until) ||
+             (strcmp(name, "proxy") == 0 && probe->proxy.kind == PROXY_NONE) ||
              (times[i].until == PROBE_UNTIL_TLS && !probe->use_tls) ||
              (strcmp(name, "starttls") == 0 && probe->starttls == STARTTLS_NONE) ||
              (strcmp(name, "volume") == 0 && probe->volume_bytes == 0)))
@@ -351,7 +364,7 @@ static int check_limits(const struct check *check)
     if (warn != NULL || crit != NULL)
         return err_set(
             check->err, ERR_USAGE, 0,
-            "%s limits %s, which is not measured (see --until, --tls, --starttls, --volume and --expect)",
+            "%s limits %s, which is not measured (see --until, --proxy, --tls, --starttls, --volume and --expect)",
             warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
     if (probe->limits.expect_days.warning > 0 && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
@@ -439,62 +452,4 @@ int option_check(const struct options *options, const struct option_given *given
         if (checks[i](&check) != 0)
             return -1;
     return 0;
-}
-
-static int check_file(const char *option, const char *path, struct err *err)
-{
-    char room[PATH_BYTES];
-
-    if (path == NULL || access(path, R_OK) == 0)
-        return 0;
-    return err_set(err, errno == EACCES ? ERR_SYSTEM_PERMISSION : ERR_USAGE, errno,
-                   "--%s %s cannot be read: %s", option,
-                   escape_text((struct bytes){path, strlen(path)}, room, sizeof(room)), strerror(errno));
-}
-
-static int check_identity_files(const struct tls_files *list, struct err *err)
-{
-    for (size_t i = 0; i < TLS_FILES_MAX && list[i].cert != NULL; i++)
-        if (check_file("cert", list[i].cert, err) != 0 || check_file("key", list[i].key, err) != 0)
-            return -1;
-    return 0;
-}
-
-static int check_merged(const struct options *options, struct err *err)
-{
-    for (size_t i = 0; i < options->operand_count; i++)
-        if (check_file("bench-merge", options->operands[i], err) != 0)
-            return -1;
-    return 0;
-}
-
-/* Whether an exporter whose probes do not all use TLS has files for those that do. */
-static bool has_tls_files(const struct options *options)
-{
-    const struct tls_client_config *tls = &options->exporter.probe.tls;
-    return options->mode == MODE_EXPORTER &&
-           (tls->ca != NULL || tls->policy.crl != NULL || tls->identity.cert != NULL);
-}
-
-int options_check_system(const struct options *options, struct err *err)
-{
-    const struct tls_server_config *server = &options->server.tls;
-    const char *plot = options->probe.plot;
-
-    if (plot != NULL && strcmp(plot, "-") != 0 && atomic_file_check("--plot", plot, err) != 0)
-        return -1;
-    if (options->mode == MODE_BENCH_MERGE)
-        return bench_merge_available(err) != 0 ? -1 : check_merged(options, err);
-    if (options->mode == MODE_EXPORTER && http_available("--exporter", err) != 0)
-        return -1;
-    if (!options->server.use_tls && !has_tls_files(options))
-        return 0;
-    return tls_available(err) != 0 || check_identity_files(server->identities, err) != 0 ||
-                   check_file("ca", options->client.tls.ca, err) != 0 ||
-                   check_file("client-ca", server->client_ca, err) != 0 ||
-                   check_file("crl", server->policy.crl, err) != 0 ||
-                   check_file("key-passphrase-file", server->policy.passphrase_file, err) != 0 ||
-                   check_file("ticket-keys", server->ticket_keys, err) != 0
-               ? -1
-               : 0;
 }

@@ -10,6 +10,7 @@
 #include "table.h"
 #include "tcpgreet/base/edit_distance.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/base/secret.h"
 
 struct parse {
     struct options *options;
@@ -335,10 +336,32 @@ int options_parse(struct options *options, int argc, const char *const *argv, st
     return rc;
 }
 
+int options_take_password(struct options *options, struct err *err)
+{
+    static const char name[] = "TCPGREET_PROXY_PASSWORD";
+    char *value = options->client.proxy.has_user ? getenv(name) : NULL;
+    size_t length = value != NULL ? strlen(value) : 0;
+
+    if (!options->client.proxy.has_user)
+        return 0;
+    if (value == NULL)
+        return err_set(err, ERR_USAGE, 0,
+                       "--proxy names a user: set its password in the environment variable %s", name);
+    if (length >= sizeof(options->proxy_password))
+        return err_set(err, ERR_USAGE, 0, "the password in %s is longer than %d bytes", name, PROXY_USER_MAX);
+    memcpy(options->proxy_password, value, length + 1);
+    secret_wipe(value, length);
+    unsetenv(name);
+    options->client.proxy.password = options->probe.proxy.password = options->bench.proxy.password =
+        options->exporter.probe.proxy.password = options->proxy_password;
+    return 0;
+}
+
 void options_fini(struct options *options)
 {
     script_free(&options->probe.script);
     script_free(&options->exporter.probe.script);
+    secret_wipe(options->proxy_password, sizeof(options->proxy_password));
     free(options->operands);
     options->operands = NULL;
     options->operand_count = 0;

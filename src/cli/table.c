@@ -86,6 +86,8 @@ const struct option_row option_rows[] = {
            IN(L(ipv6_only), C(ipv6_only), P(ipv6_only), B(ipv6_only))),
     OPTION(PATH, source, "source", "ADDRESS", "local address (bench: FIRST-LAST)",
            IN(C(source), P(source), B(source))),
+    OPTION(PATH, proxy, "proxy", "URL", "connect through an HTTP or SOCKS5 proxy",
+           IN(C(proxy), P(proxy), B(proxy))),
     OPTION(PATH, duration, "attempt-delay", "TIME", "delay before trying the next address",
            RANGE("10ms", "10s"), DEFAULT("250ms"), IN(C(attempt_delay_ms), P(attempt_delay_ms))),
 

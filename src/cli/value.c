@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "table.h"
+#include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/script.h"
 #include "tcpgreet/core/target.h"
 
@@ -215,6 +216,11 @@ static int read_source(const struct option_value *value)
     return is_address(first) && is_address(value->word + n + 1) ? keep_text(value) : -1;
 }
 
+static int read_proxy(const struct option_value *value)
+{
+    return proxy_parse(value->field, value->word, value->err);
+}
+
 static void expected_source(const struct option_row *row, char *text, size_t room)
 {
     (void)row;
@@ -416,6 +422,7 @@ const struct option_kind option_bytes = {sizeof(int64_t), read_bytes, expected_b
 const struct option_kind option_choice = {sizeof(int), read_choice, expected_words};
 const struct option_kind option_either = {sizeof(bool), read_either, expected_words};
 const struct option_kind option_text = {sizeof(const char *), read_text, expected_argument};
+const struct option_kind option_proxy = {sizeof(struct proxy_config), read_proxy, expected_argument};
 const struct option_kind option_source = {sizeof(const char *), read_source, expected_source};
 const struct option_kind option_alert = {sizeof(int), read_alert, expected_alert};
 const struct option_kind option_alpn = {sizeof(const char *), read_alpn, expected_alpn};

@@ -33,6 +33,7 @@ extern const struct option_kind option_bytes;     /* int64_t, likewise: "64k", "
 extern const struct option_kind option_choice;    /* an enum */
 extern const struct option_kind option_either;    /* bool: the first or the second of two words */
 extern const struct option_kind option_text;      /* const char *, not empty */
+extern const struct option_kind option_proxy;     /* struct proxy_config */
 extern const struct option_kind option_source;    /* const char *, an IP literal or a range of them */
 extern const struct option_kind option_alert;     /* int, a TLS alert by its name */
 extern const struct option_kind option_alpn;      /* const char *, names separated by commas */

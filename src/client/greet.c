@@ -130,6 +130,7 @@ static bool check_tls(struct greet *greet)
     struct tls_check_config config = {.peer = &run->next.peer,
                                       .host = run->config->target.host,
                                       .source = run->config->source,
+                                      .proxy = run_proxy(run),
                                       .timeout_ms = TLS_CHECK_TIMEOUT_MS};
 
     if (!greet->is_checked)
@@ -139,9 +140,15 @@ static bool check_tls(struct greet *greet)
     return run->is_busy;
 }
 
+/* Of the server: the time that a proxy takes does not count. */
 static void on_silence(uv_timer_t *timer)
 {
-    check_tls(timer->data);
+    struct greet *greet = timer->data;
+
+    if (greet->run.is_up)
+        check_tls(greet);
+    else
+        uv_timer_start(timer, on_silence, TLS_CHECK_AFTER_MS, 0);
 }
 
 static void cancel(struct run *run)
@@ -155,7 +162,8 @@ static void cancel(struct run *run)
 static void fail(struct greet *greet, const struct err *why)
 {
     struct run *run = &greet->run;
-    bool is_plain_end = run->tls == NULL && !greet->has_received && why->reason != ERR_DIALOGUE_TIMEOUT;
+    bool is_plain_end =
+        run->is_up && run->tls == NULL && !greet->has_received && why->reason != ERR_DIALOGUE_TIMEOUT;
 
     greet->failure = *why;
     if (is_plain_end && run->err->reason == ERR_OK) {

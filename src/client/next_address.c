@@ -30,7 +30,8 @@ int64_t next_address_handshake_ms(const struct next_address *next)
 static bool is_no_answer(const struct err *why)
 {
     return why->reason == ERR_TLS_SILENT_PEER || why->reason == ERR_TLS_TIMEOUT ||
-           why->reason == ERR_DIALOGUE_RESET ||
+           why->reason == ERR_DIALOGUE_RESET || why->detail == ERR_DETAIL_PROXY_CLOSED ||
+           why->detail == ERR_DETAIL_PROXY_SILENT ||
            (why->reason == ERR_TLS_PROTOCOL &&
             (why->detail == ERR_DETAIL_TLS_CUT || why->detail == ERR_DETAIL_TLS_UNANSWERED));
 }

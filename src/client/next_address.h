@@ -1,5 +1,6 @@
 /* Where a client goes on when an address connects and then is of no use: silent, closed or reset in the TLS
- * handshake. What a server answers, a certificate or an alert, is its answer: then no other is tried. */
+ * handshake or as a proxy. What a server answers, a certificate, an alert, or a proxy's refusal, is its
+ * answer: then no other is tried. */
 #ifndef TCPGREET_CLIENT_NEXT_ADDRESS_H
 #define TCPGREET_CLIENT_NEXT_ADDRESS_H
 

@@ -2,16 +2,28 @@
 
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/format/message.h"
+#include "tcpgreet/link/stream_preamble.h"
 
-void client_report_connected(const struct dialer_facts *facts)
+void client_report_connected(const struct dialer_facts *facts, bool to_proxy)
 {
     char peer[ENDPOINT_TEXT_BYTES], local[ENDPOINT_TEXT_BYTES];
 
     message_print(
-        "Connected to %s from %s in %.3f ms: name resolution took %.3f ms, attempt %u connected in %.3f ms",
-        endpoint_format(&facts->peer, peer), endpoint_format(&facts->local, local),
-        (double)facts->total_ns / 1e6, (double)facts->resolve_ns / 1e6, facts->attempts,
-        (double)facts->connect_ns / 1e6);
+        "Connected to %s%s from %s in %.3f ms: name resolution took %.3f ms, attempt %u connected in %.3f ms",
+        to_proxy ? "the proxy " : "", endpoint_format(&facts->peer, peer),
+        endpoint_format(&facts->local, local), (double)facts->total_ns / 1e6, (double)facts->resolve_ns / 1e6,
+        facts->attempts, (double)facts->connect_ns / 1e6);
+}
+
+void client_report_tunnel(const struct proxy_route *route, const struct stream *stream)
+{
+    struct stream_preamble_facts facts;
+    bool brackets = route->kind == TARGET_IPV6;
+
+    if (stream_preamble_facts(stream, STREAM_LAYER_PROXY, &facts))
+        message_print("The proxy connected to %s%s%s:%u in %.3f ms", brackets ? "[" : "", route->host,
+                      brackets ? "]" : "", (unsigned)route->port,
+                      (double)(facts.end_ns - facts.begin_ns) / 1e6);
 }
 
 void client_report_tls(const struct stream_tls_facts *facts)
@@ -25,7 +37,9 @@ int client_fail_dialing(const struct client_config *config, enum err_reason reas
 {
     char target[TARGET_HOST_BYTES + TARGET_SERVICE_BYTES + 4];
 
-    return err_set(err, reason, 0, "--timeout (%g s) expired while %s %s", (double)config->timeout_ms / 1000,
-                   reason == ERR_RESOLVE_TEMPORARY ? "resolving" : "connecting to",
-                   target_format(&config->target, target, sizeof target));
+    bool has_proxy = config->proxy.kind != PROXY_NONE;
+    return err_set(
+        err, reason, 0, "--timeout (%g s) expired while %s %s%s", (double)config->timeout_ms / 1000,
+        reason == ERR_RESOLVE_TEMPORARY ? "resolving" : "connecting to", has_proxy ? "the proxy " : "",
+        target_format(has_proxy ? &config->proxy.at : &config->target, target, sizeof target));
 }

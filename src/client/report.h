@@ -7,7 +7,10 @@
 #include "tcpgreet/link/dialer.h"
 #include "tcpgreet/tls/stream_tls.h"
 
-void client_report_connected(const struct dialer_facts *facts);
+void client_report_connected(const struct dialer_facts *facts, bool to_proxy);
+
+/* That the proxy has connected to the target. */
+void client_report_tunnel(const struct proxy_route *route, const struct stream *stream);
 
 void client_report_tls(const struct stream_tls_facts *facts);
 

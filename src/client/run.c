@@ -67,19 +67,26 @@ static void on_output_changed(void *context)
 static void on_dialed(void *context, struct stream *stream, const struct dialer_facts *facts,
                       const struct err *err);
 
+const struct proxy_route *run_proxy(const struct run *run)
+{
+    return run->config->proxy.kind != PROXY_NONE ? &run->route : NULL;
+}
+
 static int dial(struct run *run, struct err *err)
 {
     const struct client_config *config = run->config;
-    struct dialer_config dial = {
-        .target = &config->target,
-        .want_v6 = !config->ipv4_only,
-        .want_v4 = !config->ipv6_only,
-        .source = config->source,
-        .skip = run->next.failed,
-        .skip_count = run->next.failed_count,
-        .attempt_delay_ms = config->attempt_delay_ms,
-        .timeout_ms = next_address_left_ms(&run->next),
-        .policy = {.starttls = &run->starttls, .tls = run->tls, .host = config->target.host}};
+    struct dialer_config dial = {.target = &config->target,
+                                 .want_v6 = !config->ipv4_only,
+                                 .want_v4 = !config->ipv6_only,
+                                 .source = config->source,
+                                 .skip = run->next.failed,
+                                 .skip_count = run->next.failed_count,
+                                 .attempt_delay_ms = config->attempt_delay_ms,
+                                 .timeout_ms = next_address_left_ms(&run->next),
+                                 .policy = {.proxy = run_proxy(run),
+                                            .starttls = &run->starttls,
+                                            .tls = run->tls,
+                                            .host = config->target.host}};
 
     run->dialer = dialer_start(&run->loop, &dial, on_dialed, run, err);
     return run->dialer != NULL ? 0 : -1;
@@ -105,7 +112,8 @@ static void on_done(void *context, const struct conn_result *result)
     struct run *run = context;
 
     run->in_dialogue = false;
-    if (result->err != NULL && run->tls != NULL && !run->is_up && !run->is_cut) {
+    bool has_layers = run->tls != NULL || run_proxy(run) != NULL;
+    if (result->err != NULL && has_layers && !run->is_up && !run->is_cut) {
         if (try_next(run, result->err))
             return;
     } else {
@@ -120,9 +128,10 @@ static void on_up(void *context)
     struct stream_tls_facts facts;
 
     run->is_up = true;
-    if (!run->config->verbose || !stream_tls_facts(run->conn.stream, &facts))
-        return;
-    client_report_tls(&facts);
+    if (run->config->verbose && run_proxy(run) != NULL)
+        client_report_tunnel(&run->route, run->conn.stream);
+    if (run->config->verbose && stream_tls_facts(run->conn.stream, &facts))
+        client_report_tls(&facts);
 }
 
 static void on_ready(void *context)
@@ -161,7 +170,7 @@ static void on_dialed(void *context, struct stream *stream, const struct dialer_
         return;
     }
     if (run->config->verbose)
-        client_report_connected(facts);
+        client_report_connected(facts, run_proxy(run) != NULL);
     next_address_connected(&run->next, facts);
     if (start_dialogue(run, stream, next_address_handshake_ms(&run->next)) < 0)
         run_stop_if_done(run);
@@ -195,6 +204,9 @@ static void expire_handshake(struct run *run)
         run_set_expired(run, why.reason, "waiting for a reply to the ClientHello");
     else if (why.reason == ERR_OK || why.reason == ERR_TLS_TIMEOUT)
         run_set_expired(run, ERR_TLS_TIMEOUT, "the TLS handshake was in progress");
+    else if (why.detail == ERR_DETAIL_PROXY_SILENT)
+        err_set_from(run->err, &why, "--timeout (%g s) expired: %s", (double)run->config->timeout_ms / 1000,
+                     why.text);
     else
         err_set_from(run->err, &why, "%s", why.text);
 }
@@ -242,6 +254,9 @@ static int start(struct run *run, struct err *err)
     const struct client_config *config = run->config;
 
     if (watch(run, err) < 0 || (config->use_tls && use_tls(run, err) < 0))
+        return -1;
+    if (config->proxy.kind != PROXY_NONE &&
+        connector_route(&run->route, &config->proxy, &config->target, err) < 0)
         return -1;
     run->output = output_open(&run->loop, STDOUT_FILENO, on_output_changed, run, err);
     run->display.output = run->output;

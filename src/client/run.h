@@ -63,6 +63,7 @@ struct run {
     struct next_address next;
     struct tls_client *tls; /* NULL: plain */
     struct starttls_config starttls;
+    struct proxy_route route; /* through the proxy, if there is one */
     struct conn_shared *shared;
     struct conn conn;
     struct err *err;  /* the caller's; what the run ends with */
@@ -78,6 +79,9 @@ int run_all(const struct run_use *use, const struct client_config *config, struc
 
 /* To be called whenever something that is_busy stands for has ended. */
 void run_stop_if_done(struct run *run);
+
+/* Returns: the route through the proxy; NULL: there is none. */
+const struct proxy_route *run_proxy(const struct run *run);
 
 /* For expire: records that --timeout expired, by what it interrupted. Returns: -1. */
 int run_set_expired(struct run *run, enum err_reason reason, const char *activity);

@@ -12,6 +12,9 @@ extern const struct dialogue_ops proxy_socks_ops;
 /* Ends the dialogue. Returns: 0. */
 size_t proxy_finish(struct proxy *proxy, enum proxy_end end);
 
+/* The proxy is being asked for the target: nothing more is needed from this side. */
+void proxy_note_request(struct proxy *proxy);
+
 /* Writes the proxy's host and port, and the target's. Returns: text. */
 const char *proxy_name(const struct proxy *proxy, char text[PROXY_NAME_BYTES]);
 const char *proxy_target_name(const struct proxy *proxy, char text[PROXY_NAME_BYTES]);

@@ -3,6 +3,7 @@
 
 #include "proxy_dialogue.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/base/trace.h"
 #include "tcpgreet/core/greeting.h"
 #include "tcpgreet/core/service.h"
 
@@ -10,6 +11,10 @@ enum { QUOTED_BYTES = 100 };
 
 size_t proxy_finish(struct proxy *proxy, enum proxy_end end)
 {
+    char target[PROXY_NAME_BYTES];
+
+    if (end == PROXY_END_CONNECTED)
+        trace(.step = TRACE_PROXY_CONNECTED, .fd = -1, .arguments = proxy_target_name(proxy, target));
     proxy->end = end;
     proxy->dialogue.deadline_ms = DIALOGUE_NEVER;
     proxy->dialogue.state = end == PROXY_END_CONNECTED ? DIALOGUE_OVER : DIALOGUE_FAILED;
@@ -19,6 +24,14 @@ size_t proxy_finish(struct proxy *proxy, enum proxy_end end)
 const char *proxy_name(const struct proxy *proxy, char text[PROXY_NAME_BYTES])
 {
     return target_format(&proxy->route->proxy->at, text, PROXY_NAME_BYTES);
+}
+
+void proxy_note_request(struct proxy *proxy)
+{
+    char target[PROXY_NAME_BYTES];
+
+    proxy->asked = true;
+    trace(.step = TRACE_PROXY, .fd = -1, .arguments = proxy_target_name(proxy, target));
 }
 
 const char *proxy_target_name(const struct proxy *proxy, char text[PROXY_NAME_BYTES])

@@ -73,7 +73,7 @@ static void begin(struct dialogue *dialogue, struct sink *out, int64_t now_ms)
     if (proxy->route->proxy->has_user)
         put_credentials(proxy->route->proxy, out);
     put_text(out, "\r\n");
-    proxy->asked = true;
+    proxy_note_request(proxy);
 }
 
 static struct bytes trim(struct bytes text)

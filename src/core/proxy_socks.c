@@ -87,7 +87,7 @@ static void put_due(struct proxy *proxy, struct sink *out)
         put_credentials(proxy->route->proxy, out);
     } else {
         put_request(proxy->route, out);
-        proxy->asked = true;
+        proxy_note_request(proxy);
     }
 }
 

@@ -1,9 +1,45 @@
 #include "tcpgreet/link/connector.h"
 
+#include <string.h>
 #include <sys/socket.h>
 
+#include "tcpgreet/base/escape.h"
 #include "tcpgreet/link/stream_preamble.h"
+#include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
+
+int connector_route(struct proxy_route *route, const struct proxy_config *proxy, const struct target *target,
+                    struct err *err)
+{
+    char host[TARGET_HOST_BYTES], shown[TARGET_HOST_BYTES];
+
+    *route = (struct proxy_route){.proxy = proxy, .kind = target->kind};
+    if (resolver_remote(target, host, &route->port, err) < 0)
+        return -1;
+    escape_text((struct bytes){target->host, strlen(target->host)}, shown, sizeof shown);
+    if (target->kind == TARGET_IPV6 && strchr(host, '%') != NULL)
+        return err_set(err, ERR_USAGE, 0,
+                       "%s has a zone, which is an interface of this machine: a proxy cannot connect to it",
+                       shown);
+    if (strlen(host) > PROXY_HOST_MAX)
+        return err_set(err, ERR_USAGE, 0, "%s is too long for a proxy: it has more than %d bytes", shown,
+                       PROXY_HOST_MAX);
+    memcpy(route->host, host, strlen(host) + 1);
+    return 0;
+}
+
+/* Takes: stream. */
+static struct stream *add_proxy(const struct proxy_route *route, struct stream *stream, struct err *err)
+{
+    struct proxy proxy;
+    const struct stream_preamble_config config = {.layer = STREAM_LAYER_PROXY,
+                                                  .dialogue = &proxy.dialogue,
+                                                  .size = sizeof proxy,
+                                                  .is_secret = route->proxy->has_user};
+
+    proxy_init(&proxy, route);
+    return stream_preamble_new(stream, &config, err);
+}
 
 /* Takes: stream. */
 static struct stream *add_starttls(const struct connector_policy *policy, struct stream *stream,
@@ -18,7 +54,8 @@ static struct stream *add_starttls(const struct connector_policy *policy, struct
         endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length);
     starttls_init(&starttls, policy->starttls, policy->host, &local);
     return stream_preamble_new(
-        stream, &(struct stream_preamble_config){STREAM_LAYER_STARTTLS, &starttls.dialogue, sizeof starttls},
+        stream,
+        &(struct stream_preamble_config){STREAM_LAYER_STARTTLS, &starttls.dialogue, sizeof starttls, false},
         err);
 }
 
@@ -26,6 +63,8 @@ static struct stream *add_starttls(const struct connector_policy *policy, struct
 static struct stream *add_layers(const struct connector_policy *policy, struct stream *stream,
                                  struct err *err)
 {
+    if (stream != NULL && policy->proxy != NULL)
+        stream = add_proxy(policy->proxy, stream, err);
     if (stream != NULL && policy->starttls != NULL && policy->starttls->protocol != STARTTLS_NONE)
         stream = add_starttls(policy, stream, err);
     if (stream != NULL && policy->session != NULL)

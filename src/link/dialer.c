@@ -216,6 +216,7 @@ static void report_missing(const struct dialer *dialer, const char *target, stru
 static void give_up(struct dialer *dialer, bool timed_out)
 {
     char target[300], missing[CLAUSES_BYTES], what[CLAUSES_BYTES];
+    const char *proxy = dialer->policy.proxy != NULL ? "the proxy " : "";
     struct err err = {0};
     const struct err *failed = &dialer->connect_failure;
     double seconds = (double)dialer->timeout_ms / 1000;
@@ -226,14 +227,16 @@ static void give_up(struct dialer *dialer, bool timed_out)
     if (dialer->facts.attempts == 0)
         report_unresolved(dialer, timed_out, &err);
     else if (timed_out)
-        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s: no answer within %g s%s%s%s", target,
-                seconds, failed->reason == ERR_OK ? "" : "; ", failed->text, missing);
+        err_set(&err, ERR_CONNECT_TIMEOUT, 0, "cannot connect to %s%s: no answer within %g s%s%s%s", proxy,
+                target, seconds, failed->reason == ERR_OK ? "" : "; ", failed->text, missing);
     else if (failed->reason == ERR_OK)
         report_missing(dialer, target, &err);
     else
-        err_set_from(&err, failed, "cannot connect to %s%s%s%s%s", literal ? "" : target, literal ? "" : ": ",
-                     failed->text, remedy(failed->reason, dialer->reach, dialer->reach_family, what),
-                     missing);
+        err_set_from(&err, failed, "cannot connect to %s%s%s%s%s%s", proxy, literal ? "" : target,
+                     literal ? "" : ": ", failed->text,
+                     remedy(failed->reason, dialer->reach, dialer->reach_family, what), missing);
+    if (dialer->facts.attempts == 0 && proxy[0] != '\0')
+        err_context(&err, "cannot resolve the proxy");
     finish(dialer, NULL, &err);
 }
 
@@ -410,14 +413,16 @@ static void on_answer(void *context, const struct resolver_answer *answer)
 struct dialer *dialer_start(uv_loop_t *loop, const struct dialer_config *config, dialer_done_fn *done,
                             void *context, struct err *err)
 {
-    struct resolver_query query = {config->target, config->want_v6, config->want_v4};
+    const struct proxy_route *proxy = config->policy.proxy;
+    const struct target *target = proxy != NULL ? &proxy->proxy->at : config->target;
+    struct resolver_query query = {target, config->want_v6, config->want_v4};
     struct dialer *dialer = calloc(1, sizeof *dialer);
     if (dialer == NULL) {
         err_set(err, ERR_INTERNAL, 0, "no memory to connect");
         return NULL;
     }
     dialer->loop = loop;
-    dialer->target = *config->target;
+    dialer->target = *target;
     dialer->policy = config->policy;
     dialer->timeout_ms = config->timeout_ms;
     dialer->skip = config->skip;

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/secret.h"
 #include "tcpgreet/base/trace.h"
 
 enum { PIECE_BYTES = 4 * 1024 };
@@ -19,6 +20,7 @@ struct preamble {
     struct buf in;             /* received, and not consumed: by the dialogue, then by the first reads */
     struct buf out;            /* of the dialogue, to be sent */
     struct stream_preamble_facts facts;
+    bool is_secret;
 };
 
 static struct preamble *of(struct stream *stream)
@@ -75,7 +77,9 @@ static bool advance(struct preamble *preamble, enum cause cause)
         consumed = dialogue_expire(dialogue, in, &out, DIALOGUE_NEVER);
     if (consumed > 0)
         buf_consume(&preamble->in, consumed);
-    return buf_append(&preamble->out, (struct bytes){room, out.length}) == 0;
+    bool is_kept = buf_append(&preamble->out, (struct bytes){room, out.length}) == 0;
+    secret_wipe(room, out.length); /* it may have been a password */
+    return is_kept;
 }
 
 static enum stream_result end_dialogue(struct preamble *preamble, enum cause cause, struct err *err)
@@ -104,11 +108,14 @@ static enum stream_result flush(struct preamble *preamble, struct err *err)
     while (buf_length(&preamble->out) > 0) {
         struct bytes left = buf_bytes(&preamble->out);
         size_t count = 0;
+        trace_bytes_are(preamble->is_secret ? TRACE_BYTES_SECRET : TRACE_BYTES_PLAIN);
         enum stream_result result = stream_write(preamble->lower, left.data, left.length, &count, err);
+        trace_bytes_are(TRACE_BYTES_PLAIN);
         if (result == STREAM_FAILED)
             return fail_below(preamble, err);
         if (result != STREAM_OK)
             return result;
+        secret_wipe((char *)left.data, count);
         buf_consume(&preamble->out, count);
     }
     return STREAM_OK;
@@ -259,8 +266,10 @@ struct stream *stream_preamble_new(struct stream *lower, const struct stream_pre
         return NULL;
     }
     memcpy(dialogue, config->dialogue, config->size);
-    *preamble =
-        (struct preamble){.base.ops = &preamble_ops[config->layer], .lower = lower, .dialogue = dialogue};
+    *preamble = (struct preamble){.base.ops = &preamble_ops[config->layer],
+                                  .lower = lower,
+                                  .dialogue = dialogue,
+                                  .is_secret = config->is_secret};
     return &preamble->base;
 }
 

@@ -14,7 +14,9 @@ struct tls_check {
     void *context;
     const char *host;
     int64_t timeout_ms;
-    struct target target; /* the peer's address, as a literal */
+    struct target target;      /* the peer's address, as a literal */
+    struct proxy_config proxy; /* at that address */
+    struct proxy_route route;
     struct tls_client *tls;
     struct dialer *dialer;
     bool is_connected; /* conn is started and not done */
@@ -52,6 +54,9 @@ static enum tls_check_result result_of(const struct err *err)
     case ERR_TLS_CLIENT_CERTIFICATE:
     case ERR_TLS_TIMEOUT:
         return TLS_CHECK_TLS;
+    case ERR_CONNECT_PROXY:
+    case ERR_CONNECT_TIMEOUT:
+        return TLS_CHECK_UNKNOWN;
     case ERR_TLS_PROTOCOL:
         return err->detail == ERR_DETAIL_TLS_VERSION || err->alert != 0 ? TLS_CHECK_TLS : TLS_CHECK_NOT_TLS;
     default:
@@ -103,6 +108,13 @@ static int prepare(struct tls_check *check, uv_loop_t *loop, const struct tls_ch
         return -1;
     check->tls = tls_client_new(&any, NULL);
     dial.policy = (struct connector_policy){.tls = check->tls, .host = check->host};
+    if (config->proxy != NULL) {
+        check->proxy = *config->proxy->proxy;
+        check->proxy.at = check->target;
+        check->route = *config->proxy;
+        check->route.proxy = &check->proxy;
+        dial.policy.proxy = &check->route;
+    }
     if (check->tls != NULL)
         check->dialer = dialer_start(loop, &dial, on_dialed, check, NULL);
     return check->dialer != NULL ? 0 : -1;

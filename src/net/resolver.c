@@ -1,4 +1,5 @@
 #include "tcpgreet/net/resolver.h"
+#include "resolver_names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,40 +55,6 @@ static atomic_uint pending;
 unsigned resolver_pending(void)
 {
     return atomic_load(&pending);
-}
-
-static int is_ascii(const char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text > 0x7f)
-            return 0;
-    return 1;
-}
-
-/* The name as the DNS knows it: A-labels. Without libidn2, what libuv makes of it is used. */
-static int to_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err *err)
-{
-    snprintf(out, TARGET_HOST_BYTES, "%s", host);
-#ifdef TCPGREET_HAVE_IDN2
-    if (is_ascii(host))
-        return 0;
-    char *ascii = NULL;
-    char shown[256];
-    int result = idn2_to_ascii_8z(host, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-    if (result != IDN2_OK || strlen(ascii) >= TARGET_HOST_BYTES) {
-        escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown);
-        err_set(err, ERR_RESOLVE_NOT_FOUND, result, "%s is not a domain name: %s", shown,
-                idn2_strerror(result));
-        idn2_free(ascii);
-        return -1;
-    }
-    snprintf(out, TARGET_HOST_BYTES, "%s", ascii);
-    idn2_free(ascii);
-#else
-    (void)is_ascii;
-    (void)err;
-#endif
-    return 0;
 }
 
 static struct addrinfo hints_for(int family, const struct target *target)
@@ -372,7 +339,7 @@ static int start_name(struct resolver *resolver, uv_loop_t *loop, const struct r
     resolver->wanted[0] = query->want_v6;
     resolver->wanted[1] = query->want_v4;
     resolver->target = *query->target;
-    if (to_a_labels(query->target->host, resolver->target.host, err) < 0)
+    if (resolver_a_labels(query->target->host, resolver->target.host, err) < 0)
         return -1;
     resolver->reading.data = resolver;
     int result = uv_queue_work(loop, &resolver->reading, read_hosts, on_read);
@@ -467,7 +434,7 @@ size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endp
     struct err worst = {0};
     size_t count = 0;
 
-    if (to_a_labels(query->target->host, target.host, err) < 0)
+    if (resolver_a_labels(query->target->host, target.host, err) < 0)
         return 0;
     if (target.kind == TARGET_NAME)
         hosts = resolver_read_hosts(HOSTS_FILE, target.host);
@@ -486,4 +453,33 @@ size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endp
                    ? err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "no address family is left to resolve")
                    : err_set_from(err, &worst, "%s", worst.text));
     return count;
+}
+
+static int find_port(const char *service, uint16_t *port, struct err *err)
+{
+    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *list = NULL;
+    struct endpoint endpoint;
+    int code = getaddrinfo(NULL, service, &hints, &list);
+    int native = errno;
+    size_t count = code == 0 ? collect(list, AF_INET, &endpoint, 1) : 0;
+
+    if (list != NULL)
+        freeaddrinfo(list);
+    if (count == 0)
+        return fail(err, "", service, code, native);
+    *port = endpoint_port(&endpoint);
+    return 0;
+}
+
+int resolver_remote(const struct target *target, char host[TARGET_HOST_BYTES], uint16_t *port,
+                    struct err *err)
+{
+    if (resolver_a_labels(target->host, host, err) < 0)
+        return -1;
+    if (!resolver_is_ascii(host))
+        return err_set(err, ERR_USAGE, 0,
+                       "internationalized names are not available in this build: write the host as A-labels "
+                       "(xn--...)");
+    return find_port(target->service, port, err);
 }

@@ -217,7 +217,7 @@ static void judge(struct probe_trial *trial, const struct err *met)
     if (plan->expect_alert > 0 ? probe_judge_alert(plan, trial->up, met, &err) == 0
                                : is_first && probe_judge_peer(plan, record, &err) == 0) {
         trial->ok = true;
-        probe_record_listened(record, trial->first_ns, probe_scope_now_ns(trial->scope), plan->tls != NULL);
+        probe_record_listened(record, trial->first_ns, probe_scope_now_ns(trial->scope));
         record->alert = plan->expect_alert;
     } else if (err.reason != ERR_OK) {
         fail(trial, &err);
@@ -247,6 +247,7 @@ static void check_tls(struct probe_trial *trial)
     struct tls_check_config config = {.peer = &trial->peer,
                                       .host = plan->target->host,
                                       .source = plan->source,
+                                      .proxy = probe_scope_proxy(trial->scope),
                                       .timeout_ms = PROBE_LISTEN_MS};
 
     if (plan->tls != NULL || plan->until != PROBE_UNTIL_DIALOGUE || record->last != PROBE_WELCOME ||
@@ -336,8 +337,6 @@ static void stop_connecting(struct probe_trial *trial, bool keep)
     trial->stage = PROBE_STAGE_OVER;
 }
 
-/* A SYN that is not wanted is answered with a refusal. A reset comes after the connection was up, whether it
- * is seen now or by the first read: it is reported as that read would. */
 static void judge_reset(struct probe_trial *trial, int64_t connected_ns)
 {
     struct err err = {0};
@@ -466,7 +465,7 @@ void probe_trial_fini(struct probe_trial *trial)
 }
 
 /* Returns: what a handshake in progress would end with, had its own time been over; ERR_OK: there is none. */
-static enum err_reason awaited(const struct probe_trial *trial)
+static enum err_reason awaited(struct probe_trial *trial)
 {
     struct err err = {0};
 

@@ -24,6 +24,7 @@ static const struct rule {
     probe_report_fn *reports;
     enum scope scope;
 } rules[] = {
+    {"proxy-unreachable", probe_finds_unreachable_proxy, NULL, probe_reports_unreachable_proxy, HINT},
     {"not-found", probe_finds_no_name, NULL, probe_reports_no_name, CAUSE},
     {"dns-temporary", probe_finds_dns_failure, NULL, probe_reports_dns_failure, CAUSE},
     {"dns-blocked", NULL, probe_is_blocked, probe_reports_blocked, CAUSE},
@@ -37,6 +38,11 @@ static const struct rule {
     {"connect-mixed", probe_finds_mixed, NULL, probe_reports_mixed, CAUSE},
     {"address-differs", probe_finds_unconnected_outlier, NULL, probe_reports_outlier, CAUSE},
     {"address-differs", probe_finds_outlier, NULL, probe_reports_outlier, HINT},
+    {"proxy-target", NULL, probe_is_proxy_target, probe_reports_proxy_target, CAUSE},
+    {"proxy-refused", NULL, probe_is_proxy_refusal, probe_reports_proxy_refusal, CAUSE},
+    {"proxy-authentication", NULL, probe_is_proxy_user, probe_reports_proxy_user, CAUSE},
+    {"proxy-protocol", NULL, probe_is_proxy_strange, probe_reports_proxy_strange, CAUSE},
+    {"proxy-mute", NULL, probe_is_proxy_mute, probe_reports_proxy_mute, CAUSE},
     {"starttls", NULL, probe_is_starttls, probe_reports_starttls, CAUSE},
     {"plaintext-peer", NULL, probe_is_plaintext_peer, probe_reports_plaintext_peer, CAUSE},
     {"tls-peer", NULL, probe_is_tls_peer, probe_reports_tls_peer, CAUSE},

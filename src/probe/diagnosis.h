@@ -29,6 +29,13 @@ probe_report_fn probe_reports_blocked, probe_reports_no_name, probe_reports_dns_
     probe_reports_refused, probe_reports_timeout, probe_reports_mixed, probe_reports_outlier,
     probe_reports_lost_syn, probe_reports_retransmits;
 
+/* Rules about the proxy. */
+probe_choose_fn probe_finds_unreachable_proxy;
+probe_about_fn probe_is_proxy_target, probe_is_proxy_refusal, probe_is_proxy_user, probe_is_proxy_strange,
+    probe_is_proxy_mute;
+probe_report_fn probe_reports_unreachable_proxy, probe_reports_proxy_target, probe_reports_proxy_refusal,
+    probe_reports_proxy_user, probe_reports_proxy_strange, probe_reports_proxy_mute;
+
 /* Rules about TLS. */
 probe_about_fn probe_is_starttls, probe_is_plaintext_peer, probe_is_tls_peer, probe_is_silent_peer,
     probe_is_tls_version, probe_is_client_certificate, probe_is_tls_cut, probe_is_tls_stalled,

@@ -48,7 +48,7 @@ void probe_reports_reset(const struct probe_group *group, struct text_line *line
     enum probe_phase last = probe_group_first(group)->last;
     struct text_line place = probe_group_place(group);
 
-    if (last == PROBE_CONNECT || last == PROBE_WELCOME)
+    if (last <= PROBE_PROXY || last == PROBE_WELCOME)
         text_append(
             line,
             "At %s the connection is accepted and then reset, %s: a firewall, an access list, or a service that is overloaded or crashes.",

@@ -55,7 +55,7 @@ static const struct err *blames_the_words(const struct probe_result *result)
 static void report_no_localhost(const struct probe_result *result, struct text_line *line)
 {
     text_append(line, "There is no address for %s: add it to /etc/hosts, with 127.0.0.1 and ::1.",
-                result->host);
+                probe_result_resolved(result));
 }
 
 static void report_no_family(const struct probe_result *result, enum race_family family,
@@ -67,12 +67,12 @@ static void report_no_family(const struct probe_result *result, enum race_family
         text_append(
             line,
             "/etc/hosts has no IPv%c address for %s, and no other was requested: try without -%c, or add it there.",
-            digit, result->host, digit);
+            digit, probe_result_resolved(result), digit);
     else
         text_append(
             line,
             "There is no IPv%c address for %s, and no other was requested: try without -%c, or add its %s record.",
-            digit, result->host, digit, record_of[family]);
+            digit, probe_result_resolved(result), digit, record_of[family]);
 }
 
 void probe_reports_no_name(const struct probe_group *group, struct text_line *line)
@@ -85,11 +85,11 @@ void probe_reports_no_name(const struct probe_group *group, struct text_line *li
         text_append(line, "%c%s.", toupper((unsigned char)words->text[0]), words->text + 1);
     else if (v6 != v4)
         report_no_family(result, v6 ? RACE_V6 : RACE_V4, line);
-    else if (target_is_localhost(result->host))
+    else if (target_is_localhost(probe_result_resolved(result)))
         report_no_localhost(result, line);
     else
         text_append(line, "There is no address for %s: check the spelling, or add the name to its zone.",
-                    result->host);
+                    probe_result_resolved(result));
 }
 
 /* No host has this address: a connection to it ends on this machine. */
@@ -122,7 +122,7 @@ void probe_reports_blocked(const struct probe_group *group, struct text_line *li
     text_append(
         line,
         "%s resolves to %s, which is no host's address and leads to this machine: usually the answer of a DNS filter that blocks the name.",
-        group->result->host, endpoint_family(&first->peer) == AF_INET6 ? "::" : "0.0.0.0");
+        probe_result_resolved(group->result), endpoint_family(&first->peer) == AF_INET6 ? "::" : "0.0.0.0");
 }
 
 bool probe_finds_dns_failure(struct probe_group *group)
@@ -138,18 +138,19 @@ void probe_reports_dns_failure(const struct probe_group *group, struct text_line
     const struct probe_answer *answer = &result->answers[family], *other = &result->answers[other_of(family)];
     const char *how = answer->span.end_ns < 0 ? "does not answer" : "fails";
 
-    if (target_is_localhost(result->host))
+    if (target_is_localhost(probe_result_resolved(result)))
         report_no_localhost(result, line);
     else if (!other->asked || dns_fails(other))
         text_append(
             line,
             "The name service %s for %s. This may be temporary (--retry waits for it); if it persists, check /etc/resolv.conf here, and the name servers of the zone.",
-            how, result->host);
+            how, probe_result_resolved(result));
     else
         text_append(
             line,
             "The name service %s for the %s record of %s, but not for %s: clients wait for it, and some then fail to resolve the name at all. The name servers of the zone must answer for %s too, even if there is no such record.",
-            how, record_of[family], result->host, record_of[other_of(family)], record_of[family]);
+            how, record_of[family], probe_result_resolved(result), record_of[other_of(family)],
+            record_of[family]);
 }
 
 /* Whether a family's answer was slow, and the other's was not. */
@@ -171,7 +172,7 @@ void probe_reports_dns_slow_type(const struct probe_group *group, struct text_li
     text_append(
         line,
         "The %s answer for %s took %s, the %s answer %s: clients that wait for both are delayed as much. Look for a name server, or a firewall before it, that drops queries for %s.",
-        record_of[slow], group->result->host,
+        record_of[slow], probe_result_resolved(group->result),
         probe_phrase_time(probe_span_ns(&group->result->answers[slow].span)).text, record_of[fast],
         probe_phrase_time(probe_span_ns(&group->result->answers[fast].span)).text, record_of[slow]);
 }

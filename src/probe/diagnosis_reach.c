@@ -55,9 +55,10 @@ void probe_reports_no_family(const struct probe_group *group, struct text_line *
 
     put_reach(probe_address_reach(first), family, true, line);
     if (others->only_in_hosts)
-        text_append(line, ", and /etc/hosts has no IPv%c address for %s", digit_of(other), result->host);
+        text_append(line, ", and /etc/hosts has no IPv%c address for %s", digit_of(other),
+                    probe_result_resolved(result));
     else if (others->asked)
-        text_append(line, ", and %s has no IPv%c address", result->host, digit_of(other));
+        text_append(line, ", and %s has no IPv%c address", probe_result_resolved(result), digit_of(other));
     text_append(line, ": %s cannot be reached from here; %s", probe_group_place(group).text,
                 reach_remedy(probe_address_reach(first), family, remedy));
     if (!others->asked && !result->literal)

@@ -8,12 +8,16 @@
 static const struct {
     enum probe_phase phase;
     enum stream_layer layer;
-} layers[] = {{PROBE_STARTTLS, STREAM_LAYER_STARTTLS}, {PROBE_TLS, STREAM_LAYER_TLS}};
+} layers[] = {{PROBE_PROXY, STREAM_LAYER_PROXY},
+              {PROBE_STARTTLS, STREAM_LAYER_STARTTLS},
+              {PROBE_TLS, STREAM_LAYER_TLS}};
 
 enum { LAYERS = sizeof layers / sizeof layers[0] };
 
 static bool is_used(const struct probe_scope *scope, enum probe_phase phase)
 {
+    if (phase == PROBE_PROXY)
+        return scope->plan.proxy != NULL;
     return phase == PROBE_STARTTLS ? probe_scope_starttls(scope) != NULL : probe_scope_uses_tls(scope);
 }
 
@@ -58,8 +62,12 @@ void probe_handshake_follow(const struct probe_scope *scope, struct probe_addres
 void probe_handshake_reset(const struct probe_scope *scope, struct err *err)
 {
     struct err_facts facts = {.detail = ERR_DETAIL_TLS_UNANSWERED, .native = ECONNRESET};
+    struct err_facts of_proxy = {.detail = ERR_DETAIL_PROXY_CLOSED, .native = ECONNRESET};
+    enum probe_phase first = layers[next_layer(scope, 0)].phase;
 
-    if (layers[next_layer(scope, 0)].phase == PROBE_STARTTLS)
+    if (first == PROBE_PROXY)
+        err_set_facts(err, ERR_CONNECT_PROXY, &of_proxy, "the proxy reset the connection");
+    else if (first == PROBE_STARTTLS)
         err_set(err, ERR_TLS_STARTTLS, ECONNRESET, "the peer closed the connection before STARTTLS");
     else
         err_set_facts(err, ERR_TLS_PROTOCOL, &facts,

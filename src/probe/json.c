@@ -64,14 +64,15 @@ static void put_err(FILE *out, const struct err *err)
     put_known(out, "text", err->text);
 }
 
-/* The port is that of the addresses; without any, it is what the target ends with, where that is a number. */
+/* The port is that of the addresses; without any, or where they are a proxy's, it is what the target ends
+ * with, where that is a number. */
 static void put_port(FILE *out, const struct probe_result *result)
 {
     const char *colon = strrchr(result->target, ':');
     char *end = NULL;
     unsigned long port = 0;
 
-    if (result->address_count > 0)
+    if (result->address_count > 0 && result->proxy[0] == '\0')
         port = endpoint_port(&result->addresses[0].peer);
     else if (colon != NULL && colon[1] >= '0' && colon[1] <= '9')
         port = strtoul(colon + 1, &end, 10);
@@ -105,6 +106,7 @@ static void put_head(FILE *out, const struct probe_result *result)
     put_text(out, "target", result->target);
     put_text(out, "host", result->host);
     put_port(out, result);
+    put_known(out, "proxy", result->proxy);
     put_bool(out, "tls", result->tls);
     put_text(out, "until", probe_until_word(result->until));
     put_known(out, "verified", probe_verified_word(probe_result_verified(result)));

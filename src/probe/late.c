@@ -5,7 +5,7 @@ static enum err_reason lateness(enum probe_phase phase, enum err_reason awaited)
 {
     if (awaited != ERR_OK)
         return awaited;
-    if (phase <= PROBE_CONNECT)
+    if (phase <= PROBE_PROXY)
         return ERR_CONNECT_TIMEOUT;
     return phase <= PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
 }
@@ -21,11 +21,11 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         err_clear(err);
         if (result->literal) /* no name service was asked */
             err_set(err, ERR_CONNECT_TIMEOUT, 0, "--timeout (%g s) expired before %s was tried", seconds,
-                    result->host);
+                    probe_result_resolved(result));
         else
             err_set(err, ERR_RESOLVE_TEMPORARY, 0,
                     "no name server answered for the IPv%c addresses of %s before --timeout (%g s) expired",
-                    i == RACE_V6 ? '6' : '4', result->host, seconds);
+                    i == RACE_V6 ? '6' : '4', probe_result_resolved(result), seconds);
     }
     for (size_t i = 0; i < result->address_count; i++) {
         struct probe_address *address = &result->addresses[i];

@@ -17,6 +17,8 @@ struct text probe_phrase_time(int64_t ns)
 void probe_phrase_target(const struct probe_result *result, struct text_line *line)
 {
     text_append(line, "%s%s", result->target, result->tls ? " over TLS" : "");
+    if (result->proxy[0] != '\0')
+        text_append(line, " through %s", result->proxy);
 }
 
 const char *probe_phrase_reason(enum err_reason reason)

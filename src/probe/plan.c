@@ -14,6 +14,7 @@ struct probe_plan probe_plan_of(const struct probe_config *config, struct tls_cl
                                .want_v6 = !config->ipv4_only,
                                .want_v4 = !config->ipv6_only,
                                .source = config->source,
+                               .proxy = config->proxy.kind != PROXY_NONE ? &config->proxy : NULL,
                                .tls = tls,
                                .starttls = {.protocol = config->starttls},
                                .servername = config->tls.servername,
@@ -50,6 +51,11 @@ const struct endpoint *probe_scope_source(const struct probe_scope *scope)
     return endpoint_family(&scope->source) != AF_UNSPEC ? &scope->source : NULL;
 }
 
+const struct proxy_route *probe_scope_proxy(const struct probe_scope *scope)
+{
+    return scope->plan.proxy != NULL ? &scope->route : NULL;
+}
+
 /* The name that TLS is for. */
 static const char *tls_host(const struct probe_scope *scope)
 {
@@ -59,8 +65,10 @@ static const char *tls_host(const struct probe_scope *scope)
 struct stream *probe_scope_connect(const struct probe_scope *scope, const struct endpoint *peer,
                                    struct tls_session *session, struct err *err)
 {
-    const struct connector_policy policy = {
-        .starttls = probe_scope_starttls(scope), .session = session, .host = tls_host(scope)};
+    const struct connector_policy policy = {.proxy = probe_scope_proxy(scope),
+                                            .starttls = probe_scope_starttls(scope),
+                                            .session = session,
+                                            .host = tls_host(scope)};
     return connector_connect(&policy, peer, probe_scope_source(scope), err);
 }
 
@@ -85,7 +93,9 @@ struct stream *probe_scope_stream(const struct probe_scope *scope, int fd, struc
             return NULL;
         }
     }
-    const struct connector_policy policy = {
-        .starttls = probe_scope_starttls(scope), .session = *session, .host = tls_host(scope)};
+    const struct connector_policy policy = {.proxy = probe_scope_proxy(scope),
+                                            .starttls = probe_scope_starttls(scope),
+                                            .session = *session,
+                                            .host = tls_host(scope)};
     return connector_stream(&policy, fd, err);
 }

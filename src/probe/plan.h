@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/link/conn.h"
@@ -20,8 +21,9 @@ struct probe_plan {
     const struct target *target; /* borrowed until done, as the rest */
     bool want_v6;
     bool want_v4;
-    const char *source;     /* as the dialer's; NULL */
-    struct tls_client *tls; /* NULL: plain */
+    const char *source;               /* as the dialer's; NULL */
+    const struct proxy_config *proxy; /* NULL: none; else target is what it is asked for */
+    struct tls_client *tls;           /* NULL: plain */
     struct starttls_config starttls;
     const char *servername;     /* for TLS; NULL: the target's host */
     struct conn_shared *shared; /* with the loop */
@@ -39,8 +41,9 @@ struct probe_plan {
 /* What the attempts of one round share. */
 struct probe_scope {
     struct probe_plan plan;
-    uint64_t begin_ns;      /* of the round, uv_hrtime */
-    struct endpoint source; /* AF_UNSPEC: the kernel's choice */
+    uint64_t begin_ns;        /* of the round, uv_hrtime */
+    struct endpoint source;   /* AF_UNSPEC: the kernel's choice */
+    struct proxy_route route; /* through the plan's proxy */
     struct session_policy policy;
 };
 
@@ -59,6 +62,9 @@ int64_t probe_scope_left_ms(const struct probe_scope *scope);
 
 /* Returns: what to connect from; NULL: the kernel's choice. */
 const struct endpoint *probe_scope_source(const struct probe_scope *scope);
+
+/* Returns: the route through the proxy; NULL: there is none. */
+const struct proxy_route *probe_scope_proxy(const struct probe_scope *scope);
 
 /* Returns: whether the plan goes as far as TLS. */
 bool probe_scope_uses_tls(const struct probe_scope *scope);

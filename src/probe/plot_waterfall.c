@@ -30,7 +30,7 @@ const char probe_plot_style[] =
     "bc4c00}"
     ".track{fill:#818b98;fill-opacity:.1}.bar{stroke:#fff;stroke-width:1}"
     ".on{font-size:11px;font-weight:600;fill:#000;pointer-events:none}.off{fill:#fff}"
-    ".resolve{fill:#b4bac2}.connect{fill:#56b4e9}.starttls{fill:#999933}.tls{fill:#0072b2}.welcome{fill:#e69f00}.name{fill:#009e73}"
+    ".resolve{fill:#b4bac2}.connect{fill:#56b4e9}.proxy{fill:#c49c94}.starttls{fill:#999933}.tls{fill:#0072b2}.welcome{fill:#e69f00}.name{fill:#009e73}"
     ".close{fill:#cc79a7}.exchange{fill:#d55e00}.volume{fill:#f0e442}"
     ".cross{stroke:#cf222e;stroke-width:2.5;stroke-linecap:round;fill:none}";
 
@@ -40,9 +40,9 @@ const char probe_plot_dark_style[] =
     ".cross{stroke:#f85149}";
 
 static const char letters[PROBE_PHASES] = {
-    [PROBE_RESOLVE] = 'r', [PROBE_CONNECT] = 'c',  [PROBE_STARTTLS] = 's',
-    [PROBE_TLS] = 't',     [PROBE_WELCOME] = 'w',  [PROBE_NAME] = 'n',
-    [PROBE_CLOSE] = 'x',   [PROBE_EXCHANGE] = 'e', [PROBE_VOLUME] = 'v'};
+    [PROBE_RESOLVE] = 'r',  [PROBE_CONNECT] = 'c', [PROBE_PROXY] = 'p', [PROBE_STARTTLS] = 's',
+    [PROBE_TLS] = 't',      [PROBE_WELCOME] = 'w', [PROBE_NAME] = 'n',  [PROBE_CLOSE] = 'x',
+    [PROBE_EXCHANGE] = 'e', [PROBE_VOLUME] = 'v'};
 
 struct probe_plot_panel probe_plot_panel(const struct probe_result *result, int top)
 {

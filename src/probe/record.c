@@ -36,7 +36,7 @@ void probe_record_timeout(struct probe_address *record, int fd, int64_t limit_ms
                 record->tcp.syn_retransmits + 1);
 }
 
-void probe_record_listened(struct probe_address *record, int64_t first_ns, int64_t now_ns, bool has_tls)
+void probe_record_listened(struct probe_address *record, int64_t first_ns, int64_t now_ns)
 {
     if (record->last != PROBE_WELCOME)
         return;
@@ -44,6 +44,7 @@ void probe_record_listened(struct probe_address *record, int64_t first_ns, int64
     record->spans[PROBE_WELCOME].end_ns = first_ns;
     if (record->peer_is == PROBE_PEER_SILENT) {
         record->spans[PROBE_WELCOME] = (struct probe_span){-1, -1};
-        record->last = has_tls ? PROBE_TLS : PROBE_CONNECT;
+        while (record->last > PROBE_CONNECT && record->spans[record->last].begin_ns < 0)
+            record->last = (enum probe_phase)(record->last - 1);
     }
 }

@@ -12,7 +12,7 @@ void probe_record_first(struct probe_address *record, struct bytes bytes);
 
 /* The peer has proved what can be proved without sending anything to it. Shape: first_ns: when its first byte
  * came. */
-void probe_record_listened(struct probe_address *record, int64_t first_ns, int64_t now_ns, bool has_tls);
+void probe_record_listened(struct probe_address *record, int64_t first_ns, int64_t now_ns);
 
 /* The connect took too long: the kernel's facts. Writes: err. Shape: fd: connecting. */
 void probe_record_timeout(struct probe_address *record, int fd, int64_t limit_ms, struct err *err);

@@ -12,10 +12,16 @@ void probe_result_fini(struct probe_result *result)
 const char *probe_phase_name(enum probe_phase phase)
 {
     static const char *const names[PROBE_PHASES] = {
-        [PROBE_RESOLVE] = "resolve", [PROBE_CONNECT] = "connect",   [PROBE_STARTTLS] = "starttls",
-        [PROBE_TLS] = "tls",         [PROBE_WELCOME] = "welcome",   [PROBE_NAME] = "name",
-        [PROBE_CLOSE] = "close",     [PROBE_EXCHANGE] = "exchange", [PROBE_VOLUME] = "volume"};
+        [PROBE_RESOLVE] = "resolve",   [PROBE_CONNECT] = "connect", [PROBE_PROXY] = "proxy",
+        [PROBE_STARTTLS] = "starttls", [PROBE_TLS] = "tls",         [PROBE_WELCOME] = "welcome",
+        [PROBE_NAME] = "name",         [PROBE_CLOSE] = "close",     [PROBE_EXCHANGE] = "exchange",
+        [PROBE_VOLUME] = "volume"};
     return (unsigned)phase < PROBE_PHASES ? names[phase] : "?";
+}
+
+const char *probe_result_resolved(const struct probe_result *result)
+{
+    return result->proxy_host[0] != '\0' ? result->proxy_host : result->host;
 }
 
 int64_t probe_span_ns(const struct probe_span *span)
@@ -67,7 +73,7 @@ enum probe_verified probe_address_verified(const struct probe_result *result,
 {
     bool ok = address->err.reason == ERR_OK;
 
-    if (result->until == PROBE_UNTIL_RESOLVE || (address->last <= PROBE_CONNECT && !ok))
+    if (result->until == PROBE_UNTIL_RESOLVE || (address->last <= PROBE_PROXY && !ok))
         return PROBE_VERIFIED_RESOLVE;
     if (address->last == PROBE_VOLUME || (address->last == PROBE_CLOSE && ok))
         return PROBE_VERIFIED_DIALOGUE;
@@ -113,9 +119,10 @@ static void hold_to_dialogue(struct probe_address *address)
                       "another service answers than at the other addresses");
         return;
     }
-    const struct probe_span *tls = &address->spans[PROBE_TLS], *connect = &address->spans[PROBE_CONNECT];
-    address->spans[PROBE_WELCOME] =
-        (struct probe_span){tls->end_ns >= 0 ? tls->end_ns : connect->end_ns, address->listened_ns};
+    int64_t up_ns = -1;
+    for (int phase = PROBE_CONNECT; phase <= PROBE_TLS; phase++)
+        up_ns = address->spans[phase].end_ns > up_ns ? address->spans[phase].end_ns : up_ns;
+    address->spans[PROBE_WELCOME] = (struct probe_span){up_ns, address->listened_ns};
     err_set(&address->err, ERR_DIALOGUE_TIMEOUT, 0, "no welcome, unlike from the other addresses");
 }
 

@@ -20,6 +20,7 @@
 enum probe_phase {
     PROBE_RESOLVE,
     PROBE_CONNECT,
+    PROBE_PROXY, /* from the end of connect, which is to the proxy, until it has connected to the target */
     PROBE_STARTTLS,
     PROBE_TLS,
     PROBE_WELCOME,  /* from the end of the handshake to the first byte of the server's */
@@ -118,7 +119,9 @@ struct probe_attempt {
 struct probe_result {
     char target[300]; /* "host:6000", printable */
     char host[300];   /* printable */
-    bool literal;     /* host is an address: no name service was asked */
+    char proxy[300]; /* "http://proxy:3128", printable; "": none. Else the addresses are those of the proxy */
+    char proxy_host[300]; /* printable */
+    bool literal;         /* what was to be resolved is an address: no name service was asked */
     bool tls;
     enum probe_until until;
     bool require_any;
@@ -136,8 +139,12 @@ struct probe_result {
 
 void probe_result_fini(struct probe_result *result);
 
-/* Returns: "resolve", "connect", "starttls", "tls", "welcome", "name", "close", "exchange", "volume". */
+/* Returns: "resolve", "connect", "proxy", "starttls", "tls", "welcome", "name", "close", "exchange",
+ * "volume". */
 const char *probe_phase_name(enum probe_phase phase);
+
+/* Returns: whose addresses these are: the proxy's host, or the target's. */
+const char *probe_result_resolved(const struct probe_result *result);
 
 /* Returns: how long a phase took, ns; -1 where it was not reached. */
 int64_t probe_span_ns(const struct probe_span *span);
@@ -153,7 +160,8 @@ bool probe_result_counts(const struct probe_result *result, const struct probe_a
 /* Returns: how many do. */
 size_t probe_result_counted(const struct probe_result *result);
 
-/* Returns: the last phase that is proved of an address; of all that count. */
+/* Returns: the last phase that is proved of an address; of all that count. Through a proxy, connect is proved
+ * once the proxy has connected. */
 enum probe_verified probe_address_verified(const struct probe_result *result,
                                            const struct probe_address *address);
 enum probe_verified probe_result_verified(const struct probe_result *result);

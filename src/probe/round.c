@@ -1,12 +1,14 @@
 #include "round.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "attempt.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/link/connector.h"
 #include "tcpgreet/net/resolver.h"
 
 /* Invariant: holds == trials and questions in progress; the round ends when there are none. */
@@ -117,7 +119,7 @@ static void on_deadline(uv_timer_t *timer)
             resolver_is_only_in_hosts(round->resolver, family == RACE_V6 ? AF_INET6 : AF_INET);
         err_set(&answer->err, answer->only_in_hosts ? ERR_RESOLVE_NOT_FOUND : ERR_RESOLVE_TEMPORARY, 0,
                 "no name server answered for the IPv%c addresses of %s within %g s",
-                family == RACE_V6 ? '6' : '4', result->host,
+                family == RACE_V6 ? '6' : '4', probe_result_resolved(result),
                 (double)round->scope.plan.connect_timeout_ms / 1000);
     }
     each_trial(round, probe_trial_expire);
@@ -262,17 +264,35 @@ static int ask(struct probe_round *round, const struct resolver_query *query, st
     return 0;
 }
 
+/* Returns: what is resolved and connected to. */
+static const struct target *resolved(const struct probe_plan *plan)
+{
+    return plan->proxy != NULL ? &plan->proxy->at : plan->target;
+}
+
+static void describe_proxy(const struct proxy_config *proxy, struct probe_result *result)
+{
+    int length =
+        snprintf(result->proxy, sizeof result->proxy, "%s://", proxy->kind == PROXY_HTTP ? "http" : "socks5");
+
+    target_format(&proxy->at, result->proxy + length, sizeof result->proxy - (size_t)length);
+    escape_text((struct bytes){proxy->at.host, strlen(proxy->at.host)}, result->proxy_host,
+                sizeof result->proxy_host);
+}
+
 void probe_round_describe(const struct probe_plan *plan, struct probe_result *result)
 {
-    const struct target *target = plan->target;
+    const struct target *target = plan->target, *first = resolved(plan);
 
-    *result = (struct probe_result){.literal = target->kind == TARGET_IPV4 || target->kind == TARGET_IPV6,
+    *result = (struct probe_result){.literal = first->kind == TARGET_IPV4 || first->kind == TARGET_IPV6,
                                     .tls = plan->tls != NULL,
                                     .until = plan->until,
                                     .require_any = plan->require_any,
                                     .started_s = time(NULL)};
     target_format(target, result->target, sizeof result->target);
     escape_text((struct bytes){target->host, strlen(target->host)}, result->host, sizeof result->host);
+    if (plan->proxy != NULL)
+        describe_proxy(plan->proxy, result);
     for (size_t family = 0; family < RACE_FAMILIES; family++)
         result->answers[family].span = (struct probe_span){-1, -1};
 }
@@ -289,7 +309,7 @@ static void describe_questions(const struct resolver_query *query, struct probe_
 struct probe_round *probe_round_start(const struct probe_plan *plan, struct probe_result *result,
                                       probe_round_done_fn *done, void *context, struct err *err)
 {
-    struct resolver_query query = {plan->target, plan->want_v6, plan->want_v4};
+    struct resolver_query query = {resolved(plan), plan->want_v6, plan->want_v4};
     struct probe_round *round = calloc(1, sizeof *round);
     if (round == NULL) {
         err_set(err, ERR_INTERNAL, ENOMEM, "no memory for a probe");
@@ -301,7 +321,8 @@ struct probe_round *probe_round_start(const struct probe_plan *plan, struct prob
     round->context = context;
     round->scope.policy = (struct session_policy){
         .answer_ms = plan->answer_timeout_ms, .framing = plan->framing, .over_tls = plan->tls != NULL};
-    if (resolver_narrow(&query, plan->source, &round->scope.source, err) < 0 ||
+    if ((plan->proxy != NULL && connector_route(&round->scope.route, plan->proxy, plan->target, err) < 0) ||
+        resolver_narrow(&query, plan->source, &round->scope.source, err) < 0 ||
         uv_timer_init(plan->shared->loop, &round->deadline) != 0) {
         err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
         free(round);

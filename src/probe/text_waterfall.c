@@ -26,10 +26,10 @@ static const struct {
     const char *color;
 } looks[PROBE_PHASES] = {
     [PROBE_RESOLVE] = {"\u2591", 'r', "\x1b[90m"},  [PROBE_CONNECT] = {"\u2592", 'c', "\x1b[36m"},
-    [PROBE_STARTTLS] = {"\u258c", 's', "\x1b[94m"}, [PROBE_TLS] = {"\u2593", 't', "\x1b[34m"},
-    [PROBE_WELCOME] = {"\u2584", 'w', "\x1b[33m"},  [PROBE_NAME] = {"\u2588", 'n', "\x1b[32m"},
-    [PROBE_CLOSE] = {"\u2580", 'x', "\x1b[35m"},    [PROBE_EXCHANGE] = {"\u259e", 'e', "\x1b[32m"},
-    [PROBE_VOLUME] = {"\u259a", 'v', "\x1b[37m"}};
+    [PROBE_PROXY] = {"\u2599", 'p', "\x1b[31m"},    [PROBE_STARTTLS] = {"\u258c", 's', "\x1b[94m"},
+    [PROBE_TLS] = {"\u2593", 't', "\x1b[34m"},      [PROBE_WELCOME] = {"\u2584", 'w', "\x1b[33m"},
+    [PROBE_NAME] = {"\u2588", 'n', "\x1b[32m"},     [PROBE_CLOSE] = {"\u2580", 'x', "\x1b[35m"},
+    [PROBE_EXCHANGE] = {"\u259e", 'e', "\x1b[32m"}, [PROBE_VOLUME] = {"\u259a", 'v', "\x1b[37m"}};
 
 static void put_cells(const struct probe_page *page, enum probe_phase phase, size_t count)
 {

@@ -11,8 +11,8 @@
 
 enum { WORD_BYTES = 48, NUMBER_BYTES = 24, SECONDS_MAX = 1000000000 };
 
-static const char *const names[] = {"resolve", "connect",  "starttls", "tls",   "welcome", "name",
-                                    "close",   "exchange", "volume",   "total", "days"};
+static const char *const names[] = {"resolve", "connect", "proxy",    "starttls", "tls",   "welcome",
+                                    "name",    "close",   "exchange", "volume",   "total", "days"};
 
 enum { NAMES = sizeof names / sizeof names[0] };
 
@@ -153,7 +153,7 @@ static int parse_term(struct spec *spec, struct bytes word, struct threshold_lis
     if (name == NULL)
         return err_set(
             spec->err, ERR_USAGE, 0,
-            "%s: unknown time \"%s\": give resolve, connect, tls, welcome, name, close, volume, total or days",
+            "%s: unknown time \"%s\": give resolve, connect, proxy, tls, welcome, name, close, volume, total or days",
             spec->option, shown(label, room));
     struct threshold_range range;
     spec->days = strcmp(name, "days") == 0;

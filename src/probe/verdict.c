@@ -63,7 +63,8 @@ static void judge_unresolved(struct probe_result *result, const struct tally *ta
     bool one = result->answers[RACE_V6].asked != result->answers[RACE_V4].asked;
 
     if (empty == NULL || empty->err.reason == ERR_OK)
-        err_set(&result->verdict, ERR_RESOLVE_NOT_FOUND, 0, "there is no address for %s", result->host);
+        err_set(&result->verdict, ERR_RESOLVE_NOT_FOUND, 0, "there is no address for %s",
+                probe_result_resolved(result));
     else if (one && !result->literal)
         err_set_from(&result->verdict, &empty->err, "%s (only IPv%c was requested)", empty->err.text,
                      family_digit(result, empty));

@@ -25,7 +25,8 @@ static struct stream *hold_first(struct stream *lower, const struct preamble_tur
     struct err err = {0};
     preamble_turns_init(&machine, turns, count);
     struct stream *stream = stream_preamble_new(
-        lower, &(struct stream_preamble_config){STREAM_LAYER_STARTTLS, &machine.dialogue, sizeof machine},
+        lower,
+        &(struct stream_preamble_config){STREAM_LAYER_STARTTLS, &machine.dialogue, sizeof machine, false},
         &err);
     if (stream == NULL)
         abort();

@@ -78,7 +78,7 @@ struct sample {
 
 #define TIMES(connect, tls, welcome, name, close)                                                            \
     {                                                                                                        \
-        -1, (connect), -1, (tls), (welcome), (name), (close), -1, -1                                         \
+        -1, (connect), -1, -1, (tls), (welcome), (name), (close), -1, -1                                     \
     }
 
 static const struct sample samples[PROBE_SAMPLES] = {

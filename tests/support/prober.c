@@ -233,7 +233,8 @@ void prober_expect_ok(const struct probe_result *result, size_t index, enum prob
     for (unsigned phase = 0; phase < PROBE_PHASES; phase++) {
         const struct probe_span *span = &address->spans[phase];
         bool is_skipped = (phase == PROBE_TLS && !result->tls) || phase == PROBE_STARTTLS ||
-                          (phase == PROBE_EXCHANGE && phase != until);
+                          (phase == PROBE_EXCHANGE && phase != until) ||
+                          (phase == PROBE_PROXY && result->proxy[0] == '\0');
         if (phase > until || is_skipped) {
             assert_true(span->begin_ns == -1 && span->end_ns == -1);
             continue;

@@ -26,6 +26,8 @@ enum trace_step {
     TRACE_CONNECTED,        /* its outcome; result 0 or -1 */
     TRACE_RACE_WON,         /* this attempt is used */
     TRACE_RACE_LOST,        /* this one is closed, another was faster */
+    TRACE_PROXY,            /* a proxy is asked for the target */
+    TRACE_PROXY_CONNECTED,  /* it has connected to it */
     TRACE_READ,             /* recv(2) */
     TRACE_END,              /* recv(2) returned 0: the peer sent a FIN */
     TRACE_WRITE,            /* send(2) */
@@ -61,7 +63,7 @@ enum trace_step {
 };
 
 /* What the bytes are that a stream moves for the layer above it. */
-enum trace_bytes { TRACE_BYTES_PLAIN, TRACE_BYTES_HANDSHAKE, TRACE_BYTES_ENCRYPTED };
+enum trace_bytes { TRACE_BYTES_PLAIN, TRACE_BYTES_HANDSHAKE, TRACE_BYTES_ENCRYPTED, TRACE_BYTES_SECRET };
 
 /* One step. Invariant: native != 0 only where result < 0. */
 struct trace_event {

@@ -37,6 +37,7 @@ struct options {
     struct bench_merge_config merge;
     const char **operands; /* NAMEs, FILEs, or COMMAND; the array is ours; ends at NULL */
     size_t operand_count;
+    char proxy_password[PROXY_USER_MAX + 1]; /* that the configurations refer to */
 };
 
 /* Parses argv[1..argc-1] and checks what the arguments alone show. After a failure, probe.format is still the
@@ -44,6 +45,11 @@ struct options {
  * Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
  * Errors: usage: a sentence that names the option and what is valid; internal. */
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err);
+
+/* Takes the password of a proxy's user out of the environment, so that neither COMMAND nor the process list
+ * has it: its memory there is overwritten. Does nothing where no proxy has a user.
+ * Errors: usage: there is none, or it is too long. Thread: before any other thread starts. */
+int options_take_password(struct options *options, struct err *err);
 
 /* Checks that this build can do what options ask for, and that files are readable, without opening any.
  * Errors: usage: names the option; system-permission: a file may not be read. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "tcpgreet/base/err.h"
+#include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/target.h"
@@ -18,6 +19,7 @@ struct client_config {
     bool ipv4_only;
     bool ipv6_only;
     const char *source; /* an address literal to connect from; NULL */
+    struct proxy_config proxy;
     int64_t attempt_delay_ms;
     int64_t connect_timeout_ms;
     int64_t answer_timeout_ms;

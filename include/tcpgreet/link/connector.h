@@ -4,12 +4,14 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/stream.h"
 #include "tcpgreet/tls/tls.h"
 
 /* The layers above TCP, from the lowest to the highest. */
 struct connector_policy {
+    const struct proxy_route *proxy;        /* borrowed until the stream is up; NULL: connected directly */
     const struct starttls_config *starttls; /* borrowed until the stream is up, as host then; NULL or
     STARTTLS_NONE: none */
     struct tls_client *tls;                 /* borrowed until the stream is freed; NULL: plain */
@@ -17,8 +19,14 @@ struct connector_policy {
     const char *host;            /* as the user gave it, for STARTTLS and TLS; borrowed during each call */
 };
 
+/* Writes what a proxy is to be asked for; both stay where they are as long as the route is used. May read a
+ * file: for start-up only. Errors: usage: a zone, which means nothing to another machine; the name is too
+ * long; resolve-not-found: it cannot be a domain name, or there is no such service. */
+int connector_route(struct proxy_route *route, const struct proxy_config *proxy, const struct target *target,
+                    struct err *err);
+
 /* The stack above a socket that is connected. Takes: fd, also on failure. Shape: fd is non-blocking.
- * Returns: the stream; NULL with err. Errors: internal. */
+ * With a proxy, the socket is connected to that. Returns: the stream; NULL with err. Errors: internal. */
 struct stream *connector_stream(const struct connector_policy *policy, int fd, struct err *err);
 
 /* The same, and begins to connect to an endpoint: the handshake waits for the outcome first.

@@ -1,4 +1,5 @@
-/* Makes one finished stream of a target: resolves, races the addresses, keeps the first that connects. */
+/* Makes one finished stream of a target: resolves, races the addresses, keeps the first that connects. With a
+ * proxy, all of this is about the way to that. */
 #ifndef TCPGREET_LINK_DIALER_H
 #define TCPGREET_LINK_DIALER_H
 
@@ -15,7 +16,7 @@
 enum { DIALER_OTHERS_MAX = 8 };
 
 struct dialer_config {
-    const struct target *target; /* borrowed until done */
+    const struct target *target; /* borrowed until done; with a proxy in policy, that is dialed instead */
     bool want_v6;
     bool want_v4;
     const char *source; /* NULL, or an address literal to connect from: only its family is tried; borrowed

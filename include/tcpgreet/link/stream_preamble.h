@@ -15,7 +15,8 @@ struct stream_preamble_config {
     /* Copied: it holds no pointer to itself, and what it borrows it borrows until the stream is up. It is not
      * duplex and has no deadline: the handshake's is its own. eof and expire make it DIALOGUE_FAILED. */
     const struct dialogue *dialogue;
-    size_t size; /* of all that dialogue is the first member of */
+    size_t size;    /* of all that dialogue is the first member of */
+    bool is_secret; /* the trace does not show what it sends */
 };
 
 /* When it was held, uv_hrtime; 0: not yet. */

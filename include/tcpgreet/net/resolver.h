@@ -67,6 +67,12 @@ void resolver_cancel(struct resolver *resolver);
 size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endpoints, size_t room,
                        struct err *err);
 
+/* Writes a target as another machine is asked for it, which resolves the name: its host in A-labels, its port
+ * as a number. May read a file; for start-up only. Errors: resolve-not-found: the host cannot be a domain
+ * name, or there is no such service; usage: this build cannot convert the name. */
+int resolver_remote(const struct target *target, char host[TARGET_HOST_BYTES], uint16_t *port,
+                    struct err *err);
+
 /* Returns: how many answers are outstanding; while there are any, exit(3) could wait for the C library. */
 unsigned resolver_pending(void);
 

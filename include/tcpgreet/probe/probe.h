@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "tcpgreet/base/err.h"
+#include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/script.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/starttls.h"
@@ -32,7 +33,8 @@ struct probe_config {
     struct target target;
     bool ipv4_only;
     bool ipv6_only;
-    const char *source;       /* an address literal to connect from; NULL */
+    const char *source; /* an address literal to connect from; NULL */
+    struct proxy_config proxy;
     int64_t attempt_delay_ms; /* of the race that is shown */
     int64_t connect_timeout_ms;
     int64_t answer_timeout_ms;

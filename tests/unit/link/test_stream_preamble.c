@@ -29,7 +29,8 @@ static struct stream *above(struct stream *lower, const struct preamble_turn *tu
     struct err err = {0};
     preamble_turns_init(&machine, turns, count);
     struct stream *stream = stream_preamble_new(
-        lower, &(struct stream_preamble_config){STREAM_LAYER_PROXY, &machine.dialogue, sizeof machine}, &err);
+        lower, &(struct stream_preamble_config){STREAM_LAYER_PROXY, &machine.dialogue, sizeof machine, false},
+        &err);
     assert_non_null(stream);
     return stream;
 }
@@ -280,7 +281,8 @@ static void preambles_stack_and_their_times_follow_each_other(void **state)
     preamble_turns_init(&machine, short_turns, 2);
     context.near = stream_preamble_new(
         context.near,
-        &(struct stream_preamble_config){STREAM_LAYER_STARTTLS, &machine.dialogue, sizeof machine}, &err);
+        &(struct stream_preamble_config){STREAM_LAYER_STARTTLS, &machine.dialogue, sizeof machine, false},
+        &err);
     assert_true(stream_preamble_facts(context.near, STREAM_LAYER_PROXY, &first));
     assert_int_equal(first.begin_ns, 0);
     peer_sends(&context, "YesYe", 5);

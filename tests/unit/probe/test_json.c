@@ -62,7 +62,7 @@ static void the_json_of_one_address_that_is_ok(void **state)
     char *text = json();
     assert_string_equal(
         text,
-        "{\"schema\":\"tcpgreet.probe.v1\",\"target\":\"[::1]:6000\",\"host\":\"::1\",\"port\":6000,"
+        "{\"schema\":\"tcpgreet.probe.v1\",\"target\":\"[::1]:6000\",\"host\":\"::1\",\"port\":6000,\"proxy\":null,"
         "\"tls\":false,\"until\":\"connect\",\"verified\":\"connect\",\"peer_said\":null,\"service\":null,\"require\":\"all\",\"time\":\"2026-01-01T00:00:00Z\","
         "\"duration_seconds\":4.7e-05,\"verdict\":{\"word\":\"ok\",\"exit_code\":0,\"text\":null},"
         "\"answers\":[{\"family\":\"ipv6\",\"asked\":false,\"addresses\":1,\"seconds\":null,"

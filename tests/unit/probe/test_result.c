@@ -436,8 +436,8 @@ static void the_verdict_is_that_of_the_table(void **state)
 
 static void phases_have_names_and_spans_lengths(void **state)
 {
-    static const char *const names[] = {"resolve", "connect", "starttls", "tls",   "welcome",
-                                        "name",    "close",   "exchange", "volume"};
+    static const char *const names[] = {"resolve", "connect", "proxy", "starttls", "tls",
+                                        "welcome", "name",    "close", "exchange", "volume"};
     const struct probe_span spans[] = {{-1, -1}, {0, 0}, {5, 12}};
     const int64_t lengths[] = {-1, 0, 7};
     (void)state;

@@ -322,7 +322,7 @@ static const char *bars_of(const char *text, const char *peer)
 
 static void every_phase_that_was_reached_has_a_letter_in_its_order(void **state)
 {
-    static const char letters[PROBE_PHASES + 1] = "rcstwnxev";
+    static const char letters[PROBE_PHASES + 1] = "rcpstwnxev";
 
     (void)state;
     for (unsigned which = 0; which < PROBE_SAMPLES; which++) {
