@@ -10,6 +10,9 @@
 /* Of an HTTP reply. */
 enum stage { STATUS, FIELDS };
 
+/* Some proxies give 401 where 407 is meant. */
+enum { UNAUTHORIZED = 401, AUTHENTICATION = 407 };
+
 static const char http[] = "HTTP/";
 
 static struct proxy *of(struct dialogue *dialogue)
@@ -159,7 +162,8 @@ static void read_field(struct proxy *proxy, struct bytes line)
     if (name.length == line.length)
         return;
     struct bytes value = trim(bytes_skip(line, name.length + 1));
-    if (proxy->code == 407 && equals(name, "Proxy-Authenticate"))
+    if ((proxy->code == AUTHENTICATION && equals(name, "Proxy-Authenticate")) ||
+        (proxy->code == UNAUTHORIZED && equals(name, "WWW-Authenticate")))
         note_schemes(proxy, value);
     else if (equals(name, "Proxy-Status") || equals(name, "X-Squid-Error"))
         escape_quoted(value, proxy->reason, sizeof proxy->reason);
@@ -169,13 +173,15 @@ static void read_field(struct proxy *proxy, struct bytes line)
  * is no HTTP. Source: RFC 9110 section 15.2. */
 static void conclude(struct proxy *proxy)
 {
-    enum { SWITCHING = 101, AUTHENTICATION = 407 };
+    enum { SWITCHING = 101 };
+    bool is_authentication = proxy->code == AUTHENTICATION || proxy->code == UNAUTHORIZED;
+
     if (proxy->code / 100 == 2)
         proxy_finish(proxy, PROXY_END_CONNECTED);
     else if (proxy->code / 100 == 1 && proxy->code != SWITCHING)
         proxy->stage = STATUS;
     else
-        proxy_finish(proxy, proxy->code == AUTHENTICATION ? PROXY_END_AUTHENTICATION : PROXY_END_REFUSED);
+        proxy_finish(proxy, is_authentication ? PROXY_END_AUTHENTICATION : PROXY_END_REFUSED);
 }
 
 /* Shape: line is without its LF. Returns: whether it could be read. */
@@ -291,7 +297,7 @@ static void fail_authentication(const struct proxy *proxy, struct err *err)
     bool given = proxy->route->proxy->has_user;
 
     proxy_name(proxy, name);
-    if (proxy->offers_basic && given)
+    if (given && (proxy->offers_basic || proxy->schemes[0] == '\0'))
         err_set_facts(err, ERR_CONNECT_PROXY, &facts,
                       "proxy %s rejected the user name or the password: \"%d %s\"", name, proxy->code,
                       proxy->words);

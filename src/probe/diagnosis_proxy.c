@@ -1,7 +1,13 @@
 #include "diagnosis.h"
 
 /* Source: RFC 9110 section 15, RFC 1928 section 6. */
-enum { HTTP_BAD_GATEWAY = 502, HTTP_GATEWAY_TIMEOUT = 504, SOCKS_NO_NETWORK = 3, SOCKS_TTL_EXPIRED = 6 };
+enum {
+    HTTP_INTERNAL = 500,
+    HTTP_BAD_GATEWAY = 502,
+    HTTP_GATEWAY_TIMEOUT = 504,
+    SOCKS_NO_NETWORK = 3,
+    SOCKS_TTL_EXPIRED = 6
+};
 
 /* Or its name leads to no address. */
 bool probe_finds_unreachable_proxy(struct probe_group *group)
@@ -20,11 +26,13 @@ void probe_reports_unreachable_proxy(const struct probe_group *group, struct tex
                 group->result->target);
 }
 
-/* The proxy's account: what of it is so, only the proxy can see. */
+/* The proxy's account: what of it is so, only the proxy can see. Some give 500 for a target that they cannot
+ * reach. */
 static bool blames_target(const struct err *err)
 {
     if (err->detail == ERR_DETAIL_PROXY_HTTP)
-        return err->native >= HTTP_BAD_GATEWAY && err->native <= HTTP_GATEWAY_TIMEOUT;
+        return err->native == HTTP_INTERNAL ||
+               (err->native >= HTTP_BAD_GATEWAY && err->native <= HTTP_GATEWAY_TIMEOUT);
     return err->detail == ERR_DETAIL_PROXY_SOCKS && err->native >= SOCKS_NO_NETWORK &&
            err->native <= SOCKS_TTL_EXPIRED;
 }
@@ -79,7 +87,7 @@ void probe_reports_proxy_target(const struct probe_group *group, struct text_lin
 
     text_append(
         line,
-        "The proxy %s reports that it cannot connect to %s (%s). What it sees cannot be seen from here: check the name and the port, and probe the target from the proxy's host.",
+        "The proxy %s reports that it failed to connect to %s (%s). What it sees cannot be seen from here: check the name and the port, and probe the target from the proxy's host.",
         result->proxy, result->target, code_of(&probe_group_first(group)->err).text);
 }
 

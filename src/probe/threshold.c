@@ -153,7 +153,7 @@ static int parse_term(struct spec *spec, struct bytes word, struct threshold_lis
     if (name == NULL)
         return err_set(
             spec->err, ERR_USAGE, 0,
-            "%s: unknown time \"%s\": give resolve, connect, proxy, tls, welcome, name, close, volume, total or days",
+            "%s: unknown time \"%s\": give resolve, connect, proxy, starttls, tls, welcome, name, close, volume, total or days",
             spec->option, shown(label, room));
     struct threshold_range range;
     spec->days = strcmp(name, "days") == 0;

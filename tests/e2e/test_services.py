@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import IS_ROOT, ROOT, Case, await_that, environment, main, run
+from harness import IS_ROOT, ROOT, Case, Server, await_that, environment, hello, main, refusing_port, run
 from tls_harness import certificates, has_tls
 
 FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
@@ -187,6 +187,80 @@ class ServiceCase(Case):
 
     def client(self):
         return "--cert", self.made.client[0], "--key", self.made.client[1]
+
+
+class ProxyCase(ServiceCase):
+    """A proxy in front of a server of ours, which has a name that only the proxy resolves."""
+
+    def check(self, scheme, *options, user="", env=None):
+        with Server(listen=[("0",)], announcements=2) as server:
+            for host in HOSTS:
+                at = f"[{host}]" if ":" in host else host
+                url = f"{scheme}://{user}{at}:{self.port}"
+                for target in ("localhost", *HOSTS):
+                    result = run("--probe", target, str(server.port), "--proxy", url, "--timeout", "4s", "--format",
+                                 "json", *options, env=env)
+                    found = json.loads(result.out)
+                    self.assertEqual((result.code, found["verified"]), (0, "dialogue"), found)
+                    self.assertIn("proxy", found["addresses"][0]["phases"])
+                result = run("--connect", "localhost", str(server.port), "Ada", "--proxy", url, env=env)
+                self.assertDialogue(result, hello(b"Ada"))
+
+    def refuse(self, url, port, *words, target="::1", env=None):
+        result = run("--probe", target, str(port), "--proxy", url, "--timeout", "4s", "--format", "json", env=env)
+        found = json.loads(result.out)
+        self.assertEqual((result.code, found["verdict"]["word"]), (4, "connect-proxy"), found)
+        self.assertIn(found["findings"][0]["word"], words, found)
+        return found
+
+
+class Tinyproxy(ProxyCase):
+    program = "tinyproxy"
+
+    def serve(self, more=""):
+        self.write("conf", f"Port {self.port}\nListen 127.0.0.1\nListen ::1\nTimeout 20\nMaxClients 20\n{more}\n")
+        return self.start(where("tinyproxy"), "-d", "-c", self.folder / "conf")
+
+    def test_a_probe_goes_through_it(self):
+        with self.serve():
+            self.check("http")
+
+    def test_its_refusals_are_distinguished(self):
+        with self.serve("ConnectPort 443\n"), refusing_port() as port:
+            self.refuse(f"http://[::1]:{self.port}", port, "proxy-refused")
+        with self.serve(), refusing_port() as port:
+            self.refuse(f"http://[::1]:{self.port}", port, "proxy-target")
+
+    def test_its_user_needs_the_password(self):
+        with self.serve("BasicAuth bob hunter2\n"):
+            self.check("http", user="bob@", env=environment(TCPGREET_PROXY_PASSWORD="hunter2"))
+            self.refuse(f"http://bob@[::1]:{self.port}", 1, "proxy-authentication",
+                        env=environment(TCPGREET_PROXY_PASSWORD="wrong"))
+            self.refuse(f"http://[::1]:{self.port}", 1, "proxy-authentication")
+
+
+class Microsocks(ProxyCase):
+    program = "microsocks"
+
+    def serve(self, *options):
+        """It has one address, which on this socket is both families'."""
+        return self.start(where("microsocks"), "-i", "::", "-p", str(self.port), *options)
+
+    def test_a_probe_goes_through_it(self):
+        with self.serve():
+            self.check("socks5")
+
+    def test_a_refusal_is_that_of_the_target(self):
+        with self.serve(), refusing_port() as port:
+            found = self.refuse(f"socks5://[::1]:{self.port}", port, "proxy-target")
+            self.assertIn("Connection refused", found["verdict"]["text"])
+
+    def test_its_user_needs_the_password(self):
+        with self.serve("-u", "bob", "-P", "hunter2"):
+            self.check("socks5", user="bob@", env=environment(TCPGREET_PROXY_PASSWORD="hunter2"))
+            self.refuse(f"socks5://bob@[::1]:{self.port}", 1, "proxy-authentication",
+                        env=environment(TCPGREET_PROXY_PASSWORD="wrong"))
+            self.refuse(f"socks5://[::1]:{self.port}", 1, "proxy-authentication")
 
 
 class Nginx(ServiceCase):

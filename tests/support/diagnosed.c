@@ -112,6 +112,10 @@ void diagnosed_make(struct probe_result *result, const struct diagnosed_row *row
                                     .started_s = STARTED_S};
     if (row->host != NULL)
         snprintf(result->host, sizeof result->host, "%s", row->host);
+    if (row->through_proxy) {
+        snprintf(result->proxy, sizeof result->proxy, "http://proxy.example:3128");
+        snprintf(result->proxy_host, sizeof result->proxy_host, "proxy.example");
+    }
     result->addresses = calloc(DIAGNOSED_ADDRESSES_MAX, sizeof *result->addresses);
     assert_non_null(result->addresses);
     for (size_t i = 0; i < DIAGNOSED_ADDRESSES_MAX && row->all[i].peer != NULL; i++) {

@@ -54,6 +54,7 @@ struct diagnosed_row {
     bool only_v6, only_v4;
     bool v6_not_in_hosts; /* /etc/hosts has the name for IPv4 only */
     const char *host;     /* NULL: HOST */
+    bool through_proxy;   /* http://proxy.example:3128 */
     const char *remark;   /* a part of the only one; NULL: none */
     struct {
         const char *word;

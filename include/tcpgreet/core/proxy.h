@@ -65,7 +65,7 @@ struct proxy {
     size_t reply_bytes;             /* consumed of an HTTP reply */
     bool begun;                     /* a part of the reply that is awaited has come */
     bool asked;                     /* the proxy has all that it needs to connect to the target */
-    bool offers_basic;              /* with HTTP status 407 */
+    bool offers_basic;              /* with HTTP status 407 or 401 */
     char schemes[64];               /* the same: all that it offers, escaped */
     char words[PROXY_WORDS_BYTES];  /* the reason phrase, escaped */
     char reason[PROXY_WORDS_BYTES]; /* Proxy-Status (RFC 9209) or Squid's own field, escaped; "" */

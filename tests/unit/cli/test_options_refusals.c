@@ -544,10 +544,10 @@ static void an_exchange_needs_a_build_with_patterns(void **state)
     REFUSE("--framing cannot be used with --reject", "--probe", "a", "1", "--reject", "x", "--framing",
            "line");
     REFUSE(
-        "--warn limits exchange, which is not measured (see --until, --tls, --starttls, --volume and --expect)",
+        "--warn limits exchange, which is not measured (see --until, --proxy, --tls, --starttls, --volume and --expect)",
         "--probe", "a", "1", "--warn", "exchange=1");
     REFUSE(
-        "--crit limits name, which is not measured (see --until, --tls, --starttls, --volume and --expect)",
+        "--crit limits name, which is not measured (see --until, --proxy, --tls, --starttls, --volume and --expect)",
         "--probe", "a", "1", "--expect", "x", "--crit", "name=1");
 #else
     REFUSE("--send, --expect and --reject are not available in this build (they need PCRE2)", "--probe", "a",

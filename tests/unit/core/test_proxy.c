@@ -178,7 +178,12 @@ static void status_407_depends_on_the_schemes_that_are_offered(void **state)
                   "by Negotiate, NTLM, which"),
         HTTP_USER("bob", "Proxy-Authenticate: Digest realm=\"Basic\", qop=\"auth, Basic\"",
                   "by Digest, which"),
-        HTTP_USER("bob", "A: b", "by a scheme that it does not name"),
+        HTTP_USER(NULL, "A: b", "by a scheme that it does not name"),
+        HTTP_USER("bob", "A: b", "rejected the user name or the password"),
+        {"bob", BYTES_LITERAL("HTTP/1.0 401 Unauthorized\r\n\r\n"), 0, ERR_CONNECT_PROXY,
+         ERR_DETAIL_PROXY_USER, 401, "rejected the user name or the password: \"401 Unauthorized\""},
+        {NULL, BYTES_LITERAL("HTTP/1.0 401 No\r\nWWW-Authenticate: Basic\r\n\r\n"), 0, ERR_CONNECT_PROXY,
+         ERR_DETAIL_PROXY_USER, 401, "use --proxy http://USER@"},
     };
     (void)state;
     expect(PROXY_HTTP, list, COUNT(list));
