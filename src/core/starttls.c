@@ -386,10 +386,11 @@ static const struct dialogue_ops starttls_ops = {
 void starttls_init(struct starttls *starttls, const struct starttls_config *config, const char *host,
                    const struct endpoint *local)
 {
-    *starttls = (struct starttls){.dialogue = {&starttls_ops, DIALOGUE_NEVER, DIALOGUE_RUNNING},
-                                  .host = host,
-                                  .name = config->servername != NULL ? config->servername : host,
-                                  .protocol = config->protocol};
+    *starttls = (struct starttls){
+        .dialogue = {.ops = &starttls_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_RUNNING},
+        .host = host,
+        .name = config->servername != NULL ? config->servername : host,
+        .protocol = config->protocol};
     if (local != NULL)
         starttls->local = *local;
 }
