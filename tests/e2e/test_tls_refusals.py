@@ -295,8 +295,7 @@ class StrangePeers(TlsCase):
             return run_client(server, "--ca", self.made.ca, *options)
 
     def test_a_plaintext_peer_is_quoted(self):
-        words = {b"220 mail.example ESMTP\r\n": r"220 mail\.example ESMTP\\r\\n",
-                 b"SSH-2.0-x\x1b[31m\0\xff\r\n": r"SSH-2\.0-x\\x1b\[31m\\x00\\xff\\r\\n",
+        words = {b"SSH-2.0-x\x1b[31m\0\xff\r\n": r"SSH-2\.0-x\\x1b\[31m\\x00\\xff\\r\\n",
                  b"HTTP/1.1 400 Bad Request\r\n\r\n": r"HTTP/1\.1 400 Bad Request\\r\\n\\r\\n",
                  b"2": "2", OPENING: r"Server: Welcome!\\nServer: What's "}
         for payload, shown in words.items():
@@ -310,6 +309,18 @@ class StrangePeers(TlsCase):
                     result = self.meet(serve, "--connect-timeout", "500ms")
                     self.assertRefused(result, "tls-plaintext-peer", rf'::1 does not use TLS on this port: it sent '
                                        rf'"{shown}" \(omit --tls, .*\)')
+
+    def test_a_plaintext_peer_that_offers_starttls_gets_that_remedy(self):
+        for ends in (True, False):
+            with self.subTest(ends=ends):
+                def serve(peer):
+                    peer.send(b"220 mail.example ESMTP\r\n")
+                    if ends:
+                        peer.end()
+                    peer.read_all()
+                self.assertRefused(self.meet(serve, "--connect-timeout", "500ms"), "tls-plaintext-peer",
+                                   r'::1 does not use TLS from the start on this port: it sent '
+                                   r'"220 mail\.example ESMTP\\r\\n" \(give --starttls smtp, or use the TLS port\)')
 
     def test_our_own_plain_server_is_recognised_and_recognises_us(self):
         with Server() as server:

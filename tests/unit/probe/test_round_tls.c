@@ -75,6 +75,7 @@ static struct counters_sum close_and_count(struct prober_server *server)
     worker_stop(server->worker, true);
     worker_count(server->worker, &counters);
     worker_free(server->worker);
+    limits_free(server->limits);
     return counters;
 }
 
