@@ -16,6 +16,7 @@
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/version.h"
 #include "tcpgreet/probe/probe.h"
+#include "tcpgreet/probe/targets.h"
 #include "tcpgreet/server/serve.h"
 #include "tcpgreet/tls/tls.h"
 
@@ -53,7 +54,8 @@ static int run(const struct options *options, struct err *err)
     case MODE_CONNECT:
         return client_run(&options->client, err);
     case MODE_PROBE:
-        return probe(&options->probe, err);
+        return options->targets.file != NULL ? probe_targets(&options->targets, &options->probe, err)
+                                             : probe(&options->probe, err);
     case MODE_EXPORTER:
         return exporter(&options->exporter, err);
     case MODE_BENCH:
@@ -106,8 +108,10 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (process_guard_standard(&err) == 0 &&
         options_parse(&options, argc, (const char *const *)argv, &err) == 0 &&
-        options_take_password(&options, &err) == 0 && options_check_system(&options, &err) == 0)
+        options_take_password(&options, &err) == 0 && options_check_system(&options, &err) == 0 &&
+        options_read_targets(&options, &err) == 0)
         code = run(&options, &err);
+    options_free_targets(&options);
     options_fini(&options);
 
     if (err.reason != ERR_OK)

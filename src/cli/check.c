@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "measured.h"
 #include "tcpgreet/base/escape.h"
 
 enum { MODES_BYTES = 96 };
@@ -21,9 +22,23 @@ static const char *shown(const char *word, char room[OPTION_SHOWN_BYTES])
     return escape_text((struct bytes){word, strlen(word)}, room, OPTION_SHOWN_BYTES);
 }
 
-static bool is_given(const struct check *check, const char *name)
+/* Whether the command line itself has it, or the line of a list that is checked. */
+static bool is_own(const struct check *check, const char *name)
 {
     return check->given->rows[option_find(name, strlen(name)) - option_rows];
+}
+
+static bool is_given(const struct check *check, const char *name)
+{
+    const bool *base = check->given->base;
+    return is_own(check, name) || (base != NULL && base[option_find(name, strlen(name)) - option_rows]);
+}
+
+/* Whether the command line is for a list, whose lines it has options for. */
+static bool has_list(const struct check *check)
+{
+    return check->given->base == NULL && check->options->mode == MODE_PROBE &&
+           check->options->targets.file != NULL;
 }
 
 /* Whether this run uses TLS, which --starttls, --until tls and --expect-alert imply. */
@@ -62,6 +77,8 @@ static int check_modes(const struct check *check)
 
 static int check_needs(const struct check *check)
 {
+    if (has_list(check)) /* some lines may have what others lack */
+        return 0;
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
         if (!check->given->rows[i])
@@ -81,10 +98,10 @@ static int check_family(const struct check *check, const char *option, const str
 {
     char room[OPTION_SHOWN_BYTES];
 
-    if (is_given(check, "ipv4") && target->kind == TARGET_IPV6)
+    if (check->options->probe.ipv4_only && target->kind == TARGET_IPV6)
         return err_set(check->err, ERR_USAGE, 0, "-4 allows IPv4 only, but the %s address %s is IPv6", option,
                        shown(target->host, room));
-    if (is_given(check, "ipv6") && target->kind == TARGET_IPV4)
+    if (check->options->probe.ipv6_only && target->kind == TARGET_IPV4)
         return err_set(check->err, ERR_USAGE, 0, "-6 allows IPv6 only, but the %s address %s is IPv4", option,
                        shown(target->host, room));
     return 0;
@@ -141,6 +158,18 @@ static int check_listen(const struct check *check, const struct target *list, si
     return 0;
 }
 
+/* A mode that lacks its argument, and what may stand in its place. */
+static int check_argument(const struct check *check)
+{
+    const struct option_row *row = check->mode;
+
+    if (row->instead == NULL || is_given(check, row->instead) ||
+        check->options->probe.target.service[0] != '\0')
+        return 0;
+    return err_set(check->err, ERR_USAGE, 0, "--%s needs a value: --%s %s, or --%s FILE", row->name,
+                   row->name, row->argument, row->instead);
+}
+
 /* The addresses to listen on or to connect to. -4 and -6 are not about an exporter's listeners. */
 static int check_targets(const struct check *check)
 {
@@ -192,7 +221,7 @@ static int check_source(const struct check *check)
 
 static int check_families(const struct check *check)
 {
-    if (is_given(check, "ipv4") && is_given(check, "ipv6"))
+    if (check->options->probe.ipv4_only && check->options->probe.ipv6_only)
         return err_set(check->err, ERR_USAGE, 0,
                        "-4 and -6 exclude each other (both families are used without them)");
     return check_targets(check) != 0 ? -1 : check_source(check);
@@ -322,51 +351,18 @@ static int check_format(const struct check *check)
                    check->mode->name);
 }
 
-/* The exchange and the dialogue stand for each other; with auto it may be the dialogue. */
-static bool is_demanded(enum probe_until until, enum probe_until phase)
-{
-    if (phase >= PROBE_UNTIL_DIALOGUE)
-        return until == phase || (until == PROBE_UNTIL_AUTO && phase == PROBE_UNTIL_DIALOGUE);
-    return until >= phase;
-}
-
-/* Returns: the first limit on a time that will not be measured, NULL if there is none. */
-static const char *unmeasured(const struct probe_config *probe, const struct threshold_list *limits)
-{
-    static const struct {
-        const char *name;
-        enum probe_until until; /* the least that measures it */
-    } times[] = {{"connect", PROBE_UNTIL_CONNECT}, {"proxy", PROBE_UNTIL_CONNECT},
-                 {"starttls", PROBE_UNTIL_TLS},    {"tls", PROBE_UNTIL_TLS},
-                 {"days", PROBE_UNTIL_TLS},        {"welcome", PROBE_UNTIL_DIALOGUE},
-                 {"name", PROBE_UNTIL_DIALOGUE},   {"close", PROBE_UNTIL_DIALOGUE},
-                 {"volume", PROBE_UNTIL_DIALOGUE}, {"exchange", PROBE_UNTIL_EXCHANGE}};
-
-    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-        const char *name = times[i].name;
-        if (threshold_find(limits, name) != NULL &&
-            (!is_demanded(probe->until, times[i].until) ||
-             (strcmp(name, "proxy") == 0 && probe->proxy.kind == PROXY_NONE) ||
-             (times[i].until == PROBE_UNTIL_TLS && !probe->use_tls) ||
-             (strcmp(name, "starttls") == 0 && probe->starttls == STARTTLS_NONE) ||
-             (strcmp(name, "volume") == 0 && probe->volume_bytes == 0)))
-            return name;
-    }
-    return NULL;
-}
-
 static int check_limits(const struct check *check)
 {
     const struct probe_config *probe = &check->options->probe;
-    const char *warn = unmeasured(probe, &probe->limits.warn);
-    const char *crit = unmeasured(probe, &probe->limits.crit);
+    const char *warn = is_own(check, "warn") ? option_unmeasured(probe, &probe->limits.warn) : NULL;
+    const char *crit = is_own(check, "crit") ? option_unmeasured(probe, &probe->limits.crit) : NULL;
 
     if (warn != NULL || crit != NULL)
         return err_set(
             check->err, ERR_USAGE, 0,
             "%s limits %s, which is not measured (see --until, --proxy, --tls, --starttls, --volume and --expect)",
             warn != NULL ? "--warn" : "--crit", warn != NULL ? warn : crit);
-    if (probe->limits.expect_days.warning > 0 && probe->until < PROBE_UNTIL_TLS)
+    if (is_own(check, "expect-days") && probe->until < PROBE_UNTIL_TLS)
         return err_set(check->err, ERR_USAGE, 0, "--expect-days needs a handshake: --until tls or dialogue");
     return 0;
 }
@@ -417,12 +413,33 @@ static int check_script(const struct check *check)
     return 0;
 }
 
+/* Each target of a list is probed once, and many at a time. */
+static int check_list(const struct check *check)
+{
+    static const char *const others[] = {"count", "interval", "retry", "plot", "explain"};
+    const struct options *options = check->options;
+
+    if (options->probe.target.service[0] != '\0')
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--targets lists what to probe: --probe takes no HOST PORT with it");
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (is_given(check, others[i]))
+            return err_set(check->err, ERR_USAGE, 0,
+                           "--%s is for one target: it cannot be used with --targets", others[i]);
+    if (options->probe.command != NULL)
+        return err_set(check->err, ERR_USAGE, 0,
+                       "a COMMAND is for one target: it cannot be used with --targets");
+    return 0;
+}
+
 static int check_probe(const struct check *check)
 {
     const struct probe_config *probe = &check->options->probe;
 
     if (check->options->mode != MODE_PROBE)
         return 0;
+    if (has_list(check))
+        return check_list(check);
     if (check_script(check) != 0)
         return -1;
     if (probe->expect_alert > 0 && probe->until != PROBE_UNTIL_TLS)
@@ -444,8 +461,8 @@ static int check_verbosity(const struct check *check)
 int option_check(const struct options *options, const struct option_given *given, struct err *err)
 {
     static int (*const checks[])(const struct check *) = {
-        check_mode,  check_modes, check_raw,    check_operands, check_families,
-        check_needs, check_tls,   check_format, check_probe,    check_verbosity};
+        check_mode,  check_modes, check_argument, check_raw,   check_operands, check_families,
+        check_needs, check_tls,   check_format,   check_probe, check_verbosity};
     struct check check = {options, given, given->mode, err};
 
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)

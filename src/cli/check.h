@@ -11,6 +11,7 @@
 struct option_given {
     const struct option_row *mode; /* NULL: none */
     bool *rows;                    /* for each row of the table, whether it was given */
+    const bool *base;              /* of a line of a list: the same of the command line; NULL */
     size_t before_dashes;          /* operands that stand before "--" */
 };
 

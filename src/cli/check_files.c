@@ -52,11 +52,14 @@ int options_check_system(const struct options *options, struct err *err)
 
     if (plot != NULL && strcmp(plot, "-") != 0 && atomic_file_check("--plot", plot, err) != 0)
         return -1;
+    if (options->targets.file != NULL && strcmp(options->targets.file, "-") != 0 &&
+        check_file("targets", options->targets.file, err) != 0)
+        return -1;
     if (options->mode == MODE_BENCH_MERGE)
         return bench_merge_available(err) != 0 ? -1 : check_merged(options, err);
     if (options->mode == MODE_EXPORTER && http_available("--exporter", err) != 0)
         return -1;
-    if (!options->server.use_tls && !has_tls_files(options))
+    if (!options->server.use_tls && !options->probe.use_tls && !has_tls_files(options))
         return 0;
     return tls_available(err) != 0 || check_identity_files(server->identities, err) != 0 ||
                    check_file("ca", options->client.tls.ca, err) != 0 ||

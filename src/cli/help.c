@@ -29,6 +29,9 @@ static void help_usage(FILE *out)
         fprintf(out, "%-6s tcpgreet --%s %.*s [OPTION...]%s\n", lead, row->name, (int)length, row->argument,
                 command != NULL ? command : "");
         lead = "";
+        if (row->instead != NULL)
+            fprintf(out, "%-6s tcpgreet --%s --%s %s [OPTION...]\n", lead, row->name, row->instead,
+                    option_find(row->instead, strlen(row->instead))->argument);
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "hint.h"
+#include "line.h"
 #include "query.h"
 #include "table.h"
 #include "tcpgreet/base/edit_distance.h"
@@ -18,6 +19,7 @@ struct parse {
     int argc;
     int next;
     struct option_given given;
+    const bool *base; /* the rows that the command line has given, where this is a line of a list; NULL */
     struct err *err;
 };
 
@@ -88,17 +90,22 @@ static int read_one_word(struct parse *parse, const char *word, struct target *t
     return target_parse_word(target, word, parse->err);
 }
 
+/* Shape: second: the word behind; NULL: there is none, or first is both. */
 static int read_target(struct parse *parse, const struct option_row *row, const char *first,
-                       struct target *target)
+                       const char *second, struct target *target)
 {
     if (target_is_one_word(first))
         return read_one_word(parse, first, target);
-    const char *second = next_value(parse);
     if (second != NULL)
         return read_two_words(parse, first, second, target);
     if (row->kind == &option_listener)
         return target_parse(target, NULL, first, parse->err);
     return err_set(parse->err, ERR_USAGE, 0, "the port is missing: --%s %s", row->name, row->argument);
+}
+
+static int refuse_port(struct parse *parse)
+{
+    return err_set(parse->err, ERR_USAGE, 0, "port 0 cannot be connected to");
 }
 
 static int take_target(struct parse *parse, const struct option_row *row, const char *first)
@@ -111,10 +118,10 @@ static int take_target(struct parse *parse, const struct option_row *row, const 
 
     if (hint_host(row->name, first, peek_value(parse), parse->err) != 0)
         return -1;
-    if (read_target(parse, row, first, &target) != 0)
+    const char *second = target_is_one_word(first) ? NULL : next_value(parse);
+    if (read_target(parse, row, first, second, &target) != 0 ||
+        (row->kind == &option_peer && strcmp(target.service, "0") == 0 && refuse_port(parse) != 0))
         return err_context(parse->err, "--%s", row->name);
-    if (row->kind == &option_peer && strcmp(target.service, "0") == 0)
-        return err_set(parse->err, ERR_USAGE, 0, "--%s: port 0 cannot be connected to", row->name);
     while (count < most && list[count].service[0] != '\0')
         count++;
     if (count == most)
@@ -140,10 +147,52 @@ static int take_word(struct parse *parse, const struct option_row *row, const ch
 {
     if (word == NULL)
         word = next_value(parse);
+    if (word == NULL && row->instead != NULL)
+        return 0; /* it may be there */
     if (word == NULL || *word == '\0')
         return refuse_missing(parse, row);
     return row->kind->read == NULL ? take_target(parse, row, word)
                                    : option_store(row, word, parse->options, parse->err);
+}
+
+static bool shares_field(const struct option_row *a, const struct option_row *b)
+{
+    return a->fields[MODE_PROBE].offset == b->fields[MODE_PROBE].offset;
+}
+
+/* What a line gives replaces what the command line has given, and not a part of it. */
+static void replace(struct parse *parse, const struct option_row *row)
+{
+    char *options = (char *)parse->options;
+
+    for (size_t i = 0; i < option_row_count; i++)
+        if (parse->given.rows[i] && shares_field(&option_rows[i], row))
+            return; /* by this line, already */
+    for (size_t mode = 0; mode < MODE_COUNT; mode++)
+        memset(options + row->fields[mode].offset, 0, row->fields[mode].size);
+}
+
+/* The one family instead of the other. */
+static void replace_family(struct parse *parse, const struct option_row *row)
+{
+    const struct option_row *v4 = option_find_letter('4'), *v6 = option_find_letter('6');
+
+    if (row == v4 || row == v6)
+        replace(parse, row == v4 ? v6 : v4);
+}
+
+static int begin_in_line(struct parse *parse, const struct option_row *row)
+{
+    char title[OPTION_TITLE_BYTES];
+
+    if (row->of_run || row->mode != MODE_NONE)
+        return err_set(parse->err, ERR_USAGE, 0, "%s concerns the whole run: give it on the command line",
+                       option_title(row, title));
+    if ((option_modes(row) & OPTION_IN(MODE_PROBE)) == 0)
+        return 0; /* refused with the modes that it is for */
+    replace(parse, row);
+    replace_family(parse, row);
+    return 0;
 }
 
 /* Shape: value is what followed "=", or NULL. */
@@ -154,7 +203,8 @@ static int take_option(struct parse *parse, const struct option_row *row, const 
 
     if (*given && !row->repeatable)
         return err_set(parse->err, ERR_USAGE, 0, "%s is given twice", option_title(row, title));
-    if (row->mode != MODE_NONE && take_mode(parse, row) != 0)
+    if (parse->base != NULL ? begin_in_line(parse, row) != 0
+                            : row->mode != MODE_NONE && take_mode(parse, row) != 0)
         return -1;
     *given = true;
     if (row->kind != &option_flag)
@@ -310,30 +360,100 @@ static void complete(struct options *options)
 
 static int parse_words(struct parse *parse)
 {
+    struct options *options = parse->options;
+
     if (take_words(parse) != 0) {
         find_format(parse);
         return -1;
     }
-    complete(parse->options);
-    query_imply(&parse->options->probe);
-    return is_answered(parse) ? 0 : option_check(parse->options, &parse->given, parse->err);
+    complete(options);
+    if (options->targets.file == NULL) /* each line is completed for itself */
+        query_imply(&options->probe);
+    return is_answered(parse) ? 0 : option_check(options, &parse->given, parse->err);
 }
 
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err)
 {
     struct parse parse = {.options = options, .argv = argv, .argc = argc, .next = 1, .err = err};
-    int rc = -1;
 
     *options = (struct options){0};
     set_defaults(options);
     options->operands = calloc((argc > 0 ? (size_t)argc : 0) + 1, sizeof(*options->operands));
-    parse.given.rows = calloc(option_row_count, sizeof(*parse.given.rows));
-    if (options->operands == NULL || parse.given.rows == NULL)
-        err_set(err, ERR_INTERNAL, 0, "not enough memory");
-    else
-        rc = parse_words(&parse);
-    free(parse.given.rows);
-    return rc;
+    options->given = parse.given.rows = calloc(option_row_count, sizeof(*options->given));
+    if (options->operands == NULL || options->given == NULL)
+        return err_set(err, ERR_INTERNAL, 0, "not enough memory");
+    return parse_words(&parse);
+}
+
+/* HOST PORT, or both in one word, at any place among the options. */
+static int take_line_target(struct parse *parse)
+{
+    const struct option_row *row = parse->given.mode;
+    const struct options *options = parse->options;
+    const char *const *words = options->operands;
+    size_t count = options->operand_count;
+    char room[OPTION_SHOWN_BYTES];
+
+    if (count == 0)
+        return err_set(parse->err, ERR_USAGE, 0, "the target is missing: HOST PORT");
+    const char *port = count > 1 ? words[1] : NULL;
+    size_t expected = target_is_one_word(words[0]) ? 1 : 2;
+    if (hint_host(row->name, words[0], port, parse->err) != 0)
+        return -1;
+    if (parse->given.before_dashes < count || count > expected)
+        return err_set(
+            parse->err, ERR_USAGE, 0, "unexpected argument: \"%s\" (a line has HOST PORT [OPTION...])",
+            escape_quoted((struct bytes){words[count - 1], strlen(words[count - 1])}, room, sizeof(room)));
+    if (count < expected)
+        return err_set(parse->err, ERR_USAGE, 0, "the port is missing: HOST PORT");
+    if (read_target(parse, row, words[0], port, &parse->options->probe.target) != 0)
+        return -1;
+    return strcmp(options->probe.target.service, "0") == 0 ? refuse_port(parse) : 0;
+}
+
+/* The environment has one password, which was taken for the proxy of the command line. */
+static int take_line_password(struct options *options, const struct options *base, struct err *err)
+{
+    if (!options->probe.proxy.has_user)
+        return 0;
+    if (!base->probe.proxy.has_user)
+        return err_set(
+            err, ERR_USAGE, 0,
+            "a proxy with a user is given on the command line, and its password in the environment");
+    options->probe.proxy.password = base->proxy_password;
+    return 0;
+}
+
+int option_parse_line(struct options *options, const struct option_line *line, struct err *err)
+{
+    bool rows[OPTION_ROWS_MAX] = {false};
+    struct parse parse = {.options = options,
+                          .argv = line->words,
+                          .argc = line->count,
+                          .given = {.mode = option_find("probe", strlen("probe")), .rows = rows},
+                          .base = line->base->given,
+                          .err = err};
+
+    *options = *line->base;
+    options->operands = line->operands;
+    options->operand_count = 0;
+    if (take_words(&parse) != 0 || take_line_target(&parse) != 0)
+        return -1;
+    options->operand_count = parse.given.before_dashes = 0;
+    if (!rows[option_find("timeout", strlen("timeout")) - option_rows])
+        options->probe.timeout_ms = 0;         /* that of the command line is the whole run's */
+    options->probe.tls.policy.may_ask = false; /* other targets do not wait for a person */
+    if (take_line_password(options, line->base, err) < 0)
+        return -1;
+    query_imply(&options->probe);
+    parse.given.base = line->base->given;
+    return option_check(options, &parse.given, err);
+}
+
+void option_line_fini(struct probe_config *config, const struct options *base)
+{
+    if (config->script.steps != base->probe.script.steps)
+        script_free(&config->script);
 }
 
 int options_take_password(struct options *options, struct err *err)
@@ -363,6 +483,8 @@ void options_fini(struct options *options)
     script_free(&options->exporter.probe.script);
     secret_wipe(options->proxy_password, sizeof(options->proxy_password));
     free(options->operands);
+    free(options->given);
     options->operands = NULL;
     options->operand_count = 0;
+    options->given = NULL;
 }

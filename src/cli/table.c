@@ -1,5 +1,6 @@
 #include "table.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ static const struct option_word colors[] = {
 #define DEFAULT(text) .fallback = (text)
 #define RANGE(low, high) .least = (low), .most = (high)
 #define WORDS(list) .words = (list)
+#define OF_RUN .of_run = true
 #define NEEDS(option) .needs = (option)
 #define FIELD(configuration)                                                                                 \
     {                                                                                                        \
@@ -54,6 +56,7 @@ static const struct option_word colors[] = {
 #define L(member) [MODE_LISTEN] = FIELD(server.member)
 #define C(member) [MODE_CONNECT] = FIELD(client.member)
 #define P(member) [MODE_PROBE] = FIELD(probe.member)
+#define T(member) [MODE_PROBE] = FIELD(targets.member)
 #define B(member) [MODE_BENCH] = FIELD(bench.member)
 #define M(member) [MODE_BENCH_MERGE] = FIELD(merge.member)
 
@@ -72,7 +75,7 @@ const struct option_row option_rows[] = {
     OPTION(MODE, peer, "connect", "HOST PORT [NAME...]", "send the NAMEs to a server, then exit",
            .mode = MODE_CONNECT, IN(C(target))),
     OPTION(MODE, peer, "probe", "HOST PORT [-- COMMAND...]", "check a service on every address",
-           .mode = MODE_PROBE, IN(P(target))),
+           .mode = MODE_PROBE, .instead = "targets", IN(P(target))),
     OPTION(MODE, peer, "bench", "HOST PORT", "run many dialogues, verify and measure them",
            .mode = MODE_BENCH, IN(B(target))),
     OPTION(MODE, flag, "bench-merge", "FILE...", "add up the JSON results of benches",
@@ -168,11 +171,11 @@ const struct option_row option_rows[] = {
     OPTION(PROBE, alert, "expect-alert", "NAME", "the server must refuse with this TLS alert",
            IN(P(expect_alert))),
     OPTION(PROBE, integer, "count", "N", "number of rounds, then print a summary", RANGE("1", "1000000000"),
-           IN(P(count))),
+           OF_RUN, IN(P(count))),
     OPTION(PROBE, duration, "interval", "TIME", "time from one round to the next", RANGE("10ms", LONGEST),
-           IN(P(interval_ms))),
+           OF_RUN, IN(P(interval_ms))),
     OPTION(PROBE, duration, "retry", "TIME", "repeat until OK, for at most TIME", RANGE("1ms", LONGEST),
-           IN(P(retry_ms))),
+           OF_RUN, IN(P(retry_ms))),
     OPTION(PROBE, days, "expect-days", "WARN[,CRIT]", "days that certificates must stay valid",
            RANGE("1", "36500"), NEEDS("tls"), IN(P(limits.expect_days))),
     OPTION(PROBE, limits, "warn", "SPEC", "warning limits, such as total=0.5", IN(P(limits.warn))),
@@ -181,6 +184,9 @@ const struct option_row option_rows[] = {
            IN(P(require_any))),
     OPTION(PROBE, bytes, "volume", "BYTES", "also transfer BYTES, such as 64k or 1M", RANGE("1", "1024M"),
            IN(P(volume_bytes))),
+    OPTION(PROBE, text, "targets", "FILE", "probe each line's HOST PORT [OPTION...]", OF_RUN, IN(T(file))),
+    OPTION(PROBE, integer, "parallel", "N", "targets at a time", RANGE("1", "10000"), DEFAULT("64"),
+           NEEDS("targets"), OF_RUN, IN(T(parallel))),
 
     OPTION(BENCH, integer, "connections", "N", "concurrent connections", RANGE("1", "1000000"), DEFAULT("50"),
            IN(B(connections))),
@@ -193,19 +199,19 @@ const struct option_row option_rows[] = {
     OPTION(BENCH, flag, "resume", NULL, "resume TLS sessions", NEEDS("tls"), IN(B(resume))),
 
     OPTION(OUTPUT, choice, "format", NULL, "result format; nagios: probe only", WORDS(formats),
-           DEFAULT("text"), IN(P(format), B(format), M(format)), IGNORED(CONNECT)),
-    OPTION(OUTPUT, text, "plot", "FILE.svg", "write a plot; -: standard output",
+           DEFAULT("text"), OF_RUN, IN(P(format), B(format), M(format)), IGNORED(CONNECT)),
+    OPTION(OUTPUT, text, "plot", "FILE.svg", "write a plot; -: standard output", OF_RUN,
            IN(P(plot), B(plot), M(plot))),
-    OPTION(OUTPUT, flag, "explain", NULL, "print each step and why it happens",
+    OPTION(OUTPUT, flag, "explain", NULL, "print each step and why it happens", OF_RUN,
            IN(L(explain), C(explain), P(explain))),
     OPTION(OUTPUT, choice, "log-format", NULL, "format of log lines", WORDS(log_formats), DEFAULT("text"),
-           IN(L(log_format), X(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
+           OF_RUN, IN(L(log_format), X(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
     OPTION(OUTPUT, flag, "verbose", NULL, "log more: the address used, silent peers", .letter = 'v',
-           REPEATABLE, IN(L(verbose), C(verbose), P(verbose), X(verbose)), IGNORED(BENCH | MERGE)),
-    OPTION(OUTPUT, flag, "quiet", NULL, "log warnings and errors only", .letter = 'q',
+           REPEATABLE, OF_RUN, IN(L(verbose), C(verbose), P(verbose), X(verbose)), IGNORED(BENCH | MERGE)),
+    OPTION(OUTPUT, flag, "quiet", NULL, "log warnings and errors only", .letter = 'q', OF_RUN,
            IN(L(quiet), P(quiet), X(quiet), B(quiet)), IGNORED(CONNECT | MERGE)),
     OPTION(OUTPUT, choice, "color", NULL, "colored output; auto: on a terminal", WORDS(colors),
-           DEFAULT("auto"), IN(P(color)),
+           DEFAULT("auto"), OF_RUN, IN(P(color)),
            IGNORED(LISTEN | CONNECT | BENCH | MERGE | OPTION_IN(MODE_EXPORTER))),
 
     OPTION(ABOUT, flag, "help", NULL, "print this help", .mode = MODE_HELP, .letter = 'h'),
@@ -214,6 +220,8 @@ const struct option_row option_rows[] = {
 };
 
 const size_t option_row_count = sizeof(option_rows) / sizeof(option_rows[0]);
+
+static_assert(sizeof(option_rows) / sizeof(option_rows[0]) <= OPTION_ROWS_MAX, "room for what was given");
 
 const struct option_row *option_find(const char *name, size_t length)
 {

@@ -9,7 +9,7 @@
 #include "tcpgreet/cli/options.h"
 #include "value.h"
 
-enum { OPTION_TITLE_BYTES = 32, OPTION_EXPECTED_BYTES = 128, OPTION_SHOWN_BYTES = 64 };
+enum { OPTION_TITLE_BYTES = 32, OPTION_EXPECTED_BYTES = 128, OPTION_SHOWN_BYTES = 64, OPTION_ROWS_MAX = 128 };
 
 enum option_group {
     OPTION_GROUP_MODE,
@@ -47,7 +47,9 @@ struct option_row {
     const char *needs;    /* the name of an option that must be given, too; NULL */
     char letter;
     bool repeatable;
-    unsigned ignored; /* OPTION_IN(mode) of modes that accept it although it changes nothing there */
+    bool of_run;         /* concerns the whole run of --probe --targets: not for a line of the file */
+    const char *instead; /* of a mode: the option that may take the place of its argument; NULL */
+    unsigned ignored;    /* OPTION_IN(mode) of modes that accept it although it changes nothing there */
     struct option_field fields[MODE_COUNT]; /* where each mode that uses it has its value */
 };
 

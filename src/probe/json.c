@@ -104,6 +104,8 @@ static void put_head(FILE *out, const struct probe_result *result)
 {
     (void)fputs("{\"schema\":\"" PROBE_SCHEMA "\"", out);
     put_text(out, "target", result->target);
+    if (result->line > 0)
+        (void)fprintf(out, ",\"line\":%zu", result->line);
     put_text(out, "host", result->host);
     put_port(out, result);
     put_known(out, "proxy", result->proxy);

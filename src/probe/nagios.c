@@ -7,27 +7,41 @@
 
 #define NS_PER_S 1e9
 
-/* Source: Monitoring Plugins Development Guidelines, "Plugin Return Codes". */
-enum status { STATUS_OK, STATUS_WARNING, STATUS_CRITICAL, STATUS_UNKNOWN };
+const char *probe_plugin_word(int code)
+{
+    static const char *const words[] = {[PROBE_PLUGIN_OK] = "OK",
+                                        [PROBE_PLUGIN_WARNING] = "WARNING",
+                                        [PROBE_PLUGIN_CRITICAL] = "CRITICAL",
+                                        [PROBE_PLUGIN_UNKNOWN] = "UNKNOWN"};
+    return words[code];
+}
 
-static const char *const status_words[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+int probe_plugin_worse(int a, int b)
+{
+    static const int severity[] = {[PROBE_PLUGIN_OK] = 0,
+                                   [PROBE_PLUGIN_WARNING] = 1,
+                                   [PROBE_PLUGIN_UNKNOWN] = 2,
+                                   [PROBE_PLUGIN_CRITICAL] = 3};
+    return severity[a] >= severity[b] ? a : b;
+}
 
 /* A failure on this side is no statement about the peer. */
-static enum status status_of(enum err_reason reason)
+static int status_of(enum err_reason reason)
 {
     switch (reason) {
     case ERR_OK:
-        return STATUS_OK;
+        return PROBE_PLUGIN_OK;
     case ERR_DEGRADED:
     case ERR_THRESHOLD:
-        return STATUS_WARNING;
+        return PROBE_PLUGIN_WARNING;
     case ERR_INTERNAL:
     case ERR_USAGE:
     case ERR_INTERRUPTED:
     case ERR_TERMINATED:
-        return STATUS_UNKNOWN;
+        return PROBE_PLUGIN_UNKNOWN;
     default:
-        return err_exit_code(reason) == err_exit_code(ERR_SYSTEM_OTHER) ? STATUS_UNKNOWN : STATUS_CRITICAL;
+        return err_exit_code(reason) == err_exit_code(ERR_SYSTEM_OTHER) ? PROBE_PLUGIN_UNKNOWN
+                                                                        : PROBE_PLUGIN_CRITICAL;
     }
 }
 
@@ -130,23 +144,31 @@ static void put_performance(FILE *out, const struct probe_result *result, const 
     (void)fputs(";;", out);
 }
 
-int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out)
+int probe_report_nagios_line(const struct probe_result *result, const struct thresholds *thresholds,
+                             FILE *out)
 {
     struct probe_alert alerts[PROBE_ALERTS_MAX];
-    enum status status = status_of(result->verdict.reason);
+    int status = status_of(result->verdict.reason);
     size_t count = probe_alerts(result, thresholds, alerts);
 
-    if (count > 0 && status < STATUS_WARNING)
-        status = STATUS_WARNING;
-    if (count > 0 && alerts[0].critical && status < STATUS_CRITICAL)
-        status = STATUS_CRITICAL;
-    (void)fprintf(out, "TCPGREET %s - ", status_words[status]);
+    if (count > 0 && status < PROBE_PLUGIN_WARNING)
+        status = PROBE_PLUGIN_WARNING;
+    if (count > 0 && alerts[0].critical && status < PROBE_PLUGIN_CRITICAL)
+        status = PROBE_PLUGIN_CRITICAL;
+    (void)fprintf(out, "%s - ", probe_plugin_word(status));
     if (result->target[0] != '\0' && !result->verdict_names_target) {
         put_text(out, result->target);
         (void)fputs(": ", out);
     }
     put_message(out, result, alerts, count);
+    return status;
+}
+
+int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out)
+{
+    (void)fputs("TCPGREET ", out);
+    int status = probe_report_nagios_line(result, thresholds, out);
     put_performance(out, result, thresholds);
     (void)fputc('\n', out);
-    return (int)status;
+    return status;
 }

@@ -6,6 +6,13 @@ static const char *const paints[PROBE_PAINTS] = {
     [PROBE_PLAIN] = "",         [PROBE_GOOD] = "\x1b[32m", [PROBE_WARNING] = "\x1b[33m",
     [PROBE_BAD] = "\x1b[1;31m", [PROBE_HEAD] = "\x1b[1m",  [PROBE_FAINT] = "\x1b[2m"};
 
+size_t probe_page_columns(const struct probe_style *style)
+{
+    if (style->columns < PROBE_PAGE_COLUMNS_MIN)
+        return PROBE_PAGE_COLUMNS_MIN;
+    return style->columns < PROBE_PAGE_COLUMNS_MAX ? (size_t)style->columns : PROBE_PAGE_COLUMNS_MAX;
+}
+
 void probe_page_spaces(const struct probe_page *page, size_t count)
 {
     (void)fprintf(page->out, "%*s", (int)count, "");

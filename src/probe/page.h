@@ -16,6 +16,9 @@ struct probe_page {
     size_t columns;
 };
 
+/* Returns: the columns of a page of this style. */
+size_t probe_page_columns(const struct probe_style *style);
+
 /* Writes any text in lines that fit the page: the first indented by so many spaces, the rest by rest. Nothing
  * for an empty text. Shape: first and rest are below PROBE_PAGE_COLUMNS_MIN / 2. */
 void probe_page_wrap(const struct probe_page *page, size_t first, size_t rest, enum probe_paint paint,

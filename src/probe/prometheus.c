@@ -1,6 +1,10 @@
-#include "measures.h"
+#include "exposition.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "measures.h"
 
 #include "tcpgreet/format/serialize.h"
 
@@ -86,12 +90,43 @@ static const struct address_metric address_metrics[] = {
 
 /* A metric being written: its head comes with its first sample, so that none stands without any. */
 struct metric {
-    FILE *out;
+    struct probe_exposition *to;
     const struct probe_result *result;
     const char *name;
     const char *help;
-    bool begun;
+    FILE *out; /* NULL: it has no sample of this result yet */
 };
+
+static FILE *put_name(FILE *out, const struct metric *metric)
+{
+    (void)fprintf(out, "# HELP tcpgreet_probe_%s %s\n# TYPE tcpgreet_probe_%s gauge\n", metric->name,
+                  metric->help, metric->name);
+    return out;
+}
+
+/* Returns: where the samples of a metric stand together, behind its head. */
+static FILE *find_part(const struct metric *metric)
+{
+    struct probe_exposition *to = metric->to;
+    size_t i = 0;
+
+    if (to->whole != NULL)
+        return put_name(to->whole, metric);
+    while (i < to->count && to->parts[i].name != metric->name)
+        i++;
+    if (i < to->count)
+        return to->parts[i].out;
+    struct probe_part *part = i < PROBE_METRICS_MAX ? &to->parts[i] : NULL;
+    if (part != NULL)
+        part->out = open_memstream(&part->text, &part->length);
+    if (part == NULL || part->out == NULL) {
+        to->is_lost = true;
+        return to->lost;
+    }
+    part->name = metric->name;
+    to->count++;
+    return put_name(part->out, metric);
+}
 
 static void put_label(const struct metric *metric, const char *label, const char *value)
 {
@@ -102,12 +137,12 @@ static void put_label(const struct metric *metric, const char *label, const char
 /* Opens the labels of a sample; every sample has its target. */
 static void begin(struct metric *metric)
 {
-    if (!metric->begun)
-        (void)fprintf(metric->out, "# HELP tcpgreet_probe_%s %s\n# TYPE tcpgreet_probe_%s gauge\n",
-                      metric->name, metric->help, metric->name);
-    metric->begun = true;
+    if (metric->out == NULL)
+        metric->out = find_part(metric);
     (void)fprintf(metric->out, "tcpgreet_probe_%s{target=", metric->name);
     serialize_quoted(metric->out, metric->result->target);
+    if (metric->to->line > 0)
+        (void)fprintf(metric->out, ",line=\"%zu\"", metric->to->line);
 }
 
 static void begin_family(struct metric *metric, enum race_family family)
@@ -129,18 +164,18 @@ static void end(const struct metric *metric, double value)
     (void)fprintf(metric->out, "} %s\n", serialize_number(value).text);
 }
 
-static void put_gauge(FILE *out, const struct probe_result *result, const char *name, const char *help,
-                      double value)
+static void put_gauge(struct probe_exposition *to, const struct probe_result *result, const char *name,
+                      const char *help, double value)
 {
-    struct metric metric = {out, result, name, help, false};
+    struct metric metric = {to, result, name, help, NULL};
     begin(&metric);
     end(&metric, value);
 }
 
-static void put_address_metric(FILE *out, const struct probe_result *result,
+static void put_address_metric(struct probe_exposition *to, const struct probe_result *result,
                                const struct address_metric *reported)
 {
-    struct metric metric = {out, result, reported->name, reported->help, false};
+    struct metric metric = {to, result, reported->name, reported->help, NULL};
     double value;
 
     for (size_t i = 0; i < result->address_count; i++) {
@@ -151,11 +186,11 @@ static void put_address_metric(FILE *out, const struct probe_result *result,
     }
 }
 
-static void put_verdict(FILE *out, const struct probe_result *result)
+static void put_verdict(struct probe_exposition *to, const struct probe_result *result)
 {
     struct metric metric = {
-        out, result, "verdict_info",
-        "What was requested, the last phase that is proved, and the reason word of the verdict.", false};
+        to, result, "verdict_info",
+        "What was requested, the last phase that is proved, and the reason word of the verdict.", NULL};
     begin(&metric);
     put_label(&metric, "tls", result->tls ? "yes" : "no");
     put_label(&metric, "until", probe_until_word(result->until));
@@ -165,26 +200,26 @@ static void put_verdict(FILE *out, const struct probe_result *result)
     end(&metric, 1);
 }
 
-static void put_round(FILE *out, const struct probe_result *result)
+static void put_round(struct probe_exposition *to, const struct probe_result *result)
 {
-    put_gauge(out, result, "success", "Whether the verdict is OK.", result->verdict.reason == ERR_OK);
-    put_verdict(out, result);
-    put_gauge(out, result, "exit_code", "The exit code that goes with the verdict.",
+    put_gauge(to, result, "success", "Whether the verdict is OK.", result->verdict.reason == ERR_OK);
+    put_verdict(to, result);
+    put_gauge(to, result, "exit_code", "The exit code that goes with the verdict.",
               err_exit_code(result->verdict.reason));
-    put_gauge(out, result, "timestamp_seconds", "When the probe began.", (double)result->started_s);
-    put_gauge(out, result, "duration_seconds", "How long the probe took.",
+    put_gauge(to, result, "timestamp_seconds", "When the probe began.", (double)result->started_s);
+    put_gauge(to, result, "duration_seconds", "How long the probe took.",
               (double)result->total_ns / NS_PER_S);
 }
 
-static void put_dns(FILE *out, const struct probe_result *result)
+static void put_dns(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric seconds = {out, result, "dns_lookup_seconds",
-                             "How long the name service took for the addresses of a family.", false};
-    struct metric addresses = {out, result, "dns_addresses",
-                               "How many addresses of a family the name service returned.", false};
+    struct metric seconds = {to, result, "dns_lookup_seconds",
+                             "How long the name service took for the addresses of a family.", NULL};
+    struct metric addresses = {to, result, "dns_addresses",
+                               "How many addresses of a family the name service returned.", NULL};
     struct metric reason = {
-        out, result, "dns_reason_info",
-        "Whether the name service returned addresses of a family (ok), or the reason why not.", false};
+        to, result, "dns_reason_info",
+        "Whether the name service returned addresses of a family (ok), or the reason why not.", NULL};
 
     for (int i = 0; i < RACE_FAMILIES; i++) {
         int64_t ns = probe_span_ns(&result->answers[i].span);
@@ -208,12 +243,12 @@ static void put_dns(FILE *out, const struct probe_result *result)
     }
 }
 
-static void put_reasons(FILE *out, const struct probe_result *result)
+static void put_reasons(struct probe_exposition *to, const struct probe_result *result)
 {
     struct metric metric = {
-        out, result, "reason_info",
+        to, result, "reason_info",
         "The result of each address: ok, or the reason and the phase in which it failed; the last phase that is proved, and the service that answered.",
-        false};
+        NULL};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
@@ -227,10 +262,10 @@ static void put_reasons(FILE *out, const struct probe_result *result)
     }
 }
 
-static void put_phases(FILE *out, const struct probe_result *result)
+static void put_phases(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "phase_seconds",
-                            "How long each phase took, the one that failed included.", false};
+    struct metric metric = {to, result, "phase_seconds",
+                            "How long each phase took, the one that failed included.", NULL};
 
     for (size_t i = 0; i < result->address_count; i++) {
         for (int phase = 0; phase < PROBE_PHASES; phase++) {
@@ -245,10 +280,10 @@ static void put_phases(FILE *out, const struct probe_result *result)
 }
 
 /* An address that this machine cannot reach at all has neither failed nor succeeded. */
-static void put_success(FILE *out, const struct probe_result *result)
+static void put_success(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "address_success",
-                            "Whether every phase that was requested succeeded.", false};
+    struct metric metric = {to, result, "address_success",
+                            "Whether every phase that was requested succeeded.", NULL};
 
     for (size_t i = 0; i < result->address_count; i++) {
         if (!probe_result_counts(result, &result->addresses[i]))
@@ -258,10 +293,10 @@ static void put_success(FILE *out, const struct probe_result *result)
     }
 }
 
-static void put_tls(FILE *out, const struct probe_result *result)
+static void put_tls(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "tls_info",
-                            "What the handshake agreed on, and whether a second one resumed it.", false};
+    struct metric metric = {to, result, "tls_info",
+                            "What the handshake agreed on, and whether a second one resumed it.", NULL};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
@@ -277,10 +312,10 @@ static void put_tls(FILE *out, const struct probe_result *result)
     }
 }
 
-static void put_certificates(FILE *out, const struct probe_result *result)
+static void put_certificates(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "certificate_info",
-                            "The certificate that the server sent, also where it was refused.", false};
+    struct metric metric = {to, result, "certificate_info",
+                            "The certificate that the server sent, also where it was refused.", NULL};
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
@@ -295,10 +330,10 @@ static void put_certificates(FILE *out, const struct probe_result *result)
     }
 }
 
-static void put_race(FILE *out, const struct probe_result *result)
+static void put_race(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "race_won",
-                            "Whether a client that races the addresses would use this one.", false};
+    struct metric metric = {to, result, "race_won",
+                            "Whether a client that races the addresses would use this one.", NULL};
 
     for (size_t i = 0; i < result->attempt_count; i++) {
         begin_address(&metric, &result->addresses[result->attempts[i].address]);
@@ -314,9 +349,9 @@ static bool is_reported(const struct probe_finding *findings, size_t i)
     return false;
 }
 
-static void put_findings(FILE *out, const struct probe_result *result)
+static void put_findings(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "finding_info", "What the diagnosis found.", false};
+    struct metric metric = {to, result, "finding_info", "What the diagnosis found.", NULL};
     struct probe_finding findings[PROBE_FINDINGS_MAX];
     size_t count = probe_diagnose(result, findings);
 
@@ -329,11 +364,11 @@ static void put_findings(FILE *out, const struct probe_result *result)
     }
 }
 
-static void put_remarks(FILE *out, const struct probe_result *result)
+static void put_remarks(struct probe_exposition *to, const struct probe_result *result)
 {
-    struct metric metric = {out, result, "remark_info",
+    struct metric metric = {to, result, "remark_info",
                             "Remarks, which are not findings, such as a family that this machine lacks.",
-                            false};
+                            NULL};
     struct probe_finding remarks[PROBE_REMARKS_MAX];
     size_t count = probe_remarks(result, remarks);
 
@@ -344,18 +379,58 @@ static void put_remarks(FILE *out, const struct probe_result *result)
     }
 }
 
+static void put_all(struct probe_exposition *to, const struct probe_result *result)
+{
+    put_round(to, result);
+    put_dns(to, result);
+    put_reasons(to, result);
+    put_phases(to, result);
+    put_success(to, result);
+    for (size_t i = 0; i < sizeof(address_metrics) / sizeof(address_metrics[0]); i++)
+        put_address_metric(to, result, &address_metrics[i]);
+    put_tls(to, result);
+    put_certificates(to, result);
+    put_race(to, result);
+    put_findings(to, result);
+    put_remarks(to, result);
+}
+
 void probe_report_prometheus(const struct probe_result *result, FILE *out)
 {
-    put_round(out, result);
-    put_dns(out, result);
-    put_reasons(out, result);
-    put_phases(out, result);
-    put_success(out, result);
-    for (size_t i = 0; i < sizeof(address_metrics) / sizeof(address_metrics[0]); i++)
-        put_address_metric(out, result, &address_metrics[i]);
-    put_tls(out, result);
-    put_certificates(out, result);
-    put_race(out, result);
-    put_findings(out, result);
-    put_remarks(out, result);
+    struct probe_exposition to = {.whole = out};
+
+    put_all(&to, result);
+}
+
+int probe_exposition_open(struct probe_exposition *exposition, struct err *err)
+{
+    *exposition = (struct probe_exposition){0};
+    exposition->lost = fopen("/dev/null", "w");
+    if (exposition->lost != NULL)
+        return 0;
+    return err_set(err, err_reason_of_system(errno), errno, "cannot open /dev/null: %s", strerror(errno));
+}
+
+void probe_exposition_add(struct probe_exposition *exposition, const struct probe_result *result, size_t line)
+{
+    exposition->line = line;
+    put_all(exposition, result);
+}
+
+int probe_exposition_close(struct probe_exposition *exposition, FILE *out, struct err *err)
+{
+    bool is_whole = !exposition->is_lost;
+
+    for (size_t i = 0; i < exposition->count; i++) {
+        struct probe_part *part = &exposition->parts[i];
+        is_whole = ferror(part->out) == 0 && is_whole;
+        is_whole = fclose(part->out) == 0 && is_whole;
+        if (out != NULL && is_whole)
+            (void)fwrite(part->text, 1, part->length, out);
+        free(part->text);
+    }
+    if (exposition->lost != NULL)
+        (void)fclose(exposition->lost);
+    *exposition = (struct probe_exposition){0};
+    return is_whole ? 0 : err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for the metrics");
 }

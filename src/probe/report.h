@@ -56,8 +56,18 @@ struct probe_style {
 
 /* Each writes one whole result. The caller checks out for errors. now_s is the wall clock, for days left. */
 void probe_report_text(const struct probe_result *result, const struct probe_style *style, FILE *out);
-/* The monitoring plugin's one line with performance data. Returns: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN.
- * Source: Monitoring Plugins Development Guidelines. */
+/* The codes of a monitoring plugin, their words, and the worse of two: OK, WARNING, UNKNOWN, CRITICAL.
+ * Source: Monitoring Plugins Development Guidelines, "Plugin Return Codes". */
+enum { PROBE_PLUGIN_OK, PROBE_PLUGIN_WARNING, PROBE_PLUGIN_CRITICAL, PROBE_PLUGIN_UNKNOWN };
+const char *probe_plugin_word(int code);
+int probe_plugin_worse(int a, int b);
+
+/* The plugin's one line with performance data. Returns: its code. Source: the same guidelines. */
 int probe_report_nagios(const struct probe_result *result, const struct thresholds *thresholds, FILE *out);
+
+/* "CRITICAL - example.org:443: certificate ...", without performance data or the end of the line. Returns:
+ * the plugin's code. */
+int probe_report_nagios_line(const struct probe_result *result, const struct thresholds *thresholds,
+                             FILE *out);
 
 #endif

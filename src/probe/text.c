@@ -47,16 +47,9 @@ static void put_end(const struct probe_page *page, const struct probe_result *re
     probe_page_wrap(page, 0, 2, probe_page_verdict(result->verdict.reason), last.text);
 }
 
-static size_t columns_of(const struct probe_style *style)
-{
-    if (style->columns < PROBE_PAGE_COLUMNS_MIN)
-        return PROBE_PAGE_COLUMNS_MIN;
-    return style->columns < PROBE_PAGE_COLUMNS_MAX ? (size_t)style->columns : PROBE_PAGE_COLUMNS_MAX;
-}
-
 void probe_report_text(const struct probe_result *result, const struct probe_style *style, FILE *out)
 {
-    struct probe_page page = {out, style, columns_of(style)};
+    struct probe_page page = {out, style, probe_page_columns(style)};
 
     put_head(&page, result);
     probe_text_waterfall(&page, result);

@@ -14,7 +14,8 @@ try:
 except ImportError:
     skip_file("Python's jsonschema is not there, or too old (scripts/install-dependencies test)")
 
-SCHEMAS = {"tcpgreet.probe.v1": "probe-v1.schema.json", "tcpgreet.probe-summary.v1": "probe-summary-v1.schema.json"}
+SCHEMAS = {"tcpgreet.probe.v1": "probe-v1.schema.json", "tcpgreet.probe-summary.v1": "probe-summary-v1.schema.json",
+           "tcpgreet.probe-targets.v1": "probe-targets-v1.schema.json"}
 WORDS = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 DUAL = {"listen": [("0",)], "announcements": 2}
 HOSTS = "127.0.0.1 localhost\n::1 both\n127.0.0.1 both\n"

@@ -2,6 +2,7 @@
 #ifndef TCPGREET_CLI_OPTIONS_H
 #define TCPGREET_CLI_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -10,6 +11,7 @@
 #include "tcpgreet/client/client.h"
 #include "tcpgreet/exporter/exporter.h"
 #include "tcpgreet/probe/probe.h"
+#include "tcpgreet/probe/targets.h"
 #include "tcpgreet/server/serve.h"
 
 enum options_mode {
@@ -25,6 +27,8 @@ enum options_mode {
     MODE_COUNT
 };
 
+struct option_list;
+
 /* A value is stored in the configuration of every mode that has a field for it, since the mode may come last.
  * Texts are borrowed from argv. */
 struct options {
@@ -35,7 +39,10 @@ struct options {
     struct exporter_config exporter;
     struct bench_config bench;
     struct bench_merge_config merge;
-    const char **operands; /* NAMEs, FILEs, or COMMAND; the array is ours; ends at NULL */
+    struct probe_targets targets; /* file NULL: the one of probe */
+    struct option_list *list;     /* what targets are read from */
+    bool *given;                  /* for each row of the table; ours */
+    const char **operands;        /* NAMEs, FILEs, or COMMAND; the array is ours; ends at NULL */
     size_t operand_count;
     char proxy_password[PROXY_USER_MAX + 1]; /* that the configurations refer to */
 };
@@ -54,6 +61,15 @@ int options_take_password(struct options *options, struct err *err);
 /* Checks that this build can do what options ask for, and that files are readable, without opening any.
  * Errors: usage: names the option; system-permission: a file may not be read. */
 int options_check_system(const struct options *options, struct err *err);
+
+/* Reads the list of --targets and checks every line as the two functions above check the command line.
+ * Reports up to 10 wrong lines on standard error. Waits for standard input, which SIGINT and SIGTERM
+ * interrupt. Shape: without --targets nothing is done. Errors: of the first wrong line, "FILE:12: ...";
+ * usage: the list is empty or too long, or a line is; as file_read; interrupted, terminated. */
+int options_read_targets(struct options *options, struct err *err);
+
+/* Frees that list. Shape: there need be none. */
+void options_free_targets(struct options *options);
 
 void options_fini(struct options *options);
 
