@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <uv.h>
 
 #if defined(__linux__)
 
@@ -104,14 +105,11 @@ static enum fit fit(const struct endpoint *local, const struct ifaddrs *entry)
                                               : fit_v4(&local->address.v4, entry);
 }
 
-const char *tcp_facts_interface(const struct endpoint *local, char *name, size_t room)
+static const char *find(const struct ifaddrs *list, const struct endpoint *local, char *name, size_t room)
 {
-    struct ifaddrs *list;
     enum fit best = NOT;
 
     name[0] = '\0';
-    if (endpoint_family(local) == AF_UNSPEC || getifaddrs(&list) < 0)
-        return name;
     for (const struct ifaddrs *entry = list; entry != NULL && best != SAME; entry = entry->ifa_next) {
         enum fit found = fit(local, entry);
         if (found > best) {
@@ -119,6 +117,43 @@ const char *tcp_facts_interface(const struct endpoint *local, char *name, size_t
             snprintf(name, room, "%s", entry->ifa_name);
         }
     }
-    freeifaddrs(list);
     return name;
+}
+
+const char *tcp_facts_interface(const struct endpoint *local, char *name, size_t room)
+{
+    struct tcp_interfaces interfaces = {0};
+
+    tcp_interfaces_name(&interfaces, local, name, room);
+    tcp_interfaces_fini(&interfaces);
+    return name;
+}
+
+const char *tcp_interfaces_name(struct tcp_interfaces *interfaces, const struct endpoint *local, char *name,
+                                size_t room)
+{
+    enum { NS_PER_MS = 1000 * 1000 };
+    uint64_t now_ns = uv_hrtime();
+
+    name[0] = '\0';
+    if (interfaces == NULL)
+        return tcp_facts_interface(local, name, room);
+    if (endpoint_family(local) == AF_UNSPEC)
+        return name;
+    if (interfaces->list != NULL && now_ns - interfaces->listed_ns > (uint64_t)TCP_INTERFACES_MS * NS_PER_MS)
+        tcp_interfaces_fini(interfaces);
+    if (interfaces->list == NULL && getifaddrs(&interfaces->list) < 0) {
+        interfaces->list = NULL;
+        return name;
+    }
+    if (interfaces->listed_ns == 0)
+        interfaces->listed_ns = now_ns;
+    return find(interfaces->list, local, name, room);
+}
+
+void tcp_interfaces_fini(struct tcp_interfaces *interfaces)
+{
+    if (interfaces->list != NULL)
+        freeifaddrs(interfaces->list);
+    *interfaces = (struct tcp_interfaces){0};
 }

@@ -397,7 +397,7 @@ void probe_trial_start(struct probe_trial *trial)
     trial->peer = record->peer;
     trial->fd = stream_tcp_connect(&trial->peer, probe_scope_source(trial->scope), &record->reach, &err);
     if (trial->fd >= 0) {
-        probe_record_local(record, trial->fd);
+        probe_record_local(record, trial->scope->plan.interfaces, trial->fd);
         if (probe_scope_source(trial->scope) == NULL)
             record->reach = reach_of_source(&record->peer, &record->local);
     }

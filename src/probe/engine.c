@@ -19,6 +19,7 @@ enum {
 struct probe_engine {
     struct conn_shared shared;
     struct probe_contexts contexts;
+    struct tcp_interfaces interfaces;
     struct probe_job *first;
     size_t limit;
     size_t in_flight;
@@ -92,6 +93,7 @@ static void free_if_over(struct probe_engine *engine)
     if (!engine->is_closed || engine->open > 0)
         return;
     probe_contexts_fini(&engine->contexts);
+    tcp_interfaces_fini(&engine->interfaces);
     free(engine);
 }
 
@@ -184,6 +186,7 @@ struct probe_job *probe_engine_submit(struct probe_engine *engine, const struct 
                               .result = result,
                               .done = done,
                               .context = context};
+    job->plan.interfaces = &engine->interfaces;
     uv_timer_init(engine->shared.loop, &job->timer); /* which cannot fail */
     job->timer.data = job;
     link_job(engine, job);

@@ -25,8 +25,9 @@ struct probe_plan {
     const struct proxy_config *proxy; /* NULL: none; else target is what it is asked for */
     struct tls_client *tls;           /* NULL: plain */
     struct starttls_config starttls;
-    const char *servername;     /* for TLS; NULL: the target's host */
-    struct conn_shared *shared; /* with the loop */
+    const char *servername;            /* for TLS; NULL: the target's host */
+    struct conn_shared *shared;        /* with the loop */
+    struct tcp_interfaces *interfaces; /* that other plans share; NULL */
     enum probe_until until;
     const struct script *script; /* of PROBE_UNTIL_EXCHANGE */
     int expect_alert;            /* 0: none */

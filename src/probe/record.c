@@ -3,14 +3,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-void probe_record_local(struct probe_address *record, int fd)
+void probe_record_local(struct probe_address *record, struct tcp_interfaces *interfaces, int fd)
 {
     struct sockaddr_storage local;
     socklen_t length = sizeof local;
 
     if (getsockname(fd, (struct sockaddr *)&local, &length) == 0 &&
         endpoint_from_sockaddr(&record->local, (struct sockaddr *)&local, length) == 0)
-        tcp_facts_interface(&record->local, record->interface, sizeof record->interface);
+        tcp_interfaces_name(interfaces, &record->local, record->interface, sizeof record->interface);
 }
 
 void probe_record_first(struct probe_address *record, struct bytes bytes)

@@ -4,8 +4,8 @@
 
 #include "result.h"
 
-/* The local end of a connected socket. */
-void probe_record_local(struct probe_address *record, int fd);
+/* The local end of a connected socket. Shape: interfaces NULL is allowed. */
+void probe_record_local(struct probe_address *record, struct tcp_interfaces *interfaces, int fd);
 
 /* Appends what the peer sent first, as far as there is room. */
 void probe_record_first(struct probe_address *record, struct bytes bytes);

@@ -14,8 +14,10 @@ import subprocess
 import tempfile
 import termios
 import threading
+import unittest
 
-from harness import LIMIT_S, Case, Lines, Script, Server, await_that, main, refusing_port, run, shell, spawn
+from harness import LIMIT_S, SANITIZED, Case, Lines, Script, Server, await_that, main, refusing_port, run, shell, spawn
+from tls_harness import has_tls
 from test_probe_mode import mute, validate
 
 UNKNOWN = "fe80::1%nowhere0 1"  # no name server is asked for it
@@ -95,6 +97,7 @@ class Lists(Case):
             self.assertEqual((done.code, done.out), (code, b""), repr(done))
             self.assertIn(word, done.err)
 
+    @unittest.skipUnless(has_tls(), "needs a program with TLS")
     def test_a_file_that_a_line_names_is_looked_for_first(self):
         done = targets(["::1 1 --tls --ca /nonexistent/ca.pem", "::1 2"])
         self.assertEqual((done.code, done.out), (2, b""), repr(done))
@@ -121,8 +124,10 @@ class Results(Case):
         self.mail = self.stack.enter_context(Script(accepting))
         self.mixed = [f"::1 {self.server.port}", f"::1 {self.mute.port} --until dialogue --answer-timeout 50ms",
                       f"::1 {self.refusing}", UNKNOWN, f"::1 {self.mail.port}",
-                      f"::1 {self.mute.port} --until tls --connect-timeout 200ms"]
-        self.words = ["ok", "dialogue-timeout", "connect-refused", "resolve-not-found", "ok", "tls-silent-peer"]
+                      f"::1 {self.mute.port} " + ("--until tls --connect-timeout 200ms" if has_tls() else
+                                                  "--until dialogue --answer-timeout 50ms")]
+        self.words = ["ok", "dialogue-timeout", "connect-refused", "resolve-not-found", "ok",
+                      "tls-silent-peer" if has_tls() else "dialogue-timeout"]
 
     def test_every_target_has_its_own_result_and_the_first_failure_in_the_list_is_the_exit_code(self):
         done = targets(self.mixed, "--format", "json")
@@ -135,6 +140,15 @@ class Results(Case):
         self.assertEqual(targets(self.mixed[2:], "-q").code, 4)
         self.assertEqual(targets(self.mixed[3:], "-q").code, 3)
         self.assertEqual(targets(self.mixed[:1], "-q").code, 0)
+
+    @unittest.skipUnless(has_tls(), "needs a program with TLS")
+    def test_each_line_has_its_own_verification(self):
+        with Server("--tls") as server:
+            each, summary = objects(targets([f"::1 {server.port}", f"::1 {server.port} --insecure", f"::1 {self.server.port}"] * 3,
+                                            "--tls", "--until", "tls", "--format", "json"))
+        words = [each[line]["verdict"]["word"] for line in sorted(each)]
+        self.assertEqual(words, ["cert-self-signed", "ok", "tls-plaintext-peer"] * 3)
+        self.assertEqual(summary["ok"], 3)
 
     def test_text_has_a_line_for_each_and_a_summary(self):
         done = targets(self.mixed)
@@ -286,6 +300,13 @@ class Limits(Case):
         self.assertIn(b"100/100 targets OK", done.out)
         self.assertRegex(done.err, rb"^tcpgreet: only \d targets are probed at a time: 64 descriptors may be open "
                                    rb"\(raise ulimit -n\)\n$")
+
+    @unittest.skipIf(SANITIZED, "sanitizers need address space")
+    def test_few_threads_make_names_slower_and_end_nothing(self):
+        with Server(listen=(("127.0.0.1", "0"),)) as server:
+            done = targets([f"localhost {server.port} -4"] * 64, wrap=["sh", "-c", 'ulimit -v 300000 && exec "$@"', "sh"])
+        self.assertEqual(done.code, 0, repr(done))
+        self.assertIn(b"64/64 targets OK", done.out)
 
     def test_a_reader_that_is_gone_ends_the_run(self):
         with Server() as server:

@@ -26,4 +26,18 @@ bool tcp_facts_read(int fd, bool connecting, struct tcp_facts *facts);
  * Source: getifaddrs(3). */
 const char *tcp_facts_interface(const struct endpoint *local, char *name, size_t room);
 
+/* This machine's interfaces as they were at most TCP_INTERFACES_MS ago, for one who asks often: the kernel
+ * takes longer to list them than to connect. Starts as {0}. */
+struct tcp_interfaces {
+    struct ifaddrs *list;
+    uint64_t listed_ns;
+};
+
+enum { TCP_INTERFACES_MS = 1000 };
+
+/* As tcp_facts_interface. Shape: interfaces NULL: they are listed anew. */
+const char *tcp_interfaces_name(struct tcp_interfaces *interfaces, const struct endpoint *local, char *name,
+                                size_t room);
+void tcp_interfaces_fini(struct tcp_interfaces *interfaces);
+
 #endif

@@ -96,6 +96,15 @@ static void an_address_leads_to_its_interface(void **state)
     assert_string_equal(tcp_facts_interface(&loopback, name, sizeof name), "lo");
     assert_string_equal(tcp_facts_interface(&beside, name, sizeof name), "lo");
     assert_string_equal(tcp_facts_interface(&foreign, name, sizeof name), "");
+    struct tcp_interfaces interfaces = {0};
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(tcp_interfaces_name(&interfaces, &loopback, name, sizeof name), "lo");
+        assert_string_equal(tcp_interfaces_name(&interfaces, &foreign, name, sizeof name), "");
+        if (i == 1)
+            interfaces.listed_ns = 1; /* long ago */
+    }
+    assert_true(interfaces.listed_ns > 1);
+    tcp_interfaces_fini(&interfaces);
     assert_string_equal(tcp_facts_interface(&any, name, sizeof name), "");
     assert_string_equal(tcp_facts_interface(&loopback, short_name, sizeof short_name), "l");
 }
