@@ -154,17 +154,29 @@ class Elsewhere(Scripts):
     HERE = "".join(f"\t<testcase name=\"x\" status=\"{status}\">\n" for status in ("run", "run", "notrun"))
 
     def run_test(self, code, *lines):
+        done = self.run_beside(*(f"echo '{line}'" for line in lines), f"exit {code}")
+        return done.returncode, done.stdout.splitlines()[-1], done.stdout
+
+    def run_beside(self, *elsewhere, cmake=()):
+        asked = self.folder / "asked"
         tree = self.folder / "tree"
         (tree / "scripts").mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "scripts" / "test", tree / "scripts")
-        self.stand_in("cmake")
+        self.stand_in("cmake", *cmake)
         self.stand_in("ctest", f"printf '{self.HERE}' >\"$4\"")
         self.stand_in("tree/scripts/install-dependencies", "exit 0")
-        self.stand_in("tree/scripts/try-on", f'echo "$*" >"{self.calls}"', *(f"echo '{line}'" for line in lines),
-                      f"exit {code}")
+        self.stand_in("tree/scripts/try-on", f'echo "$*" >"{asked}"', *elsewhere)
         done = self.script("test", "--quick", "--everywhere", tree=tree)
-        self.assertEqual(self.recorded(), "trixie scripts/test --quick --services\n")
-        return done.returncode, done.stdout.splitlines()[-1], done.stdout
+        self.assertEqual(asked.read_text(), "trixie scripts/test --quick --services\n")
+        return done
+
+    def test_it_ends_with_a_run_here_that_fails(self):
+        begun = self.folder / "begun"
+        done = self.run_beside(f"trap 'echo ended >\"{begun}\"; exit 1' TERM", f'echo $$ >"{begun}"',
+                               "while :; do sleep 0.1; done",
+                               cmake=(f'while [ ! -s "{begun}" ]; do sleep 0.1; done', "exit 1"))
+        self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (1, "0 passed, 1 failed, 0 skipped"))
+        self.assertEqual(begun.read_text(), "ended\n")
 
     def test_its_cases_are_added_to_the_closing_line(self):
         code, last, output = self.run_test(0, "noise", "90 passed, 0 failed, 3 skipped",
