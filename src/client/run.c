@@ -198,11 +198,10 @@ static void expire_handshake(struct run *run)
         stream_preamble_facts(run->conn.stream, STREAM_LAYER_STARTTLS, &facts) && facts.end_ns == 0;
 
     stream_handshake_expire(run->conn.stream, &why);
-    if (in_starttls && why.reason != ERR_OK)
-        err_set_from(run->err, &why, "%s", why.text);
-    else if (why.reason == ERR_TLS_SILENT_PEER)
+    bool is_about_tls = !in_starttls || why.reason == ERR_OK;
+    if (is_about_tls && why.reason == ERR_TLS_SILENT_PEER)
         run_set_expired(run, why.reason, "waiting for a reply to the ClientHello");
-    else if (why.reason == ERR_OK || why.reason == ERR_TLS_TIMEOUT)
+    else if (is_about_tls && (why.reason == ERR_OK || why.reason == ERR_TLS_TIMEOUT))
         run_set_expired(run, ERR_TLS_TIMEOUT, "the TLS handshake was in progress");
     else if (why.detail == ERR_DETAIL_PROXY_SILENT)
         err_set_from(run->err, &why, "--timeout (%g s) expired: %s", (double)run->config->timeout_ms / 1000,

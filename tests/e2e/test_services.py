@@ -27,6 +27,10 @@ def where(program):
     return shutil.which(program, path=PATH)
 
 
+def version_of(program):
+    return subprocess.run([where(program), "--version"], capture_output=True, text=True, timeout=START_S).stdout
+
+
 def free_port():
     """One that is free on both loopback addresses."""
     while True:
@@ -469,6 +473,8 @@ class Dovecot(ServiceCase):
         if not list(pathlib.Path("/usr/lib/dovecot").glob(self.login[protocol] + "*")):
             self.skipTest(f"Dovecot's {protocol} is not installed (scripts/test --services)")
         os.chmod(self.folder, 0o755)
+        if not version_of("dovecot").startswith("2.3"):
+            return self.serve_2_4(protocol, tls)
         listeners = f"inet_listener {protocol} {{\n port = {self.port}\n address = {' '.join(HOSTS)}\n }}\n"
         if protocol in ("imap", "pop3"):
             listeners += f"inet_listener {protocol}s {{\n port = 0\n }}\n"
@@ -490,6 +496,36 @@ userdb {{
 }}
 service {self.login[protocol]} {{
  {listeners}}}
+""")
+        return self.start(where("dovecot"), "-F", "-c", self.folder / "conf")
+
+    def serve_2_4(self, protocol, tls):
+        certificate, key = self.identity()
+        plain = f"inet_listener {protocol} {{\n port = {self.port}\n listen = {' '.join(HOSTS)}\n }}\n"
+        more = f"inet_listener {protocol}s {{\n port = 0\n }}\n" if protocol in ("imap", "pop3") else ""
+        self.write("conf", f"""dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+protocols = {protocol}
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = /dev/stderr
+ssl = {"yes" if tls else "no"}
+ssl_server_cert_file = {certificate}
+ssl_server_key_file = {key}
+passdb static {{
+ fields {{
+  nopassword = yes
+ }}
+}}
+userdb static {{
+ fields {{
+  uid = 65534
+  gid = 65534
+  home = /nonexistent
+ }}
+}}
+service {self.login[protocol]} {{
+ {plain}{more}}}
 """)
         return self.start(where("dovecot"), "-F", "-c", self.folder / "conf")
 
@@ -591,7 +627,8 @@ class InspIrcd(ServiceCase):
             (self.folder / name).mkdir()
         certificate, key = self.identity()
         profile = f'certfile="{certificate}" keyfile="{key}" hash="sha256"'
-        modules = f"""<module name="ssl_gnutls"><module name="starttls"><gnutls {profile}>
+        before_4 = f"<gnutls {profile}>" if "InspIRCd-3" in version_of("inspircd") else ""
+        modules = f"""<module name="ssl_gnutls"><module name="starttls">{before_4}
 <sslprofile name="Clients" provider="gnutls" {profile}><starttls provider="Clients">"""
         binds = "".join(f'<bind address="{host}" port="{self.port}" type="clients">' for host in HOSTS)
         self.write("conf", f"""<server name="irc.example" description="test" network="test">{binds}
