@@ -77,9 +77,11 @@ static void check_foreign(struct bytes in, size_t seed)
 
     if (whole == GREETING_TLS_CLIENT)
         CHECK(early == (part < 3 ? GREETING_NOT_FOREIGN : GREETING_TLS_CLIENT));
+    else if (part > line)
+        CHECK(early == whole);
     else
-        CHECK(early == (part <= line ? GREETING_NOT_FOREIGN : whole));
-    CHECK(whole != GREETING_HTTP_CLIENT || (line < in.length && line <= 1025));
+        CHECK(early == GREETING_NOT_FOREIGN || (early == whole && part > 1024));
+    CHECK(whole != GREETING_HTTP_CLIENT || line < in.length || in.length > 1024);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
