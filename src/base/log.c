@@ -46,6 +46,7 @@ static struct {
     atomic_bool is_ascii;   /* the locale's character set is not UTF-8 */
     pthread_t writer;
     int fd;
+    bool held; /* implies not running: log_release starts the writer */
     bool running;
     bool stopping;
     bool abandoned;
@@ -240,19 +241,36 @@ int log_open(const struct log_config *config)
     (void)pthread_once(&once, init_drained);
     pthread_mutex_lock(&journal.lock);
     int failure = EBUSY;
-    if (!journal.running) {
+    if (!journal.running && !journal.held) {
         journal.fd = config->fd;
         journal.stopping = journal.abandoned = journal.stalled = false;
         journal.dropped = journal.unreported = 0;
         journal.failure = 0;
         journal.head = journal.length = 0;
-        failure = start_writer();
-        journal.running = failure == 0;
+        journal.held = config->is_held;
+        failure = config->is_held ? 0 : start_writer();
+        journal.running = failure == 0 && !config->is_held;
     }
     if (failure == 0) {
         atomic_store(&journal.format, (int)config->format);
         atomic_store(&journal.is_ascii, strcmp(nl_langinfo(CODESET), "UTF-8") != 0);
         atomic_store(&journal.level, (int)config->level);
+    }
+    pthread_mutex_unlock(&journal.lock);
+    if (failure == 0)
+        return 0;
+    errno = failure;
+    return -1;
+}
+
+int log_release(void)
+{
+    int failure = 0;
+    pthread_mutex_lock(&journal.lock);
+    if (journal.held) {
+        failure = start_writer();
+        journal.running = failure == 0;
+        journal.held = failure != 0;
     }
     pthread_mutex_unlock(&journal.lock);
     if (failure == 0)
@@ -288,7 +306,7 @@ void log_write(enum log_level level, const char *format, ...)
     blot_controls(message);
     put_line(&line, level, message);
     pthread_mutex_lock(&journal.lock);
-    if (journal.running && !journal.stopping) {
+    if ((journal.running || journal.held) && !journal.stopping) {
         if (journal.unreported > 0 || !enqueue((struct bytes){line.data, line.length}))
             count_dropped(1);
         journal.stalled = false;
@@ -350,7 +368,9 @@ bool log_drain(int wait_ms)
 void log_close(int wait_ms)
 {
     struct timespec end = time_after(wait_ms > 0 ? wait_ms : 0);
+    (void)log_release();
     pthread_mutex_lock(&journal.lock);
+    journal.held = false;
     if (!journal.running || journal.stopping) {
         pthread_mutex_unlock(&journal.lock);
         return;

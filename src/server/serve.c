@@ -44,8 +44,8 @@ struct server {
     struct session_policy policy;
     struct tls_server *tls[SERVER_WORKERS_MAX]; /* until the workers have them; NULL: plain */
     struct worker *workers[SERVER_WORKERS_MAX];
-    size_t worker_count;    /* to be started */
-    size_t workers_started; /* in workers */
+    size_t worker_count; /* to be started */
+    size_t workers_made; /* in workers */
     atomic_size_t workers_running;
     struct limits *limits;
     struct accept_log accept_log;
@@ -151,14 +151,14 @@ static struct limits_config count_connections(struct server *server, struct work
 static void log_counters(struct server *server)
 {
     struct counters_sum sum = {0};
-    for (size_t i = 0; i < server->workers_started; i++)
+    for (size_t i = 0; i < server->workers_made; i++)
         worker_count(server->workers[i], &sum);
     server_log_counters(&sum);
 }
 
 static void stop_workers(struct server *server, bool at_once)
 {
-    for (size_t i = 0; i < server->workers_started; i++)
+    for (size_t i = 0; i < server->workers_made; i++)
         worker_stop(server->workers[i], at_once);
 }
 
@@ -194,7 +194,7 @@ static void on_signal(uv_signal_t *handle, int number)
         log_counters(server);
         break;
     case SIGHUP:
-        certificates_reload(tls_config(server), server->workers, server->workers_started);
+        certificates_reload(tls_config(server), server->workers, server->workers_made);
         break;
     default:
         if (server->stopping)
@@ -315,18 +315,15 @@ static int open_workers_listeners(struct server *server, const struct endpoint *
     return 0;
 }
 
-static int start_worker(struct server *server, struct worker_config *config, struct err *err)
+static int make_worker(struct server *server, struct worker_config *config, struct err *err)
 {
-    size_t i = server->workers_started;
+    size_t i = server->workers_made;
     config->streams.tls = server->tls[i];
     server->tls[i] = NULL;
-    atomic_fetch_add(&server->workers_running, 1);
-    server->workers[i] = worker_start(config, err);
-    if (server->workers[i] == NULL) {
-        atomic_fetch_sub(&server->workers_running, 1);
+    server->workers[i] = worker_new(config, err);
+    if (server->workers[i] == NULL)
         return -1;
-    }
-    server->workers_started++;
+    server->workers_made++;
     return 0;
 }
 
@@ -350,10 +347,10 @@ static int init_worker_config(struct server *server, struct worker_config *confi
 }
 
 /* Where the kernel distributes connections, every worker listens. Elsewhere the last one listens for all: the
- * workers that it hands connections off to are running then.
- * Shape: addresses are those of server->listeners. On failure those that were started go on. */
-static int start_workers(struct server *server, const struct endpoint *addresses, size_t count,
-                         struct err *err)
+ * workers that it hands connections off to are running then. Shape: addresses are those of server->listeners.
+ */
+static int make_workers(struct server *server, const struct endpoint *addresses, size_t count,
+                        struct err *err)
 {
     struct listener listeners[LISTENER_MAX];
     struct worker_config config;
@@ -367,10 +364,31 @@ static int start_workers(struct server *server, const struct endpoint *addresses
             return -1;
         config.listener_count = listens ? count : 0;
         config.peer_count = listener_balances() ? 0 : i;
-        if (start_worker(server, &config, err) < 0)
+        if (make_worker(server, &config, err) < 0)
             return -1;
     }
     return 0;
+}
+
+/* On failure those that were started go on. */
+static int start_workers(struct server *server, struct err *err)
+{
+    for (size_t i = 0; i < server->workers_made; i++) {
+        atomic_fetch_add(&server->workers_running, 1);
+        if (worker_start(server->workers[i], err) == 0)
+            continue;
+        atomic_fetch_sub(&server->workers_running, 1);
+        return -1;
+    }
+    return 0;
+}
+
+/* The log's thread is the first: what is done to this process before is done to all its threads. */
+static int start_threads(struct server *server, struct err *err)
+{
+    if (log_release() < 0)
+        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    return start_workers(server, err);
 }
 
 /* Serves from open listeners until the shutdown is complete. */
@@ -384,15 +402,17 @@ static int run_workers(struct server *server, struct err *err)
     if (server->config->use_tls)
         certificates_log_pin(&server->config->tls, server->tls[0], &addresses[0]);
     server_log_misbehaviour(&server->config->misbehaviour);
-    int result = start_workers(server, addresses, count, err);
+    int result = make_workers(server, addresses, count, err);
+    if (result == 0)
+        result = start_threads(server, err);
     if (result == 0)
         result = announce(server, addresses, count, err);
     if (result < 0)
         stop_workers(server, true);
-    if (server->workers_started > 0)
+    if (atomic_load(&server->workers_running) > 0)
         uv_run(&server->loop, UV_RUN_DEFAULT);
-    while (server->workers_started > 0) /* last to first: none is freed before the one that knows it */
-        worker_free(server->workers[--server->workers_started]);
+    while (server->workers_made > 0) /* last to first: none is freed before the one that knows it */
+        worker_free(server->workers[--server->workers_made]);
     limits_free(server->limits);
     if (result == 0 && atomic_load(&server->has_failed))
         result = err_set_from(err, &server->failure, "%s", server->failure.text);
@@ -425,7 +445,8 @@ static int run_server(struct server *server, struct err *err)
 
 static int open_log(const struct server_config *config, struct err *err)
 {
-    struct log_config log = {.fd = STDERR_FILENO, .level = LOG_INFO, .format = config->log_format};
+    struct log_config log = {
+        .fd = STDERR_FILENO, .level = LOG_INFO, .format = config->log_format, .is_held = true};
 
     if (config->verbose)
         log.level = LOG_DEBUG;

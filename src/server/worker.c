@@ -43,6 +43,7 @@ struct worker {
     atomic_int command;                   /* enum command, set from other threads */
     enum command obeyed;
     bool final_message_sent;
+    bool is_started;
 };
 
 /* Returns: false where the worker is to end, or its queue is full. */
@@ -218,7 +219,7 @@ static int fail(struct err *err, int result)
     return loop_fail(err, result, "cannot start a worker");
 }
 
-/* Returns: a worker with a loop and a lock, or NULL with err. Takes: what worker_start takes. */
+/* Returns: a worker with a loop and a lock, or NULL with err. Takes: what worker_new takes. */
 static struct worker *allocate(const struct worker_config *config, struct err *err)
 {
     struct worker *worker = calloc(1, sizeof *worker);
@@ -239,7 +240,7 @@ static struct worker *allocate(const struct worker_config *config, struct err *e
     return NULL;
 }
 
-/* Puts the loop's handles in place and starts the thread. */
+/* Puts the loop's handles in place. */
 static int prepare(struct worker *worker, struct err *err)
 {
     int result = uv_async_init(&worker->loop, &worker->wake, on_wake);
@@ -248,8 +249,6 @@ static int prepare(struct worker *worker, struct err *err)
     worker->wake.data = worker->timer.data = worker;
     if (result == 0)
         result = accept_start(worker->accept, &worker->loop);
-    if (result == 0)
-        result = uv_thread_create(&worker->thread, run, worker);
     return result == 0 ? 0 : fail(err, result);
 }
 
@@ -273,7 +272,7 @@ static void dismantle(struct worker *worker)
     free(worker);
 }
 
-struct worker *worker_start(const struct worker_config *config, struct err *err)
+struct worker *worker_new(const struct worker_config *config, struct err *err)
 {
     struct worker *worker = allocate(config, err);
     if (worker == NULL)
@@ -290,6 +289,13 @@ struct worker *worker_start(const struct worker_config *config, struct err *err)
         return NULL;
     }
     return worker;
+}
+
+int worker_start(struct worker *worker, struct err *err)
+{
+    int result = uv_thread_create(&worker->thread, run, worker);
+    worker->is_started = result == 0;
+    return result == 0 ? 0 : fail(err, result);
 }
 
 void worker_stop(struct worker *worker, bool at_once)
@@ -318,6 +324,7 @@ void worker_free(struct worker *worker)
 {
     if (worker == NULL)
         return;
-    uv_thread_join(&worker->thread);
+    if (worker->is_started)
+        uv_thread_join(&worker->thread);
     dismantle(worker);
 }

@@ -38,12 +38,15 @@ struct worker_config {
     void *context;
 };
 
-/* Starts the thread. What it accepts is served in turn by its peers and itself; where a peer's queue is full,
- * or that peer is to end, by itself. Peers are started before it and freed after it, and may be stopped
- * before, with or after it: one that drains serves what was handed off to it, one that stops at once closes
- * it. Takes: the listeners' descriptors, also on failure. Returns: the worker, or NULL. Errors: internal,
- * system-…. */
-struct worker *worker_start(const struct worker_config *config, struct err *err);
+/* Makes what a worker has but its thread: all descriptors, and all memory that it begins with. What it
+ * accepts is served in turn by its peers and itself; where a peer's queue is full, or that peer is to end, by
+ * itself. Peers are started before it and freed after it, and may be stopped before, with or after it: one
+ * that drains serves what was handed off to it, one that stops at once closes it. Takes: the listeners'
+ * descriptors, also on failure. Returns: the worker, or NULL. Errors: internal, system-…. */
+struct worker *worker_new(const struct worker_config *config, struct err *err);
+
+/* Starts the thread. Returns: 0, -1. Errors: internal. */
+int worker_start(struct worker *worker, struct err *err);
 
 /* Asks it to stop: no more is accepted (what the kernel has queued still is), dialogues may finish for
  * drain_ms, but those that are silent for a second and have no name begun, and the rest, are sent the final
@@ -58,7 +61,8 @@ void worker_replace_tls(struct worker *worker, struct tls_server *tls);
 /* Adds what it has counted so far. Thread: any. */
 void worker_count(struct worker *worker, struct counters_sum *sum);
 
-/* Waits for the thread and frees it. Call worker_stop before. Shape: NULL is allowed. */
+/* Waits for the thread, where it was started, and frees it. Call worker_stop before. Shape: NULL is allowed.
+ */
 void worker_free(struct worker *worker);
 
 #endif

@@ -70,8 +70,8 @@ void host_start_on(struct host *host, const struct listener *listeners, size_t c
         host->limits = limits_new(&host->limit, &err);
     host->config.limits = host->limits;
     assert_non_null(host->limits);
-    host->worker = worker_start(&host->config, &err);
-    if (host->worker == NULL)
+    host->worker = worker_new(&host->config, &err);
+    if (host->worker == NULL || worker_start(host->worker, &err) < 0)
         fail_msg("%s", err.text);
 }
 

@@ -197,8 +197,8 @@ void prober_server_open(struct prober_server *server, struct listener listener, 
                                    .max_rejections = 2,
                                    .handshake_ms = PROBER_LONG_MS,
                                    .drain_ms = PROBER_LONG_MS};
-    server->worker = worker_start(&config, &err);
-    if (server->worker == NULL)
+    server->worker = worker_new(&config, &err);
+    if (server->worker == NULL || worker_start(server->worker, &err) < 0)
         fail_msg("%s", err.text);
 }
 

@@ -16,12 +16,17 @@ struct log_config {
     int fd;
     enum log_level level; /* lines above it are not written */
     enum log_format format;
+    bool is_held; /* the thread that writes starts with log_release: until then lines are only queued */
 };
 
-/* Starts the thread that writes. Lines before log_open and after log_close are lost silently.
- * The descriptor's flags are left as they are: it may be shared with a shell.
- * Returns: 0, or -1 with errno; EBUSY while a write that an earlier log_close gave up is still under way. */
+/* Starts the thread that writes, unless it is held. Lines before log_open and after log_close are lost
+ * silently. The descriptor's flags are left as they are: it may be shared with a shell. Returns: 0, or -1
+ * with errno; EBUSY while a write that an earlier log_close gave up is still under way. */
 int log_open(const struct log_config *config);
+
+/* Starts the thread that log_open has held: a process that gives up privileges does so before it has threads.
+ * Shape: nothing where none is held. Returns: 0, or -1 with errno. */
+int log_release(void);
 
 /* Queues one line. The text must hold no unescaped bytes of a peer (escape.h). In text form, bytes above 0x7e
  * are escaped where the locale's character set, at log_open, is not UTF-8.
@@ -43,7 +48,8 @@ int log_enabled(enum log_level level);
 /* Returns: lines dropped since log_open. Thread: any. */
 uint64_t log_dropped(void);
 
-/* Writes what is queued, for at most wait_ms if no process reads, then stops. */
+/* Writes what is queued, for at most wait_ms if no process reads, then stops. A log that is held is released.
+ */
 void log_close(int wait_ms);
 
 #endif

@@ -39,7 +39,7 @@ static int tear_down(void **state)
 
 static void start(enum log_level level, enum log_format format)
 {
-    const struct log_config config = {collector.writer, level, format};
+    const struct log_config config = {.fd = collector.writer, .level = level, .format = format};
     assert_int_equal(log_open(&config), 0);
 }
 
@@ -119,6 +119,32 @@ static void lines_outside_of_open_and_close_are_lost_silently(void **state)
     finish();
     assert_string_equal(collector.text, "between\n");
     assert_true(log_dropped() == 0);
+}
+
+static void lines_of_a_log_that_is_held_are_written_when_it_is_released(void **state)
+{
+    (void)state;
+    struct log_config config = {.fd = collector.writer, .level = LOG_INFO, .is_held = true};
+    assert_int_equal(log_open(&config), 0);
+    assert_int_equal(log_open(&config), -1);
+    assert_int_equal(errno, EBUSY);
+    log_write(LOG_INFO, "held");
+    assert_false(log_drain(0));
+    assert_int_equal(log_release(), 0);
+    assert_int_equal(log_release(), 0);
+    assert_true(log_drain(PLENTY_MS));
+    finish();
+    assert_string_equal(collector.text, "held\n");
+}
+
+static void lines_of_a_log_that_is_still_held_are_written_when_it_is_closed(void **state)
+{
+    (void)state;
+    struct log_config config = {.fd = collector.writer, .level = LOG_INFO, .is_held = true};
+    assert_int_equal(log_open(&config), 0);
+    log_write(LOG_INFO, "held");
+    finish();
+    assert_string_equal(collector.text, "held\n");
 }
 
 static void json_lines_are_objects_with_time_level_and_message(void **state)
@@ -244,6 +270,8 @@ int main(void)
         TEST(text_is_not_escaped_where_the_locale_is_utf_8),
         TEST(lines_above_the_level_are_not_written),
         TEST(lines_outside_of_open_and_close_are_lost_silently),
+        TEST(lines_of_a_log_that_is_held_are_written_when_it_is_released),
+        TEST(lines_of_a_log_that_is_still_held_are_written_when_it_is_closed),
         TEST(json_lines_are_objects_with_time_level_and_message),
         TEST(json_time_is_now),
         TEST(one_line_stays_one_line),

@@ -65,7 +65,7 @@ static int tear_down(void **state)
 
 static void start(void)
 {
-    const struct log_config config = {collector.writer, LOG_INFO, LOG_TEXT};
+    const struct log_config config = {.fd = collector.writer, .level = LOG_INFO, .format = LOG_TEXT};
     assert_int_equal(log_open(&config), 0);
 }
 
@@ -292,7 +292,7 @@ static void close_gives_up_where_the_reader_has_stopped(void **state)
     log_close(50);
     assert_in_range(now_ms() - before, 50, PLENTY_MS / 2);
 
-    const struct log_config config = {collector.writer, LOG_INFO, LOG_TEXT};
+    const struct log_config config = {.fd = collector.writer, .level = LOG_INFO, .format = LOG_TEXT};
     assert_int_equal(log_open(&config), -1);
     assert_int_equal(errno, EBUSY);
     assert_false(log_enabled(LOG_ERROR));

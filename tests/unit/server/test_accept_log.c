@@ -24,7 +24,7 @@ static int set_up(void **state)
     accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     if (collector_open(&collector) < 0)
         return -1;
-    return log_open(&(struct log_config){collector.writer, LOG_NOTICE, LOG_TEXT});
+    return log_open(&(struct log_config){.fd = collector.writer, .level = LOG_NOTICE, .format = LOG_TEXT});
 }
 
 static int tear_down(void **state)

@@ -78,8 +78,8 @@ static void start(struct fixture *fixture)
     for (size_t i = 0; i < WORKERS; i++) {
         config->listener_count = i == ACCEPTING ? 1 : 0;
         config->peer_count = i == ACCEPTING ? PEERS : 0;
-        fixture->workers[i] = worker_start(config, &err);
-        if (fixture->workers[i] == NULL)
+        fixture->workers[i] = worker_new(config, &err);
+        if (fixture->workers[i] == NULL || worker_start(fixture->workers[i], &err) < 0)
             fail_msg("%s", err.text);
         fixture->worker_count++;
     }

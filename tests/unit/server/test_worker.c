@@ -163,7 +163,8 @@ static void a_connection_without_descriptors_is_logged_with_its_address_and_the_
     if (!launcher_has_real_limits())
         skip_because("needs setrlimit(2), which valgrind does not pass on");
     assert_int_equal(collector_open(&collector), 0);
-    assert_int_equal(log_open(&(struct log_config){collector.writer, LOG_ERROR, LOG_TEXT}), 0);
+    assert_int_equal(
+        log_open(&(struct log_config){.fd = collector.writer, .level = LOG_ERROR, .format = LOG_TEXT}), 0);
     host->config.streams.misbehaviour = (struct stream_misbehaviour){STREAM_MISBEHAVE_DELAY, 1};
     host_start(host);
     int fd = socket(AF_INET, SOCK_STREAM, 0), last = dup(0);
@@ -197,7 +198,7 @@ static void a_worker_that_cannot_start_closes_its_listeners(void **state)
     assert_int_equal(fclose(file), 0);
     host->config.listeners = listeners;
     host->config.listener_count = 2;
-    assert_null(worker_start(&host->config, &err));
+    assert_null(worker_new(&host->config, &err));
     assert_int_equal(err.reason, ERR_INTERNAL);
     assert_non_null(strstr(err.text, "cannot start a worker: "));
     assert_int_equal(atomic_load(&host->stopped), 0);
@@ -206,6 +207,26 @@ static void a_worker_that_cannot_start_closes_its_listeners(void **state)
     const struct endpoint *at = &listeners[0].at;
     assert_int_equal(connect(fd, &at->address.any, endpoint_length(at)), -1);
     assert_int_equal(errno, ECONNREFUSED);
+    close(fd);
+}
+
+/* Its peer waits in the kernel's queue meanwhile. */
+static void a_worker_that_was_not_started_ends_and_closes_its_listeners(void **state)
+{
+    struct host *host = *state;
+    struct listener listener = host_listen();
+    struct err err = {0};
+
+    host->config.listeners = &listener;
+    host->config.listener_count = 1;
+    host->config.limits = host->limits = limits_new(&host->limit, &err);
+    struct worker *worker = worker_new(&host->config, &err);
+    assert_non_null(worker);
+    int fd = caller_connect(&listener.at);
+    worker_stop(worker, true);
+    worker_free(worker);
+    assert_int_equal(atomic_load(&host->stopped), 0);
+    assert_true(recv(fd, &(char){0}, 1, 0) <= 0);
     close(fd);
 }
 
@@ -221,6 +242,7 @@ int main(void)
         WORKER_TEST(exhausted_descriptors_pause_accepting),
         WORKER_TEST(a_connection_without_descriptors_is_logged_with_its_address_and_the_reason),
         WORKER_TEST(a_worker_that_cannot_start_closes_its_listeners),
+        WORKER_TEST(a_worker_that_was_not_started_ends_and_closes_its_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
