@@ -82,9 +82,9 @@ static int report_plugin(struct err *err)
     if (poll(&(struct pollfd){.fd = STDOUT_FILENO, .events = POLLOUT}, 1, 0) == 1) /* else it would block */
         printf("TCPGREET UNKNOWN - %s (%s)\n", err->text, err_word(err->reason));
     else
-        message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
+        message_failure(err);
     if (fflush(stdout) != 0)
-        message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
+        message_failure(err);
     return PLUGIN_UNKNOWN;
 }
 
@@ -92,7 +92,7 @@ static int report(struct err *err, enum format format)
 {
     if (format == FORMAT_NAGIOS)
         return report_plugin(err);
-    message_print("tcpgreet: %s (%s)", err->text, err_word(err->reason));
+    message_failure(err);
     if (err->reason == ERR_USAGE)
         message_print("Try: tcpgreet --help");
     return err_exit_code(err->reason);
@@ -106,9 +106,10 @@ int main(int argc, char **argv)
 
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
-    if (process_guard_standard(&err) == 0 &&
-        options_parse(&options, argc, (const char *const *)argv, &err) == 0 &&
-        options_take_password(&options, &err) == 0 && options_check_system(&options, &err) == 0 &&
+    bool parsed = process_guard_standard(&err) == 0 &&
+                  options_parse(&options, argc, (const char *const *)argv, &err) == 0;
+    message_set_format(options.log_format);
+    if (parsed && options_take_password(&options, &err) == 0 && options_check_system(&options, &err) == 0 &&
         options_read_targets(&options, &err) == 0)
         code = run(&options, &err);
     options_free_targets(&options);

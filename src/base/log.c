@@ -10,19 +10,17 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 
+#include "log_line.h"
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/escape.h"
 
-enum {
-    RING_BYTES = 256 * 1024,
-    MESSAGE_BYTES = 6 * 1024, /* room for the longest name, escaped byte for byte, and the text around it */
-    LINE_BYTES = 4 * MESSAGE_BYTES + 128, /* each byte escaped */
-    LEVEL_CLOSED = -1
-};
+enum { RING_BYTES = 256 * 1024, LEVEL_CLOSED = -1 };
 
 #ifdef __APPLE__ /* has no pthread_condattr_setclock */
 #define STOP_CLOCK CLOCK_REALTIME
@@ -43,6 +41,7 @@ static struct {
     pthread_cond_t drained; /* nothing is queued, or running has become false */
     atomic_int level;       /* enum log_level, LEVEL_CLOSED */
     atomic_int format;      /* enum log_format */
+    atomic_int stamp;       /* enum log_stamp */
     atomic_bool is_ascii;   /* the locale's character set is not UTF-8 */
     pthread_t writer;
     int fd;
@@ -59,56 +58,13 @@ static struct {
     char ring[RING_BYTES];
 } journal = {.lock = PTHREAD_MUTEX_INITIALIZER, .queued = PTHREAD_COND_INITIALIZER, .level = LEVEL_CLOSED};
 
-static void put_json_text(struct sink *line, const char *message)
+static struct log_style style_now(void)
 {
-    for (const char *at = message; *at != '\0'; at++) {
-        if (*at == '"' || *at == '\\')
-            (void)sink_put(line, BYTES_LITERAL("\\"));
-        (void)sink_put(line, (struct bytes){at, 1});
-    }
-}
-
-/* Above 0x7e there are bytes that drive a terminal whose character set is not UTF-8. */
-static void put_text(struct sink *line, const char *message)
-{
-    bool is_ascii = atomic_load_explicit(&journal.is_ascii, memory_order_relaxed);
-
-    if (!is_ascii)
-        (void)sink_put(line, (struct bytes){message, strlen(message)});
-    for (const char *at = message; is_ascii && *at != '\0'; at++) {
-        if ((unsigned char)*at > 0x7e)
-            (void)escape((struct bytes){at, 1}, (struct escape_style){.ascii = true}, line);
-        else
-            (void)sink_put(line, (struct bytes){at, 1});
-    }
-}
-
-static void put_json_head(struct sink *line, enum log_level level)
-{
-    static const char *const levels[] = {"error", "warning", "info", "info", "debug"};
-    struct timespec now = {0};
-    struct tm utc = {0};
-    char text[96];
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)gmtime_r(&now.tv_sec, &utc);
-    size_t length = strftime(text, sizeof(text), "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc);
-    (void)sink_put(line, (struct bytes){text, length});
-    int tail = snprintf(text, sizeof(text), ".%03dZ\",\"level\":\"%s\",\"message\":\"",
-                        (int)(now.tv_nsec / 1000000), levels[level]);
-    (void)sink_put(line, (struct bytes){text, (size_t)tail});
-}
-
-/* Composes one line, LF included. Shape: line is empty and has room for LINE_BYTES, which always do. */
-static void put_line(struct sink *line, enum log_level level, const char *message)
-{
-    if (atomic_load_explicit(&journal.format, memory_order_relaxed) == LOG_JSON) {
-        put_json_head(line, level);
-        put_json_text(line, message);
-        (void)sink_put(line, BYTES_LITERAL("\"}\n"));
-    } else {
-        put_text(line, message);
-        (void)sink_put(line, BYTES_LITERAL("\n"));
-    }
+    return (struct log_style){
+        .format = (enum log_format)atomic_load_explicit(&journal.format, memory_order_relaxed),
+        .stamp = (enum log_stamp)atomic_load_explicit(&journal.stamp, memory_order_relaxed),
+        .is_ascii = atomic_load_explicit(&journal.is_ascii, memory_order_relaxed),
+    };
 }
 
 /* Under the lock. Returns: false, with nothing queued, where it does not fit. */
@@ -134,13 +90,18 @@ static void count_dropped(uint64_t lines)
 /* Under the lock. Queues the line that reports how many were dropped, if there is space. */
 static void report_dropped(void)
 {
+    const struct log_event event = {
+        LOG_WARNING, "log-dropped",
+        LOG_FACTS(log_count("lines", journal.unreported),
+                  log_text("error", journal.failure != 0 ? strerror(journal.failure) : NULL))};
     char message[128];
-    char text[512];
+    char text[LOG_LINE_BYTES];
     struct sink line = {text, 0, sizeof(text)};
     (void)snprintf(message, sizeof(message), "%" PRIu64 " log line%s dropped: %s", journal.unreported,
                    journal.unreported == 1 ? " was" : "s were",
                    journal.failure != 0 ? strerror(journal.failure) : "standard error was not read in time");
-    put_line(&line, LOG_WARNING, message);
+    const struct log_style style = style_now();
+    log_line_put(&line, &style, &event, message);
     if (!enqueue((struct bytes){line.data, line.length}))
         return;
     journal.unreported = 0;
@@ -253,6 +214,7 @@ int log_open(const struct log_config *config)
     }
     if (failure == 0) {
         atomic_store(&journal.format, (int)config->format);
+        atomic_store(&journal.stamp, (int)config->stamp);
         atomic_store(&journal.is_ascii, strcmp(nl_langinfo(CODESET), "UTF-8") != 0);
         atomic_store(&journal.level, (int)config->level);
     }
@@ -279,21 +241,13 @@ int log_release(void)
     return -1;
 }
 
-/* A line stays one line, whatever was put into it. */
-static void blot_controls(char *message)
+void log_event(const struct log_event *event, const char *format, ...)
 {
-    for (char *at = message; *at != '\0'; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
-}
-
-void log_write(enum log_level level, const char *format, ...)
-{
-    if (!log_enabled(level))
+    if (!log_enabled(event->level))
         return;
     int saved = errno;
-    char message[MESSAGE_BYTES];
-    char text[LINE_BYTES];
+    char message[LOG_LINE_MESSAGE_BYTES];
+    char text[LOG_LINE_BYTES];
     struct sink line = {text, 0, sizeof(text)};
     va_list arguments;
     va_start(arguments, format);
@@ -303,8 +257,8 @@ void log_write(enum log_level level, const char *format, ...)
         message[0] = '\0';
     else if ((size_t)length >= sizeof(message))
         message[escape_trim((struct bytes){message, sizeof(message) - 1})] = '\0';
-    blot_controls(message);
-    put_line(&line, level, message);
+    const struct log_style style = style_now();
+    log_line_put(&line, &style, event, message);
     pthread_mutex_lock(&journal.lock);
     if ((journal.running || journal.held) && !journal.stopping) {
         if (journal.unreported > 0 || !enqueue((struct bytes){line.data, line.length}))
@@ -324,6 +278,18 @@ void log_write_progress(struct bytes text)
         pthread_cond_signal(&journal.queued);
     }
     pthread_mutex_unlock(&journal.lock);
+}
+
+/* Source: systemd.exec(5): device and inode of the stream, in decimal. */
+enum log_stamp log_stamp_of(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat now;
+    uintmax_t device = 0;
+    uintmax_t inode = 0;
+    if (stream == NULL || sscanf(stream, "%ju:%ju", &device, &inode) != 2 || fstat(fd, &now) < 0)
+        return LOG_STAMP_TIME;
+    return now.st_dev == device && now.st_ino == inode ? LOG_STAMP_PRIORITY : LOG_STAMP_TIME;
 }
 
 int log_enabled(enum log_level level)

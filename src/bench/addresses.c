@@ -35,7 +35,8 @@ static int skip_unreachable(struct bench_addresses *addresses, bool quiet, struc
         return err_set(err, ERR_CONNECT_UNREACHABLE, 0, "cannot connect to %s: %s (%s)",
                        endpoint_format(&out, at), why, reach_remedy(reach, endpoint_family(&out), what));
     if (!quiet)
-        message_print("tcpgreet: %s: skipping %zu of %zu addresses", why, found - kept, found);
+        message_event(&(struct log_event){LOG_WARNING, "one-family", LOG_FACTS(log_text("error", why))},
+                      "tcpgreet: %s: skipping %zu of %zu addresses", why, found - kept, found);
     return 0;
 }
 

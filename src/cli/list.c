@@ -91,9 +91,9 @@ static int add(struct option_list *list, const struct place *place, struct err *
 static void report(struct option_list *list, const struct err *why, const struct err *first)
 {
     if (list->bad == 2)
-        message_print("tcpgreet: %s (%s)", first->text, err_word(first->reason));
+        message_failure(first);
     if (list->bad > 1 && list->bad <= REPORTED_MAX)
-        message_print("tcpgreet: %s (%s)", why->text, err_word(why->reason));
+        message_failure(why);
 }
 
 /* Checks one line. Returns: 0, also for a wrong line, which is counted; -1 with err: no more can be read. */

@@ -318,17 +318,17 @@ static int take_words(struct parse *parse)
     return 0;
 }
 
-/* Arguments after a rejected one may still select the format of the error. */
-static void find_format(struct parse *parse)
+/* Arguments after a rejected one may still select the format of the error. Shape: name with its dashes. */
+static void find_format(struct parse *parse, const char *name)
 {
-    static const char name[] = "--format";
-    const struct option_row *row = option_find(name + 2, sizeof(name) - 3);
+    size_t length = strlen(name);
+    const struct option_row *row = option_find(name + 2, length - 2);
 
     for (int i = 1; i < parse->argc && parse->argv[i] != NULL && strcmp(parse->argv[i], "--") != 0; i++) {
         const char *word = parse->argv[i];
-        const char *value = strncmp(word, name, sizeof(name) - 1) != 0 ? NULL
-                            : word[sizeof(name) - 1] == '='            ? word + sizeof(name)
-                            : word[sizeof(name) - 1] == '\0' ? parse->argv[i + 1 < parse->argc ? i + 1 : i]
+        const char *value = strncmp(word, name, length) != 0 ? NULL
+                            : word[length] == '='            ? word + length + 1
+                            : word[length] == '\0'           ? parse->argv[i + 1 < parse->argc ? i + 1 : i]
                                                              : NULL;
         if (value != NULL)
             (void)option_store(row, value, parse->options, NULL);
@@ -363,7 +363,8 @@ static int parse_words(struct parse *parse)
     struct options *options = parse->options;
 
     if (take_words(parse) != 0) {
-        find_format(parse);
+        find_format(parse, "--format");
+        find_format(parse, "--log-format");
         return -1;
     }
     complete(options);

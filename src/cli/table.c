@@ -59,7 +59,7 @@ static const struct option_word colors[] = {
 #define T(member) [MODE_PROBE] = FIELD(targets.member)
 #define B(member) [MODE_BENCH] = FIELD(bench.member)
 #define M(member) [MODE_BENCH_MERGE] = FIELD(merge.member)
-
+#define ANY(mode, member) [mode] = FIELD(member)
 #define X(member) [MODE_EXPORTER] = FIELD(exporter.member)
 
 #define IGNORED(...) .ignored = (__VA_ARGS__)
@@ -205,7 +205,9 @@ const struct option_row option_rows[] = {
     OPTION(OUTPUT, flag, "explain", NULL, "print each step and why it happens", OF_RUN,
            IN(L(explain), C(explain), P(explain))),
     OPTION(OUTPUT, choice, "log-format", NULL, "format of log lines", WORDS(log_formats), DEFAULT("text"),
-           OF_RUN, IN(L(log_format), X(log_format)), IGNORED(CONNECT | PROBE | BENCH | MERGE)),
+           OF_RUN,
+           IN(L(log_format), X(log_format), ANY(MODE_CONNECT, log_format), ANY(MODE_PROBE, log_format),
+              ANY(MODE_BENCH, log_format), ANY(MODE_BENCH_MERGE, log_format))),
     OPTION(OUTPUT, flag, "verbose", NULL, "log more: the address used, silent peers", .letter = 'v',
            REPEATABLE, OF_RUN, IN(L(verbose), C(verbose), P(verbose), X(verbose)), IGNORED(BENCH | MERGE)),
     OPTION(OUTPUT, flag, "quiet", NULL, "log warnings and errors only", .letter = 'q', OF_RUN,

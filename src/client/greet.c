@@ -71,7 +71,10 @@ static void send_exit(struct greet *greet)
 static void report_refused(struct greet *greet, struct err *why)
 {
     display_end_line(&greet->run.display);
-    message_print("tcpgreet: %s", why->text);
+    message_event(&(struct log_event){LOG_WARNING, "name-refused",
+                                      LOG_FACTS(log_text("reason", err_word(why->reason)),
+                                                log_text("error", why->text))},
+                  "tcpgreet: %s", why->text);
     greet->refused++;
     err_clear(why);
 }
@@ -183,7 +186,12 @@ static void done(struct run *run, const struct err *err)
     if (err != NULL)
         fail(greet, err);
     else if (run->config->verbose)
-        message_print("Greeted %u name%s", greet->session.names, greet->session.names == 1 ? "" : "s");
+        message_event(&(struct log_event){LOG_NOTICE, "closed",
+                                          LOG_FACTS(log_text("reason", "exit"),
+                                                    log_count("names", greet->session.names),
+                                                    log_count("bytes_in", run->conn.bytes_in),
+                                                    log_count("bytes_out", run->conn.bytes_out))},
+                      "Greeted %u name%s", greet->session.names, greet->session.names == 1 ? "" : "s");
 }
 
 static struct dialogue *begin(struct run *run)

@@ -75,7 +75,11 @@ static void done(struct run *run, const struct err *err)
     if (err != NULL)
         err_set_from(run->err, err, "%s", err->text);
     if (run->config->verbose && run->is_up)
-        message_print("Sent %" PRIu64 " bytes%s, received %" PRIu64, raw->pipe.sent_bytes,
+        message_event(&(struct log_event){LOG_NOTICE, "closed",
+                                          LOG_FACTS(log_text("reason", err_word(run->err->reason)),
+                                                    log_count("bytes_in", raw->pipe.received_bytes),
+                                                    log_count("bytes_out", raw->pipe.sent_bytes))},
+                      "Sent %" PRIu64 " bytes%s, received %" PRIu64, raw->pipe.sent_bytes,
                       raw->has_ended ? "" : " (before the end of standard input)", raw->pipe.received_bytes);
 }
 

@@ -99,7 +99,11 @@ static bool try_next(struct run *run, const struct err *why)
 
     if (next_address_is_due(&run->next, why)) {
         if (run->config->verbose)
-            message_print("Trying the next address: %s", run->next.failure.text);
+            message_event(
+                &(struct log_event){LOG_NOTICE, "next-address",
+                                    LOG_FACTS(log_text("reason", err_word(run->next.failure.reason)),
+                                              log_text("error", run->next.failure.text))},
+                "Trying the next address: %s", run->next.failure.text);
         return dial(run, run->err) == 0;
     }
     next_address_fail(&run->next, false, why, &reported);
@@ -243,7 +247,8 @@ static int use_tls(struct run *run, struct err *err)
     if (run->tls == NULL)
         return -1;
     if (run->config->tls.policy.insecure)
-        message_print(
+        message_event(
+            &(struct log_event){LOG_WARNING, "insecure", NULL},
             "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted");
     return 0;
 }
@@ -287,7 +292,7 @@ static void explain_line(void *context, const char *line)
 {
     struct run *run = context;
     display_settle(&run->display);
-    message_print("%s", line);
+    message_event(&(struct log_event){LOG_NOTICE, "step", NULL}, "%s", line);
 }
 
 /* What was received comes first: an output that failed is what the run ends with, unless it was cut short. */

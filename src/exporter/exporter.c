@@ -43,6 +43,7 @@ struct exporter {
     struct metrics metrics;
     struct recent recent;
     struct probing *first;
+    bool hangs_up;       /* with its terminal, unless it has files to reload */
     struct err *failure; /* the caller's: why accepting can never work again */
 };
 
@@ -84,6 +85,9 @@ static void reply_body(struct http_request *request, struct body *body, const ch
     http_reply(request, &answer);
 }
 
+/* The facts of a failure, for the log. */
+#define FACTS_OF(err) log_text("reason", err_word((err)->reason)), log_text("error", (err)->text)
+
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 static void refuse(struct exporter *exporter, struct http_request *request, enum metrics_refusal cause,
@@ -94,7 +98,8 @@ static void refuse(struct exporter *exporter, struct http_request *request, enum
                                                                 [METRICS_BUSY] = HTTP_UNAVAILABLE};
 
     exporter->metrics.refusals[cause]++;
-    log_write(LOG_DEBUG, "Request refused: %s", why);
+    log_event(&(struct log_event){LOG_DEBUG, "request-refused", LOG_FACTS(log_text("error", why))},
+              "Request refused: %s", why);
     http_reply_text(request, statuses[cause], why);
 }
 
@@ -120,7 +125,13 @@ static void log_probe(const struct probe_result *result, const struct probe_brie
 {
     char line[PROBE_LINE_BYTES];
     if (log_enabled(LOG_DEBUG))
-        log_write(LOG_DEBUG, "Probe of %s: %s", brief->target, probe_result_line(result, line));
+        log_event(
+            &(struct log_event){
+                LOG_DEBUG, "probe",
+                LOG_FACTS(log_text("target", brief->target), log_text("reason", err_word(brief->reason)),
+                          log_text("error", brief->sentence), log_text("verified", brief->verified),
+                          log_number("duration_seconds", (double)brief->total_ns / 1e9))},
+            "Probe of %s: %s", brief->target, probe_result_line(result, line));
 }
 
 static void on_probed(void *context, struct probe_result *result)
@@ -260,30 +271,42 @@ static void on_failed(void *context, const struct err *err, bool for_good)
 {
     struct exporter *exporter = context;
 
-    log_write(LOG_ERROR, "%s", err->text);
+    log_event(
+        &(struct log_event){LOG_ERROR, for_good ? "shutdown" : "accept-paused", LOG_FACTS(FACTS_OF(err))},
+        "%s", err->text);
     if (!for_good)
         return;
     *exporter->failure = *err;
     uv_stop(&exporter->loop);
 }
 
+static bool has_files(const struct probe_config *probe)
+{
+    return probe->tls.ca != NULL || probe->tls.identity.cert != NULL || probe->tls.policy.crl != NULL;
+}
+
 static void on_end(uv_signal_t *handle, int number)
 {
     (void)number;
-    log_write(LOG_INFO, "Shutting down");
+    log_event(&(struct log_event){LOG_INFO, "shutdown", NULL}, "Shutting down");
     uv_stop(handle->loop);
 }
 
+/* A terminal that closes ends an exporter that was started on it, unless it has files to load again. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct exporter *exporter = handle->data;
     struct err err = {0};
 
-    (void)number;
+    if (exporter->hangs_up && !has_files(&exporter->config->probe)) {
+        on_end(handle, number);
+        return;
+    }
     if (probe_engine_reload(exporter->engine, &err) == 0)
-        log_write(LOG_NOTICE, "The files of the TLS options are loaded again");
+        log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL},
+                  "The files of the TLS options are loaded again");
     else
-        log_write(LOG_ERROR,
+        log_event(&(struct log_event){LOG_ERROR, "reload-failed", LOG_FACTS(FACTS_OF(&err))},
                   "The files of the TLS options are not loaded again, the old ones stay in use: %s",
                   err.text);
 }
@@ -311,7 +334,7 @@ static int announce(const struct exporter *exporter, struct err *err)
             return err_context(err, "cannot announce the exporter");
     }
     if (!exporter->listeners.is_local)
-        log_write(LOG_WARNING,
+        log_event(&(struct log_event){LOG_WARNING, "reachable", NULL},
                   "This exporter connects to any target for every client: restrict who can reach it "
                   "(see docs/exporter.md)");
     return 0;
@@ -320,8 +343,7 @@ static int announce(const struct exporter *exporter, struct err *err)
 /* What is wrong with the files of the TLS options is reported at the beginning, not by each probe. */
 static int check_tls(const struct probe_config *probe, struct err *err)
 {
-    if (!probe->use_tls && probe->tls.ca == NULL && probe->tls.identity.cert == NULL &&
-        probe->tls.policy.crl == NULL)
+    if (!probe->use_tls && !has_files(probe))
         return 0;
     struct tls_client *client = tls_client_new(&probe->tls, err);
     tls_client_free(client);
@@ -408,7 +430,10 @@ static int run(struct exporter *exporter, struct err *err)
 
 static int open_log(const struct exporter_config *config, struct err *err)
 {
-    struct log_config log = {.fd = STDERR_FILENO, .level = LOG_INFO, .format = config->log_format};
+    struct log_config log = {.fd = STDERR_FILENO,
+                             .level = LOG_INFO,
+                             .format = config->log_format,
+                             .stamp = log_stamp_of(STDERR_FILENO)};
 
     if (config->verbose)
         log.level = LOG_DEBUG;
@@ -428,6 +453,7 @@ int exporter(const struct exporter_config *config, struct err *err)
     if (exporter == NULL)
         return err_set(err, ERR_INTERNAL, 0, "not enough memory for the exporter");
     exporter->config = config;
+    exporter->hangs_up = process_hangs_up();
     if (http_available("--exporter", err) == 0 && open_log(config, err) == 0) {
         int started = loop_init(&exporter->loop);
         result = started == 0 ? run(exporter, err) : loop_fail(err, started, "cannot start the exporter");

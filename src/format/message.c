@@ -18,13 +18,25 @@ enum {
     CLOSE_MS = 500   /* a reader needs less */
 };
 
+static atomic_int message_format = LOG_TEXT; /* enum log_format */
+
+void message_set_format(enum log_format format)
+{
+    atomic_store(&message_format, (int)format);
+}
+
 /* The log's thread writes, a server's or one that the first message starts. Returns: whether it runs, or an
  * earlier one is blocked, which drops the message. */
 static bool has_writer(void)
 {
-    struct log_config config = {.fd = STDERR_FILENO, .level = LOG_NOTICE, .format = LOG_TEXT};
+    struct log_config config = {
+        .fd = STDERR_FILENO, .level = LOG_NOTICE, .format = (enum log_format)atomic_load(&message_format)};
 
-    return log_enabled(LOG_NOTICE) || log_open(&config) == 0 || errno == EBUSY;
+    if (log_enabled(LOG_NOTICE))
+        return true;
+    if (log_stamp_of(STDERR_FILENO) == LOG_STAMP_PRIORITY)
+        config.stamp = LOG_STAMP_PRIORITY;
+    return log_open(&config) == 0 || errno == EBUSY;
 }
 
 static void settle(void)
@@ -35,7 +47,7 @@ static void settle(void)
         atomic_store(&is_stopped, !log_drain(atomic_load(&is_stopped) ? 0 : SETTLE_MS));
 }
 
-void message_print(const char *format, ...)
+void message_event(const struct log_event *event, const char *format, ...)
 {
     enum { MESSAGE_BYTES = 2048, ESCAPED_MAX = 4 };
     char text[MESSAGE_BYTES];
@@ -52,10 +64,18 @@ void message_print(const char *format, ...)
     bool is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
     text_printable(text, is_ascii, shown, sizeof shown);
     if (has_writer())
-        log_write(LOG_NOTICE, "%s", shown);
+        log_event(event, "%s", shown);
     else
         (void)fprintf(stderr, "%s\n", shown); /* without a thread, for want of memory */
     settle();
+}
+
+void message_failure(const struct err *err)
+{
+    message_event(&(struct log_event){LOG_ERROR, "failed",
+                                      LOG_FACTS(log_text("reason", err_word(err->reason)),
+                                                log_text("error", err->text))},
+                  "tcpgreet: %s (%s)", err->text, err_word(err->reason));
 }
 
 void message_show_progress(const char *text)

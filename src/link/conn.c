@@ -44,7 +44,7 @@ static void on_handle_closed(uv_handle_t *handle)
         return;
 
     struct err *failure = conn->failure;
-    struct conn_result result = {.err = failure, .peer_sent = conn->peer_sent};
+    struct conn_result result = {.err = failure, .peer_sent = conn->bytes_in > 0};
     conn->events->done(conn->context, &result); /* conn may be gone now */
     err_free(failure);
 }
@@ -111,6 +111,7 @@ static bool put(struct conn *conn, struct bytes bytes)
     struct err err;
     enum stream_result result = send_queue_put(&conn->out, conn->stream, bytes, &written, &err);
 
+    conn->bytes_out += written;
     if (result == STREAM_FAILED) {
         buf_fini(&conn->out);
         fail_write(conn, &err);
@@ -203,9 +204,9 @@ static void notice(struct conn *conn)
 
 static void take(struct conn *conn, struct bytes fresh)
 {
-    if (!conn->peer_sent && conn->notice_ms != DIALOGUE_NEVER)
+    if (conn->bytes_in == 0 && conn->notice_ms != DIALOGUE_NEVER)
         notice(conn);
-    conn->peer_sent = true;
+    conn->bytes_in += fresh.length;
     if (conn->phase != CLOSING && conn->events->received != NULL)
         conn->events->received(conn->context, fresh);
     if (conn->phase == TALKING)

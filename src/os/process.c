@@ -6,6 +6,7 @@
 #include <malloc.h>
 #endif
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -41,6 +42,24 @@ int process_guard_standard(struct err *err)
                            "cannot open /dev/null in place of a closed descriptor: %s", strerror(errno));
     }
     return 0;
+}
+
+/* One that is a standard descriptor need not be the controlling one. */
+static bool has_terminal(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (isatty(fd) == 1)
+            return true;
+    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
+bool process_hangs_up(void)
+{
+    struct sigaction now;
+    return sigaction(SIGHUP, NULL, &now) == 0 && now.sa_handler != SIG_IGN && has_terminal();
 }
 
 int process_check_descriptors(size_t count, struct err *err)

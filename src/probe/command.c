@@ -21,6 +21,7 @@ int probe_command_run(const char *const *words)
     int why = errno;
     (void)signal(SIGPIPE, SIG_IGN);
     escape_quoted((struct bytes){words[0], strlen(words[0])}, shown, sizeof(shown));
-    message_print("tcpgreet: all checks passed, but \"%s\" cannot be run: %s", shown, strerror(why));
+    message_event(&(struct log_event){LOG_ERROR, "failed", LOG_FACTS(log_text("error", strerror(why)))},
+                  "tcpgreet: all checks passed, but \"%s\" cannot be run: %s", shown, strerror(why));
     return why == ENOENT ? CODE_NOT_FOUND : CODE_CANNOT_RUN;
 }

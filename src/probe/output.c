@@ -143,7 +143,10 @@ int probe_output_round(struct probe_output *output, const struct probe_result *r
         return -1;
     if (output->config->format == FORMAT_JSON) {
         if (changes[0] != '\0' && !output->config->quiet)
-            message_print("tcpgreet: %s: %s", result->target, changes);
+            message_event(&(struct log_event){LOG_NOTICE, "change",
+                                              LOG_FACTS(log_text("target", result->target),
+                                                        log_text("changes", changes))},
+                          "tcpgreet: %s: %s", result->target, changes);
         probe_report_json(result, output->at.file);
     } else if (is_shown(output)) {
         probe_summary_round(result, changes, &output->style, output->at.file);
@@ -174,6 +177,8 @@ void probe_output_attempt(const struct probe_output *output, const struct probe_
     probe_summary_round(result, "", &output->style, out);
     (void)fclose(out);
     for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL && rest != NULL;)
-        message_print("%s", line);
+        message_event(
+            &(struct log_event){LOG_NOTICE, "attempt", LOG_FACTS(log_text("target", result->target))}, "%s",
+            line);
     free(text);
 }

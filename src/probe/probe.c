@@ -308,7 +308,7 @@ static void close_run(struct run *run)
 static void explain_line(void *context, const char *line)
 {
     (void)context;
-    message_print("%s", line);
+    message_event(&(struct log_event){LOG_NOTICE, "step", NULL}, "%s", line);
 }
 
 static int prepare(struct run *run, struct err *err)
@@ -323,7 +323,8 @@ static int prepare(struct run *run, struct err *err)
         if (run->tls == NULL)
             return -1;
         if (config->tls.policy.insecure)
-            message_print(
+            message_event(
+                &(struct log_event){LOG_WARNING, "insecure", NULL},
                 "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted");
     }
     run->shared.loop = &run->loop;

@@ -168,7 +168,8 @@ static void warn(struct run *run, const struct probe_config *config)
     if (!config->use_tls || !config->tls.policy.insecure || run->has_warned)
         return;
     run->has_warned = true;
-    message_print("tcpgreet: --insecure: certificates are not verified, connections may be intercepted");
+    message_event(&(struct log_event){LOG_WARNING, "insecure", NULL},
+                  "tcpgreet: --insecure: certificates are not verified, connections may be intercepted");
 }
 
 /* Starts the next target of the list. Returns: 0, -1 with run->err. */
@@ -279,7 +280,9 @@ static size_t choose_limit(const struct run *run)
     if (possible >= wanted)
         return wanted;
     if (!run->common->quiet)
-        message_print(
+        message_event(
+            &(struct log_event){LOG_WARNING, "descriptors",
+                                LOG_FACTS(log_count("limit", descriptors), log_count("parallel", possible))},
             "tcpgreet: only %zu targets are probed at a time: %zu descriptors may be open (raise ulimit -n)",
             possible, descriptors);
     return possible;

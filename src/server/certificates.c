@@ -55,12 +55,17 @@ void certificates_log_pin(const struct tls_server_config *config, const struct t
     server_log_pin(&at, facts.pin);
 }
 
+bool certificates_have_files(const struct tls_server_config *config)
+{
+    return config != NULL && (!is_made_for_this_run(config) || config->ticket_keys != NULL);
+}
+
 void certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count)
 {
     struct tls_server *tls[SERVER_WORKERS_MAX];
     struct err err = {0};
 
-    if (config == NULL || (is_made_for_this_run(config) && config->ticket_keys == NULL)) {
+    if (!certificates_have_files(config)) {
         server_log_reload_nothing(config != NULL);
         return;
     }

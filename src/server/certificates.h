@@ -2,6 +2,7 @@
 #ifndef TCPGREET_SERVER_CERTIFICATES_H
 #define TCPGREET_SERVER_CERTIFICATES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tcpgreet/base/err.h"
@@ -17,6 +18,9 @@ int certificates_open(const struct tls_server_config *config, struct tls_server 
 /* For a certificate that was made for this run: logs the command that trusts it. */
 void certificates_log_pin(const struct tls_server_config *config, const struct tls_server *tls,
                           const struct endpoint *address);
+
+/* Returns: whether certificates_reload has files to read. Shape: config NULL: the server is plain. */
+bool certificates_have_files(const struct tls_server_config *config);
 
 /* Reads the files again and replaces the contexts of all workers, or of none; logs which. Shape: config NULL:
  * the server is plain. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "log.h"
 #include "tcpgreet/base/log.h"
@@ -31,12 +32,29 @@ static int64_t now_ms(const struct connections *connections)
     return (int64_t)uv_now(connections->config.loop);
 }
 
+/* Returns: {0} where it is not known. */
+static struct endpoint local_address(const struct connection *connection)
+{
+    struct endpoint local = {0};
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    const struct stream *lowest = connection->conn.stream;
+    while (stream_lower(lowest) != NULL)
+        lowest = stream_lower(lowest);
+    if (getsockname(stream_fd(lowest), (struct sockaddr *)&address, &length) == 0)
+        (void)endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length);
+    return local;
+}
+
 static void log_accepted(struct connection *connection)
 {
     if (connection->logged)
         return;
     connection->logged = true;
-    server_log_accepted(&connection->peer);
+    if (!log_enabled(LOG_INFO))
+        return;
+    const struct endpoint local = local_address(connection);
+    server_log_accepted(&connection->peer, &local);
 }
 
 static void on_noticed(void *context)
@@ -82,24 +100,10 @@ static void on_up(void *context)
 }
 
 /* A peer that closed without sending anything: a scanner, a load balancer's check. */
-static bool was_silent(const struct connection *connection, const struct conn_result *result)
+static bool was_silent(const struct connection *connection, const struct err *err)
 {
-    bool gone = result->err == NULL || result->err->reason == ERR_DIALOGUE_RESET ||
-                result->err->reason == ERR_DIALOGUE_EARLY_END;
-    return !result->peer_sent && gone && connection->session.end != SESSION_END_STOPPED;
-}
-
-static void log_closed(const struct connection *connection, const struct conn_result *result)
-{
-    server_log_closed(&(struct server_log_closed){
-        .peer = &connection->peer,
-        .reason = result->err != NULL ? result->err->text
-                                      : session_end_text((enum session_end)connection->session.end),
-        .names = connection->session.names,
-        .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
-        .is_failure = result->err != NULL || connection->session.names == 0,
-        .is_minor = connection->rejected || (was_silent(connection, result) && !connection->logged),
-    });
+    bool gone = err == NULL || err->reason == ERR_DIALOGUE_RESET || err->reason == ERR_DIALOGUE_EARLY_END;
+    return connection->conn.bytes_in == 0 && gone && connection->session.end != SESSION_END_STOPPED;
 }
 
 static bool has_timed_out(enum session_end end, enum err_reason reason)
@@ -108,10 +112,10 @@ static bool has_timed_out(enum session_end end, enum err_reason reason)
            reason == ERR_TLS_TIMEOUT || reason == ERR_TLS_SILENT_PEER;
 }
 
-static void count_end(struct counters *counters, const struct connection *connection,
-                      const struct conn_result *result)
+static void count_end(struct counters *counters, const struct connection *connection)
 {
-    enum err_reason reason = result->err != NULL ? result->err->reason : ERR_OK;
+    const struct err *err = connection->conn.failure;
+    enum err_reason reason = err != NULL ? err->reason : ERR_OK;
     enum session_end end = (enum session_end)connection->session.end;
 
     counters_add(&counters->open, -1);
@@ -120,10 +124,45 @@ static void count_end(struct counters *counters, const struct connection *connec
     else if (end == SESSION_END_TLS_CLIENT || end == SESSION_END_HTTP_CLIENT ||
              reason == ERR_TLS_PLAINTEXT_PEER)
         counters_add(&counters->unknown_protocol, 1);
-    else if (was_silent(connection, result))
+    else if (was_silent(connection, err))
         counters_add(&counters->silent, 1);
-    else if (result->err != NULL)
+    else if (err != NULL)
         counters_add(&counters->failed, 1);
+}
+
+/* While the stream is still there: it knows the facts. */
+static void log_closed(const struct connection *connection)
+{
+    const struct conn *conn = &connection->conn;
+    const struct session *session = &connection->session;
+    const bool is_minor =
+        connection->rejected || (was_silent(connection, conn->failure) && !connection->logged);
+    if (!log_enabled(is_minor ? LOG_DEBUG : LOG_INFO))
+        return;
+    const struct endpoint local = local_address(connection);
+    struct stream_tls_facts tls;
+    (void)stream_tls_facts(conn->stream, &tls);
+    server_log_closed(&(struct server_log_closed){
+        .peer = &connection->peer,
+        .local = &local,
+        .err = conn->failure,
+        .end = (enum session_end)session->end,
+        .names = session->names,
+        .bytes_in = conn->bytes_in,
+        .bytes_out = conn->bytes_out,
+        .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
+        .tls = &tls,
+        .is_failure = conn->failure != NULL || session->names == 0,
+        .is_minor = is_minor,
+    });
+}
+
+static void on_closing(void *context)
+{
+    const struct connection *connection = context;
+    if (!connection->rejected)
+        count_end(list_of(connection)->config.counters, connection);
+    log_closed(connection);
 }
 
 static void link_connection(struct connections *connections, struct connection *connection)
@@ -149,13 +188,11 @@ static void on_done(void *context, const struct conn_result *result)
     struct connection *connection = context;
     struct connections *connections = list_of(connection);
 
-    log_closed(connection, result);
-    if (connection->rejected) {
+    (void)result;
+    if (connection->rejected)
         connections->rejection_count--;
-    } else {
+    else
         limits_release(connections->config.limits, &connection->peer);
-        count_end(connections->config.counters, connection, result);
-    }
     unlink_connection(connections, connection);
     free(connection);
     connections->config.ended(connections->config.context);
@@ -165,7 +202,7 @@ static int start_conn(struct connections *connections, struct connection *connec
                       struct err *err)
 {
     static const struct conn_events events = {
-        .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .done = on_done};
+        .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .closing = on_closing, .done = on_done};
     const struct conn_config config = {
         .shared = &connections->shared,
         .dialogue = &connection->session.dialogue,

@@ -17,51 +17,62 @@ enum {
     NS_PER_MS = 1000 * 1000
 };
 
+/* The facts of a failure. */
+#define FACTS_OF(err) log_text("reason", err_word((err)->reason)), log_text("error", (err)->text)
+
 void server_log_step(void *context, const char *line)
 {
     (void)context;
-    log_write(LOG_NOTICE, "%s", line);
+    log_event(&(struct log_event){LOG_NOTICE, "step", NULL}, "%s", line);
 }
 
 void server_log_one_family(int missing, const char *why)
 {
-    log_write(LOG_INFO, "Listening on IPv%c only: %s", missing == AF_INET6 ? '4' : '6', why);
+    log_event(&(struct log_event){LOG_INFO, "one-family", LOG_FACTS(log_text("error", why))},
+              "Listening on IPv%c only: %s", missing == AF_INET6 ? '4' : '6', why);
 }
 
 void server_log_misbehaviour(const struct stream_misbehaviour *how)
 {
     char text[MISBEHAVIOUR_BYTES];
     if (how->kind != STREAM_MISBEHAVE_NOT)
-        log_write(LOG_WARNING, "THIS SERVER MISBEHAVES ON PURPOSE (--misbehave): %s",
+        log_event(&(struct log_event){LOG_WARNING, "misbehaves", NULL},
+                  "THIS SERVER MISBEHAVES ON PURPOSE (--misbehave): %s",
                   stream_misbehave_text(how, text, sizeof text));
 }
 
 void server_log_descriptors(size_t max_connections, size_t limit, size_t needed)
 {
-    log_write(
-        LOG_WARNING,
+    log_event(
+        &(struct log_event){LOG_WARNING, "descriptors",
+                            LOG_FACTS(log_count("limit", limit), log_count("needed", needed))},
         "--max-connections %zu needs more than the %zu file descriptors allowed: raise ulimit -Hn to %zu",
         max_connections, limit, needed);
 }
 
 void server_log_expiry(const char *names, double days)
 {
+    const struct log_event event = {LOG_WARNING, "certificate-expiry",
+                                    LOG_FACTS(log_text("subject", names), log_number("days", days))};
     if (days < 0)
-        log_write(LOG_WARNING, "The certificate for %s has expired, clients reject it: renew it", names);
+        log_event(&event, "The certificate for %s has expired, clients reject it: renew it", names);
     else if (days < (double)EXPIRY_WARNING_DAYS)
-        log_write(LOG_WARNING, "The certificate for %s expires in %.1f days: renew it", names, days);
+        log_event(&event, "The certificate for %s expires in %.1f days: renew it", names, days);
 }
 
 void server_log_ca_expiry(const char *ca, const char *names, double days)
 {
+    const struct log_event event = {
+        LOG_WARNING, "certificate-expiry",
+        LOG_FACTS(log_text("ca", ca), log_text("subject", names), log_number("days", days))};
     if (days < 0)
-        log_write(
-            LOG_WARNING,
+        log_event(
+            &event,
             "The CA certificate \"%s\" above that for %s has expired, clients reject it: replace it in the file of --cert",
             ca, names);
     else if (days < (double)EXPIRY_WARNING_DAYS)
-        log_write(
-            LOG_WARNING,
+        log_event(
+            &event,
             "The CA certificate \"%s\" above that for %s expires in %.1f days: replace it in the file of --cert",
             ca, names, days);
 }
@@ -69,48 +80,72 @@ void server_log_ca_expiry(const char *ca, const char *names, double days)
 void server_log_pin(const struct endpoint *at, const char *pin)
 {
     char text[ENDPOINT_TEXT_BYTES];
-    log_write(
-        LOG_NOTICE,
+    endpoint_format(at, text);
+    log_event(
+        &(struct log_event){LOG_NOTICE, "self-signed",
+                            LOG_FACTS(log_text("local", text), log_text("pin", pin))},
         "The certificate is self-signed and made for this run; connect with: tcpgreet --connect %s --tls --pin %s",
-        endpoint_format(at, text), pin);
+        text, pin);
 }
 
 void server_log_reloaded(void)
 {
-    log_write(LOG_NOTICE, "Certificates reloaded");
+    log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL}, "Certificates reloaded");
 }
 
 void server_log_reload_failed(const struct err *err)
 {
-    log_write(LOG_ERROR, "Cannot reload the certificates, keeping the current ones: %s", err->text);
+    log_event(&(struct log_event){LOG_ERROR, "reload-failed", LOG_FACTS(FACTS_OF(err))},
+              "Cannot reload the certificates, keeping the current ones: %s", err->text);
 }
 
 void server_log_reload_nothing(bool use_tls)
 {
-    log_write(LOG_NOTICE, "Nothing to reload: %s",
+    log_event(&(struct log_event){LOG_NOTICE, "reload-nothing", NULL}, "Nothing to reload: %s",
               use_tls ? "the certificate was made for this run" : "this server has no certificates");
 }
 
-/* Whether a line that any peer can cause is logged; with -v all are. more: what is appended to it. */
-static bool is_admitted(struct log_limit *limit, char *more, size_t room)
+/* Whether a line that any peer can cause is logged; with -v all are. */
+static bool is_admitted(struct log_limit *limit, uint64_t *suppressed)
 {
-    uint64_t suppressed = 0;
-    more[0] = '\0';
-    if (log_enabled(LOG_DEBUG))
-        return true;
-    if (!log_limit_admits(limit, (int64_t)(uv_hrtime() / NS_PER_MS), &suppressed))
-        return false;
-    if (suppressed > 0)
-        snprintf(more, room, " (before it, not logged: %" PRIu64 " such lines)", suppressed);
-    return true;
+    *suppressed = 0;
+    return log_enabled(LOG_DEBUG) || log_limit_admits(limit, (int64_t)(uv_hrtime() / NS_PER_MS), suppressed);
 }
 
-void server_log_accepted(const struct endpoint *peer)
+/* What is appended to the line. */
+static const char *more_of(uint64_t suppressed, char *more, size_t room)
+{
+    more[0] = '\0';
+    if (suppressed > 0)
+        snprintf(more, room, " (before it, not logged: %" PRIu64 " such lines)", suppressed);
+    return more;
+}
+
+/* The field is left out where there are none. */
+static struct log_field suppressed_field(uint64_t suppressed)
+{
+    return suppressed > 0 ? log_count("suppressed", suppressed) : log_text("suppressed", NULL);
+}
+
+static const char *format_known(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_BYTES])
+{
+    return endpoint_family(endpoint) == AF_UNSPEC ? "" : endpoint_format(endpoint, text);
+}
+
+void server_log_accepted(const struct endpoint *peer, const struct endpoint *local)
 {
     static struct log_limit limit = LOG_LIMIT_INIT;
-    char text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
-    if (log_enabled(LOG_INFO) && is_admitted(&limit, more, sizeof more))
-        log_write(LOG_INFO, "Accept new connection from %s%s", endpoint_format(peer, text), more);
+    char at[ENDPOINT_TEXT_BYTES], text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
+    uint64_t suppressed;
+
+    if (!log_enabled(LOG_INFO) || !is_admitted(&limit, &suppressed))
+        return;
+    endpoint_format(peer, text);
+    log_event(
+        &(struct log_event){LOG_INFO, "accepted",
+                            LOG_FACTS(log_text("peer", text), log_text("local", format_known(local, at)),
+                                      suppressed_field(suppressed))},
+        "Accept new connection from %s%s", text, more_of(suppressed, more, sizeof more));
 }
 
 static const char *format_duration(int64_t ms, char *text, size_t room)
@@ -122,49 +157,98 @@ static const char *format_duration(int64_t ms, char *text, size_t room)
     return text;
 }
 
+/* The word of an end; SESSION_END_NONE: the connection was closed before the dialogue had an end. */
+static const char *const end_words[SESSION_ENDS] = {
+    [SESSION_END_NONE] = "shutdown",
+    [SESSION_END_EXIT] = "exit",
+    [SESSION_END_PEER] = "peer-ended",
+    [SESSION_END_IDLE] = "idle-timeout",
+    [SESSION_END_NAME_TIMEOUT] = "name-timeout",
+    [SESSION_END_STOPPED] = "shutdown",
+    [SESSION_END_TLS_CLIENT] = "tls-client",
+    [SESSION_END_HTTP_CLIENT] = "http-client",
+    [SESSION_END_TOO_MANY] = "too-many",
+};
+
+static void log_closed(enum log_level level, const struct server_log_closed *closed, uint64_t suppressed)
+{
+    const struct stream_tls_facts *tls = closed->tls;
+    char at[ENDPOINT_TEXT_BYTES], peer[ENDPOINT_TEXT_BYTES], duration[32], more[MORE_BYTES];
+    const char *error = closed->err != NULL ? closed->err->text : NULL;
+    const char *reason = closed->err != NULL ? err_word(closed->err->reason) : end_words[closed->end];
+    const struct log_event event = {
+        level, "closed",
+        LOG_FACTS(log_text("peer", endpoint_format(closed->peer, peer)),
+                  log_text("local", format_known(closed->local, at)), log_text("reason", reason),
+                  log_text("error", error), log_count("names", closed->names),
+                  log_shown(log_count("bytes_in", closed->bytes_in)),
+                  log_shown(log_count("bytes_out", closed->bytes_out)),
+                  log_number("duration_seconds", (double)closed->duration_ms / 1000),
+                  log_shown(log_text("tls_version", tls->version)),
+                  log_shown(log_text("cipher", tls->cipher)), log_shown(log_text("group", tls->group)),
+                  log_shown(log_text("sni", tls->sni)), log_shown(log_text("alpn", tls->alpn)),
+                  tls->version[0] != '\0' ? log_shown(log_flag("resumed", tls->resumed))
+                                          : log_text("resumed", NULL),
+                  log_shown(log_text("client_subject", tls->subject)), suppressed_field(suppressed))};
+
+    log_event(&event, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s%s", peer,
+              error != NULL ? error : session_end_text(closed->end), closed->names,
+              closed->names == 1 ? "" : "s", format_duration(closed->duration_ms, duration, sizeof duration),
+              more_of(suppressed, more, sizeof more));
+}
+
 void server_log_closed(const struct server_log_closed *closed)
 {
     static struct log_limit limit = LOG_LIMIT_INIT;
-    char peer[ENDPOINT_TEXT_BYTES], duration[32], more[MORE_BYTES] = "";
     enum log_level level = closed->is_minor ? LOG_DEBUG : LOG_INFO;
+    uint64_t suppressed = 0;
 
-    if (log_enabled(level) && (!closed->is_failure || is_admitted(&limit, more, sizeof more)))
-        log_write(level, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s%s",
-                  endpoint_format(closed->peer, peer), closed->reason, closed->names,
-                  closed->names == 1 ? "" : "s",
-                  format_duration(closed->duration_ms, duration, sizeof duration), more);
+    if (log_enabled(level) && (!closed->is_failure || is_admitted(&limit, &suppressed)))
+        log_closed(level, closed, suppressed);
 }
 
 void server_log_dropped(const struct endpoint *peer, const struct err *err)
 {
     static struct log_limit limit = LOG_LIMIT_INIT;
     char text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
-    if (is_admitted(&limit, more, sizeof more))
-        log_write(LOG_ERROR, "Connection from %s is dropped: %s%s", endpoint_format(peer, text), err->text,
-                  more);
+    uint64_t suppressed;
+
+    if (!is_admitted(&limit, &suppressed))
+        return;
+    endpoint_format(peer, text);
+    log_event(
+        &(struct log_event){LOG_ERROR, "dropped",
+                            LOG_FACTS(log_text("peer", text), FACTS_OF(err), suppressed_field(suppressed))},
+        "Connection from %s is dropped: %s%s", text, err->text, more_of(suppressed, more, sizeof more));
 }
 
 void server_log_limit(const struct limits_config *limits, enum limits_result result,
                       const struct endpoint *peer, uint64_t suppressed)
 {
+    static const char *const words[LIMITS_RESULTS] = {[LIMITS_FULL] = "max-connections",
+                                                      [LIMITS_ADDRESS_FULL] = "max-per-address",
+                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address"};
     char text[ENDPOINT_TEXT_BYTES], more[64] = "";
-    endpoint_format(peer, text);
+    const struct log_event event = {LOG_WARNING, "rejected",
+                                    LOG_FACTS(log_text("peer", endpoint_format(peer, text)),
+                                              log_text("reason", words[result]),
+                                              suppressed_field(suppressed))};
     if (suppressed > 0)
         snprintf(more, sizeof more, "; rejected since the last such line: %" PRIu64, suppressed);
     switch (result) {
     case LIMITS_FULL:
-        log_write(LOG_WARNING, "Connection from %s rejected: all %zu are in use (see --max-connections)%s",
-                  text, limits->max_connections, more);
+        log_event(&event, "Connection from %s rejected: all %zu are in use (see --max-connections)%s", text,
+                  limits->max_connections, more);
         break;
     case LIMITS_ADDRESS_FULL:
-        log_write(
-            LOG_WARNING,
+        log_event(
+            &event,
             "Connection from %s rejected: its address has %zu open; if it is a load balancer, raise --max-per-address%s",
             text, limits->max_per_address, more);
         break;
     case LIMITS_ADDRESS_RATE:
-        log_write(
-            LOG_WARNING,
+        log_event(
+            &event,
             "Connection from %s rejected: more than %zu a second from its address (see --max-rate-per-address)%s",
             text, limits->max_rate_per_address, more);
         break;
@@ -176,34 +260,42 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
 
 void server_log_accept_paused(const struct err *err, uint64_t suppressed)
 {
+    const struct log_event event = {LOG_WARNING, "accept-paused",
+                                    LOG_FACTS(FACTS_OF(err), log_count("failures", suppressed + 1))};
     if (suppressed > 0)
-        log_write(LOG_WARNING, "Accepting is paused: %s; failures since the last message: %" PRIu64,
-                  err->text, suppressed + 1);
+        log_event(&event, "Accepting is paused: %s; failures since the last message: %" PRIu64, err->text,
+                  suppressed + 1);
     else
-        log_write(LOG_WARNING, "Accepting is paused: %s", err->text);
+        log_event(&event, "Accepting is paused: %s", err->text);
 }
 
 void server_log_accept_resumed(uint64_t failures)
 {
-    log_write(LOG_NOTICE, "Accepting connections again, failed attempts: %" PRIu64, failures);
+    log_event(&(struct log_event){LOG_NOTICE, "accept-resumed", LOG_FACTS(log_count("failures", failures))},
+              "Accepting connections again, failed attempts: %" PRIu64, failures);
 }
 
 void server_log_counters(const struct counters_sum *sum)
 {
     char line[COUNTERS_BYTES] = "";
-#define PUT_FIELD(name, text)                                                                                \
+#define PUT_TEXT(name, text)                                                                                 \
     snprintf(line + strlen(line), sizeof line - strlen(line), " %" PRIu64 " %s,", sum->name, text);
-    COUNTERS(PUT_FIELD)
+    COUNTERS(PUT_TEXT)
+#undef PUT_TEXT
+#define PUT_FIELD(name, text) log_count(#name, sum->name),
+    const struct log_event event = {
+        LOG_NOTICE, "counters", LOG_FACTS(COUNTERS(PUT_FIELD) log_count("log_lines_dropped", log_dropped()))};
 #undef PUT_FIELD
-    log_write(LOG_NOTICE, "Counters:%s %" PRIu64 " log lines dropped", line, log_dropped());
+    log_event(&event, "Counters:%s %" PRIu64 " log lines dropped", line, log_dropped());
 }
 
 void server_log_shutdown(const struct err *err, int64_t drain_ms)
 {
     double drain_s = (double)drain_ms / 1000;
     if (err != NULL)
-        log_write(LOG_ERROR, "Shutting down: %s; draining for up to %.3g s", err->text, drain_s);
+        log_event(&(struct log_event){LOG_ERROR, "shutdown", LOG_FACTS(FACTS_OF(err))},
+                  "Shutting down: %s; draining for up to %.3g s", err->text, drain_s);
     else
-        log_write(LOG_INFO, "Shutting down: draining for up to %.3g s; send the signal again to stop now",
-                  drain_s);
+        log_event(&(struct log_event){LOG_INFO, "shutdown", NULL},
+                  "Shutting down: draining for up to %.3g s; send the signal again to stop now", drain_s);
 }

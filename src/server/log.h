@@ -10,7 +10,9 @@
 #include "limits.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/session.h"
 #include "tcpgreet/net/stream_misbehave.h"
+#include "tcpgreet/tls/stream_tls.h"
 
 /* One step of --explain. */
 void server_log_step(void *context, const char *line);
@@ -37,15 +39,21 @@ void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);
 void server_log_reload_nothing(bool use_tls);
 
-void server_log_accepted(const struct endpoint *peer);
+/* Shape: local is {0} where it is not known. */
+void server_log_accepted(const struct endpoint *peer, const struct endpoint *local);
 
 struct server_log_closed {
     const struct endpoint *peer;
-    const char *reason;
+    const struct endpoint *local; /* {0}: not known */
+    const struct err *err;        /* why the connection failed; NULL: `end` is how the dialogue ended */
+    enum session_end end;
     uint32_t names;
+    uint64_t bytes_in; /* of the dialogue, without TLS */
+    uint64_t bytes_out;
     int64_t duration_ms;
-    bool is_failure; /* these can be had without a dialogue: they are limited */
-    bool is_minor;   /* rejected, or closed without sending data: for -v only */
+    const struct stream_tls_facts *tls; /* {0}: not known, or plain */
+    bool is_failure;                    /* these can be had without a dialogue: they are limited */
+    bool is_minor;                      /* rejected, or closed without sending data: for -v only */
 };
 void server_log_closed(const struct server_log_closed *closed);
 

@@ -51,6 +51,7 @@ struct server {
     struct accept_log accept_log;
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
+    bool hangs_up;      /* with its terminal, unless it has files to reload */
     bool stopping;
 };
 
@@ -185,6 +186,15 @@ static void stop_at_once(struct server *server)
     stop_workers(server, true);
 }
 
+/* The first one begins the shutdown, the second one ends it. */
+static void end_by_signal(struct server *server)
+{
+    if (server->stopping)
+        stop_at_once(server);
+    else
+        shut_down(server, NULL);
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct server *server = handle->data;
@@ -194,13 +204,13 @@ static void on_signal(uv_signal_t *handle, int number)
         log_counters(server);
         break;
     case SIGHUP:
-        certificates_reload(tls_config(server), server->workers, server->workers_made);
+        if (server->hangs_up && !certificates_have_files(tls_config(server)))
+            end_by_signal(server);
+        else
+            certificates_reload(tls_config(server), server->workers, server->workers_made);
         break;
     default:
-        if (server->stopping)
-            stop_at_once(server);
-        else
-            shut_down(server, NULL);
+        end_by_signal(server);
     }
 }
 
@@ -445,8 +455,11 @@ static int run_server(struct server *server, struct err *err)
 
 static int open_log(const struct server_config *config, struct err *err)
 {
-    struct log_config log = {
-        .fd = STDERR_FILENO, .level = LOG_INFO, .format = config->log_format, .is_held = true};
+    struct log_config log = {.fd = STDERR_FILENO,
+                             .level = LOG_INFO,
+                             .format = config->log_format,
+                             .stamp = log_stamp_of(STDERR_FILENO),
+                             .is_held = true};
 
     if (config->verbose)
         log.level = LOG_DEBUG;
@@ -463,6 +476,7 @@ int serve(const struct server_config *config, struct err *err)
 {
     struct server server = {.config = config,
                             .worker_count = count_workers(config),
+                            .hangs_up = process_hangs_up(),
                             .accept_log = ACCEPT_LOG_INIT,
                             .policy = {.idle_ms = config->idle_timeout_ms,
                                        .name_ms = config->name_timeout_ms,

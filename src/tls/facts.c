@@ -27,6 +27,9 @@ void tls_facts_agreed(SSL *ssl, struct stream_tls_facts *facts)
     put(facts->group, sizeof facts->group, group > 0 ? SSL_group_to_name(ssl, group) : NULL);
     facts->resumed = SSL_session_reused(ssl) == 1;
     SSL_get0_alpn_selected(ssl, &alpn, &alpn_length);
+    const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    if (sni != NULL)
+        escape_text((struct bytes){sni, strlen(sni)}, facts->sni, sizeof facts->sni);
     if (alpn_length > 0)
         escape_text((struct bytes){(const char *)alpn, alpn_length}, facts->alpn, sizeof facts->alpn);
 }

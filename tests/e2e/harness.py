@@ -94,7 +94,7 @@ atexit.register(_kill_children)
 
 def environment(**more):
     """The caller's environment without what would change the program's words; sanitizers fail loudly."""
-    env = {k: v for k, v in os.environ.items() if k not in ("LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET")}
+    env = {k: v for k, v in os.environ.items() if k not in ("LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "JOURNAL_STREAM")}
     env.update(LC_ALL="C.UTF-8", TERM="dumb", NO_COLOR="1")
     extra = "quarantine_size_mb=4:thread_local_quarantine_size_kb=64"
     env["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), extra]))
@@ -173,9 +173,10 @@ def unread_pipe():
 
 
 class Lines:
-    """What comes out of a descriptor, line by line, as it comes."""
+    """What comes out of a descriptor, line by line, as it comes. stamp: what is left out in front of each line."""
 
-    def __init__(self, fd):
+    def __init__(self, fd, stamp=None):
+        self._stamp = stamp
         self._fd = fd
         self._data = bytearray()
         self._open = True
@@ -194,9 +195,12 @@ class Lines:
                 os.close(self._fd)
                 return
 
-    def bytes(self):
+    def raw(self):
         with self._changed:
             return bytes(self._data)
+
+    def bytes(self):
+        return self._stamp.sub(b"", self.raw()) if self._stamp else self.raw()
 
     def lines(self):
         return self.bytes().decode("utf-8", "backslashreplace").splitlines()
@@ -207,6 +211,7 @@ class Lines:
         with self._changed:
             while True:
                 whole = bytes(self._data[: self._data.rfind(b"\n") + 1])
+                whole = self._stamp.sub(b"", whole) if self._stamp else whole
                 text = whole.decode("utf-8", "backslashreplace")
                 found = [m for m in (re.search(pattern, line) for line in text.splitlines()) if m]
                 if len(found) >= count:
@@ -222,6 +227,10 @@ class Lines:
 
 
 # --- servers ---------------------------------------------------------------------------------------------------
+
+# What stands in front of a line of the log, outside of journald; its own tests look at it.
+STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:(?:error|warning|debug): )?", re.M)
+
 
 class Server:
     """`tcpgreet --listen …`, reachable inside the `with`, asked to stop and checked behind it.
@@ -251,12 +260,13 @@ class Server:
         log, log_end = os.pipe()
         try:
             self._popen.setdefault("stdin", subprocess.DEVNULL)
+            self._popen.setdefault("start_new_session", True)  # without the terminal of who runs the tests
             self.process = spawn(self._args, wrap=self._wrap, stdout=out_end,
                                  stderr=log_end if self._stderr is None else self._stderr, **self._popen)
         finally:
             os.close(out_end)
             os.close(log_end)
-        self.out, self.log = Lines(out), Lines(log)
+        self.out, self.log = Lines(out), Lines(log, STAMP)
         try:
             self.announcements = self.out.expect(r"^Waiting for connection on (.+):(\d+)( with TLS)?$", self._count)
         except Stuck as stuck:
@@ -592,13 +602,13 @@ class Peer:
 class Terminal:
     """The program in a terminal of its own, as a person sees it. stdout: a descriptor to use instead."""
 
-    def __init__(self, *args, stdout=None):
+    def __init__(self, *args, stdout=None, wrap=()):
         self._master, self._slave = pty.openpty()
         self.before = termios.tcgetattr(self._slave)
         self._seen = b""
         self._all = bytearray()
         self.process = spawn(args, stdin=self._slave, stdout=self._slave if stdout is None else stdout,
-                             stderr=self._slave, preexec_fn=self._take_terminal)
+                             stderr=self._slave, preexec_fn=self._take_terminal, wrap=wrap)
 
     @staticmethod
     def _take_terminal():
@@ -612,8 +622,14 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._master)
-        os.close(self._slave)
+        self.close()
+
+    def close(self):
+        """The window closes: the kernel hangs up."""
+        for fd in self._slave, self._master:
+            if fd >= 0:
+                os.close(fd)
+        self._slave = self._master = -1
 
     def attributes(self):
         return termios.tcgetattr(self._slave)

@@ -33,6 +33,7 @@ struct option_list;
  * Texts are borrowed from argv. */
 struct options {
     enum options_mode mode;
+    enum log_format log_format; /* of every mode */
     struct server_config server;
     struct client_config client;
     struct probe_config probe;
@@ -47,9 +48,9 @@ struct options {
     char proxy_password[PROXY_USER_MAX + 1]; /* that the configurations refer to */
 };
 
-/* Parses argv[1..argc-1] and checks what the arguments alone show. After a failure, probe.format is still the
- * requested one if it could be found: a monitoring system reads an error in its own format.
- * Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
+/* Parses argv[1..argc-1] and checks what the arguments alone show. After a failure, probe.format and
+ * log_format are still the requested ones if they could be found: a monitoring system reads an error in its
+ * own format. Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
  * Errors: usage: a sentence that names the option and what is valid; internal. */
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err);
 

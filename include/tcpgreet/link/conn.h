@@ -87,13 +87,14 @@ struct conn {
     int64_t limit_ms;    /* of the phase; while out is not empty, of the peer that takes nothing of it */
     int64_t notice_ms;   /* DIALOGUE_NEVER once noticed */
     int64_t paused_ms;   /* when conn_pause began; DIALOGUE_NEVER: it is not paused */
+    uint64_t bytes_in;   /* received from the stream */
+    uint64_t bytes_out;  /* written to it */
     uint8_t phase;       /* enum phase in conn.c */
     uint8_t interest;    /* UV_READABLE | UV_WRITABLE */
     uint8_t wants;       /* the same, as this step has found it out so far */
     uint8_t open_handles;
     bool side_ended : 1; /* before the dialogue */
     bool peer_ended : 1;
-    bool peer_sent : 1;
     bool in_step : 1;
 };
 

@@ -19,6 +19,10 @@ int process_write(int fd, struct bytes bytes, struct err *err);
  * Streams". */
 int process_guard_standard(struct err *err);
 
+/* Returns: whether SIGHUP reports that the terminal of this process closes: it has one, and does not ignore
+ * the signal, as under nohup(1). Call before a handler is set. Source: POSIX, "Controlling Terminal". */
+bool process_hangs_up(void);
+
 /* Makes sure that `count` more descriptors can be opened. Shape: at most
  * PROCESS_DESCRIPTORS_MAX. Errors: system-descriptors. Returns: 0, -1. */
 int process_check_descriptors(size_t count, struct err *err);

@@ -22,6 +22,7 @@ struct stream_tls_facts {
     char cipher[64];
     char group[32]; /* of the key exchange; "" where the library does not report it */
     char alpn[64];  /* "" for none */
+    char sni[256];  /* the name in the ClientHello; "" for none */
     bool resumed;
     char subject[256]; /* of the peer's certificate: its names; "" where it sent none */
     bool nameless;     /* it has no names: subject is its own, which no client accepts */

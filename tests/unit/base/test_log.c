@@ -11,7 +11,10 @@
 #include <pthread.h>
 #include <regex.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +43,12 @@ static int tear_down(void **state)
 static void start(enum log_level level, enum log_format format)
 {
     const struct log_config config = {.fd = collector.writer, .level = level, .format = format};
+    assert_int_equal(log_open(&config), 0);
+}
+
+static void start_stamped(enum log_stamp stamp)
+{
+    const struct log_config config = {.fd = collector.writer, .level = LOG_DEBUG, .stamp = stamp};
     assert_int_equal(log_open(&config), 0);
 }
 
@@ -151,8 +160,8 @@ static void json_lines_are_objects_with_time_level_and_message(void **state)
 {
     (void)state;
     static const char pattern[] =
-        "^\\{\"time\":\"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
-        "\\.[0-9]{3}Z\",\"level\":\"(error|warning|info|debug)\",\"message\":\"";
+        "^\\{\"schema\":\"tcpgreet.log.v1\",\"time\":\"20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
+        "\\.[0-9]{3}Z\",\"level\":\"(error|warning|info|debug)\",\"event\":\"message\",\"message\":\"";
     static const char *const tails[] = {"a \\\"b\\\" \\\\x1b\"}\n", "m\xc3\xbcller\"}\n", "n\"}\n", "\"}\n",
                                         "4\"}\n"};
     static const char *const levels[] = {"error", "warning", "info", "info", "debug"};
@@ -193,8 +202,112 @@ static void json_time_is_now(void **state)
     log_write(LOG_INFO, "x");
     int64_t after = now_ms(CLOCK_REALTIME) / 1000;
     finish();
-    assert_non_null(strptime(collector.text, "{\"time\":\"%Y-%m-%dT%H:%M:%S", &utc));
+    assert_non_null(
+        strptime(collector.text, "{\"schema\":\"tcpgreet.log.v1\",\"time\":\"%Y-%m-%dT%H:%M:%S", &utc));
     assert_in_range(timegm(&utc), before, after);
+}
+
+static void facts_are_fields_of_a_json_line(void **state)
+{
+    (void)state;
+    start(LOG_INFO, LOG_JSON);
+    log_event(&(struct log_event){LOG_INFO, "closed",
+                                  LOG_FACTS(log_text("peer", "[::1]:1"), log_text("sni", ""),
+                                            log_text("group", NULL), log_count("names", UINT64_MAX),
+                                            log_number("duration_seconds", 0.25), log_flag("resumed", true),
+                                            log_flag("kept", false),
+                                            log_shown(log_text("subject", "a \"b\"\\x1b\xff\n")))},
+              "%s", "Closed");
+    finish();
+    assert_non_null(
+        strstr(collector.text,
+               "\",\"level\":\"info\",\"event\":\"closed\",\"message\":\"Closed\",\"peer\":\"[::1]:1\","
+               "\"names\":18446744073709551615,\"duration_seconds\":0.25,\"resumed\":true,\"kept\":false,"
+               "\"subject\":\"a \\\"b\\\"\\\\x1b\\\\xff?\"}\n"));
+}
+
+static void shown_facts_stand_behind_the_message(void **state)
+{
+    (void)state;
+    start(LOG_INFO, LOG_TEXT);
+    log_event(&(struct log_event){LOG_INFO, "closed",
+                                  LOG_FACTS(log_text("peer", "[::1]:1"), log_shown(log_count("bytes_in", 7)),
+                                            log_shown(log_text("sni", "localhost")),
+                                            log_shown(log_text("group", "")),
+                                            log_shown(log_text("subject", "a \"b\" c")))},
+              "Closed");
+    finish();
+    assert_string_equal(collector.text, "Closed bytes_in=7 sni=localhost subject=\"a \\\"b\\\" c\"\n");
+}
+
+static void json_line_that_is_too_long_stays_whole(void **state)
+{
+    (void)state;
+    enum { FIELDS = 60 };
+    static char long_text[4096];
+    struct log_field fields[FIELDS + 1] = {0};
+    memset(long_text, '\x80', sizeof(long_text) - 1);
+    for (size_t i = 0; i < FIELDS; i++)
+        fields[i] = log_text("field", long_text);
+    start(LOG_INFO, LOG_JSON);
+    log_event(&(struct log_event){LOG_INFO, "long", fields}, "%s%s", long_text, long_text);
+    finish();
+    size_t length = strcspn(collector.text, "\n");
+    assert_in_range(length, 24000, 64 * 1024);
+    assert_memory_equal(collector.text + length - 6, "\\x80\"}\n", 7);
+}
+
+static void stamped_lines_begin_with_the_time_and_the_level(void **state)
+{
+    (void)state;
+    static const char pattern[] = "^20[0-9]{2}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]"
+                                  "\\.[0-9]{3}Z (error: |warning: |debug: |)x\n";
+    static const char *const levels[] = {"error: ", "warning: ", "", "", "debug: "};
+    regex_t regex;
+    regmatch_t match[2];
+    char *at = collector.text;
+    assert_int_equal(regcomp(&regex, pattern, REG_EXTENDED), 0);
+    start_stamped(LOG_STAMP_TIME);
+    for (int level = LOG_ERROR; level <= LOG_DEBUG; level++)
+        log_write((enum log_level)level, "x");
+    finish();
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(regexec(&regex, at, 2, match, 0), 0);
+        assert_int_equal(match[1].rm_eo - match[1].rm_so, strlen(levels[i]));
+        assert_memory_equal(at + match[1].rm_so, levels[i], strlen(levels[i]));
+        at += match[0].rm_eo;
+    }
+    assert_string_equal(at, "");
+    regfree(&regex);
+}
+
+static void lines_for_journald_begin_with_their_priority(void **state)
+{
+    (void)state;
+    start_stamped(LOG_STAMP_PRIORITY);
+    for (int level = LOG_ERROR; level <= LOG_DEBUG; level++)
+        log_write((enum log_level)level, "x");
+    finish();
+    assert_string_equal(collector.text, "<3>x\n<4>x\n<5>x\n<6>x\n<7>x\n");
+}
+
+static void journal_stream_must_be_the_descriptors_own(void **state)
+{
+    (void)state;
+    struct stat at = {0};
+    char stream[64];
+    assert_int_equal(fstat(collector.writer, &at), 0);
+    (void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)at.st_dev, (uintmax_t)at.st_ino);
+    (void)unsetenv("JOURNAL_STREAM");
+    assert_int_equal(log_stamp_of(collector.writer), LOG_STAMP_TIME);
+    (void)setenv("JOURNAL_STREAM", stream, 1);
+    assert_int_equal(log_stamp_of(collector.writer), LOG_STAMP_PRIORITY);
+    (void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)at.st_dev, (uintmax_t)at.st_ino + 1);
+    (void)setenv("JOURNAL_STREAM", stream, 1);
+    assert_int_equal(log_stamp_of(collector.writer), LOG_STAMP_TIME);
+    (void)setenv("JOURNAL_STREAM", "journal", 1);
+    assert_int_equal(log_stamp_of(collector.writer), LOG_STAMP_TIME);
+    (void)unsetenv("JOURNAL_STREAM");
 }
 
 static void one_line_stays_one_line(void **state)
@@ -274,6 +387,12 @@ int main(void)
         TEST(lines_of_a_log_that_is_still_held_are_written_when_it_is_closed),
         TEST(json_lines_are_objects_with_time_level_and_message),
         TEST(json_time_is_now),
+        TEST(facts_are_fields_of_a_json_line),
+        TEST(shown_facts_stand_behind_the_message),
+        TEST(json_line_that_is_too_long_stays_whole),
+        TEST(stamped_lines_begin_with_the_time_and_the_level),
+        TEST(lines_for_journald_begin_with_their_priority),
+        TEST(journal_stream_must_be_the_descriptors_own),
         TEST(one_line_stays_one_line),
         TEST(long_line_is_cut_between_escapes),
         TEST(errno_survives_a_line),
