@@ -80,6 +80,12 @@ static const struct step_text {
     [TRACE_PROXY_CONNECTED] =
         {"proxy: connected to", NOTE, NULL,
          "From here on, the proxy passes all bytes between this side and the target. TLS is with the target: the proxy cannot read or change what it encrypts."},
+    [TRACE_PROXIED] =
+        {"PROXY header received:", NOTE, NULL,
+         "A proxy in front of this server passes on a client's connection, and reports with these first bytes whose it is: source and destination as the proxy saw them. They count as the peer's address, since the proxy's is the same for everyone."},
+    [TRACE_PROXY_HEADER] =
+        {"PROXY header sent:", NOTE, NULL,
+         "These first bytes, before TLS, report to the server whose connection this is, as a load balancer would. A server that does not expect them takes them for data."},
     [TRACE_READ] =
         {"recv", CALL, "byte",
          "TCP is a stream of bytes without message boundaries: one recv may return part of a name, or several names."},

@@ -1,0 +1,106 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "tcpgreet/core/prefix.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct endpoint endpoint_of(const char *text)
+{
+    int family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET;
+    struct endpoint endpoint = endpoint_wildcard(family, 1);
+    assert_int_equal(inet_pton(family, text,
+                               family == AF_INET ? (void *)&endpoint.address.v4.sin_addr
+                                                 : (void *)&endpoint.address.v6.sin6_addr),
+                     1);
+    return endpoint;
+}
+
+static void an_address_is_in_a_network_whose_bits_it_has(void **state)
+{
+    static const struct {
+        const char *network, *address;
+        bool is_in;
+    } cases[] = {
+        {"192.0.2.0/24", "192.0.2.255", true},
+        {"192.0.2.0/24", "192.0.3.0", false},
+        {"192.0.2.0/25", "192.0.2.127", true},
+        {"192.0.2.0/25", "192.0.2.128", false},
+        {"192.0.2.1", "192.0.2.1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"192.0.2.0/31", "192.0.2.1", true},
+        {"0.0.0.0/0", "255.255.255.255", true},
+        {"0.0.0.0/0", "::1", false},
+        {"::/0", "2001:db8::1", true},
+        {"::/0", "192.0.2.1", false},
+        {"::/0", "::ffff:192.0.2.1", false},
+        {"192.0.2.0/24", "::ffff:192.0.2.9", true},
+        {"2001:db8::/32", "2001:db8:ffff::", true},
+        {"2001:db8::/32", "2001:db9::", false},
+        {"2001:db8::/33", "2001:db8:7fff::", true},
+        {"2001:db8::/33", "2001:db8:8000::", false},
+        {"2001:db8::1/128", "2001:db8::1", true},
+        {"2001:db8::1/128", "2001:db8::", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct prefix_list list = {.count = 2};
+        struct endpoint endpoint = endpoint_of(cases[i].address);
+        assert_int_equal(prefix_parse("198.51.100.0/24", &list.list[0]), 0);
+        assert_int_equal(prefix_parse(cases[i].network, &list.list[1]), 0);
+        if (prefix_list_contains(&list, &endpoint) != cases[i].is_in)
+            fail_msg("%s in %s", cases[i].address, cases[i].network);
+    }
+}
+
+static void an_empty_list_contains_no_address(void **state)
+{
+    const struct prefix_list list = {0};
+    struct endpoint endpoint = endpoint_of("192.0.2.1");
+    (void)state;
+    assert_false(prefix_list_contains(&list, &endpoint));
+}
+
+static void what_is_no_network_is_refused(void **state)
+{
+    static const char *const cases[] = {"",
+                                        "/",
+                                        "192.0.2.0/",
+                                        "192.0.2.0/33",
+                                        "192.0.2.0/024",
+                                        "192.0.2.0/+8",
+                                        "192.0.2/24",
+                                        "192.0.2.1/24",
+                                        "::/129",
+                                        "fe80::1%lo",
+                                        "2001:db8::1/64",
+                                        "example.org",
+                                        "::1/128/1",
+                                        "[::1]/128",
+                                        "192.0.2.0/ 8",
+                                        " 192.0.2.0/24",
+                                        "192.0.2.0/1000",
+                                        "2001:0db8:0000:0000:0000:0000:0000:0000:0000:0000:0000/32"};
+    struct prefix prefix;
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        if (prefix_parse(cases[i], &prefix) != -1)
+            fail_msg("\"%s\" is accepted", cases[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_address_is_in_a_network_whose_bits_it_has),
+        cmocka_unit_test(an_empty_list_contains_no_address),
+        cmocka_unit_test(what_is_no_network_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
