@@ -134,6 +134,7 @@ static int start_workers(struct run *run, struct err *err)
         struct bench_plan plan = {
             .host = config->target.host,
             .proxy = config->proxy.kind != PROXY_NONE ? &run->route : NULL,
+            .send_proxy = config->send_proxy,
             .endpoints = run->addresses.endpoints,
             .endpoint_count = run->addresses.endpoint_count,
             .sources = run->addresses.sources,

@@ -219,7 +219,8 @@ static struct stream *begin_stream(struct bench_worker *worker, struct connectio
                                    struct err *err)
 {
     const struct bench_plan *plan = &worker->plan;
-    const struct connector_policy policy = {.proxy = plan->proxy, .tls = worker->tls, .host = plan->host};
+    const struct connector_policy policy = {
+        .proxy = plan->proxy, .send_proxy = plan->send_proxy, .tls = worker->tls, .host = plan->host};
     const struct endpoint *source =
         plan->source_count > 0 ? &plan->sources[worker->source_turn++ % plan->source_count] : NULL;
 

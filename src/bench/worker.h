@@ -9,13 +9,15 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/proxy.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/tls/tls.h"
 
 /* Shape: index < count. Borrowed until bench_worker_free. */
 struct bench_plan {
-    const char *host;                 /* the name that certificates are checked for */
-    const struct proxy_route *proxy;  /* NULL: none */
+    const char *host;                /* the name that certificates are checked for */
+    const struct proxy_route *proxy; /* NULL: none */
+    enum proxy_header_version send_proxy;
     const struct endpoint *endpoints; /* the proxy's, if there is one */
     size_t endpoint_count;            /* used in turn by the connections */
     const struct endpoint *sources;

@@ -25,6 +25,7 @@ static const struct option_word framings[] = {
 static const struct option_word untils[] = {
     {"auto", PROBE_UNTIL_AUTO}, {"resolve", PROBE_UNTIL_RESOLVE},   {"connect", PROBE_UNTIL_CONNECT},
     {"tls", PROBE_UNTIL_TLS},   {"dialogue", PROBE_UNTIL_DIALOGUE}, {0}};
+static const struct option_word proxy_versions[] = {{"v1", PROXY_HEADER_V1}, {"v2", PROXY_HEADER_V2}, {0}};
 static const struct option_word requires[] = {{"all", false}, {"any", true}, {0}};
 static const struct option_word formats[] = {{"text", FORMAT_TEXT},
                                              {"json", FORMAT_JSON},
@@ -91,6 +92,8 @@ const struct option_row option_rows[] = {
            IN(C(source), P(source), B(source))),
     OPTION(PATH, proxy, "proxy", "URL", "connect through an HTTP or SOCKS5 proxy",
            IN(C(proxy), P(proxy), B(proxy))),
+    OPTION(PATH, choice, "send-proxy", NULL, "send a PROXY header first, as a balancer does",
+           WORDS(proxy_versions), IN(C(send_proxy), P(send_proxy), B(send_proxy))),
     OPTION(PATH, duration, "attempt-delay", "TIME", "delay before trying the next address",
            RANGE("10ms", "10s"), DEFAULT("250ms"), IN(C(attempt_delay_ms), P(attempt_delay_ms))),
 
@@ -249,6 +252,7 @@ static bool is_for_exporter(const struct option_row *row)
                                         "ipv6",
                                         "source",
                                         "proxy",
+                                        "send-proxy",
                                         "attempt-delay",
                                         "connect-timeout",
                                         "timeout",

@@ -412,7 +412,8 @@ static void expected_argument(const struct option_row *row, char *text, size_t r
 
 _Static_assert(sizeof(enum session_framing) == sizeof(int) && sizeof(enum probe_until) == sizeof(int) &&
                    sizeof(enum tls_client_auth) == sizeof(int) && sizeof(enum log_format) == sizeof(int) &&
-                   sizeof(enum format) == sizeof(int) && sizeof(enum format_color) == sizeof(int),
+                   sizeof(enum format) == sizeof(int) && sizeof(enum proxy_header_version) == sizeof(int) &&
+                   sizeof(enum format_color) == sizeof(int),
                "a choice is kept as an int");
 
 const struct option_kind option_flag = {sizeof(bool), read_flag, NULL};

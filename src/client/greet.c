@@ -134,6 +134,7 @@ static bool check_tls(struct greet *greet)
                                       .host = run->config->target.host,
                                       .source = run->config->source,
                                       .proxy = run_proxy(run),
+                                      .send_proxy = run->config->send_proxy,
                                       .timeout_ms = TLS_CHECK_TIMEOUT_MS};
 
     if (!greet->is_checked)

@@ -84,6 +84,7 @@ static int dial(struct run *run, struct err *err)
                                  .attempt_delay_ms = config->attempt_delay_ms,
                                  .timeout_ms = next_address_left_ms(&run->next),
                                  .policy = {.proxy = run_proxy(run),
+                                            .send_proxy = config->send_proxy,
                                             .starttls = &run->starttls,
                                             .tls = run->tls,
                                             .host = config->target.host}};

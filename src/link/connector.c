@@ -1,9 +1,11 @@
 #include "tcpgreet/link/connector.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/core/proxy_header_dialogue.h"
 #include "tcpgreet/link/stream_preamble.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/net/stream_tcp.h"
@@ -41,17 +43,57 @@ static struct stream *add_proxy(const struct proxy_route *route, struct stream *
     return stream_preamble_new(stream, &config, err);
 }
 
+/* Returns: one end of a socket; AF_UNSPEC where it is not known. */
+static struct endpoint name_of(int fd, int (*get_name)(int, struct sockaddr *, socklen_t *))
+{
+    struct sockaddr_storage address;
+    struct endpoint endpoint = {0};
+    socklen_t length = sizeof address;
+
+    if (get_name(fd, (struct sockaddr *)&address, &length) == 0)
+        endpoint_from_sockaddr(&endpoint, (struct sockaddr *)&address, length);
+    return endpoint;
+}
+
+/* Returns: what a proxy was asked for; AF_UNSPEC where it is a name, whose address only the proxy knows. */
+static struct endpoint target_of(const struct proxy_route *route)
+{
+    struct endpoint target = {0};
+
+    if (route->kind == TARGET_IPV4) {
+        target = endpoint_wildcard(AF_INET, route->port);
+        inet_pton(AF_INET, route->host, &target.address.v4.sin_addr);
+    } else if (route->kind == TARGET_IPV6) {
+        target = endpoint_wildcard(AF_INET6, route->port);
+        inet_pton(AF_INET6, route->host, &target.address.v6.sin6_addr);
+    }
+    return target;
+}
+
+/* Takes: stream. Shape: to NULL: the socket is connected. */
+static struct stream *add_proxy_header(const struct connector_policy *policy, const struct endpoint *to,
+                                       struct stream *stream, struct err *err)
+{
+    int fd = stream_fd(stream);
+    struct proxy_header_sender sender;
+    struct endpoint source = name_of(fd, getsockname);
+    struct endpoint destination = policy->proxy != NULL ? target_of(policy->proxy)
+                                  : to != NULL          ? *to
+                                                        : name_of(fd, getpeername);
+    const struct stream_preamble_config config = {
+        .layer = STREAM_LAYER_PROXY_HEADER, .dialogue = &sender.dialogue, .size = sizeof sender};
+
+    proxy_header_send(&sender, policy->send_proxy, &source, &destination);
+    return stream_preamble_new(stream, &config, err);
+}
+
 /* Takes: stream. */
 static struct stream *add_starttls(const struct connector_policy *policy, struct stream *stream,
                                    struct err *err)
 {
-    struct sockaddr_storage address;
-    struct endpoint local = {0};
+    struct endpoint local = name_of(stream_fd(stream), getsockname);
     struct starttls starttls;
-    socklen_t length = sizeof address;
 
-    if (getsockname(stream_fd(stream), (struct sockaddr *)&address, &length) == 0)
-        endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length);
     starttls_init(&starttls, policy->starttls, policy->host, &local);
     return stream_preamble_new(
         stream,
@@ -59,12 +101,14 @@ static struct stream *add_starttls(const struct connector_policy *policy, struct
         err);
 }
 
-/* Takes: stream; NULL is allowed. */
-static struct stream *add_layers(const struct connector_policy *policy, struct stream *stream,
-                                 struct err *err)
+/* Takes: stream; NULL is allowed. Shape: to as add_proxy_header. */
+static struct stream *add_layers(const struct connector_policy *policy, const struct endpoint *to,
+                                 struct stream *stream, struct err *err)
 {
     if (stream != NULL && policy->proxy != NULL)
         stream = add_proxy(policy->proxy, stream, err);
+    if (stream != NULL && policy->send_proxy != PROXY_HEADER_NONE)
+        stream = add_proxy_header(policy, to, stream, err);
     if (stream != NULL && policy->starttls != NULL && policy->starttls->protocol != STARTTLS_NONE)
         stream = add_starttls(policy, stream, err);
     if (stream != NULL && policy->session != NULL)
@@ -76,12 +120,12 @@ static struct stream *add_layers(const struct connector_policy *policy, struct s
 
 struct stream *connector_stream(const struct connector_policy *policy, int fd, struct err *err)
 {
-    return add_layers(policy, stream_tcp_new(fd, err), err);
+    return add_layers(policy, NULL, stream_tcp_new(fd, err), err);
 }
 
 struct stream *connector_connect(const struct connector_policy *policy, const struct endpoint *to,
                                  const struct endpoint *from, struct err *err)
 {
     int fd = stream_tcp_connect(to, from, NULL, err);
-    return fd >= 0 ? add_layers(policy, stream_tcp_new_connecting(fd, to, err), err) : NULL;
+    return fd >= 0 ? add_layers(policy, to, stream_tcp_new_connecting(fd, to, err), err) : NULL;
 }

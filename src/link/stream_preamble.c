@@ -249,8 +249,8 @@ static struct stream *preamble_lower(const struct stream *stream)
     }
 
 /* Indexed by layer. */
-static const struct stream_ops preamble_ops[] = {PREAMBLE(STREAM_LAYER_PROXY),
-                                                 PREAMBLE(STREAM_LAYER_STARTTLS)};
+static const struct stream_ops preamble_ops[] = {
+    PREAMBLE(STREAM_LAYER_PROXY), PREAMBLE(STREAM_LAYER_PROXY_HEADER), PREAMBLE(STREAM_LAYER_STARTTLS)};
 
 struct stream *stream_preamble_new(struct stream *lower, const struct stream_preamble_config *config,
                                    struct err *err)

@@ -107,7 +107,8 @@ static int prepare(struct tls_check *check, uv_loop_t *loop, const struct tls_ch
         target_parse_word(&check->target, endpoint_format(config->peer, peer), NULL) < 0)
         return -1;
     check->tls = tls_client_new(&any, NULL);
-    dial.policy = (struct connector_policy){.tls = check->tls, .host = check->host};
+    dial.policy =
+        (struct connector_policy){.send_proxy = config->send_proxy, .tls = check->tls, .host = check->host};
     if (config->proxy != NULL) {
         check->proxy = *config->proxy->proxy;
         check->proxy.at = check->target;

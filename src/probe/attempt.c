@@ -248,6 +248,7 @@ static void check_tls(struct probe_trial *trial)
                                       .host = plan->target->host,
                                       .source = plan->source,
                                       .proxy = probe_scope_proxy(trial->scope),
+                                      .send_proxy = plan->send_proxy,
                                       .timeout_ms = PROBE_LISTEN_MS};
 
     if (plan->tls != NULL || plan->until != PROBE_UNTIL_DIALOGUE || record->last != PROBE_WELCOME ||

@@ -15,6 +15,7 @@ struct probe_plan probe_plan_of(const struct probe_config *config, struct tls_cl
                                .want_v4 = !config->ipv6_only,
                                .source = config->source,
                                .proxy = config->proxy.kind != PROXY_NONE ? &config->proxy : NULL,
+                               .send_proxy = config->send_proxy,
                                .tls = tls,
                                .starttls = {.protocol = config->starttls},
                                .servername = config->tls.servername,
@@ -66,6 +67,7 @@ struct stream *probe_scope_connect(const struct probe_scope *scope, const struct
                                    struct tls_session *session, struct err *err)
 {
     const struct connector_policy policy = {.proxy = probe_scope_proxy(scope),
+                                            .send_proxy = scope->plan.send_proxy,
                                             .starttls = probe_scope_starttls(scope),
                                             .session = session,
                                             .host = tls_host(scope)};
@@ -94,6 +96,7 @@ struct stream *probe_scope_stream(const struct probe_scope *scope, int fd, struc
         }
     }
     const struct connector_policy policy = {.proxy = probe_scope_proxy(scope),
+                                            .send_proxy = scope->plan.send_proxy,
                                             .starttls = probe_scope_starttls(scope),
                                             .session = *session,
                                             .host = tls_host(scope)};

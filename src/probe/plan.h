@@ -23,7 +23,8 @@ struct probe_plan {
     bool want_v4;
     const char *source;               /* as the dialer's; NULL */
     const struct proxy_config *proxy; /* NULL: none; else target is what it is asked for */
-    struct tls_client *tls;           /* NULL: plain */
+    enum proxy_header_version send_proxy;
+    struct tls_client *tls; /* NULL: plain */
     struct starttls_config starttls;
     const char *servername;            /* for TLS; NULL: the target's host */
     struct conn_shared *shared;        /* with the loop */

@@ -1,4 +1,4 @@
-/* Input: what a peer sends first. The verdict is the same however it is cut; what a header says is inside it,
+/* Input: what a peer sends first. The verdict is the same however it is cut; its parts are inside it,
  * and what is written of it is parsed to the same again. */
 #include <stdint.h>
 #include <stdlib.h>

@@ -28,7 +28,7 @@ enum trace_step {
     TRACE_RACE_LOST,        /* this one is closed, another was faster */
     TRACE_PROXY,            /* a proxy is asked for the target */
     TRACE_PROXY_CONNECTED,  /* it has connected to it */
-    TRACE_PROXY_HEADER,     /* a PROXY header is sent; arguments: what it says */
+    TRACE_PROXY_HEADER,     /* a PROXY header is sent; arguments: its addresses */
     TRACE_PROXIED,          /* one was received; likewise */
     TRACE_READ,             /* recv(2) */
     TRACE_END,              /* recv(2) returned 0: the peer sent a FIN */

@@ -9,6 +9,7 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/proxy.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/format/format.h"
@@ -23,6 +24,7 @@ struct bench_config {
     bool ipv6_only;
     const char *source; /* an address literal or a range FIRST-LAST to connect from; NULL */
     struct proxy_config proxy;
+    enum proxy_header_version send_proxy;
     int64_t connect_timeout_ms;
     int64_t answer_timeout_ms;
     enum session_framing framing;

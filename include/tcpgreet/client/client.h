@@ -9,6 +9,7 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/proxy.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/target.h"
@@ -20,6 +21,7 @@ struct client_config {
     bool ipv6_only;
     const char *source; /* an address literal to connect from; NULL */
     struct proxy_config proxy;
+    enum proxy_header_version send_proxy;
     int64_t attempt_delay_ms;
     int64_t connect_timeout_ms;
     int64_t answer_timeout_ms;

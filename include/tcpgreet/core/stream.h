@@ -16,7 +16,13 @@ enum stream_result {
 };
 
 /* The layers that stream_find finds. */
-enum stream_layer { STREAM_LAYER_OTHER, STREAM_LAYER_PROXY, STREAM_LAYER_STARTTLS, STREAM_LAYER_TLS };
+enum stream_layer {
+    STREAM_LAYER_OTHER,
+    STREAM_LAYER_PROXY,
+    STREAM_LAYER_PROXY_HEADER,
+    STREAM_LAYER_STARTTLS,
+    STREAM_LAYER_TLS
+};
 
 struct stream;
 

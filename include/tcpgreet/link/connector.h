@@ -5,6 +5,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/proxy.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/core/starttls.h"
 #include "tcpgreet/core/stream.h"
 #include "tcpgreet/tls/tls.h"
@@ -12,6 +13,7 @@
 /* The layers above TCP, from the lowest to the highest. */
 struct connector_policy {
     const struct proxy_route *proxy;        /* borrowed until the stream is up; NULL: connected directly */
+    enum proxy_header_version send_proxy;   /* after the proxy's dialogue; PROXY_HEADER_NONE: none */
     const struct starttls_config *starttls; /* borrowed until the stream is up, as host then; NULL or
     STARTTLS_NONE: none */
     struct tls_client *tls;                 /* borrowed until the stream is freed; NULL: plain */
@@ -25,8 +27,10 @@ struct connector_policy {
 int connector_route(struct proxy_route *route, const struct proxy_config *proxy, const struct target *target,
                     struct err *err);
 
-/* The stack above a socket that is connected. Takes: fd, also on failure. Shape: fd is non-blocking.
- * With a proxy, the socket is connected to that. Returns: the stream; NULL with err. Errors: internal. */
+/* The stack above a socket that is connected. A PROXY header names the socket's own addresses; through a
+ * proxy, the target's as its destination, if that is an address literal of the same family, else none. Takes:
+ * fd, also on failure. Shape: fd is non-blocking. With a proxy, the socket is connected to that. Returns: the
+ * stream; NULL with err. Errors: internal. */
 struct stream *connector_stream(const struct connector_policy *policy, int fd, struct err *err);
 
 /* The same, and begins to connect to an endpoint: the handshake waits for the outcome first.

@@ -1,4 +1,5 @@
-/* A stream that first holds a dialogue with its peer, STARTTLS or a proxy's, and then passes everything. */
+/* A stream that first holds a dialogue with its peer, STARTTLS, a proxy's or that of a PROXY header, and then
+ * passes everything. */
 #ifndef TCPGREET_LINK_STREAM_PREAMBLE_H
 #define TCPGREET_LINK_STREAM_PREAMBLE_H
 

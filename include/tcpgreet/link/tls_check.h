@@ -8,6 +8,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/proxy.h"
+#include "tcpgreet/core/proxy_header.h"
 
 enum tls_check_result {
     TLS_CHECK_UNKNOWN, /* no connection, or a build without TLS */
@@ -16,9 +17,10 @@ enum tls_check_result {
 };
 
 struct tls_check_config {
-    const struct endpoint *peer;     /* borrowed during the call */
-    const char *host;                /* for SNI; borrowed until done */
-    const char *source;              /* an address literal to connect from, or NULL; borrowed until done */
+    const struct endpoint *peer; /* borrowed during the call */
+    const char *host;            /* for SNI; borrowed until done */
+    const char *source;          /* an address literal to connect from, or NULL; borrowed until done */
+    enum proxy_header_version send_proxy;
     const struct proxy_route *proxy; /* at peer; NULL: peer is the server itself; borrowed until done */
     int64_t timeout_ms;
 };

@@ -8,6 +8,7 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/proxy.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/core/script.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/core/starttls.h"
@@ -35,6 +36,7 @@ struct probe_config {
     bool ipv6_only;
     const char *source; /* an address literal to connect from; NULL */
     struct proxy_config proxy;
+    enum proxy_header_version send_proxy;
     int64_t attempt_delay_ms; /* of the race that is shown */
     int64_t connect_timeout_ms;
     int64_t answer_timeout_ms;

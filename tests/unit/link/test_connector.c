@@ -5,7 +5,10 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "support/skip.h"
@@ -199,6 +202,73 @@ static void starttls_names_the_address_that_the_kernel_chose(void **state)
     close(listener);
 }
 
+static void a_proxy_header_comes_before_starttls_and_names_both_ends(void **state)
+{
+    static const struct starttls_config starttls = {.protocol = STARTTLS_POP3};
+    const struct connector_policy policy = {
+        .send_proxy = PROXY_HEADER_V1, .starttls = &starttls, .host = "localhost"};
+    struct sockaddr_in from;
+    socklen_t length = sizeof from;
+    char expected[PROXY_HEADER_V1_MAX + 1];
+    struct endpoint at;
+    struct stream *stream;
+    struct err err = {0};
+    int listener = bind_somewhere(&at);
+    (void)state;
+
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(connect_with(&policy, &at, &stream, &err), STREAM_WANT_READ);
+    assert_int_equal(getsockname(stream_fd(stream), (struct sockaddr *)&from, &length), 0);
+    snprintf(expected, sizeof expected, "PROXY TCP4 127.0.0.1 127.0.0.1 %u %u\r\n", ntohs(from.sin_port),
+             endpoint_port(&at));
+    int peer = sockets_accept(listener);
+    expect_bytes(peer, (struct bytes){expected, strlen(expected)});
+    peer_sends(peer, BYTES_LITERAL("+OK ready\r\n"));
+    assert_true(sockets_wait(stream_fd(stream), POLLIN, PATIENCE_MS));
+    want(stream, STREAM_WANT_READ);
+    expect_bytes(peer, BYTES_LITERAL("STLS\r\n"));
+    stream_free(stream);
+    close(peer);
+    close(listener);
+}
+
+/* What the proxy is asked for is the header's destination, as far as its address is known here. */
+static void expect_header_behind_a_proxy(enum target_kind kind, const char *host, const char *header)
+{
+    static const struct proxy_config proxy = {.kind = PROXY_SOCKS5};
+    struct proxy_route route = {.proxy = &proxy, .kind = kind, .port = 443};
+    const struct connector_policy policy = {.proxy = &route, .send_proxy = PROXY_HEADER_V1};
+    char data[PROXY_HEADER_V1_MAX];
+    struct endpoint at;
+    struct stream *stream;
+    struct err err = {0};
+    int listener = bind_somewhere(&at);
+
+    snprintf(route.host, sizeof route.host, "%s", host);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(connect_with(&policy, &at, &stream, &err), STREAM_WANT_READ);
+    int peer = sockets_accept(listener);
+    expect_bytes(peer, BYTES_LITERAL("\x05\x01\x00"));
+    peer_sends(peer, BYTES_LITERAL("\x05\x00\x05\x00\x00\x01\x7f\x00\x00\x01\x17\x70"));
+    assert_true(sockets_wait(stream_fd(stream), POLLIN, PATIENCE_MS));
+    want(stream, STREAM_OK);
+    assert_true(sockets_wait(peer, POLLIN, PATIENCE_MS));
+    ssize_t length = recv(peer, data, sizeof data, 0);
+    assert_true(length > 0);
+    assert_non_null(memmem(data, (size_t)length, header, strlen(header)));
+    stream_free(stream);
+    close(peer);
+    close(listener);
+}
+
+static void a_proxy_header_goes_through_the_proxy_to_its_target(void **state)
+{
+    (void)state;
+    expect_header_behind_a_proxy(TARGET_NAME, "example.org", "PROXY UNKNOWN\r\n");
+    expect_header_behind_a_proxy(TARGET_IPV6, "::1", "PROXY UNKNOWN\r\n");
+    expect_header_behind_a_proxy(TARGET_IPV4, "192.0.2.7", "PROXY TCP4 127.0.0.1 192.0.2.7 ");
+}
+
 static void the_handshake_of_a_connecting_stream_waits_for_the_outcome(void **state)
 {
     struct endpoint at;
@@ -239,6 +309,8 @@ int main(void)
         cmocka_unit_test(starttls_comes_before_what_is_above_it),
         cmocka_unit_test(plaintext_behind_the_go_ahead_is_not_a_port_without_tls),
         cmocka_unit_test(starttls_names_the_address_that_the_kernel_chose),
+        cmocka_unit_test(a_proxy_header_comes_before_starttls_and_names_both_ends),
+        cmocka_unit_test(a_proxy_header_goes_through_the_proxy_to_its_target),
         cmocka_unit_test(the_handshake_of_a_connecting_stream_waits_for_the_outcome),
         cmocka_unit_test(a_refused_connection_fails_in_the_handshake),
     };
