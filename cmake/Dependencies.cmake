@@ -55,6 +55,12 @@ int main(void) { return MHD_get_version() == 0; }" have_static_microhttpd)
         set(MICROHTTPD_FOUND FALSE)
     endif()
 endif()
+set(microhttpd_library) # the name by which it is loaded at run time; empty: it is linked
+if(MICROHTTPD_FOUND AND NOT TCPGREET_STATIC)
+    list(FILTER MICROHTTPD_LINK_LIBRARIES INCLUDE REGEX "libmicrohttpd\\.so$")
+    get_filename_component(microhttpd_library "${MICROHTTPD_LINK_LIBRARIES}" REALPATH)
+    string(REGEX MATCH "libmicrohttpd\\.so\\.[0-9]+" microhttpd_library "${microhttpd_library}")
+endif()
 
 if(TCPGREET_TLS)
     pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl>=3.0)

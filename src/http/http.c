@@ -120,8 +120,8 @@ static void run(struct http *http)
     bool has_more = true;
 
     for (int i = 0; has_more && i < RUNS_PER_WAKE; i++)
-        has_more = MHD_run(http->daemon) == MHD_YES &&
-                   MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
+        has_more = library.run(http->daemon) == MHD_YES &&
+                   library.get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
     if (has_more)
         uv_timer_start(&http->again, on_again, 0, 0);
 }
@@ -171,7 +171,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         return; /* its first request closes it */
     request->http = http;
     request->connection = connection;
-    request->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    request->fd = library.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     await(request);
 }
 
@@ -179,7 +179,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 static void *on_uri(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct http_request *request =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+        library.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 
     (void)context;
     if (request == NULL)
@@ -202,7 +202,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     free(request->uri);
     if (request->response != NULL)
-        MHD_destroy_response(request->response);
+        library.destroy_response(request->response);
     request->uri = NULL;
     request->response = NULL;
     request->is_answered = request->is_announced = false;
@@ -216,7 +216,7 @@ const char *http_request_uri(const struct http_request *request)
 
 const char *http_request_header(const struct http_request *request, const char *name)
 {
-    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+    return library.lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 /* Returns: whether it is answered because no handler could. */
@@ -269,11 +269,12 @@ static library_result on_request(void *context, struct MHD_Connection *connectio
     if (!request->is_answered)
         answer(request, method);
     if (request->is_answered)
-        return request->response != NULL ? MHD_queue_response(connection, request->status, request->response)
-                                         : MHD_NO;
+        return request->response != NULL
+                   ? library.queue_response(connection, request->status, request->response)
+                   : MHD_NO;
     request->is_suspended = !is_first;
     if (!is_first)
-        MHD_suspend_connection(connection);
+        library.suspend_connection(connection);
     return MHD_YES;
 }
 
@@ -286,7 +287,7 @@ void http_reply(struct http_request *request, const struct http_answer *answer)
     if (request->is_inside || !request->is_suspended)
         return;
     request->is_suspended = false;
-    MHD_resume_connection(request->connection); /* which wakes nothing where the event loop is external */
+    library.resume_connection(request->connection); /* which wakes nothing where the event loop is external */
     uv_timer_start(&request->http->again, on_again, 0, 0);
 }
 
@@ -343,7 +344,7 @@ static bool accept_one(struct http_listener *at)
 
     enum listener_result result = listener_accept(&at->listener, &fd, &peer, &err);
     if (result == LISTENER_ACCEPTED) /* the library takes fd, also on failure */
-        (void)MHD_add_connection(http->daemon, fd, &peer.address.any, endpoint_length(&peer));
+        (void)library.add_connection(http->daemon, fd, &peer.address.any, endpoint_length(&peer));
     if (result == LISTENER_ACCEPTED)
         http->is_failing = false;
     if (result == LISTENER_ACCEPTED || result == LISTENER_LOST || result == LISTENER_EMPTY)
@@ -372,12 +373,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static struct MHD_Daemon *start_daemon(struct http *http)
 {
-    return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
-                            NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)http->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                            (size_t)MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, (void *)http,
-                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, (void *)NULL, MHD_OPTION_NOTIFY_COMPLETED,
-                            on_completed, (void *)NULL, MHD_OPTION_END);
+    return library.start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+                                NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
+                                (unsigned)http->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                (size_t)MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
+                                (void *)http, MHD_OPTION_URI_LOG_CALLBACK, on_uri, (void *)NULL,
+                                MHD_OPTION_NOTIFY_COMPLETED, on_completed, (void *)NULL, MHD_OPTION_END);
 }
 
 static int watch(struct http *http, uv_poll_t *poll, int fd, uv_poll_cb callback)
@@ -389,7 +390,7 @@ static int watch(struct http *http, uv_poll_t *poll, int fd, uv_poll_cb callback
 /* Returns: 0, or an error of libuv. */
 static int start_handles(struct http *http)
 {
-    const union MHD_DaemonInfo *epoll = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *epoll = library.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     uv_timer_t *timers[] = {&http->again, &http->overdue, &http->pause};
 
     for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
@@ -480,7 +481,7 @@ static void answer_all(struct http *http)
     while (http->handled.first != NULL)
         http_reply_text(http->handled.first, HTTP_UNAVAILABLE, "shutting down");
     for (int i = 0; i < RUNS_AT_CLOSE; i++)
-        (void)MHD_run(http->daemon);
+        (void)library.run(http->daemon);
 }
 
 void http_close(struct http *http)
@@ -491,7 +492,7 @@ void http_close(struct http *http)
         answer_all(http);
     close_handles(http);
     if (http->daemon != NULL)
-        MHD_stop_daemon(http->daemon);
+        library.stop_daemon(http->daemon);
     if (--http->open_handles == 0)
         free(http);
 }

@@ -20,6 +20,7 @@ from harness import Case, LIMIT_S, Server, await_that, listening, refusing_port,
 
 VERSION = run("--version").out.decode()
 HAS_HTTP = "built without libmicrohttpd" not in VERSION
+LOADS_LIBRARY = b"libmicrohttpd.so" in pathlib.Path(harness.BINARY).read_bytes()
 HAS_TLS = "built without TLS" not in VERSION
 if HAS_TLS:
     import tls_harness
@@ -415,6 +416,20 @@ scrape_configs:
         await_that(answered, query, limit_s=6 * LIMIT_S, every_s=0.2)
 
 
+class LibraryTest(Case):
+    """With GnuTLS behind it, it would be a third of the time in which the other modes start."""
+
+    def maps(self, server):
+        return pathlib.Path(f"/proc/{server.process.pid}/maps").read_text()
+
+    @unittest.skipUnless(LOADS_LIBRARY, "this build is static")
+    def test_libmicrohttpd_is_loaded_by_the_exporter_alone(self):
+        with Exporter() as exporter:
+            self.assertIn("libmicrohttpd", self.maps(exporter))
+        with Server() as server:
+            self.assertNotIn("libmicrohttpd", self.maps(server))
+
+
 @unittest.skipIf(HAS_HTTP, "this build has libmicrohttpd")
 class AbsentTest(Case):
     def test_the_mode_is_not_available(self):
@@ -425,6 +440,6 @@ class AbsentTest(Case):
 
 if __name__ == "__main__":
     if not HAS_HTTP:
-        for name in "ProbeTest", "QueryTest", "BrowserTest", "LimitsTest", "StartTest", "PromtoolTest", "PrometheusTest":
+        for name in "ProbeTest", "QueryTest", "BrowserTest", "LimitsTest", "StartTest", "PromtoolTest", "PrometheusTest", "LibraryTest":
             del globals()[name]
     harness.main()

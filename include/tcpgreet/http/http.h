@@ -62,14 +62,16 @@ struct http_answer {
     unsigned retry_after_s;
 };
 
-/* Returns: 0, or -1 with err where this build or system cannot do what an option asks for. Errors: usage. */
+/* Loads libmicrohttpd. Returns: 0, or -1 with err where this build or system cannot do what an option asks
+ * for. Errors: usage. Thread: one, as for http_version_put. */
 int http_available(const char *option, struct err *err);
 
 /* Writes the line of --version. */
 void http_version_put(FILE *out);
 
-/* Serves from now on. Returns: NULL with err. Errors: system-descriptors; internal. Thread:
- * the loop's, as for all functions below. Source: libmicrohttpd manual, "External event loop". */
+/* Serves from now on. Shape: http_available has returned 0. Returns: NULL with err. Errors:
+ * system-descriptors; internal. Thread: the loop's, as for all functions below. Source: libmicrohttpd manual,
+ * "External event loop". */
 struct http *http_open(uv_loop_t *loop, const struct http_config *config, struct err *err);
 
 /* Stops at once: requests without an answer are answered 503, connections are closed. Takes: http, and what

@@ -68,6 +68,8 @@ static void open_site(size_t max_connections, unsigned wait_ms)
     assert_int_equal(listener_open(&target, &options, &listener, 1, &err), 1);
     site.at = listener.at;
     assert_int_equal(uv_loop_init(&site.loop), 0);
+    if (http_available("a test", &err) != 0)
+        fail_msg("%s", err.text);
     site.http = http_open(&site.loop,
                           &(struct http_config){.listeners = &listener,
                                                 .listener_count = 1,
