@@ -71,4 +71,5 @@ include(CheckSymbolExists)
 set(CMAKE_REQUIRED_DEFINITIONS -D_GNU_SOURCE)
 check_symbol_exists(secure_getenv stdlib.h TCPGREET_HAVE_SECURE_GETENV)
 check_symbol_exists(malloc_trim malloc.h TCPGREET_HAVE_MALLOC_TRIM)
+check_symbol_exists(RWF_NOWAIT sys/uio.h TCPGREET_HAVE_RWF_NOWAIT) # and with it pwritev2, since glibc 2.26
 unset(CMAKE_REQUIRED_DEFINITIONS)

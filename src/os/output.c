@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { BATCH_BYTES = 64 * 1024 }; /* for which the writer is woken at once: a wake costs more than a write */
@@ -18,22 +19,24 @@ struct half {
 };
 
 /*
- * Two halves: the loop's thread appends to `queued`, the writer exchanges it for the one it has written. On
- * the heap, because a writer that is blocked in write(2) can be neither joined nor ended: it is left behind,
- * and frees this when it is the last to refer to it. Invariants: `writing` belongs to the writer while
- * is_writing; after is_abandoned the writer neither writes nor wakes the loop.
+ * What the descriptor takes at once is written at once; with what it does not take the writer begins, and
+ * writes all from then on. Two halves: the loop's thread appends to `queued`, the writer exchanges it for the
+ * one it has written. On the heap, because a writer that is blocked in write(2) can be neither joined nor
+ * ended: it is left behind, and frees this when it is the last to refer to it. Invariants: `writing` belongs
+ * to the writer while is_writing; after is_abandoned the writer neither writes nor wakes the loop.
  */
 struct output {
     uv_async_t wake;
     uv_prepare_t before_wait; /* wakes the writer for what was queued since the loop waited last */
     uv_mutex_t lock;
     uv_cond_t changed; /* something to write, to stop for, or written */
-    pthread_t writer;
+    pthread_t writer;  /* where has_writer */
     output_changed_fn *call;
     void *context;
     int fd;
     int references; /* the owner, the writer, the handles */
     int failure;    /* errno of the write that failed; 0 */
+    bool has_writer;
     bool is_writing;
     bool is_awaited; /* the owner wants to know of changes */
     bool is_closing;
@@ -144,7 +147,11 @@ static int start_writer(struct output *output)
     int failure = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (failure != 0)
         return failure;
+    output->references++;
     failure = pthread_create(&output->writer, NULL, writer_main, output);
+    output->has_writer = failure == 0;
+    if (failure != 0)
+        output->references--;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failure;
 }
@@ -191,7 +198,7 @@ static int init_locks(struct output *output)
     return -result;
 }
 
-/* Returns: 0, or an errno; then the output is gone, or goes once the loop has closed the handle. */
+/* Returns: 0, or an errno; then the output is gone. */
 static int start(struct output *output, uv_loop_t *loop)
 {
     int failure = init_locks(output);
@@ -204,12 +211,8 @@ static int start(struct output *output, uv_loop_t *loop)
     if (failure == 0) {
         uv_prepare_init(loop, &output->before_wait); /* which cannot fail */
         output->wake.data = output->before_wait.data = output;
-        output->references = 4;
-        failure = start_writer(output);
-        if (failure == 0)
-            return 0;
-        output->references = 3; /* no writer */
-        close_handles(output);
+        output->references = 3;
+        return 0;
     }
     release(output);
     return failure;
@@ -229,7 +232,7 @@ struct output *output_open(uv_loop_t *loop, int fd, output_changed_fn *changed, 
     int failure = start(output, loop);
     if (failure == 0)
         return output;
-    err_set(err, err_reason_of_system(failure), failure, "cannot start the output thread: %s",
+    err_set(err, err_reason_of_system(failure), failure, "cannot make an output queue: %s",
             strerror(failure));
     return NULL;
 }
@@ -258,10 +261,30 @@ static int set_failure(int failure, struct err *err)
                    strerror(failure), failure == EBADF ? " (it is closed)" : "");
 }
 
-int output_write(struct output *output, struct bytes bytes, struct err *err)
+/* O_NONBLOCK would concern all that share the descriptor. Returns: as write(2). */
+static ssize_t write_without_waiting(int fd, struct bytes bytes)
 {
-    if (bytes.length == 0)
-        return 0;
+#ifdef TCPGREET_HAVE_RWF_NOWAIT
+    return pwritev2(fd, &(struct iovec){(void *)bytes.data, bytes.length}, 1, -1, RWF_NOWAIT);
+#else
+    (void)fd;
+    (void)bytes;
+    return -1;
+#endif
+}
+
+/* Returns: what is left to the writer, which reports what fails. */
+static struct bytes write_at_once(struct output *output, struct bytes bytes)
+{
+    ssize_t written = 0;
+
+    while (bytes.length > 0 && (written = write_without_waiting(output->fd, bytes)) > 0)
+        bytes = bytes_skip(bytes, (size_t)written);
+    return bytes;
+}
+
+static int queue(struct output *output, struct bytes bytes, struct err *err)
+{
     uv_mutex_lock(&output->lock);
     int failure = output->failure;
     if (failure == 0 && append(&output->queued, bytes) < 0)
@@ -274,6 +297,19 @@ int output_write(struct output *output, struct bytes bytes, struct err *err)
     if (failure == ENOMEM)
         return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for the output queue");
     return failure == 0 ? 0 : set_failure(failure, err);
+}
+
+int output_write(struct output *output, struct bytes bytes, struct err *err)
+{
+    if (!output->has_writer)
+        bytes = write_at_once(output, bytes);
+    if (bytes.length == 0)
+        return 0;
+    int failure = output->has_writer ? 0 : start_writer(output);
+    if (failure != 0)
+        return err_set(err, err_reason_of_system(failure), failure, "cannot start the output thread: %s",
+                       strerror(failure));
+    return queue(output, bytes, err);
 }
 
 bool output_is_full(struct output *output)
@@ -339,19 +375,17 @@ int output_close(struct output *output, unsigned wait_ms, struct err *err)
     uv_mutex_lock(&output->lock);
     output->is_closing = true;
     uv_cond_broadcast(&output->changed);
-    while (in_time && !output->is_over)
+    while (in_time && output->has_writer && !output->is_over)
         in_time = await_change(output, end_ns);
-    bool is_over = output->is_over;
+    bool is_over = output->is_over || !output->has_writer;
     bool is_unwritten = output->is_writing || output->queued.length > 0;
     int failure = output->failure;
     output->is_abandoned = !is_over;
     pthread_t writer = output->writer;
     close_handles(output);
     uv_mutex_unlock(&output->lock);
-    if (is_over)
-        (void)pthread_join(writer, NULL);
-    else
-        (void)pthread_detach(writer);
+    if (output->has_writer)
+        (void)(is_over ? pthread_join(writer, NULL) : pthread_detach(writer));
     release(output);
     if (failure != 0)
         return set_failure(failure, err);

@@ -1,5 +1,5 @@
-/* Bytes to a descriptor whose reader may be slow or may have stopped: a queue, written by a thread of its
- * own. */
+/* Bytes to a descriptor whose reader may be slow or may have stopped: what it does not take at once is
+ * queued, and written by a thread of its own. */
 #ifndef TCPGREET_OS_OUTPUT_H
 #define TCPGREET_OS_OUTPUT_H
 
@@ -21,15 +21,16 @@ struct output;
  * changed, and once after a write failed. It may call output_close. */
 typedef void output_changed_fn(void *context);
 
-/* Starts the thread. The flags of fd are left as they are: it may be shared with a shell.
- * Borrows: fd, until the process ends. Returns: NULL with err. Errors: internal, system-other. Thread: the
- * loop's, as for all functions below. */
+/* The flags of fd are left as they are: it may be shared with a shell.
+ * Borrows: fd, until the process ends. Returns: NULL with err. Errors: internal, system-descriptors. Thread:
+ * the loop's, as for all functions below. */
 struct output *output_open(uv_loop_t *loop, int fd, output_changed_fn *changed, void *context,
                            struct err *err);
 
-/* Queues all of bytes and never blocks; little is written when the loop waits next. Shape: the caller keeps
- * the bound: it stops producing while output_is_full. Errors: system-output: an earlier write failed;
- * internal. Returns: 0, -1. */
+/* Writes or queues all of bytes and never blocks; little that is queued is written when the loop waits next.
+ * Shape: the caller keeps the bound: it stops producing while output_is_full. Errors: system-output: an
+ * earlier write failed; system-other: the thread does not start; internal. Returns: 0, -1. Source:
+ * pwritev2(2), RWF_NOWAIT. */
 int output_write(struct output *output, struct bytes bytes, struct err *err);
 
 /* Returns: whether OUTPUT_QUEUE_BYTES or more are queued. */

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "support/watched.h"
@@ -89,6 +90,40 @@ static void await_change(struct fixture *fixture)
 {
     fixture->is_changed = false;
     watched_run(&fixture->watched, &fixture->is_changed);
+}
+
+/* Returns: whether a write to this pipe can be refused instead of waiting: since Linux 6.4. */
+static bool writes_at_once(const struct fixture *fixture)
+{
+#ifdef RWF_NOWAIT
+    char byte = 'x';
+    return pwritev2(fixture->fds[1], &(struct iovec){&byte, 1}, 1, -1, RWF_NOWAIT) == 1 &&
+           read(fixture->fds[0], &byte, 1) == 1;
+#else
+    (void)fixture;
+    return false;
+#endif
+}
+
+static void what_a_pipe_has_room_for_is_written_before_the_loop_goes_on(void **state)
+{
+    struct fixture fixture;
+    struct err err = {0};
+    char data[PIECE];
+    (void)state;
+
+    open_fixture(&fixture);
+    bool is_possible = writes_at_once(&fixture);
+    for (size_t i = 0; i < 2 && is_possible; i++) {
+        write_piece(&fixture, i);
+        assert_false(output_is_pending(fixture.output));
+        assert_int_equal(read(fixture.fds[0], data, sizeof data), PIECE);
+        assert_int_equal(data[1], byte_at(i * PIECE + 1));
+    }
+    assert_int_equal(output_close(fixture.output, 0, &err), 0);
+    close_fixture(&fixture);
+    if (!is_possible)
+        skip();
 }
 
 static void a_slow_reader_receives_every_byte_in_order(void **state)
@@ -230,6 +265,7 @@ static void a_text_is_queued_as_a_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_pipe_has_room_for_is_written_before_the_loop_goes_on),
         cmocka_unit_test(a_slow_reader_receives_every_byte_in_order),
         cmocka_unit_test(a_reader_that_does_not_read_blocks_neither_writing_nor_closing),
         cmocka_unit_test(a_write_that_fails_is_reported_without_being_asked_for),
