@@ -14,6 +14,7 @@
 #include "tcpgreet/http/http.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/service_manager.h"
 #include "tcpgreet/os/version.h"
 #include "tcpgreet/probe/probe.h"
 #include "tcpgreet/probe/targets.h"
@@ -43,6 +44,15 @@ static int version(struct err *err)
         printf("PCRE2 %s\n", pcre2);
     http_version_put(stdout);
     return flush_output(err);
+}
+
+/* COMMAND of a probe keeps what the service manager has for its process. */
+static int open_service_manager(struct options *options, struct service_manager *manager, struct err *err)
+{
+    if (options->mode != MODE_LISTEN && options->mode != MODE_EXPORTER)
+        return 0;
+    options->server.manager = options->exporter.manager = manager;
+    return service_manager_open(manager, err);
 }
 
 /* Returns: the exit code, unless err has another one. */
@@ -102,6 +112,7 @@ int main(int argc, char **argv)
 {
     struct err err = {0};
     struct options options = {0};
+    struct service_manager manager = {.notify_fd = -1};
     int code = 0;
 
     setlocale(LC_CTYPE, "");
@@ -110,8 +121,9 @@ int main(int argc, char **argv)
                   options_parse(&options, argc, (const char *const *)argv, &err) == 0;
     message_set_format(options.log_format);
     if (parsed && options_take_password(&options, &err) == 0 && options_check_system(&options, &err) == 0 &&
-        options_read_targets(&options, &err) == 0)
+        options_read_targets(&options, &err) == 0 && open_service_manager(&options, &manager, &err) == 0)
         code = run(&options, &err);
+    service_manager_close(&manager);
     options_free_targets(&options);
     options_fini(&options);
 

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "log_line.h"
 #include "tcpgreet/base/buf.h"
@@ -290,6 +291,16 @@ enum log_stamp log_stamp_of(int fd)
     if (stream == NULL || sscanf(stream, "%ju:%ju", &device, &inode) != 2 || fstat(fd, &now) < 0)
         return LOG_STAMP_TIME;
     return now.st_dev == device && now.st_ino == inode ? LOG_STAMP_PRIORITY : LOG_STAMP_TIME;
+}
+
+struct log_config log_config_of_service(enum log_format format, bool verbose, bool quiet)
+{
+    return (struct log_config){.fd = STDERR_FILENO,
+                               .level = verbose ? LOG_DEBUG
+                                        : quiet ? LOG_NOTICE
+                                                : LOG_INFO,
+                               .format = format,
+                               .stamp = log_stamp_of(STDERR_FILENO)};
 }
 
 int log_enabled(enum log_level level)

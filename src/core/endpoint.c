@@ -20,6 +20,16 @@ int endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *add
     return 0;
 }
 
+void endpoint_unmap(struct endpoint *endpoint)
+{
+    const struct sockaddr_in6 v6 = endpoint->address.v6;
+
+    if (endpoint_family(endpoint) != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+        return;
+    *endpoint = endpoint_wildcard(AF_INET, endpoint_port(endpoint));
+    memcpy(&endpoint->address.v4.sin_addr, &v6.sin6_addr.s6_addr[12], sizeof endpoint->address.v4.sin_addr);
+}
+
 struct endpoint endpoint_wildcard(int family, uint16_t port)
 {
     struct endpoint endpoint = {0};

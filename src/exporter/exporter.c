@@ -288,7 +288,9 @@ static bool has_files(const struct probe_config *probe)
 static void on_end(uv_signal_t *handle, int number)
 {
     (void)number;
+    struct exporter *exporter = handle->data;
     log_event(&(struct log_event){LOG_INFO, "shutdown", NULL}, "Shutting down");
+    service_manager_stopping(exporter->config->manager);
     uv_stop(handle->loop);
 }
 
@@ -302,6 +304,7 @@ static void on_hangup(uv_signal_t *handle, int number)
         on_end(handle, number);
         return;
     }
+    service_manager_reloading(exporter->config->manager);
     if (probe_engine_reload(exporter->engine, &err) == 0)
         log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL},
                   "The files of the TLS options are loaded again");
@@ -309,6 +312,7 @@ static void on_hangup(uv_signal_t *handle, int number)
         log_event(&(struct log_event){LOG_ERROR, "reload-failed", LOG_FACTS(FACTS_OF(&err))},
                   "The files of the TLS options are not loaded again, the old ones stay in use: %s",
                   err.text);
+    service_manager_ready(exporter->config->manager);
 }
 
 /* SIGHUP reloads also under nohup(1), which ignores it. */
@@ -414,13 +418,46 @@ static void close_all(struct exporter *exporter)
     uv_loop_close(&exporter->loop);
 }
 
+static int open_listeners(struct exporter *exporter, struct err *err)
+{
+    struct service_manager *manager = exporter->config->manager;
+    if (manager != NULL && manager->socket_count > 0)
+        return listeners_adopt(&exporter->listeners, manager, err);
+    return listeners_open(&exporter->listeners, exporter->config->listen, err);
+}
+
+/* A loop that runs is enough: probes have limits of their own. */
+static bool is_working(void *context)
+{
+    (void)context;
+    return true;
+}
+
+static void put_status(void *context, char status[SERVICE_MANAGER_STATUS_BYTES])
+{
+    const struct exporter *exporter = context;
+    (void)snprintf(status, SERVICE_MANAGER_STATUS_BYTES, "%zu probes in flight of at most %zu",
+                   probe_engine_in_flight(exporter->engine), exporter->limit);
+}
+
+static int start_supervision(struct exporter *exporter, struct err *err)
+{
+    struct service_manager *manager = exporter->config->manager;
+    const struct service_manager_watch watch = {is_working, put_status, exporter};
+
+    if (manager != NULL && manager->failure.reason != ERR_OK)
+        log_event(&(struct log_event){LOG_WARNING, "unsupervised", LOG_FACTS(FACTS_OF(&manager->failure))},
+                  "%s", manager->failure.text);
+    return service_manager_start(manager, &exporter->loop, &watch, err);
+}
+
 static int run(struct exporter *exporter, struct err *err)
 {
     exporter->failure = err;
     int result = -1;
     if (check_tls(&exporter->config->probe, err) == 0 && watch_signals(exporter, err) == 0 &&
-        listeners_open(&exporter->listeners, exporter->config->listen, err) == 0 &&
-        open_services(exporter, err) == 0 && announce(exporter, err) == 0) {
+        open_listeners(exporter, err) == 0 && open_services(exporter, err) == 0 &&
+        announce(exporter, err) == 0 && start_supervision(exporter, err) == 0) {
         uv_run(&exporter->loop, UV_RUN_DEFAULT);
         result = err->reason == ERR_OK ? 0 : -1;
     }
@@ -430,15 +467,7 @@ static int run(struct exporter *exporter, struct err *err)
 
 static int open_log(const struct exporter_config *config, struct err *err)
 {
-    struct log_config log = {.fd = STDERR_FILENO,
-                             .level = LOG_INFO,
-                             .format = config->log_format,
-                             .stamp = log_stamp_of(STDERR_FILENO)};
-
-    if (config->verbose)
-        log.level = LOG_DEBUG;
-    else if (config->quiet)
-        log.level = LOG_NOTICE;
+    const struct log_config log = log_config_of_service(config->log_format, config->verbose, config->quiet);
     if (log_open(&log) < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
     return 0;

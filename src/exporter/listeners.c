@@ -53,16 +53,35 @@ static int open_loopback(struct listeners *listeners, const char *service, struc
     return 0;
 }
 
+static void find_out_whether_local(struct listeners *listeners)
+{
+    listeners->is_local = true;
+    for (size_t i = 0; i < listeners->count; i++)
+        listeners->is_local = listeners->is_local && is_loopback(&listeners->list[i].at);
+}
+
+int listeners_adopt(struct listeners *listeners, struct service_manager *manager, struct err *err)
+{
+    for (size_t i = 0; i < manager->socket_count; i++) {
+        struct service_manager_socket *from = &manager->sockets[i];
+        int fd = from->fd;
+        from->fd = -1;
+        if (listener_adopt(fd, from->name, &listeners->list[listeners->count], err) < 0)
+            return -1;
+        listeners->count++;
+    }
+    find_out_whether_local(listeners);
+    return 0;
+}
+
 int listeners_open(struct listeners *listeners, const struct target asked[EXPORTER_LISTEN_MAX],
                    struct err *err)
 {
-    listeners->is_local = true;
     for (size_t i = 0; i < EXPORTER_LISTEN_MAX && asked[i].service[0] != '\0'; i++)
         if (asked[i].kind == TARGET_EVERY_ADDRESS ? open_loopback(listeners, asked[i].service, err) < 0
                                                   : open_at(listeners, &asked[i], err) == 0)
             return -1;
-    for (size_t i = 0; i < listeners->count; i++)
-        listeners->is_local = listeners->is_local && is_loopback(&listeners->list[i].at);
+    find_out_whether_local(listeners);
     return 0;
 }
 

@@ -15,6 +15,10 @@ struct listeners {
     bool is_local; /* all of them are on loopback addresses */
 };
 
+/* Takes: the sockets of the service manager. Returns: 0; -1 with err, and what is open already stays so.
+ * Errors: as listener_adopt. */
+int listeners_adopt(struct listeners *listeners, struct service_manager *manager, struct err *err);
+
 /* Shape: asked ends at the first without service; one without a host is loopback, of both families. Returns:
  * 0; -1 with err, and what is open already stays so. Errors: as listener_open. */
 int listeners_open(struct listeners *listeners, const struct target asked[EXPORTER_LISTEN_MAX],

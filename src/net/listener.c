@@ -139,7 +139,7 @@ static int open_one(const struct endpoint *at, enum sharing sharing, int backlog
     if (fd < 0)
         return fail(at, why.native, err);
 
-    *listener = (struct listener){fd, *at};
+    *listener = (struct listener){.fd = fd, .at = *at};
     if (configure(fd, endpoint_family(at), sharing) == 0 && bind_and_listen(fd, at, sharing, backlog) == 0 &&
         read_back(listener) == 0)
         return 0;
@@ -421,6 +421,7 @@ enum listener_result listener_accept(const struct listener *listener, int *fd, s
         return accept_failure(listener, errno, begin, err);
     if (endpoint_from_sockaddr(peer, (struct sockaddr *)&address, length) < 0)
         *peer = (struct endpoint){0};
+    endpoint_unmap(peer);
     trace(.step = TRACE_ACCEPT, .fd = listener->fd, .begin_ns = begin, .result = *fd,
           .arguments = endpoint_format(peer, text));
     return LISTENER_ACCEPTED;

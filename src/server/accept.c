@@ -212,7 +212,7 @@ void accept_stop(struct accept *accept, bool with_queue)
     accept->stopped = true;
     for (size_t i = 0; i < accept->listener_count; i++) {
         struct accept_listener *at = &accept->listeners[i];
-        if (with_queue)
+        if (with_queue && !at->listener.is_shared)
             accept_last(at);
         uv_close((uv_handle_t *)&at->poll, NULL);
         uv_close((uv_handle_t *)&at->pause, NULL);

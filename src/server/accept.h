@@ -40,7 +40,8 @@ int accept_start(struct accept *accept, uv_loop_t *loop);
 void accept_retry(struct accept *accept);
 
 /* Closes the listeners, after accept_start succeeded. with_queue: what the kernel has queued is accepted
- * first. From now on nothing is reported but `accepted`. Does nothing the second time. */
+ * first, but at a shared listener, where another process will. From now on nothing is reported but
+ * `accepted`. Does nothing the second time. */
 void accept_stop(struct accept *accept, bool with_queue);
 
 /* Closes listeners that are open. Call it when the loop has closed all its handles. Shape: NULL is allowed.

@@ -43,6 +43,7 @@ static struct endpoint local_address(const struct connection *connection)
         lowest = stream_lower(lowest);
     if (getsockname(stream_fd(lowest), (struct sockaddr *)&address, &length) == 0)
         (void)endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length);
+    endpoint_unmap(&local);
     return local;
 }
 

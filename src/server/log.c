@@ -88,6 +88,11 @@ void server_log_pin(const struct endpoint *at, const char *pin)
         text, pin);
 }
 
+void server_log_unsupervised(const struct err *err)
+{
+    log_event(&(struct log_event){LOG_WARNING, "unsupervised", LOG_FACTS(FACTS_OF(err))}, "%s", err->text);
+}
+
 void server_log_reloaded(void)
 {
     log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL}, "Certificates reloaded");

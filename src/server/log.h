@@ -34,6 +34,9 @@ void server_log_ca_expiry(const char *ca, const char *names, double days);
 /* For a certificate that was made for this run: how to connect. */
 void server_log_pin(const struct endpoint *at, const char *pin);
 
+/* The service manager asks for notifications that cannot be sent. */
+void server_log_unsupervised(const struct err *err);
+
 /* The result of a reload. */
 void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);

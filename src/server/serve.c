@@ -4,17 +4,15 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <uv.h>
 
 #include "certificates.h"
 #include "log.h"
+#include "sockets.h"
+#include "supervision.h"
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/explain/explain.h"
-#include "tcpgreet/net/listener.h"
-#include "tcpgreet/net/reach.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
@@ -39,8 +37,7 @@ struct server {
     uv_async_t failed;
     uv_async_t ebbed;
     uv_timer_t trim;
-    struct listener listeners[LISTENER_MAX];
-    size_t listener_count;
+    struct sockets sockets;
     struct session_policy policy;
     struct tls_server *tls[SERVER_WORKERS_MAX]; /* until the workers have them; NULL: plain */
     struct worker *workers[SERVER_WORKERS_MAX];
@@ -49,73 +46,12 @@ struct server {
     atomic_size_t workers_running;
     struct limits *limits;
     struct accept_log accept_log;
+    struct supervision supervision;
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
     bool hangs_up;      /* with its terminal, unless it has files to reload */
     bool stopping;
 };
-
-static void close_listeners(struct server *server)
-{
-    for (size_t i = 0; i < server->listener_count; i++)
-        listener_close(&server->listeners[i]);
-    server->listener_count = 0;
-}
-
-static struct listener_options listener_options(const struct server *server)
-{
-    const struct server_config *config = server->config;
-    return (struct listener_options){.backlog = config->backlog > 0 ? config->backlog : SOMAXCONN,
-                                     .reuse_port = server->worker_count > 1 && listener_balances(),
-                                     .want_v6 = !config->ipv4_only,
-                                     .want_v4 = !config->ipv6_only};
-}
-
-/* Every address was asked for, and this machine has those of one family only. */
-static void log_missing_family(const struct target *target, const struct listener_options *how,
-                               const struct listener *opened, size_t count)
-{
-    char why[REACH_TEXT_BYTES];
-    if (target->kind != TARGET_EVERY_ADDRESS || !how->want_v6 || !how->want_v4 || count != 1)
-        return;
-    int missing = endpoint_family(&opened->at) == AF_INET6 ? AF_INET : AF_INET6;
-    enum reach reach = reach_family(missing);
-    if (reach != REACH_OPEN)
-        server_log_one_family(missing, reach_text(reach, missing, why));
-}
-
-static int open_listeners(struct server *server, struct err *err)
-{
-    const struct server_config *config = server->config;
-    struct listener_options how = listener_options(server);
-
-    for (size_t i = 0; i < SERVER_LISTEN_MAX && config->listen[i].service[0] != '\0'; i++) {
-        how.others = server->listeners;
-        how.other_count = server->listener_count;
-        struct listener *first = server->listeners + server->listener_count;
-        size_t opened =
-            listener_open(&config->listen[i], &how, first, LISTENER_MAX - server->listener_count, err);
-        log_missing_family(&config->listen[i], &how, first, opened);
-        if (opened == 0)
-            return err_set(err, ERR_USAGE, 0, "more than %d addresses to listen on", LISTENER_MAX);
-        server->listener_count += opened;
-    }
-    return 0;
-}
-
-/* Each address is announced on standard output: scripts wait for it. */
-static int announce(const struct server *server, const struct endpoint *addresses, size_t count,
-                    struct err *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
-        int length = snprintf(line, sizeof line, "Waiting for connection on %s%s\n",
-                              endpoint_format(&addresses[i], at), server->config->use_tls ? " with TLS" : "");
-        if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
-            return err_context(err, "cannot announce the server");
-    }
-    return 0;
-}
 
 /* From a worker's thread. */
 static void on_ebb(void *context)
@@ -129,7 +65,7 @@ static struct limits_config count_connections(struct server *server, struct work
 {
     size_t limit = process_raise_descriptors();
     size_t reserved =
-        RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->listener_count);
+        RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->sockets.count);
     size_t each = acceptor_descriptors(&config->streams);
     size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
     size_t wanted = (size_t)server->config->max_connections;
@@ -167,6 +103,7 @@ static void stop_workers(struct server *server, bool at_once)
 static void shut_down(struct server *server, const struct err *err)
 {
     server_log_shutdown(err, server->config->drain_timeout_ms);
+    supervision_stopping(&server->supervision);
     stop_workers(server, false);
     server->stopping = true;
 }
@@ -184,6 +121,13 @@ static void stop_at_once(struct server *server)
     for (size_t i = 0; i < SIGNALS; i++)
         (void)signal(handled_signals[i], SIG_IGN);
     stop_workers(server, true);
+}
+
+static void reload(struct server *server)
+{
+    supervision_reloading(&server->supervision);
+    certificates_reload(tls_config(server), server->workers, server->workers_made);
+    supervision_reloaded(&server->supervision);
 }
 
 /* The first one begins the shutdown, the second one ends it. */
@@ -207,7 +151,7 @@ static void on_signal(uv_signal_t *handle, int number)
         if (server->hangs_up && !certificates_have_files(tls_config(server)))
             end_by_signal(server);
         else
-            certificates_reload(tls_config(server), server->workers, server->workers_made);
+            reload(server);
         break;
     default:
         end_by_signal(server);
@@ -304,27 +248,6 @@ static void close_loop(uv_loop_t *loop)
     uv_loop_close(loop);
 }
 
-/* The first worker to listen takes the listeners that are open; each other one gets sockets of its own at the
- * same places. */
-static int open_workers_listeners(struct server *server, const struct endpoint *addresses, size_t count,
-                                  struct listener *listeners, struct err *err)
-{
-    struct listener_options how = listener_options(server);
-    bool first = server->listener_count > 0;
-    for (size_t i = 0; i < count; i++) {
-        struct listener there = {.fd = -1, .at = addresses[i]};
-        if (first) {
-            listeners[i] = server->listeners[i];
-        } else if (listener_open_again(&there, &how, &listeners[i], err) < 0) {
-            while (i > 0)
-                listener_close(&listeners[--i]);
-            return -1;
-        }
-    }
-    server->listener_count = 0;
-    return 0;
-}
-
 static int make_worker(struct server *server, struct worker_config *config, struct err *err)
 {
     size_t i = server->workers_made;
@@ -357,10 +280,8 @@ static int init_worker_config(struct server *server, struct worker_config *confi
 }
 
 /* Where the kernel distributes connections, every worker listens. Elsewhere the last one listens for all: the
- * workers that it hands connections off to are running then. Shape: addresses are those of server->listeners.
- */
-static int make_workers(struct server *server, const struct endpoint *addresses, size_t count,
-                        struct err *err)
+ * workers that it hands connections off to are running then. */
+static int make_workers(struct server *server, struct err *err)
 {
     struct listener listeners[LISTENER_MAX];
     struct worker_config config;
@@ -370,9 +291,9 @@ static int make_workers(struct server *server, const struct endpoint *addresses,
     config.listeners = listeners;
     for (size_t i = 0; i < server->worker_count; i++) {
         bool listens = listener_balances() || i + 1 == server->worker_count;
-        if (listens && open_workers_listeners(server, addresses, count, listeners, err) < 0)
+        if (listens && sockets_take(&server->sockets, server->config, listeners, err) < 0)
             return -1;
-        config.listener_count = listens ? count : 0;
+        config.listener_count = listens ? server->sockets.count : 0;
         config.peer_count = listener_balances() ? 0 : i;
         if (make_worker(server, &config, err) < 0)
             return -1;
@@ -401,22 +322,26 @@ static int start_threads(struct server *server, struct err *err)
     return start_workers(server, err);
 }
 
+static int start_supervision(struct server *server, struct err *err)
+{
+    server->supervision = (struct supervision){
+        .manager = server->config->manager, .workers = server->workers, .worker_count = server->workers_made};
+    return supervision_start(&server->supervision, &server->loop, err);
+}
+
 /* Serves from open listeners until the shutdown is complete. */
 static int run_workers(struct server *server, struct err *err)
 {
-    struct endpoint addresses[LISTENER_MAX];
-    size_t count = server->listener_count;
-
-    for (size_t i = 0; i < count; i++)
-        addresses[i] = server->listeners[i].at;
     if (server->config->use_tls)
-        certificates_log_pin(&server->config->tls, server->tls[0], &addresses[0]);
+        certificates_log_pin(&server->config->tls, server->tls[0], &server->sockets.list[0].at);
     server_log_misbehaviour(&server->config->misbehaviour);
-    int result = make_workers(server, addresses, count, err);
+    int result = make_workers(server, err);
     if (result == 0)
         result = start_threads(server, err);
     if (result == 0)
-        result = announce(server, addresses, count, err);
+        result = sockets_announce(&server->sockets, server->config, err);
+    if (result == 0)
+        result = start_supervision(server, err);
     if (result < 0)
         stop_workers(server, true);
     if (atomic_load(&server->workers_running) > 0)
@@ -444,9 +369,10 @@ static int run_server(struct server *server, struct err *err)
     int result = -1;
 
     if ((!config->use_tls || certificates_open(&config->tls, server->tls, server->worker_count, err) == 0) &&
-        watch_signals(server, err) == 0 && open_listeners(server, err) == 0)
+        watch_signals(server, err) == 0 &&
+        sockets_open(&server->sockets, config, server->worker_count > 1, err) == 0)
         result = run_workers(server, err);
-    close_listeners(server);
+    sockets_close(&server->sockets);
     for (size_t i = 0; i < server->worker_count; i++)
         tls_server_free(server->tls[i]);
     close_loop(&server->loop);
@@ -455,16 +381,8 @@ static int run_server(struct server *server, struct err *err)
 
 static int open_log(const struct server_config *config, struct err *err)
 {
-    struct log_config log = {.fd = STDERR_FILENO,
-                             .level = LOG_INFO,
-                             .format = config->log_format,
-                             .stamp = log_stamp_of(STDERR_FILENO),
-                             .is_held = true};
-
-    if (config->verbose)
-        log.level = LOG_DEBUG;
-    else if (config->quiet)
-        log.level = LOG_NOTICE;
+    struct log_config log = log_config_of_service(config->log_format, config->verbose, config->quiet);
+    log.is_held = true;
     if (log_open(&log) < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
     if (config->explain)

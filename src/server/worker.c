@@ -41,6 +41,8 @@ struct worker {
     size_t turn; /* whose the next connection is: an index of peers, or peer_count: its own */
     _Atomic(struct tls_server *) new_tls; /* to be taken up, from other threads; NULL */
     atomic_int command;                   /* enum command, set from other threads */
+    atomic_uint pings;                    /* counted by other threads */
+    atomic_uint answered;                 /* of them */
     enum command obeyed;
     bool final_message_sent;
     bool is_started;
@@ -173,6 +175,7 @@ static void on_wake(uv_async_t *async)
     bool is_new = command > worker->obeyed;
 
     worker->obeyed = command;
+    atomic_store(&worker->answered, atomic_load(&worker->pings));
     take_up_tls(worker);
     serve_queue(worker);
     if (is_new)
@@ -313,6 +316,17 @@ void worker_replace_tls(struct worker *worker, struct tls_server *tls)
 {
     tls_server_free(atomic_exchange(&worker->new_tls, tls)); /* one that was never taken up */
     uv_async_send(&worker->wake);
+}
+
+void worker_ping(struct worker *worker)
+{
+    atomic_fetch_add(&worker->pings, 1);
+    uv_async_send(&worker->wake);
+}
+
+bool worker_has_answered(const struct worker *worker)
+{
+    return atomic_load(&worker->answered) == atomic_load(&worker->pings);
 }
 
 void worker_count(struct worker *worker, struct counters_sum *sum)

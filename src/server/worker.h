@@ -58,6 +58,12 @@ void worker_stop(struct worker *worker, bool at_once);
  * Takes: tls. Thread: one at a time, any; returns at once. */
 void worker_replace_tls(struct worker *worker, struct tls_server *tls);
 
+/* Asks it for a sign of life. Thread: one at a time, any; returns at once. */
+void worker_ping(struct worker *worker);
+
+/* Returns: whether it has given one since the last worker_ping. Thread: as worker_ping. */
+bool worker_has_answered(const struct worker *worker);
+
 /* Adds what it has counted so far. Thread: any. */
 void worker_count(struct worker *worker, struct counters_sum *sum);
 

@@ -87,6 +87,9 @@ static inline struct log_field log_shown(struct log_field field)
  * LOG_STAMP_PRIORITY, else LOG_STAMP_TIME. Source: systemd.exec(5), JOURNAL_STREAM. */
 enum log_stamp log_stamp_of(int fd);
 
+/* Returns: how a service logs to standard error; quiet: requested output and warnings only. */
+struct log_config log_config_of_service(enum log_format format, bool verbose, bool quiet);
+
 /* Starts the thread that writes, unless it is held. Lines before log_open and after log_close are lost
  * silently. The descriptor's flags are left as they are: it may be shared with a shell. Returns: 0, or -1
  * with errno; EBUSY while a write that an earlier log_close gave up is still under way. */

@@ -21,6 +21,10 @@ struct endpoint {
 /* Returns: 0, or -1 where family is neither AF_INET nor AF_INET6 or length is too short. */
 int endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr *address, socklen_t length);
 
+/* Makes an IPv4-mapped IPv6 address, as of a peer at a socket for both families, the IPv4 address that it is.
+ * Source: RFC 4291 section 2.5.5.2. */
+void endpoint_unmap(struct endpoint *endpoint);
+
 /* Returns: "every address" of a family, with a port in host order. */
 struct endpoint endpoint_wildcard(int family, uint16_t port);
 

@@ -7,6 +7,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/core/target.h"
+#include "tcpgreet/os/service_manager.h"
 #include "tcpgreet/probe/probe.h"
 
 enum { EXPORTER_LISTEN_MAX = 16 };
@@ -28,6 +29,8 @@ struct exporter_config {
     bool verbose;
     bool quiet;
     enum log_format log_format;
+    struct service_manager
+        *manager; /* borrowed; its sockets are taken, and used instead of opening `listen` */
 };
 
 /* Listens, announces each address on standard output, serves, logs to standard error. Returns: 0 when a

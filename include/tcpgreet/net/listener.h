@@ -24,6 +24,7 @@ struct listener_options {
 struct listener {
     int fd;
     struct endpoint at;
+    bool is_shared; /* another process has the socket, too: what it has queued is never lost */
 };
 
 /* Opens every address of target, one socket each: a v6-only and a v4 one for "every address"; port 0 becomes
@@ -44,6 +45,15 @@ bool listener_balances(void);
  */
 int listener_open_again(const struct listener *first, const struct listener_options *options,
                         struct listener *listener, struct err *err);
+
+/* Makes a listener of a socket that the service manager has passed, of any family, whatever its options:
+ * "every address" of one that is not IPv6 alone takes IPv4 as well. Takes: fd, also on failure. Shape: name:
+ * printable, "" for none. Returns: 0, -1. Errors: usage: what it is instead, and what to do. */
+int listener_adopt(int fd, const char *name, struct listener *listener, struct err *err);
+
+/* Opens the same socket once more, for another worker: all accept from one queue. Shape: first is shared.
+ * Returns: 0, -1. Errors: system-descriptors. */
+int listener_adopt_again(const struct listener *first, struct listener *listener, struct err *err);
 
 enum listener_result {
     LISTENER_ACCEPTED,

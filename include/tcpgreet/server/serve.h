@@ -9,6 +9,7 @@
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/net/stream_misbehave.h"
+#include "tcpgreet/os/service_manager.h"
 #include "tcpgreet/tls/tls.h"
 
 enum { SERVER_LISTEN_MAX = 64, SERVER_WORKERS_MAX = 256 };
@@ -35,6 +36,8 @@ struct server_config {
     bool verbose;
     bool quiet;
     enum log_format log_format;
+    struct service_manager
+        *manager; /* borrowed; its sockets are taken, and used instead of opening `listen` */
 };
 
 /* Listens, announces each address on standard output once it can be reached, serves, logs to standard error.

@@ -155,6 +155,20 @@ static void port_can_be_changed_and_is_in_host_order(void **state)
     assert_true(endpoint_equal(&none, &(struct endpoint){0}));
 }
 
+static void mapped_address_becomes_ipv4_and_no_other_does(void **state)
+{
+    (void)state;
+    struct endpoint mapped = make("::ffff:192.0.2.1", 6000, 0), ipv4 = make("192.0.2.1", 6000, 0);
+    struct endpoint others[] = {make("::1", 1, 0), make("::192.0.2.1", 1, 0), make("192.0.2.1", 1, 0)};
+    endpoint_unmap(&mapped);
+    assert_true(endpoint_equal(&mapped, &ipv4));
+    for (size_t i = 0; i < 3; i++) {
+        struct endpoint before = others[i];
+        endpoint_unmap(&others[i]);
+        assert_true(endpoint_equal(&others[i], &before));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +179,7 @@ int main(void)
         cmocka_unit_test(sockaddr_is_taken_only_whole_and_of_a_known_family),
         cmocka_unit_test(wildcard_is_every_address_of_its_family),
         cmocka_unit_test(port_can_be_changed_and_is_in_host_order),
+        cmocka_unit_test(mapped_address_becomes_ipv4_and_no_other_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -445,7 +445,7 @@ static void each_errno_of_accept_has_its_result_and_its_remedy(void **state)
 /* Fails unless accepting from this descriptor can never work, for this reason. */
 static void check_failed(int fd, const struct endpoint *at, int native, const char *remedy)
 {
-    struct listener broken = {fd, *at};
+    struct listener broken = {.fd = fd, .at = *at};
     struct endpoint peer;
     struct err err = {0};
     int accepted;

@@ -210,6 +210,46 @@ static void a_worker_that_cannot_start_closes_its_listeners(void **state)
     close(fd);
 }
 
+static void a_worker_answers_a_ping_once_its_thread_runs(void **state)
+{
+    struct host *host = *state;
+    struct listener listener = host_listen();
+    struct err err = {0};
+
+    host->config.listeners = &listener;
+    host->config.listener_count = 1;
+    host->config.limits = host->limits = limits_new(&host->limit, &err);
+    host->worker = worker_new(&host->config, &err);
+    assert_non_null(host->worker);
+    assert_true(worker_has_answered(host->worker));
+    worker_ping(host->worker);
+    assert_false(worker_has_answered(host->worker));
+    assert_int_equal(worker_start(host->worker, &err), 0);
+    while (!worker_has_answered(host->worker))
+        poll(NULL, 0, 1);
+}
+
+static void what_a_shared_listener_has_queued_is_left_to_the_other_process(void **state)
+{
+    struct host *host = *state;
+    struct listener listener = host_listen(), again;
+    struct err err = {0};
+
+    listener.is_shared = true;
+    assert_int_equal(listener_adopt_again(&listener, &again, &err), 0);
+    host_start_on(host, &again, 1);
+    host_leave(host_greet(host));
+    worker_stop(host->worker, false);
+    host_expect_stopped(host);
+    int waiting = caller_connect(&listener.at);
+    int fd = -1;
+    struct endpoint peer;
+    assert_int_equal(listener_accept(&listener, &fd, &peer, &err), LISTENER_ACCEPTED);
+    close(fd);
+    close(waiting);
+    listener_close(&listener);
+}
+
 /* Its peer waits in the kernel's queue meanwhile. */
 static void a_worker_that_was_not_started_ends_and_closes_its_listeners(void **state)
 {
@@ -242,6 +282,8 @@ int main(void)
         WORKER_TEST(exhausted_descriptors_pause_accepting),
         WORKER_TEST(a_connection_without_descriptors_is_logged_with_its_address_and_the_reason),
         WORKER_TEST(a_worker_that_cannot_start_closes_its_listeners),
+        WORKER_TEST(a_worker_answers_a_ping_once_its_thread_runs),
+        WORKER_TEST(what_a_shared_listener_has_queued_is_left_to_the_other_process),
         WORKER_TEST(a_worker_that_was_not_started_ends_and_closes_its_listeners),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
