@@ -193,7 +193,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (connection->rejected)
         connections->rejection_count--;
     else
-        limits_release(connections->config.limits, &connection->peer);
+        limits_release(connections->config.limits, &(struct limits_peer){&connection->peer, true});
     unlink_connection(connections, connection);
     free(connection);
     connections->config.ended(connections->config.context);
@@ -268,13 +268,14 @@ void connections_init(struct connections *connections, const struct connections_
 /* Before the welcome is sent, so that two workers never give the last place twice. */
 bool connections_reserve(struct connections *connections, const struct accepted_socket *accepted)
 {
-    return limits_take(connections->config.limits, &accepted->peer, now_ms(connections)) == LIMITS_ACCEPTED;
+    return limits_take(connections->config.limits, &(struct limits_peer){&accepted->peer, true},
+                       now_ms(connections)) == LIMITS_ACCEPTED;
 }
 
 void connections_serve(struct connections *connections, const struct accepted_socket *accepted)
 {
     if (!begin(connections, accepted, false)) {
-        limits_release(connections->config.limits, &accepted->peer);
+        limits_release(connections->config.limits, &(struct limits_peer){&accepted->peer, true});
         return;
     }
     counters_add(&connections->config.counters->connections, 1);
@@ -284,7 +285,7 @@ void connections_serve(struct connections *connections, const struct accepted_so
 void connections_drop(struct connections *connections, const struct accepted_socket *accepted)
 {
     stream_tcp_close(accepted->fd);
-    limits_release(connections->config.limits, &accepted->peer);
+    limits_release(connections->config.limits, &(struct limits_peer){&accepted->peer, true});
 }
 
 /* Under TLS even the message that there are too many would cost a handshake. */

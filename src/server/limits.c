@@ -144,12 +144,10 @@ static bool is_within_rate(const struct limits *limits, struct entry *entry, int
     return true;
 }
 
-/* Under the lock. */
-static enum limits_result take(struct limits *limits, const struct endpoint *peer, int64_t now_ms)
+/* Counts one more connection of an address. Under the lock. */
+static enum limits_result take_address(struct limits *limits, const struct endpoint *peer, int64_t now_ms)
 {
     const struct key key = key_of(peer);
-    if (limits->open >= limits->config.max_connections)
-        return LIMITS_FULL;
     uint32_t index = find(limits, &key);
     if (index == NONE)
         index = add(limits, &key);
@@ -161,13 +159,23 @@ static enum limits_result take(struct limits *limits, const struct endpoint *pee
         result = LIMITS_ADDRESS_FULL;
     else if (!is_within_rate(limits, entry, now_ms))
         result = LIMITS_ADDRESS_RATE;
-    if (result == LIMITS_ACCEPTED) {
+    if (result == LIMITS_ACCEPTED)
         entry->open++;
+    else if (entry->open == 0)
+        remember(limits, index);
+    return result;
+}
+
+/* Under the lock. */
+static enum limits_result take(struct limits *limits, const struct endpoint *peer, int64_t now_ms)
+{
+    if (limits->open >= limits->config.max_connections)
+        return LIMITS_FULL;
+    enum limits_result result = peer != NULL ? take_address(limits, peer, now_ms) : LIMITS_ACCEPTED;
+    if (result == LIMITS_ACCEPTED) {
         limits->open++;
         if (limits->peak < limits->open)
             limits->peak = limits->open;
-    } else if (entry->open == 0) {
-        remember(limits, index);
     }
     return result;
 }
@@ -186,32 +194,52 @@ static bool is_report_due(struct limits *limits, enum limits_result result, int6
     return true;
 }
 
-enum limits_result limits_take(struct limits *limits, const struct endpoint *peer, int64_t now_ms)
+/* Under the lock, which it releases. */
+static enum limits_result settle(struct limits *limits, enum limits_result result,
+                                 const struct endpoint *peer, int64_t now_ms)
 {
     uint64_t suppressed = 0;
-
-    pthread_mutex_lock(&limits->lock);
-    enum limits_result result = take(limits, peer, now_ms);
     bool is_due = result != LIMITS_ACCEPTED && is_report_due(limits, result, now_ms, &suppressed);
+
     pthread_mutex_unlock(&limits->lock);
     if (is_due)
         server_log_limit(&limits->config, result, peer, suppressed);
     return result;
 }
 
-void limits_release(struct limits *limits, const struct endpoint *peer)
+enum limits_result limits_take(struct limits *limits, const struct limits_peer *peer, int64_t now_ms)
+{
+    pthread_mutex_lock(&limits->lock);
+    return settle(limits, take(limits, peer->is_counted ? peer->address : NULL, now_ms), peer->address,
+                  now_ms);
+}
+
+enum limits_result limits_count(struct limits *limits, const struct endpoint *peer, int64_t now_ms)
+{
+    pthread_mutex_lock(&limits->lock);
+    return settle(limits, take_address(limits, peer, now_ms), peer, now_ms);
+}
+
+/* Under the lock. */
+static void release_address(struct limits *limits, const struct endpoint *peer)
 {
     const struct key key = key_of(peer);
-
-    pthread_mutex_lock(&limits->lock);
     uint32_t index = find(limits, &key);
+
+    if (--limits->entries[index].open > 0)
+        return;
+    if (limits->config.max_rate_per_address > 0)
+        remember(limits, index);
+    else
+        forget(limits, index);
+}
+
+void limits_release(struct limits *limits, const struct limits_peer *peer)
+{
+    pthread_mutex_lock(&limits->lock);
     limits->open--;
-    if (--limits->entries[index].open == 0) {
-        if (limits->config.max_rate_per_address > 0)
-            remember(limits, index);
-        else
-            forget(limits, index);
-    }
+    if (peer->is_counted)
+        release_address(limits, peer->address);
     bool has_ebbed =
         limits->peak != SIZE_MAX && limits->peak >= LIMITS_EBB_MIN && limits->open <= limits->peak / 2;
     if (has_ebbed)

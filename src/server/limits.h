@@ -38,14 +38,24 @@ struct limits;
 /* Returns: the limits of one server, NULL with err. Errors: internal. */
 struct limits *limits_new(const struct limits_config *config, struct err *err);
 
+/* Whose a place is. Shape: is_counted false: its address is only for the log; limits_count comes later. */
+struct limits_peer {
+    const struct endpoint *address; /* borrowed during the call */
+    bool is_counted;
+};
+
 /* Takes a place for one more connection of a peer; a rejection is logged at once, then once in
  * LIMITS_LOG_INTERVAL_MS for each limit. An IPv6 address counts by its first 64 bits, an IPv4-mapped one as
  * the IPv4 address. Shape: now_ms: of one monotonic clock. Returns: LIMITS_ACCEPTED, or which limit rejects
  * it. */
-enum limits_result limits_take(struct limits *limits, const struct endpoint *peer, int64_t now_ms);
+enum limits_result limits_take(struct limits *limits, const struct limits_peer *peer, int64_t now_ms);
+
+/* Counts a place that was taken without an address for this one: it was not known then. Returns:
+ * LIMITS_ACCEPTED; LIMITS_ADDRESS_FULL or LIMITS_ADDRESS_RATE, and the place stays without. */
+enum limits_result limits_count(struct limits *limits, const struct endpoint *peer, int64_t now_ms);
 
 /* Gives back the place that was taken for this peer. */
-void limits_release(struct limits *limits, const struct endpoint *peer);
+void limits_release(struct limits *limits, const struct limits_peer *peer);
 
 /* Calls back: ebbed, once, when no more than half of the places are taken that are taken now or will have
  * been since, if those are LIMITS_EBB_MIN at least. Once also after limits_new. */

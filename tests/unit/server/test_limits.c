@@ -36,7 +36,7 @@ static struct limits *make(size_t connections, size_t per_address, size_t rate)
 static enum limits_result take_at(struct limits *limits, const char *address, int64_t now_ms)
 {
     struct endpoint at = peer(address);
-    return limits_take(limits, &at, now_ms);
+    return limits_take(limits, &(struct limits_peer){&at, true}, now_ms);
 }
 
 static enum limits_result take(struct limits *limits, const char *address)
@@ -47,7 +47,29 @@ static enum limits_result take(struct limits *limits, const char *address)
 static void release(struct limits *limits, const char *address)
 {
     struct endpoint at = peer(address);
-    limits_release(limits, &at);
+    limits_release(limits, &(struct limits_peer){&at, true});
+}
+
+/* Behind a balancer, whose header names the address later. */
+static void a_place_may_be_taken_before_its_address_is_known(void **state)
+{
+    struct limits *limits = make(3, 1, 0);
+    const struct endpoint balancer = peer("192.0.2.9"), one = peer("192.0.2.1");
+    const struct limits_peer unknown = {&balancer, false};
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(limits_take(limits, &unknown, NOW), LIMITS_ACCEPTED);
+    assert_int_equal(limits_take(limits, &unknown, NOW), LIMITS_FULL);
+    assert_int_equal(limits_count(limits, &one, NOW), LIMITS_ACCEPTED);
+    assert_int_equal(limits_count(limits, &one, NOW), LIMITS_ADDRESS_FULL);
+    assert_int_equal(limits_open(limits), 3);
+    limits_release(limits, &unknown);
+    limits_release(limits, &unknown);
+    assert_int_equal(take(limits, "192.0.2.1"), LIMITS_ADDRESS_FULL);
+    limits_release(limits, &(struct limits_peer){&one, true});
+    assert_int_equal(limits_open(limits), 0);
+    assert_int_equal(take(limits, "192.0.2.1"), LIMITS_ACCEPTED);
+    limits_free(limits);
 }
 
 static void one_address_leaves_room_for_others(void **state)
@@ -213,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_address_leaves_room_for_others),
+        cmocka_unit_test(a_place_may_be_taken_before_its_address_is_known),
         cmocka_unit_test(ipv6_addresses_count_by_their_first_64_bits),
         cmocka_unit_test(a_rate_allows_a_second_in_advance),
         cmocka_unit_test(connecting_again_does_not_renew_a_rate),
