@@ -75,6 +75,11 @@ static int check_modes(const struct check *check)
     return 0;
 }
 
+static bool has(const struct check *check, const char *needed)
+{
+    return is_given(check, needed) || (strcmp(needed, "tls") == 0 && uses_tls(check));
+}
+
 static int check_needs(const struct check *check)
 {
     if (has_list(check)) /* some lines may have what others lack */
@@ -87,9 +92,10 @@ static int check_needs(const struct check *check)
             continue; /* a query may ask for TLS */
         if (row->group == OPTION_GROUP_TLS && check->options->mode != MODE_EXPORTER && !uses_tls(check))
             return err_set(check->err, ERR_USAGE, 0, "--%s needs --tls", row->name);
-        if (row->needs != NULL && !is_given(check, row->needs) &&
-            !(strcmp(row->needs, "tls") == 0 && uses_tls(check)))
-            return err_set(check->err, ERR_USAGE, 0, "--%s needs --%s", row->name, row->needs);
+        if (row->needs != NULL && !has(check, row->needs) &&
+            (row->or_needs == NULL || !has(check, row->or_needs)))
+            return err_set(check->err, ERR_USAGE, 0, "--%s needs --%s%s%s", row->name, row->needs,
+                           row->or_needs != NULL ? " or --" : "", row->or_needs != NULL ? row->or_needs : "");
     }
     return 0;
 }

@@ -45,6 +45,7 @@ struct option_row {
     const char *most;
     const char *fallback; /* the default; NULL: none */
     const char *needs;    /* the name of an option that must be given, too; NULL */
+    const char *or_needs; /* another one that is as good; NULL */
     char letter;
     bool repeatable;
     bool of_run;         /* concerns the whole run of --probe --targets: not for a line of the file */

@@ -40,6 +40,7 @@ extern const struct option_kind option_alpn;      /* const char *, names separat
 extern const struct option_kind option_pin;       /* struct tls_pins, of which it is one more */
 extern const struct option_kind option_cert;      /* cert of one struct tls_files or several */
 extern const struct option_kind option_key;       /* key, likewise */
+extern const struct option_kind option_prefix;    /* struct prefix_list, of which it is one more */
 extern const struct option_kind option_misbehave; /* struct stream_misbehaviour */
 extern const struct option_kind option_send;      /* struct script, of which it is one more step */
 extern const struct option_kind option_expect;    /* likewise */
