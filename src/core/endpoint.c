@@ -55,6 +55,14 @@ struct endpoint endpoint_loopback(int family, uint16_t port)
     return endpoint;
 }
 
+bool endpoint_is_loopback(const struct endpoint *endpoint)
+{
+    if (endpoint_family(endpoint) == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&endpoint->address.v6.sin6_addr);
+    return endpoint_family(endpoint) == AF_INET &&
+           ntohl(endpoint->address.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 int endpoint_family(const struct endpoint *endpoint)
 {
     return endpoint->address.any.sa_family;

@@ -4,13 +4,6 @@
 
 enum { BACKLOG = 256 };
 
-static bool is_loopback(const struct endpoint *at)
-{
-    if (endpoint_family(at) == AF_INET)
-        return ntohl(at->address.v4.sin_addr.s_addr) >> 24 == 127;
-    return IN6_IS_ADDR_LOOPBACK(&at->address.v6.sin6_addr);
-}
-
 /* Opens one more. Returns: how many sockets were opened, 0 with err. */
 static size_t open_at(struct listeners *listeners, const struct target *target, struct err *err)
 {
@@ -57,7 +50,7 @@ static void find_out_whether_local(struct listeners *listeners)
 {
     listeners->is_local = true;
     for (size_t i = 0; i < listeners->count; i++)
-        listeners->is_local = listeners->is_local && is_loopback(&listeners->list[i].at);
+        listeners->is_local = listeners->is_local && endpoint_is_loopback(&listeners->list[i].at);
 }
 
 int listeners_adopt(struct listeners *listeners, struct service_manager *manager, struct err *err)

@@ -55,7 +55,7 @@ static void log_accepted(struct connection *connection)
     if (!log_enabled(LOG_INFO))
         return;
     const struct endpoint local = local_address(connection);
-    server_log_accepted(&connection->peer, &local);
+    server_log_accepted(&(struct server_log_peer){.address = &connection->peer}, &local);
 }
 
 static void on_noticed(void *context)
@@ -144,7 +144,7 @@ static void log_closed(const struct connection *connection)
     struct stream_tls_facts tls;
     (void)stream_tls_facts(conn->stream, &tls);
     server_log_closed(&(struct server_log_closed){
-        .peer = &connection->peer,
+        .peer = {.address = &connection->peer},
         .local = &local,
         .err = conn->failure,
         .end = (enum session_end)session->end,

@@ -37,8 +37,8 @@ struct connections {
 void connections_init(struct connections *connections, const struct connections_config *config,
                       const struct acceptor_policy *streams);
 
-/* Takes a place for a connection, for connections_serve or connections_drop, here or at another worker.
- * Returns: whether there was one. */
+/* Takes a place for a connection that is admitted, for connections_serve or connections_drop, here or at
+ * another worker. Returns: whether there was one. */
 bool connections_reserve(struct connections *connections, const struct accepted_socket *accepted);
 
 /* Serves a connection that has its place. Takes: the descriptor. */
@@ -47,7 +47,8 @@ void connections_serve(struct connections *connections, const struct accepted_so
 /* Closes a connection that has its place. Takes: the descriptor. */
 void connections_drop(struct connections *connections, const struct accepted_socket *accepted);
 
-/* Reports to a connection without a place that there are too many, and closes it. Takes: the descriptor. */
+/* Closes a connection without a place: reports that there are too many, unless it is not admitted. Takes: the
+ * descriptor. */
 void connections_reject(struct connections *connections, const struct accepted_socket *accepted);
 
 /* Holds every dialogue to another policy, those of connections yet to come also. Borrows: policy. */

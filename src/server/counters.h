@@ -17,6 +17,7 @@
     X(failed, "failed")                                                                                      \
     X(timed_out, "timed out")                                                                                \
     X(unknown_protocol, "unknown protocol")                                                                  \
+    X(proxy_header, "rejected for their PROXY header")                                                       \
     X(pauses, "pauses of accepting")
 
 struct counters {

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "log_limit.h"
+#include "tcpgreet/base/escape.h"
 #include "tcpgreet/base/log.h"
 
 enum {
@@ -14,6 +15,7 @@ enum {
     MISBEHAVIOUR_BYTES = 96,
     COUNTERS_BYTES = 512,
     MORE_BYTES = 80,
+    UNIQUE_ID_BYTES = 4 * 128 + 4, /* escaped */
     NS_PER_MS = 1000 * 1000
 };
 
@@ -137,20 +139,38 @@ static const char *format_known(const struct endpoint *endpoint, char text[ENDPO
     return endpoint_family(endpoint) == AF_UNSPEC ? "" : endpoint_format(endpoint, text);
 }
 
-void server_log_accepted(const struct endpoint *peer, const struct endpoint *local)
+struct peer_text {
+    char address[ENDPOINT_TEXT_BYTES];
+    char proxy_peer[ENDPOINT_TEXT_BYTES]; /* "": none */
+    char unique_id[UNIQUE_ID_BYTES];      /* likewise */
+};
+
+static void format_peer(const struct server_log_peer *peer, struct peer_text *text)
+{
+    endpoint_format(peer->address, text->address);
+    text->proxy_peer[0] = '\0';
+    if (peer->proxy_peer != NULL)
+        endpoint_format(peer->proxy_peer, text->proxy_peer);
+    escape_text(peer->unique_id, text->unique_id, sizeof text->unique_id);
+}
+
+void server_log_accepted(const struct server_log_peer *peer, const struct endpoint *local)
 {
     static struct log_limit limit = LOG_LIMIT_INIT;
-    char at[ENDPOINT_TEXT_BYTES], text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
+    char at[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
+    struct peer_text text;
     uint64_t suppressed;
 
     if (!log_enabled(LOG_INFO) || !is_admitted(&limit, &suppressed))
         return;
-    endpoint_format(peer, text);
-    log_event(
-        &(struct log_event){LOG_INFO, "accepted",
-                            LOG_FACTS(log_text("peer", text), log_text("local", format_known(local, at)),
-                                      suppressed_field(suppressed))},
-        "Accept new connection from %s%s", text, more_of(suppressed, more, sizeof more));
+    format_peer(peer, &text);
+    log_event(&(struct log_event){LOG_INFO, "accepted",
+                                  LOG_FACTS(log_text("peer", text.address),
+                                            log_shown(log_text("proxy_peer", text.proxy_peer)),
+                                            log_shown(log_text("unique_id", text.unique_id)),
+                                            log_text("local", format_known(local, at)),
+                                            suppressed_field(suppressed))},
+              "Accept new connection from %s%s", text.address, more_of(suppressed, more, sizeof more));
 }
 
 static const char *format_duration(int64_t ms, char *text, size_t room)
@@ -178,12 +198,15 @@ static const char *const end_words[SESSION_ENDS] = {
 static void log_closed(enum log_level level, const struct server_log_closed *closed, uint64_t suppressed)
 {
     const struct stream_tls_facts *tls = closed->tls;
-    char at[ENDPOINT_TEXT_BYTES], peer[ENDPOINT_TEXT_BYTES], duration[32], more[MORE_BYTES];
+    char at[ENDPOINT_TEXT_BYTES], duration[32], more[MORE_BYTES];
+    struct peer_text peer;
     const char *error = closed->err != NULL ? closed->err->text : NULL;
     const char *reason = closed->err != NULL ? err_word(closed->err->reason) : end_words[closed->end];
+    format_peer(&closed->peer, &peer);
     const struct log_event event = {
         level, "closed",
-        LOG_FACTS(log_text("peer", endpoint_format(closed->peer, peer)),
+        LOG_FACTS(log_text("peer", peer.address), log_shown(log_text("proxy_peer", peer.proxy_peer)),
+                  log_shown(log_text("unique_id", peer.unique_id)),
                   log_text("local", format_known(closed->local, at)), log_text("reason", reason),
                   log_text("error", error), log_count("names", closed->names),
                   log_shown(log_count("bytes_in", closed->bytes_in)),
@@ -196,7 +219,7 @@ static void log_closed(enum log_level level, const struct server_log_closed *clo
                                           : log_text("resumed", NULL),
                   log_shown(log_text("client_subject", tls->subject)), suppressed_field(suppressed))};
 
-    log_event(&event, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s%s", peer,
+    log_event(&event, "Connection from %s is closed: %s, %" PRIu32 " name%s, %s%s", peer.address,
               error != NULL ? error : session_end_text(closed->end), closed->names,
               closed->names == 1 ? "" : "s", format_duration(closed->duration_ms, duration, sizeof duration),
               more_of(suppressed, more, sizeof more));
@@ -248,7 +271,7 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
     case LIMITS_ADDRESS_FULL:
         log_event(
             &event,
-            "Connection from %s rejected: its address has %zu open; if it is a load balancer, raise --max-per-address%s",
+            "Connection from %s rejected: its address has %zu open; if it is a load balancer, use --proxy-protocol or raise --max-per-address%s",
             text, limits->max_per_address, more);
         break;
     case LIMITS_ADDRESS_RATE:
@@ -261,6 +284,34 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
     case LIMITS_RESULTS:
         break;
     }
+}
+
+void server_log_proxy_from_any(const struct listener *listeners, size_t count)
+{
+    size_t local = 0;
+    while (local < count && endpoint_is_loopback(&listeners[local].at))
+        local++;
+    if (local == count)
+        return;
+    log_event(
+        &(struct log_event){LOG_WARNING, "proxy-from-any", NULL},
+        "Any address can claim another one with a PROXY header: restrict who may send one with --proxy-from");
+}
+
+void server_log_proxy_from(const struct endpoint *peer)
+{
+    static struct log_limit limit = LOG_LIMIT_INIT;
+    char text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES];
+    uint64_t suppressed;
+
+    if (!log_enabled(LOG_INFO) || !is_admitted(&limit, &suppressed))
+        return;
+    endpoint_format(peer, text);
+    log_event(&(struct log_event){LOG_INFO, "rejected",
+                                  LOG_FACTS(log_text("peer", text), log_text("reason", "proxy-from"),
+                                            suppressed_field(suppressed))},
+              "Connection from %s rejected: it may not send a PROXY header (see --proxy-from)%s", text,
+              more_of(suppressed, more, sizeof more));
 }
 
 void server_log_accept_paused(const struct err *err, uint64_t suppressed)

@@ -11,6 +11,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/session.h"
+#include "tcpgreet/net/listener.h"
 #include "tcpgreet/net/stream_misbehave.h"
 #include "tcpgreet/tls/stream_tls.h"
 
@@ -42,11 +43,18 @@ void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);
 void server_log_reload_nothing(bool use_tls);
 
+/* Whose connection it is. */
+struct server_log_peer {
+    const struct endpoint *address;    /* the PROXY header's, or the socket's peer */
+    const struct endpoint *proxy_peer; /* that sent the header; NULL: there was none */
+    struct bytes unique_id;            /* of the header; empty: none */
+};
+
 /* Shape: local is {0} where it is not known. */
-void server_log_accepted(const struct endpoint *peer, const struct endpoint *local);
+void server_log_accepted(const struct server_log_peer *peer, const struct endpoint *local);
 
 struct server_log_closed {
-    const struct endpoint *peer;
+    struct server_log_peer peer;
     const struct endpoint *local; /* {0}: not known */
     const struct err *err;        /* why the connection failed; NULL: `end` is how the dialogue ended */
     enum session_end end;
@@ -73,6 +81,12 @@ void server_log_accept_paused(const struct err *err, uint64_t suppressed);
 void server_log_accept_resumed(uint64_t failures);
 
 void server_log_counters(const struct counters_sum *sum);
+
+/* Every address may send a PROXY header: a warning, unless the server listens on loopback addresses alone. */
+void server_log_proxy_from_any(const struct listener *listeners, size_t count);
+
+/* A connection is rejected, because its peer may not send a PROXY header. */
+void server_log_proxy_from(const struct endpoint *peer);
 
 /* Shape: err NULL: a signal asked for it. */
 void server_log_shutdown(const struct err *err, int64_t drain_ms);

@@ -34,6 +34,9 @@ bool endpoint_is_wildcard(const struct endpoint *endpoint);
 /* Returns: ::1 or 127.0.0.1, with a port in host order. */
 struct endpoint endpoint_loopback(int family, uint16_t port);
 
+/* Returns: whether it is an address of this machine that no other one reaches. */
+bool endpoint_is_loopback(const struct endpoint *endpoint);
+
 int endpoint_family(const struct endpoint *endpoint);
 socklen_t endpoint_length(const struct endpoint *endpoint);
 
