@@ -47,6 +47,7 @@ static const struct option_word colors[] = {
 #define WORDS(list) .words = (list)
 #define OF_RUN .of_run = true
 #define NEEDS(option) .needs = (option)
+#define OR_NEEDS(option) .or_needs = (option)
 #define FIELD(configuration)                                                                                 \
     {                                                                                                        \
         offsetof(struct options, configuration), sizeof(((struct options *)0)->configuration)                \
@@ -105,8 +106,9 @@ const struct option_row option_rows[] = {
     OPTION(TIME, duration, "answer-timeout", "TIME", "limit for each answer of the server",
            RANGE("1ms", LONGEST), DEFAULT("10s"),
            IN(C(answer_timeout_ms), P(answer_timeout_ms), B(answer_timeout_ms))),
-    OPTION(TIME, duration, "handshake-timeout", "TIME", "server: limit for the TLS handshake",
-           RANGE("1ms", LONGEST), DEFAULT("10s"), NEEDS("tls"), IN(L(handshake_timeout_ms))),
+    OPTION(TIME, duration, "handshake-timeout", "TIME", "server: limit for PROXY header and TLS",
+           RANGE("1ms", LONGEST), DEFAULT("10s"), NEEDS("tls"), OR_NEEDS("proxy-protocol"),
+           IN(L(handshake_timeout_ms))),
     OPTION(TIME, duration, "idle-timeout", "TIME", "server: limit for the next name", RANGE("1ms", LONGEST),
            DEFAULT("300s"), IN(L(idle_timeout_ms))),
     OPTION(TIME, duration, "name-timeout", "TIME", "server: limit for the rest of a name",
@@ -157,6 +159,10 @@ const struct option_row option_rows[] = {
            RANGE("1", "1000000"), IN(L(max_rate_per_address))),
     OPTION(SERVER, integer, "backlog", "N", "length of the accept queue (SOMAXCONN)", RANGE("1", "1000000"),
            IN(L(backlog))),
+    OPTION(SERVER, flag, "proxy-protocol", NULL, "connections begin with a PROXY header",
+           IN(L(proxy_protocol))),
+    OPTION(SERVER, prefix, "proxy-from", "CIDR", "who may send one (any); repeatable", REPEATABLE,
+           NEEDS("proxy-protocol"), IN(L(proxy_from))),
     OPTION(SERVER, misbehave, "misbehave", "KIND", "misbehave on purpose, to test checks",
            IN(L(misbehaviour))),
 

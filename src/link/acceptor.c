@@ -1,15 +1,36 @@
 #include "tcpgreet/link/acceptor.h"
 
+#include "tcpgreet/link/stream_preamble.h"
 #include "tcpgreet/net/stream_tcp.h"
 
-struct stream *acceptor_stream(const struct acceptor_policy *policy, uv_loop_t *loop,
-                               const struct accepted_socket *accepted, struct err *err)
+bool acceptor_admits(const struct acceptor_policy *policy, const struct endpoint *peer)
 {
-    struct stream *stream = stream_tcp_new(accepted->fd, err);
+    return !policy->proxy_header || policy->proxy_from == NULL || policy->proxy_from->count == 0 ||
+           prefix_list_contains(policy->proxy_from, peer);
+}
+
+/* Takes: stream. */
+static struct stream *add_proxy_header(const struct acceptor_request *request, struct stream *stream,
+                                       struct err *err)
+{
+    struct proxy_header_receiver receiver;
+    const struct stream_preamble_config config = {
+        .layer = STREAM_LAYER_PROXY_HEADER, .dialogue = &receiver.dialogue, .size = sizeof receiver};
+
+    proxy_header_receive(&receiver, request->proxied, request->context);
+    return stream_preamble_new(stream, &config, err);
+}
+
+struct stream *acceptor_stream(const struct acceptor_policy *policy, const struct acceptor_request *request,
+                               struct err *err)
+{
+    struct stream *stream = stream_tcp_new(request->accepted->fd, err);
+    if (stream != NULL && policy->proxy_header)
+        stream = add_proxy_header(request, stream, err);
     if (stream != NULL && policy->tls != NULL)
         stream = tls_server_stream(policy->tls, stream, err);
     if (stream != NULL && policy->misbehaviour.kind != STREAM_MISBEHAVE_NOT)
-        stream = stream_misbehave_new(&policy->misbehaviour, loop, stream, err);
+        stream = stream_misbehave_new(&policy->misbehaviour, request->loop, stream, err);
     return stream;
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "log.h"
@@ -11,6 +12,13 @@
 #include "tcpgreet/tls/stream_tls.h"
 
 /* One connection that is being served, or rejected. */
+/* What is kept of a PROXY header. */
+struct proxied {
+    struct endpoint sender;
+    size_t length;
+    char raw[]; /* the header */
+};
+
 struct connection {
     struct conn conn;
     struct session session;
@@ -19,7 +27,9 @@ struct connection {
     struct endpoint peer;
     uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
     bool rejected;
-    bool logged; /* as accepted */
+    bool logged;             /* as accepted */
+    bool is_counted;         /* for the limit of its address */
+    struct proxied *proxied; /* heap; NULL: no PROXY header has come */
 };
 
 static struct connections *list_of(const struct connection *connection)
@@ -47,6 +57,29 @@ static struct endpoint local_address(const struct connection *connection)
     return local;
 }
 
+/* Returns: whose connection it is, for the log. */
+static struct server_log_peer log_peer(const struct connection *connection)
+{
+    const struct proxied *proxied = connection->proxied;
+    struct server_log_peer peer = {.address = &connection->peer};
+    struct proxy_header header;
+    size_t length;
+
+    if (proxied == NULL)
+        return peer;
+    if (proxy_header_parse((struct bytes){proxied->raw, proxied->length}, &header, &length) ==
+        PROXY_HEADER_WHOLE)
+        peer.unique_id = header.unique_id;
+    peer.proxy_peer = &proxied->sender;
+    return peer;
+}
+
+/* Whether each connection is logged as soon as its peer is known. */
+static bool is_traced(void)
+{
+    return log_enabled(LOG_DEBUG) || trace_sink != NULL;
+}
+
 static void log_accepted(struct connection *connection)
 {
     if (connection->logged)
@@ -55,13 +88,20 @@ static void log_accepted(struct connection *connection)
     if (!log_enabled(LOG_INFO))
         return;
     const struct endpoint local = local_address(connection);
-    server_log_accepted(&(struct server_log_peer){.address = &connection->peer}, &local);
+    const struct server_log_peer peer = log_peer(connection);
+    server_log_accepted(&peer, &local);
+}
+
+/* Until then the socket's peer is only who passes a connection on. */
+static bool awaits_header(const struct connection *connection)
+{
+    return list_of(connection)->streams.proxy_header && connection->proxied == NULL;
 }
 
 static void on_noticed(void *context)
 {
     struct connection *connection = context;
-    if (!connection->rejected)
+    if (!connection->rejected && !awaits_header(connection))
         log_accepted(connection);
 }
 
@@ -125,6 +165,8 @@ static void count_end(struct counters *counters, const struct connection *connec
     else if (end == SESSION_END_TLS_CLIENT || end == SESSION_END_HTTP_CLIENT ||
              reason == ERR_TLS_PLAINTEXT_PEER)
         counters_add(&counters->unknown_protocol, 1);
+    else if (reason == ERR_CONNECT_PROXY)
+        counters_add(&counters->proxy_header, 1);
     else if (was_silent(connection, err))
         counters_add(&counters->silent, 1);
     else if (err != NULL)
@@ -144,7 +186,7 @@ static void log_closed(const struct connection *connection)
     struct stream_tls_facts tls;
     (void)stream_tls_facts(conn->stream, &tls);
     server_log_closed(&(struct server_log_closed){
-        .peer = {.address = &connection->peer},
+        .peer = log_peer(connection),
         .local = &local,
         .err = conn->failure,
         .end = (enum session_end)session->end,
@@ -193,10 +235,52 @@ static void on_done(void *context, const struct conn_result *result)
     if (connection->rejected)
         connections->rejection_count--;
     else
-        limits_release(connections->config.limits, &(struct limits_peer){&connection->peer, true});
+        limits_release(connections->config.limits,
+                       &(struct limits_peer){&connection->peer, connection->is_counted});
     unlink_connection(connections, connection);
+    free(connection->proxied);
     free(connection);
     connections->config.ended(connections->config.context);
+}
+
+/* The address that counts has too many connections. The message is sent, unless that needed a handshake. */
+static enum err_reason reject_proxied(struct connections *connections, struct connection *connection)
+{
+    const struct connections_config *config = &connections->config;
+
+    counters_add(&config->counters->rejected, 1);
+    counters_add(&config->counters->open, -1);
+    limits_release(config->limits, &(struct limits_peer){&connection->peer, false});
+    connection->rejected = true;
+    connections->rejection_count++;
+    if (connections->streams.tls != NULL || connections->rejection_count > config->max_rejections)
+        return ERR_DIALOGUE_EARLY_END;
+    session_init_refusal(&connection->session);
+    return ERR_OK;
+}
+
+/* From within the handshake. */
+static enum err_reason on_proxied(void *context, const struct proxy_header *header, struct bytes raw)
+{
+    struct connection *connection = context;
+    struct connections *connections = list_of(connection);
+    struct proxied *proxied = malloc(sizeof *proxied + raw.length);
+
+    if (proxied == NULL)
+        return ERR_INTERNAL;
+    *proxied = (struct proxied){.sender = connection->peer, .length = raw.length};
+    memcpy(proxied->raw, raw.data, raw.length);
+    connection->proxied = proxied;
+    if (header->kind == PROXY_HEADER_PROXIED)
+        connection->peer = header->source;
+    if (connection->rejected)
+        return ERR_OK;
+    if (limits_count(connections->config.limits, &connection->peer, now_ms(connections)) != LIMITS_ACCEPTED)
+        return reject_proxied(connections, connection);
+    connection->is_counted = true;
+    if (now_ms(connections) - connection->since_ms >= CONN_NOTICE_MS || is_traced())
+        log_accepted(connection);
+    return ERR_OK;
 }
 
 static int start_conn(struct connections *connections, struct connection *connection, struct stream *stream,
@@ -229,10 +313,13 @@ static struct connection *start(struct connections *connections, const struct ac
         err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a connection");
         return NULL;
     }
+    const struct acceptor_request request = {
+        .loop = connections->config.loop, .accepted = accepted, .proxied = on_proxied, .context = connection};
     connection->peer = accepted->peer;
     connection->rejected = rejected;
+    connection->is_counted = !connections->streams.proxy_header;
     connection->since_ms = now_ms(connections);
-    struct stream *stream = acceptor_stream(&connections->streams, connections->config.loop, accepted, err);
+    struct stream *stream = acceptor_stream(&connections->streams, &request, err);
     if (stream == NULL || start_conn(connections, connection, stream, err) < 0) {
         free(connection);
         return NULL;
@@ -250,7 +337,7 @@ static bool begin(struct connections *connections, const struct accepted_socket 
         return false;
     }
     link_connection(connections, connection);
-    if (!rejected && (log_enabled(LOG_DEBUG) || trace_sink != NULL))
+    if (!rejected && is_traced() && !awaits_header(connection))
         log_accepted(connection);
     return true;
 }
@@ -265,17 +352,26 @@ void connections_init(struct connections *connections, const struct connections_
     connections->shared.loop = config->loop;
 }
 
+/* With a PROXY header, the address that counts is not known yet. */
+static struct limits_peer place_of(const struct connections *connections,
+                                   const struct accepted_socket *accepted)
+{
+    return (struct limits_peer){&accepted->peer, !connections->streams.proxy_header};
+}
+
 /* Before the welcome is sent, so that two workers never give the last place twice. */
 bool connections_reserve(struct connections *connections, const struct accepted_socket *accepted)
 {
-    return limits_take(connections->config.limits, &(struct limits_peer){&accepted->peer, true},
-                       now_ms(connections)) == LIMITS_ACCEPTED;
+    const struct limits_peer peer = place_of(connections, accepted);
+    return acceptor_admits(&connections->streams, &accepted->peer) &&
+           limits_take(connections->config.limits, &peer, now_ms(connections)) == LIMITS_ACCEPTED;
 }
 
 void connections_serve(struct connections *connections, const struct accepted_socket *accepted)
 {
+    const struct limits_peer peer = place_of(connections, accepted);
     if (!begin(connections, accepted, false)) {
-        limits_release(connections->config.limits, &(struct limits_peer){&accepted->peer, true});
+        limits_release(connections->config.limits, &peer);
         return;
     }
     counters_add(&connections->config.counters->connections, 1);
@@ -284,8 +380,9 @@ void connections_serve(struct connections *connections, const struct accepted_so
 
 void connections_drop(struct connections *connections, const struct accepted_socket *accepted)
 {
+    const struct limits_peer peer = place_of(connections, accepted);
     stream_tcp_close(accepted->fd);
-    limits_release(connections->config.limits, &(struct limits_peer){&accepted->peer, true});
+    limits_release(connections->config.limits, &peer);
 }
 
 /* Under TLS even the message that there are too many would cost a handshake. */
@@ -293,6 +390,12 @@ void connections_reject(struct connections *connections, const struct accepted_s
 {
     const struct connections_config *config = &connections->config;
 
+    if (!acceptor_admits(&connections->streams, &accepted->peer)) {
+        counters_add(&config->counters->proxy_header, 1);
+        server_log_proxy_from(&accepted->peer);
+        stream_tcp_close(accepted->fd);
+        return;
+    }
     counters_add(&config->counters->rejected, 1);
     if (connections->streams.tls != NULL || connections->rejection_count >= config->max_rejections)
         acceptor_reject(&connections->streams, accepted, BYTES_LITERAL(GREETING_TOO_MANY));

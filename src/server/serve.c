@@ -266,7 +266,9 @@ static int init_worker_config(struct server *server, struct worker_config *confi
     *config = (struct worker_config){
         .peers = server->workers,
         .policy = &server->policy,
-        .streams.misbehaviour = server->config->misbehaviour,
+        .streams = {.proxy_header = server->config->proxy_protocol,
+                    .proxy_from = &server->config->proxy_from,
+                    .misbehaviour = server->config->misbehaviour},
         .accept_log = &server->accept_log,
         .handshake_ms = server->config->handshake_timeout_ms,
         .drain_ms = server->config->drain_timeout_ms,
@@ -335,6 +337,8 @@ static int run_workers(struct server *server, struct err *err)
     if (server->config->use_tls)
         certificates_log_pin(&server->config->tls, server->tls[0], &server->sockets.list[0].at);
     server_log_misbehaviour(&server->config->misbehaviour);
+    if (server->config->proxy_protocol && server->config->proxy_from.count == 0)
+        server_log_proxy_from_any(server->sockets.list, server->sockets.count);
     int result = make_workers(server, err);
     if (result == 0)
         result = start_threads(server, err);

@@ -8,6 +8,8 @@
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
+#include "tcpgreet/core/prefix.h"
+#include "tcpgreet/core/proxy_header_dialogue.h"
 #include "tcpgreet/core/stream.h"
 #include "tcpgreet/net/stream_misbehave.h"
 #include "tcpgreet/tls/tls.h"
@@ -20,14 +22,29 @@ struct accepted_socket {
 
 /* The layers above TCP, from the lowest to the highest. */
 struct acceptor_policy {
-    struct tls_server *tls; /* borrowed during each call; NULL: plain */
+    bool proxy_header;                    /* every connection begins with a PROXY header */
+    const struct prefix_list *proxy_from; /* who may send one; none: any; borrowed as long as the policy */
+    struct tls_server *tls;               /* borrowed during each call; NULL: plain */
     struct stream_misbehaviour misbehaviour;
 };
 
-/* Takes: the descriptor of accepted, also on failure. Borrows: loop, until its next turn after stream_free.
- * Returns: the stream; NULL with err. Errors: internal, system-descriptors. Thread: the loop's. */
-struct stream *acceptor_stream(const struct acceptor_policy *policy, uv_loop_t *loop,
-                               const struct accepted_socket *accepted, struct err *err);
+/* What a stream is made of. Shape: proxied NULL only where the policy has no PROXY header. */
+struct acceptor_request {
+    uv_loop_t *loop; /* borrowed until its next turn after stream_free */
+    const struct accepted_socket *accepted;
+    proxy_header_fn *proxied; /* from the stream's handshake, once */
+    void *context;
+};
+
+/* Returns: whether a connection from there is expected: it may send the PROXY header that it must begin with.
+ */
+bool acceptor_admits(const struct acceptor_policy *policy, const struct endpoint *peer);
+
+/* Takes: the descriptor of accepted, also on failure. Errors of the handshake: those of proxy_header_receive,
+ * then tls-…. Returns: the stream; NULL with err. Errors: internal, system-descriptors. Thread: the loop's.
+ */
+struct stream *acceptor_stream(const struct acceptor_policy *policy, const struct acceptor_request *request,
+                               struct err *err);
 
 /* Closes the connection without a stack of streams and without waiting for the peer. The message is sent
  * first, as far as the socket takes it at once, unless that needed a handshake. Takes: the descriptor. */

@@ -7,6 +7,7 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/base/log.h"
+#include "tcpgreet/core/prefix.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/net/stream_misbehave.h"
 #include "tcpgreet/os/service_manager.h"
@@ -19,12 +20,14 @@ struct server_config {
     struct target listen[SERVER_LISTEN_MAX]; /* up to the first without service */
     bool ipv4_only;
     bool ipv6_only;
-    int workers;              /* at most SERVER_WORKERS_MAX; 0: as many as processors it may run on */
-    int max_connections;      /* 0: from the descriptor limit */
-    int max_per_address;      /* IPv6: of 64 bits; 0: half of max_connections */
-    int max_rate_per_address; /* new ones a second; 0: any */
-    int backlog;              /* 0: SOMAXCONN */
-    int64_t handshake_timeout_ms;
+    int workers;                   /* at most SERVER_WORKERS_MAX; 0: as many as processors it may run on */
+    int max_connections;           /* 0: from the descriptor limit */
+    int max_per_address;           /* IPv6: of 64 bits; 0: half of max_connections */
+    int max_rate_per_address;      /* new ones a second; 0: any */
+    int backlog;                   /* 0: SOMAXCONN */
+    bool proxy_protocol;           /* every connection begins with a PROXY header */
+    struct prefix_list proxy_from; /* who may send one; none: any */
+    int64_t handshake_timeout_ms;  /* of PROXY header and TLS together */
     int64_t idle_timeout_ms;
     int64_t name_timeout_ms;
     int64_t drain_timeout_ms;

@@ -72,7 +72,8 @@ static void a_plain_policy_makes_a_plain_stream(void **state)
     (void)state;
 
     int peer = open_accepted(&accepted);
-    struct stream *stream = acceptor_stream(&policy, &loop, &accepted, &err);
+    struct stream *stream =
+        acceptor_stream(&policy, &(struct acceptor_request){.loop = &loop, .accepted = &accepted}, &err);
     assert_non_null(stream);
     assert_int_equal(stream_fd(stream), accepted.fd);
     assert_int_equal(stream_handshake(stream, &err), STREAM_OK);
@@ -90,7 +91,8 @@ static void each_policy_needs_as_many_descriptors_as_it_counts(void **state)
         struct err err = {0};
         int peer = open_accepted(&accepted);
         size_t before = count_descriptors() - 1; /* without the accepted socket */
-        struct stream *stream = acceptor_stream(&policy, &loop, &accepted, &err);
+        struct stream *stream =
+            acceptor_stream(&policy, &(struct acceptor_request){.loop = &loop, .accepted = &accepted}, &err);
         assert_non_null(stream);
         assert_int_equal(count_descriptors() - before, acceptor_descriptors(&policy));
         stream_free(stream);
