@@ -163,6 +163,7 @@ const struct option_row option_rows[] = {
            IN(L(proxy_protocol))),
     OPTION(SERVER, prefix, "proxy-from", "CIDR", "who may send one (any); repeatable", REPEATABLE,
            NEEDS("proxy-protocol"), IN(L(proxy_from))),
+    OPTION(SERVER, flag, "whoami", NULL, "answer \"whoami\" with the connection's facts", IN(L(whoami))),
     OPTION(SERVER, misbehave, "misbehave", "KIND", "misbehave on purpose, to test checks",
            IN(L(misbehaviour))),
 

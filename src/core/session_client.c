@@ -6,10 +6,21 @@
 #include "tcpgreet/core/service.h"
 
 /* What the server may send next. Several are possible at once until a byte distinguishes them; none begins
- * another. */
-enum candidate { WELCOME, HELLO, HELLO_BARE, QUESTION, GOODBYE, TOO_MANY, CANDIDATES };
+ * another. From WHOAMI on: the keys of a line that answers "whoami". */
+enum candidate {
+    WELCOME,
+    HELLO,
+    HELLO_BARE,
+    QUESTION,
+    GOODBYE,
+    TOO_MANY,
+    WHOAMI,
+    CANDIDATES = (int)WHOAMI + (int)WHOAMI_KEY_COUNT
+};
 
 #define CANDIDATE(which) (1u << (which))
+
+static_assert((int)CANDIDATES <= 16, "each has a bit of session.candidates");
 
 /* A candidate's text, in the order of the wire. */
 struct parts {
@@ -32,6 +43,8 @@ static struct parts candidate_text(const struct session *session, enum candidate
 {
     static const struct bytes hello_end = BYTES_LITERAL(GREETING_HELLO_END GREETING_QUESTION);
 
+    if (candidate >= WHOAMI)
+        return (struct parts){{whoami_head((enum whoami_key)(candidate - WHOAMI))}};
     switch (candidate) {
     case WELCOME:
         return (struct parts){{BYTES_LITERAL(GREETING_WELCOME GREETING_QUESTION)}};
@@ -43,11 +56,9 @@ static struct parts candidate_text(const struct session *session, enum candidate
         return (struct parts){{BYTES_LITERAL(GREETING_QUESTION)}};
     case GOODBYE:
         return (struct parts){{BYTES_LITERAL(GREETING_GOODBYE)}};
-    case TOO_MANY:
-    case CANDIDATES:
-        break;
+    default:
+        return (struct parts){{BYTES_LITERAL(GREETING_TOO_MANY)}};
     }
-    return (struct parts){{BYTES_LITERAL(GREETING_TOO_MANY)}};
 }
 
 static size_t common_prefix(struct bytes a, struct bytes b)
@@ -89,7 +100,7 @@ static size_t match(const struct session *session, enum candidate candidate, siz
 static void await(struct session *session, enum session_state next, unsigned candidates, int64_t deadline_ms)
 {
     session_enter(session, next);
-    session->candidates = (uint8_t)candidates;
+    session->candidates = (uint16_t)candidates;
     session->scanned = 0;
     session->dialogue.deadline_ms = deadline_ms;
     session->dialogue.state = next == SESSION_READY ? DIALOGUE_READY : DIALOGUE_RUNNING;
@@ -108,6 +119,8 @@ static void prepare(struct session *session, struct bytes name, int64_t now_ms)
         candidates |= name.length == 0 ? CANDIDATE(QUESTION) : CANDIDATE(HELLO);
     if (session->framing == SESSION_FRAMING_AUTO)
         candidates |= CANDIDATE(HELLO_BARE);
+    if (bytes_equal(name, BYTES_LITERAL(WHOAMI_NAME)))
+        candidates |= CANDIDATE(WHOAMI);
     if (begun > 0) /* unasked, and so not the answer to this */
         candidates = CANDIDATE(GOODBYE);
     await(session, leaving ? SESSION_LEAVING : SESSION_AWAITING, candidates,
@@ -149,11 +162,34 @@ static void finish_early(struct session *session)
     finish(session, SESSION_END_EARLY);
 }
 
+/* A line of an answer to "whoami": its value, then one of the keys behind it, or the question. */
+static void begin_value(struct session *session, enum candidate key)
+{
+    unsigned up_to = CANDIDATE(key + 1) - 1;
+
+    session->in_value = true;
+    session->scanned = 0;
+    session->candidates = (uint16_t)(((CANDIDATE(CANDIDATES) - 1) & ~up_to) | CANDIDATE(QUESTION));
+}
+
+/* Returns: how many bytes belong to the value. */
+static size_t take_value(struct session *session, struct bytes in)
+{
+    const char *lf = memchr(in.data, '\n', in.length);
+
+    session->in_value = lf == NULL;
+    return lf != NULL ? (size_t)(lf - in.data) + 1 : in.length;
+}
+
 /* All of a candidate has come. */
 static void complete(struct session *session, enum candidate candidate, int64_t now_ms)
 {
     bool leaving = session->state == SESSION_LEAVING;
 
+    if (candidate >= WHOAMI) {
+        begin_value(session, candidate);
+        return;
+    }
     switch (candidate) {
     case HELLO:
     case HELLO_BARE:
@@ -181,8 +217,7 @@ static void complete(struct session *session, enum candidate candidate, int64_t 
             return;
         }
         break;
-    case QUESTION:
-    case CANDIDATES:
+    default: /* QUESTION */
         break;
     }
     await(session, SESSION_READY, CANDIDATE(GOODBYE), DIALOGUE_NEVER);
@@ -215,7 +250,7 @@ static size_t take(struct session *session, struct bytes in, int64_t now_ms)
     unsigned possible = 0;
     size_t longest = 0;
 
-    for (unsigned c = 0; c < CANDIDATES; c++) {
+    for (unsigned c = 0; session->candidates >> c != 0; c++) {
         if ((session->candidates & CANDIDATE(c)) == 0)
             continue;
         bool whole;
@@ -233,7 +268,7 @@ static size_t take(struct session *session, struct bytes in, int64_t now_ms)
     }
     if (is_listening(session) && session->scanned == 0 && longest == in.length)
         session->dialogue.deadline_ms = now_ms + session->policy->answer_ms; /* for the rest of the welcome */
-    session->candidates = (uint8_t)possible;
+    session->candidates = (uint16_t)possible;
     session->scanned += (uint32_t)longest;
     if (longest < in.length)
         refuse(session, now_ms);
@@ -272,7 +307,8 @@ static size_t receive(struct dialogue *dialogue, struct bytes in, struct sink *o
     size_t taken = 0;
 
     while (put_name(session, out) && taken < in.length && session->state != SESSION_ENDED && !session->other)
-        taken += take(session, bytes_skip(in, taken), now_ms);
+        taken += session->in_value ? take_value(session, bytes_skip(in, taken))
+                                   : take(session, bytes_skip(in, taken), now_ms);
     if (session->other && session->state != SESSION_ENDED)
         listen_on(session, bytes_skip(in, taken));
     return taken;

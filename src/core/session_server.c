@@ -15,10 +15,25 @@ static void begin_name(struct session *session, enum session_state next, int64_t
     session_enter(session, next);
 }
 
+static bool is_whoami(const struct session *session, enum greeting_cut cut, struct bytes name)
+{
+    return cut == GREETING_NAME && session->policy->whoami != NULL &&
+           bytes_equal(name, BYTES_LITERAL(WHOAMI_NAME));
+}
+
+/* Returns: false where it does not fit. */
+static bool put_answer(struct session *session, enum greeting_cut cut, struct bytes name, struct sink *out)
+{
+    if (is_whoami(session, cut, name))
+        return sink_room(out) >= WHOAMI_BYTES && session->policy->whoami(session, out) &&
+               sink_put(out, BYTES_LITERAL(GREETING_QUESTION));
+    return cut == GREETING_NAME ? greeting_put_answer(out, name) : greeting_put_too_long(out);
+}
+
 /* Answers a name whose end is known. Returns: false where the answer does not fit. */
 static bool answer(struct session *session, enum greeting_cut cut, struct bytes name, struct sink *out)
 {
-    bool fits = cut == GREETING_NAME ? greeting_put_answer(out, name) : greeting_put_too_long(out);
+    bool fits = put_answer(session, cut, name, out);
     session->dialogue.state = fits ? DIALOGUE_RUNNING : DIALOGUE_SENDING;
     if (!fits)
         return false;
@@ -30,7 +45,7 @@ static bool answer(struct session *session, enum greeting_cut cut, struct bytes 
         session_finish(session, SESSION_END_EXIT);
         return true;
     }
-    session->names += cut == GREETING_NAME && name.length > 0;
+    session->names += cut == GREETING_NAME && name.length > 0 && !is_whoami(session, cut, name);
     session_enter(session, SESSION_ASKING);
     return true;
 }

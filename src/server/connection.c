@@ -10,6 +10,7 @@
 #include "tcpgreet/base/trace.h"
 #include "tcpgreet/net/stream_tcp.h"
 #include "tcpgreet/tls/stream_tls.h"
+#include "whoami.h"
 
 /* One connection that is being served, or rejected. */
 /* What is kept of a PROXY header. */
@@ -24,6 +25,7 @@ struct connection {
     struct session session;
     struct connection *next, *previous;
     int64_t since_ms;
+    uint64_t number; /* of those since the start, where whoami is answered */
     struct endpoint peer;
     uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
     bool rejected;
@@ -57,21 +59,23 @@ static struct endpoint local_address(const struct connection *connection)
     return local;
 }
 
+/* Returns: {0} without one; its views are of what is kept. */
+static struct proxy_header header_of(const struct proxied *proxied)
+{
+    struct proxy_header header = {0};
+    size_t length;
+    if (proxied != NULL)
+        (void)proxy_header_parse((struct bytes){proxied->raw, proxied->length}, &header, &length);
+    return header;
+}
+
 /* Returns: whose connection it is, for the log. */
 static struct server_log_peer log_peer(const struct connection *connection)
 {
     const struct proxied *proxied = connection->proxied;
-    struct server_log_peer peer = {.address = &connection->peer};
-    struct proxy_header header;
-    size_t length;
-
-    if (proxied == NULL)
-        return peer;
-    if (proxy_header_parse((struct bytes){proxied->raw, proxied->length}, &header, &length) ==
-        PROXY_HEADER_WHOLE)
-        peer.unique_id = header.unique_id;
-    peer.proxy_peer = &proxied->sender;
-    return peer;
+    return (struct server_log_peer){.address = &connection->peer,
+                                    .proxy_peer = proxied != NULL ? &proxied->sender : NULL,
+                                    .unique_id = header_of(proxied).unique_id};
 }
 
 /* Whether each connection is logged as soon as its peer is known. */
@@ -208,6 +212,26 @@ static void on_closing(void *context)
     log_closed(connection);
 }
 
+bool connection_whoami(const struct session *session, struct sink *out)
+{
+    const struct connection *connection =
+        (const struct connection *)(const void *)((const char *)session -
+                                                  offsetof(struct connection, session));
+    const struct proxied *proxied = connection->proxied;
+    const struct endpoint local = local_address(connection);
+    const struct proxy_header header = header_of(proxied);
+    struct stream_tls_facts tls;
+
+    (void)stream_tls_facts(connection->conn.stream, &tls);
+    return whoami_answer(
+        &(struct whoami_facts){.peer = proxied != NULL ? &proxied->sender : &connection->peer,
+                               .local = &local,
+                               .header = proxied != NULL ? &header : NULL,
+                               .tls = &tls,
+                               .number = connection->number},
+        out);
+}
+
 static void link_connection(struct connections *connections, struct connection *connection)
 {
     connection->next = connections->first;
@@ -319,6 +343,8 @@ static struct connection *start(struct connections *connections, const struct ac
     connection->rejected = rejected;
     connection->is_counted = !connections->streams.proxy_header;
     connection->since_ms = now_ms(connections);
+    if (connections->config.policy->whoami != NULL)
+        connection->number = whoami_next_number();
     struct stream *stream = acceptor_stream(&connections->streams, &request, err);
     if (stream == NULL || start_conn(connections, connection, stream, err) < 0) {
         free(connection);

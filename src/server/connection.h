@@ -13,6 +13,9 @@
 #include "tcpgreet/link/acceptor.h"
 #include "tcpgreet/link/conn.h"
 
+/* The policy's whoami, of a session that is one of these connections'. */
+bool connection_whoami(const struct session *session, struct sink *out);
+
 struct connections_config {
     uv_loop_t *loop;                     /* borrowed */
     const struct session_policy *policy; /* borrowed */

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "certificates.h"
+#include "connection.h"
 #include "log.h"
 #include "sockets.h"
 #include "supervision.h"
@@ -402,7 +403,8 @@ int serve(const struct server_config *config, struct err *err)
                             .accept_log = ACCEPT_LOG_INIT,
                             .policy = {.idle_ms = config->idle_timeout_ms,
                                        .name_ms = config->name_timeout_ms,
-                                       .pause_ms = config->pause_ms}};
+                                       .pause_ms = config->pause_ms,
+                                       .whoami = config->whoami ? connection_whoami : NULL}};
 
     if (open_log(config, err) < 0)
         return -1;

@@ -18,8 +18,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                    \
     } while (0)
 
+#define WHOAMI_LINES "Server: peer: p\nServer: connection: 1\n"
+
+static bool answer_whoami(const struct session *session, struct sink *out)
+{
+    static const char *const values[WHOAMI_KEY_COUNT] = {"p", "", "", "", "", "", "", "", "", "1"};
+    (void)session;
+    return whoami_put(values, out);
+}
+
 static const struct session_policy defaults = {
-    .idle_ms = 300000, .name_ms = 30000, .pause_ms = 300, .answer_ms = 10000};
+    .idle_ms = 300000, .name_ms = 30000, .pause_ms = 300, .answer_ms = 10000, .whoami = answer_whoami};
 
 struct cuts {
     const uint8_t *lengths;
@@ -39,12 +48,13 @@ static bool read_input(struct input *input, const uint8_t *data, size_t size)
     if (size < HEAD || size < HEAD + (size_t)(data[4] % 16))
         return false;
     size_t count = data[4] % 16;
-    *input = (struct input){.mode = data[0] % 3,
-                            .variant = data[0] / 3,
-                            .room = GREETING_ANSWER_MAX + ((size_t)data[1] << 8 | data[2]) % 4096,
-                            .drain = data[3],
-                            .cuts = {data + HEAD, count, 0},
-                            .rest = {(const char *)data + HEAD + count, size - HEAD - count}};
+    *input =
+        (struct input){.mode = data[0] % 3,
+                       .variant = data[0] / 3,
+                       .room = WHOAMI_BYTES + GREETING_ANSWER_MAX + ((size_t)data[1] << 8 | data[2]) % 4096,
+                       .drain = data[3],
+                       .cuts = {data + HEAD, count, 0},
+                       .rest = {(const char *)data + HEAD + count, size - HEAD - count}};
     return true;
 }
 
@@ -127,6 +137,8 @@ static void model_answer(struct model *model, struct bytes name)
         SEND(model, "Server: Good bye!\n");
         model->end = SESSION_END_EXIT;
         return;
+    } else if (name.length == 6 && memcmp(name.data, "whoami", 6) == 0) {
+        SEND(model, WHOAMI_LINES);
     } else if (name.length > 0) {
         SEND(model, "Server: Hello ");
         model_send(model, name);
@@ -212,7 +224,8 @@ static void meet(struct input *input)
             struct bytes name = next_name(&input->rest, first);
             first = false;
             CHECK(session_name_fits(client.policy.framing, name, NULL) == 0);
-            sent += name.length > 0 && !greeting_is_exit(name);
+            sent +=
+                name.length > 0 && !greeting_is_exit(name) && !bytes_equal(name, BYTES_LITERAL(WHOAMI_NAME));
             script_send(&client, name);
         } else { /* a bare name, which a pause ends */
             CHECK(client.policy.framing == SESSION_FRAMING_BARE);
@@ -236,11 +249,13 @@ static void begin_visit(struct script *script, unsigned variant)
     *script = (struct script){.policy = defaults, .room = GREETING_ANSWER_MAX};
     script->policy.framing = (enum session_framing)(variant % 3);
     script_visit(script);
-    variant = variant / 3 % 5;
+    variant = variant / 3 % 6;
     if (variant >= 1)
         script_feed(script, welcome);
     if (variant >= 2)
-        script_send(script, variant == 2 ? BYTES_LITERAL("Ann") : BYTES_LITERAL("exit"));
+        script_send(script, variant == 2   ? BYTES_LITERAL("Ann")
+                            : variant == 5 ? BYTES_LITERAL(WHOAMI_NAME)
+                                           : BYTES_LITERAL("exit"));
     if (variant == 4)
         script_feed(script, BYTES_LITERAL("Server: Good bye!\n"));
 }

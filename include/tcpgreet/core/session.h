@@ -10,10 +10,13 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/dialogue.h"
 #include "tcpgreet/core/greeting.h"
+#include "tcpgreet/core/whoami.h"
 
 enum session_framing { SESSION_FRAMING_AUTO, SESSION_FRAMING_LINE, SESSION_FRAMING_BARE };
 
-/* Limits shared by many sessions. Shape: relative times in ms. */
+struct session;
+
+/* What many sessions share. Shape: relative times in ms. */
 struct session_policy {
     int64_t idle_ms;   /* server: silence while a name is awaited */
     int64_t name_ms;   /* server: from a name's first byte to its end */
@@ -23,7 +26,10 @@ struct session_policy {
                           dialogue, and so does another greeting once its line is complete; 0: off */
     enum session_framing framing; /* client */
     bool over_tls;                /* client: so the server cannot be one that waits for a handshake */
-    bool is_stopping;             /* server: it shuts down, and idle_ms ends a dialogue for that */
+    /* Server: answers the name "whoami": appends its lines, WHOAMI_BYTES at most. Returns: false, with
+     * nothing appended, where they do not fit. NULL: it is a name like others. */
+    bool (*whoami)(const struct session *session, struct sink *out);
+    bool is_stopping; /* server: it shuts down, and idle_ms ends a dialogue for that */
 };
 
 /* What each one accepts, sends and may turn into: the table in session_states.c, docs/architecture.md. */
@@ -72,13 +78,14 @@ struct session {
     uint32_t scanned;
     uint8_t state;       /* enum session_state */
     uint8_t end;         /* enum session_end */
-    uint8_t candidates;  /* client */
+    uint16_t candidates; /* client */
     uint8_t framing;     /* client: enum session_framing, as detected so far */
     bool ends_names : 1; /* server: this peer has ended a name with a newline */
     bool answered : 1;   /* server: a first name is behind us */
     bool http_begun : 1; /* server: the name begun looks like an HTTP request, which no pause ends */
     bool asked : 1;      /* client: has sent without a welcome, to find out whether this is a TLS server */
     bool other : 1;      /* client: this is not what is awaited, and its line is not complete yet */
+    bool in_value : 1;   /* client: an answer to "whoami" has begun a line, and its end is awaited */
     bool crlf : 1;       /* client: the name is sent with CR LF, because it ends with a CR itself */
 };
 

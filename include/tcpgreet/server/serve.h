@@ -25,6 +25,7 @@ struct server_config {
     int max_per_address;           /* IPv6: of 64 bits; 0: half of max_connections */
     int max_rate_per_address;      /* new ones a second; 0: any */
     int backlog;                   /* 0: SOMAXCONN */
+    bool whoami;                   /* that name is answered with the connection as the server sees it */
     bool proxy_protocol;           /* every connection begins with a PROXY header */
     struct prefix_list proxy_from; /* who may send one; none: any */
     int64_t handshake_timeout_ms;  /* of PROXY header and TLS together */

@@ -23,6 +23,9 @@
 #define SORRY "Server: Sorry, a name has at most 1024 bytes.\n" QUESTION
 #define TOO_MANY "Server: Sorry, too many guests.\n"
 
+#define PEER "Server: peer: "
+#define CONNECTION "\nServer: connection: 1\n"
+
 #define AUTO SESSION_FRAMING_AUTO
 #define LINE SESSION_FRAMING_LINE
 #define BARE SESSION_FRAMING_BARE
@@ -103,6 +106,26 @@ static const struct visit visits[] = {
     {AUTO, {TURN(WELCOME "S", "exit"), LAST("erver: Good bye!\n")}, LITERAL("exit\n"), AUTO, 0},
 };
 
+/* Whose values are the server's: not every byte is known. */
+static const struct visit whoami_visits[] = {
+    {AUTO,
+     {TURN(WELCOME, "whoami"), TURN(PEER "p" CONNECTION QUESTION, "Ann"), TURN(HELLO("Ann"), "exit"),
+      LAST(BYE)},
+     LITERAL("whoami\nAnn\nexit\n"),
+     LINE,
+     1},
+    {LINE,
+     {TURN(WELCOME, "whoami"), TURN(HELLO("whoami"), "exit"), LAST(BYE)},
+     LITERAL("whoami\nexit\n"),
+     LINE,
+     1},
+    {AUTO,
+     {TURN(WELCOME, "whoami"), TURN(HELLO("whoami\n"), "exit"), LAST(BYE)},
+     LITERAL("whoami\nexit"),
+     BARE,
+     1},
+};
+
 static size_t length_of(const struct visit *visit)
 {
     size_t length = 0;
@@ -133,36 +156,67 @@ static void play(struct script *script, const struct visit *visit, struct script
     }
 }
 
+/* Returns: the states that were seen. */
+static unsigned complete_for_any_cut(const struct visit *visit, size_t row)
+{
+    unsigned seen = 0;
+    for (size_t at = 0; at <= length_of(visit); at++) {
+        for (size_t step = 0; step < 2; step++) {
+            struct script script = {.room = GREETING_ANSWER_MAX};
+            struct err err = {0};
+            play(&script, visit, (struct script_cut){at, step}, SIZE_MAX, 0);
+            if (script.session.state != SESSION_PARTED)
+                fail_msg("row %zu cut at %zu by %zu: %s", row, at, step,
+                         session_state_name(script.session.state));
+            script_eof(&script);
+            assert_int_equal(script.session.end, SESSION_END_EXIT);
+            assert_false(script_failed(&script, &err));
+            assert_int_equal(err.reason, ERR_OK);
+            assert_int_equal(script.session.framing, visit->found);
+            assert_int_equal(script.session.names, visit->names);
+            struct bytes sent = script_output(&script);
+            if (!bytes_equal(sent, visit->sent))
+                fail_msg("row %zu: sent \"%.*s\"", row, (int)sent.length, sent.data);
+            seen |= script.seen;
+            script_fini(&script);
+        }
+    }
+    return seen;
+}
+
 static void session_client_completes_for_any_cut_of_the_input(void **state)
 {
     unsigned seen = 0;
     (void)state;
-    for (size_t i = 0; i < COUNT(visits); i++) {
-        const struct visit *visit = &visits[i];
-        for (size_t at = 0; at <= length_of(visit); at++) {
-            for (size_t step = 0; step < 2; step++) {
-                struct script script = {.room = GREETING_ANSWER_MAX};
-                struct err err = {0};
-                play(&script, visit, (struct script_cut){at, step}, SIZE_MAX, 0);
-                if (script.session.state != SESSION_PARTED)
-                    fail_msg("row %zu cut at %zu by %zu: %s", i, at, step,
-                             session_state_name(script.session.state));
-                script_eof(&script);
-                assert_int_equal(script.session.end, SESSION_END_EXIT);
-                assert_false(script_failed(&script, &err));
-                assert_int_equal(err.reason, ERR_OK);
-                assert_int_equal(script.session.framing, visit->found);
-                assert_int_equal(script.session.names, visit->names);
-                struct bytes sent = script_output(&script);
-                if (!bytes_equal(sent, visit->sent))
-                    fail_msg("row %zu: sent \"%.*s\"", i, (int)sent.length, sent.data);
-                seen |= script.seen;
-                script_fini(&script);
-            }
-        }
-    }
+    for (size_t i = 0; i < COUNT(visits); i++)
+        seen |= complete_for_any_cut(&visits[i], i);
     for (unsigned reached = SESSION_GREETED; reached < SESSION_STATES; reached++)
         assert_true((seen & 1u << reached) != 0);
+}
+
+static void session_client_takes_the_lines_that_answer_whoami(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(whoami_visits); i++)
+        complete_for_any_cut(&whoami_visits[i], i);
+}
+
+static void lines_in_another_order_or_for_another_name_are_a_wrong_answer(void **state)
+{
+    static const struct turn turns[] = {TURN("Server: peer: p\nServer: tls: t\nServer: local: l\n", "whoami"),
+                                        TURN("Server: local: l\n", "whoami"),
+                                        TURN("Server: peer: p\n", "Ann"),
+                                        TURN("Server: peer: p\nServer: Hello whoami!\n", "whoami")};
+    (void)state;
+    for (size_t i = 0; i < COUNT(turns); i++) {
+        struct script script = {.policy = {.answer_ms = 10000}};
+        script_visit(&script);
+        script_feed(&script, (struct bytes)LITERAL(WELCOME));
+        script_send(&script, turns[i].sends);
+        script_feed(&script, turns[i].received);
+        assert_int_equal(script.session.end, SESSION_END_WRONG_ANSWER);
+        script_fini(&script);
+    }
 }
 
 static void assert_quotes(const struct err *err, const char *part)
@@ -558,6 +612,8 @@ static void session_name_fits_reports_which_names_can_be_sent(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(session_client_takes_the_lines_that_answer_whoami),
+        cmocka_unit_test(lines_in_another_order_or_for_another_name_are_a_wrong_answer),
         cmocka_unit_test(session_client_completes_for_any_cut_of_the_input),
         cmocka_unit_test(session_client_finds_each_wrong_byte),
         cmocka_unit_test(session_client_distinguishes_failures_for_any_cut_of_the_input),

@@ -106,6 +106,42 @@ static void play(const struct exchange *exchange, struct script_cut cut, size_t 
     script_fini(&script);
 }
 
+static bool append_facts(const struct session *session, struct sink *out)
+{
+    static const char *const values[WHOAMI_KEY_COUNT] = {
+        [WHOAMI_PEER] = "[::1]:5", [WHOAMI_LOCAL] = "",      [WHOAMI_PROXY] = "",  [WHOAMI_AUTHORITY] = "",
+        [WHOAMI_TLS] = "",         [WHOAMI_SNI] = "",        [WHOAMI_ALPN] = "h2", [WHOAMI_CERTIFICATE] = "",
+        [WHOAMI_INSTANCE] = "",    [WHOAMI_CONNECTION] = "7"};
+    (void)session;
+    return whoami_put(values, out);
+}
+
+static void whoami_is_answered_with_lines_and_is_no_name(void **state)
+{
+    static const struct bytes in = LITERAL("A\nwhoami\nWhoami\nwhoami \nwhoami\r\nexit\n");
+    static const struct bytes sent = LITERAL(
+        HELLO("A") "Server: peer: [::1]:5\nServer: alpn: h2\nServer: connection: 7\n" QUESTION HELLO("Whoami")
+            HELLO("whoami ") "Server: peer: [::1]:5\nServer: alpn: h2\nServer: connection: 7\n" QUESTION BYE);
+    (void)state;
+    for (size_t at = 0; at <= in.length; at++) {
+        struct script script = {.policy = policy, .room = WHOAMI_BYTES + GREETING_ANSWER_MAX, .drain = 1};
+        script.policy.whoami = append_facts;
+        script_serve(&script);
+        script_feed_cut(&script, in, (struct script_cut){at, 1});
+        check_sent(&script, sent, "whoami");
+        assert_int_equal(script.session.names, 3);
+        assert_int_equal(script.session.end, SESSION_END_EXIT);
+        script_fini(&script);
+    }
+}
+
+static void without_whoami_it_is_a_name(void **state)
+{
+    static const struct exchange exchange = {LITERAL("whoami\n"), false, LITERAL(HELLO("whoami")), ASKED, 1};
+    (void)state;
+    play(&exchange, (struct script_cut){0, 1}, 0, 0);
+}
+
 static void session_answers_each_dialogue_the_same_whatever_its_cuts(void **state)
 {
     (void)state;
@@ -345,6 +381,8 @@ static void session_names_its_states_and_ends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whoami_is_answered_with_lines_and_is_no_name),
+        cmocka_unit_test(without_whoami_it_is_a_name),
         cmocka_unit_test(session_answers_each_dialogue_the_same_whatever_its_cuts),
         cmocka_unit_test(session_refuses_a_name_over_the_limit_once_and_answers_the_next),
         cmocka_unit_test(session_keeps_nothing_of_a_name_of_a_mebibyte),
