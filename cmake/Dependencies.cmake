@@ -1,5 +1,5 @@
-# libuv and threads always; OpenSSL unless it is not wanted; libidn2, PCRE2, jansson and libmicrohttpd where they are
-# wanted or found.
+# libuv and threads always; OpenSSL unless it is not wanted; libidn2, PCRE2, jansson, libmicrohttpd and libseccomp where
+# they are wanted or found.
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -60,6 +60,15 @@ if(MICROHTTPD_FOUND AND NOT TCPGREET_STATIC)
     list(FILTER MICROHTTPD_LINK_LIBRARIES INCLUDE REGEX "libmicrohttpd\\.so$")
     get_filename_component(microhttpd_library "${MICROHTTPD_LINK_LIBRARIES}" REALPATH)
     string(REGEX MATCH "libmicrohttpd\\.so\\.[0-9]+" microhttpd_library "${microhttpd_library}")
+endif()
+
+set(seccomp libseccomp>=2.4)
+if(TCPGREET_SECCOMP STREQUAL "AUTO")
+    pkg_check_modules(SECCOMP IMPORTED_TARGET ${seccomp})
+elseif(TCPGREET_SECCOMP)
+    pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET ${seccomp})
+else()
+    set(SECCOMP_FOUND FALSE)
 endif()
 
 if(TCPGREET_TLS)

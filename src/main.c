@@ -14,6 +14,7 @@
 #include "tcpgreet/http/http.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/sandbox.h"
 #include "tcpgreet/os/service_manager.h"
 #include "tcpgreet/os/version.h"
 #include "tcpgreet/probe/probe.h"
@@ -43,6 +44,7 @@ static int version(struct err *err)
     if (script_pattern_version(pcre2, sizeof(pcre2)) != NULL)
         printf("PCRE2 %s\n", pcre2);
     http_version_put(stdout);
+    sandbox_version_put(stdout);
     return flush_output(err);
 }
 

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static int (*open_file)(const char *path) = file_open;
+
 static const char *kind_of(mode_t mode)
 {
     switch (mode & S_IFMT) {
@@ -51,16 +53,27 @@ static int read_all(int fd, const char *what, const char *path, size_t expected,
     }
 }
 
+int file_open(const char *path)
+{
+    int fd;
+    do
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+void file_open_by(int (*function)(const char *path))
+{
+    open_file = function;
+}
+
 int file_read(const char *what, const char *path, struct file *file, struct err *err)
 {
     struct stat status;
     int result = -1;
-    int fd;
 
     *file = (struct file){0};
-    do
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    while (fd < 0 && errno == EINTR);
+    int fd = open_file(path);
     if (fd < 0 && errno == ENXIO)
         return err_set(err, ERR_SYSTEM_FILE, errno,
                        "%s %s cannot be read: it is a socket, not a regular file", what, path);

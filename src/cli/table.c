@@ -166,6 +166,9 @@ const struct option_row option_rows[] = {
     OPTION(SERVER, flag, "whoami", NULL, "answer \"whoami\" with the connection's facts", IN(L(whoami))),
     OPTION(SERVER, misbehave, "misbehave", "KIND", "misbehave on purpose, to test checks",
            IN(L(misbehaviour))),
+    OPTION(SERVER, text, "user", "NAME", "become this user once all is open", IN(L(user), X(user))),
+    OPTION(SERVER, flag, "no-sandbox", NULL, "keep all system calls, files and capabilities",
+           IN(L(no_sandbox), X(no_sandbox))),
 
     OPTION(CLIENT, choice, "framing", NULL, "send names with a newline or without", WORDS(framings),
            DEFAULT("auto"), IN(C(framing), P(framing), B(framing))),

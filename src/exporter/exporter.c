@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "access.h"
+#include "confinement.h"
 #include "listeners.h"
 #include "metrics.h"
 #include "page.h"
@@ -457,7 +458,8 @@ static int run(struct exporter *exporter, struct err *err)
     int result = -1;
     if (check_tls(&exporter->config->probe, err) == 0 && watch_signals(exporter, err) == 0 &&
         open_listeners(exporter, err) == 0 && open_services(exporter, err) == 0 &&
-        announce(exporter, err) == 0 && start_supervision(exporter, err) == 0) {
+        exporter_confinement_enter(err) == 0 && announce(exporter, err) == 0 &&
+        start_supervision(exporter, err) == 0) {
         uv_run(&exporter->loop, UV_RUN_DEFAULT);
         result = err->reason == ERR_OK ? 0 : -1;
     }
@@ -467,7 +469,9 @@ static int run(struct exporter *exporter, struct err *err)
 
 static int open_log(const struct exporter_config *config, struct err *err)
 {
-    const struct log_config log = log_config_of_service(config->log_format, config->verbose, config->quiet);
+    struct log_config log = log_config_of_service(config->log_format, config->verbose, config->quiet);
+
+    log.is_held = true;
     if (log_open(&log) < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
     return 0;
@@ -483,7 +487,8 @@ int exporter(const struct exporter_config *config, struct err *err)
         return err_set(err, ERR_INTERNAL, 0, "not enough memory for the exporter");
     exporter->config = config;
     exporter->hangs_up = process_hangs_up();
-    if (http_available("--exporter", err) == 0 && open_log(config, err) == 0) {
+    if (http_available("--exporter", err) == 0 && exporter_confinement_prepare(config, err) == 0 &&
+        open_log(config, err) == 0) {
         int started = loop_init(&exporter->loop);
         result = started == 0 ? run(exporter, err) : loop_fail(err, started, "cannot start the exporter");
         log_close(LOG_FLUSH_MS);

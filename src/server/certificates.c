@@ -12,6 +12,25 @@ static bool is_made_for_this_run(const struct tls_server_config *config)
     return config->identities[0].cert == NULL;
 }
 
+void certificates_list_files(const struct tls_server_config *config,
+                             const char *files[CERTIFICATES_FILES_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; config != NULL && i < TLS_FILES_MAX && config->identities[i].cert != NULL; i++) {
+        files[count++] = config->identities[i].cert;
+        if (config->identities[i].key != NULL)
+            files[count++] = config->identities[i].key;
+    }
+    const char *const others[] = {
+        config != NULL ? config->policy.passphrase_file : NULL, config != NULL ? config->policy.crl : NULL,
+        config != NULL ? config->client_ca : NULL, config != NULL ? config->ticket_keys : NULL};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (others[i] != NULL)
+            files[count++] = others[i];
+    files[count] = NULL;
+}
+
 static void log_expiry(const struct tls_server *tls)
 {
     struct tls_identity_facts facts;

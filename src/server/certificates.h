@@ -10,6 +10,12 @@
 #include "tcpgreet/tls/tls.h"
 #include "worker.h"
 
+enum { CERTIFICATES_FILES_MAX = 2 * TLS_FILES_MAX + 5 };
+
+/* Lists what a reload reads, up to a NULL. Shape: config NULL: the server is plain. */
+void certificates_list_files(const struct tls_server_config *config,
+                             const char *files[CERTIFICATES_FILES_MAX]);
+
 /* Makes one context for each worker, with the same identities and ticket keys, and logs certificates that
  * expire soon. Returns: 0 with all of them, -1 with none. Errors: as tls_server_new. */
 int certificates_open(const struct tls_server_config *config, struct tls_server **tls, size_t count,

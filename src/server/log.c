@@ -34,6 +34,14 @@ void server_log_one_family(int missing, const char *why)
               "Listening on IPv%c only: %s", missing == AF_INET6 ? '4' : '6', why);
 }
 
+void server_log_sandbox(const char *text, bool is_root)
+{
+    if (is_root)
+        log_event(&(struct log_event){LOG_WARNING, "root", NULL},
+                  "This server runs as root: --user NAME lets it become another user once all is open");
+    log_event(&(struct log_event){LOG_INFO, "sandbox", NULL}, "Sandbox: %s", text);
+}
+
 void server_log_misbehaviour(const struct stream_misbehaviour *how)
 {
     char text[MISBEHAVIOUR_BYTES];

@@ -21,6 +21,9 @@ void server_log_step(void *context, const char *line);
 /* Every address was asked for, and this machine lacks a family. Shape: missing: AF_INET, AF_INET6. */
 void server_log_one_family(int missing, const char *why);
 
+/* What the process has given up, as sandbox_enter describes it. */
+void server_log_sandbox(const char *text, bool is_root);
+
 void server_log_misbehaviour(const struct stream_misbehaviour *how);
 
 /* --max-connections asks for more descriptors than the limit. */

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "certificates.h"
+#include "confinement.h"
 #include "connection.h"
 #include "log.h"
 #include "sockets.h"
@@ -320,6 +321,8 @@ static int start_workers(struct server *server, struct err *err)
 /* The log's thread is the first: what is done to this process before is done to all its threads. */
 static int start_threads(struct server *server, struct err *err)
 {
+    if (server_confinement_enter(err) < 0)
+        return -1;
     if (log_release() < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
     return start_workers(server, err);
@@ -406,7 +409,7 @@ int serve(const struct server_config *config, struct err *err)
                                        .pause_ms = config->pause_ms,
                                        .whoami = config->whoami ? connection_whoami : NULL}};
 
-    if (open_log(config, err) < 0)
+    if (server_confinement_prepare(config, err) < 0 || open_log(config, err) < 0)
         return -1;
     int result = loop_init(&server.loop);
     if (result == 0)

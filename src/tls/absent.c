@@ -122,3 +122,13 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
     *facts = (struct tls_identity_facts){0};
     return false;
 }
+
+const char *tls_store_file(void)
+{
+    return NULL;
+}
+
+const char *tls_store_directory(void)
+{
+    return NULL;
+}

@@ -38,11 +38,6 @@ enum tls_store_fault {
  * Shape: directory: set where it is the fault, until the environment changes. */
 enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory);
 
-/* Where the system's trust store is: SSL_CERT_FILE and SSL_CERT_DIR, which may be a list with colons, or
- * OpenSSL's own places. */
-const char *tls_store_file(void);
-const char *tls_store_directory(void);
-
 /* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
  * has by now, do not know. Borrows: file, as long as store is valid. Returns: 0, -1 without memory. Shape: it
  * need not exist. */

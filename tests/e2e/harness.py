@@ -228,8 +228,10 @@ class Lines:
 
 # --- servers ---------------------------------------------------------------------------------------------------
 
-# What stands in front of a line of the log, outside of journald; its own tests look at it.
-STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:(?:error|warning|debug): )?", re.M)
+# What stands in front of a line of the log, outside of journald, and what each server logs about itself at its start;
+# tests of these look at raw().
+STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (?:(?:error|warning|debug): )?"
+                   rb"(?:(?:This (?:server|exporter) runs as root|Sandbox): .*\n)?", re.M)
 
 
 class Server:

@@ -55,7 +55,7 @@ class Text(LogCase):
             lines = server.log.raw().decode().splitlines()
         self.assertGreaterEqual(len(lines), 3)
         for line in lines:
-            self.assertRegex(line, rf"^{TIME} [A-Z]")
+            self.assertRegex(line, rf"^{TIME} (warning: )?[A-Z]")
             stamp = time.mktime(time.strptime(line[:19], "%Y-%m-%dT%H:%M:%S")) - time.timezone
             self.assertTrue(before - 1 <= stamp <= time.time() + 1, line)
 
@@ -88,7 +88,7 @@ class Text(LogCase):
         with Server(env=environment(JOURNAL_STREAM="8:1")) as server:
             dialogue(server)
             server.log.expect("is closed: ")
-            self.assertRegex(server.log.raw().decode(), rf"^{TIME} Accept new")
+            self.assertRegex(server.log.raw().decode(), rf"(?m)^{TIME} Accept new")
 
     def test_messages_of_a_client_have_no_time(self):
         with socket.create_server(("127.0.0.1", 0)) as free:

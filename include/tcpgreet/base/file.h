@@ -22,6 +22,15 @@ struct file {
  * Source: open(2), O_NONBLOCK. */
 int file_read(const char *what, const char *path, struct file *file, struct err *err);
 
+/* Opens it as file_read does: without waiting, for reading. Returns: the descriptor, -1 with errno. Source:
+ * open(2).
+ */
+int file_open(const char *path);
+
+/* From now on file_read opens through this function instead of file_open, with the same results. Thread: no
+ * other is running. */
+void file_open_by(int (*open_file)(const char *path));
+
 /* Overwrites the contents, which may be a secret, and frees them. Shape: {0} is allowed. */
 void file_free(struct file *file);
 

@@ -35,6 +35,8 @@ struct server_config {
     int64_t pause_ms; /* 0: off */
     bool use_tls;
     struct tls_server_config tls;
+    const char *user; /* that it becomes once all is open; NULL: none */
+    bool no_sandbox;
     struct stream_misbehaviour misbehaviour;
     bool explain;
     bool verbose;

@@ -129,6 +129,11 @@ struct tls_identity_facts {
 /* Returns: false beyond the last. */
 bool tls_server_identity(const struct tls_server *server, size_t index, struct tls_identity_facts *facts);
 
+/* Where the system's trust store is: SSL_CERT_FILE and SSL_CERT_DIR, which may be a list with colons, or
+ * OpenSSL's own places. Shape: NULL without TLS. */
+const char *tls_store_file(void);
+const char *tls_store_directory(void);
+
 /* "sha256:" and 64 hexadecimal digits. Returns: 0, or -1 where text is not of that form. Also without TLS. */
 int tls_pin_parse(const char *text, struct tls_pin *pin);
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);

@@ -1,0 +1,201 @@
+#include "file_helper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "tcpgreet/base/file.h"
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+enum { ANSWER_SECONDS = 10, DESCRIPTORS_MAX = 65536 };
+
+struct request {
+    uint32_t number;
+    uint32_t file; /* index */
+};
+
+/* native 0: the descriptor comes with it. */
+struct reply {
+    uint32_t number; /* the request's */
+    int32_t native;
+};
+
+/* Invariant: one request is under way at a time. */
+static struct {
+    pthread_mutex_t lock;
+    const char *const *files;
+    int socket;
+    uint32_t number;
+} helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1};
+
+union control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+static struct msghdr message_of(struct iovec *part, union control *control)
+{
+    return (struct msghdr){.msg_iov = part,
+                           .msg_iovlen = 1,
+                           .msg_control = control->bytes,
+                           .msg_controllen = sizeof control->bytes};
+}
+
+/* Returns: false where this process's owner is gone. */
+static bool send_reply(int to, struct reply reply, int fd)
+{
+    union control control = {.bytes = {0}};
+    struct iovec part = {&reply, sizeof reply};
+    struct msghdr message = message_of(&part, &control);
+
+    if (fd >= 0) {
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(head), &fd, sizeof fd);
+    } else {
+        message.msg_control = NULL;
+        message.msg_controllen = 0;
+    }
+    ssize_t sent;
+    do
+        sent = sendmsg(to, &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)sizeof reply;
+}
+
+static bool serve(int from, const char *const *files, size_t count)
+{
+    struct request request;
+    ssize_t length;
+    do
+        length = recv(from, &request, sizeof request, MSG_WAITALL);
+    while (length < 0 && errno == EINTR);
+    if (length != (ssize_t)sizeof request)
+        return false;
+    int fd = request.file < count ? file_open(files[request.file]) : -1;
+    struct reply reply = {request.number, fd >= 0 ? 0 : request.file < count ? errno : EINVAL};
+    bool is_sent = send_reply(from, reply, fd);
+    if (fd >= 0)
+        (void)close(fd);
+    return is_sent;
+}
+
+/* It keeps nothing open but its socket: no listener, and no pipe whose reader waits for the end. */
+static void close_others(int socket)
+{
+    long limit = sysconf(_SC_OPEN_MAX);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    for (int fd = 0; fd < (limit > 0 && limit < DESCRIPTORS_MAX ? limit : DESCRIPTORS_MAX); fd++) {
+        if (fd == socket || fd == null)
+            continue;
+        if (fd <= STDERR_FILENO && null >= 0)
+            (void)dup2(null, fd);
+        else
+            (void)close(fd);
+    }
+}
+
+/* Signals that go to a whole process group are for its owner, with which it ends. */
+static void ignore_signals(void)
+{
+    static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGPIPE, SIGTSTP};
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        (void)signal(ignored[i], SIG_IGN);
+}
+
+static _Noreturn void run(int socket, const char *const *files, void (*confine)(const char *const *files))
+{
+    size_t count = 0;
+
+    while (files[count] != NULL)
+        count++;
+    ignore_signals();
+    close_others(socket);
+#ifdef __linux__
+    (void)prctl(PR_SET_NAME, "tcpgreet-files", 0, 0, 0);
+#endif
+    confine(files);
+    while (serve(socket, files, count)) {
+    }
+    _exit(0);
+}
+
+/* Returns: 0; an error number. */
+static int receive_reply(uint32_t number, int *fd)
+{
+    struct reply reply = {0};
+    do {
+        union control control = {.bytes = {0}};
+        struct iovec part = {&reply, sizeof reply};
+        struct msghdr message = message_of(&part, &control);
+        ssize_t length = recvmsg(helper.socket, &message, MSG_CMSG_CLOEXEC);
+        if (length < 0 && errno == EINTR)
+            continue;
+        if (length != (ssize_t)sizeof reply)
+            return length < 0 && errno == EAGAIN ? ETIMEDOUT : ECHILD;
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        if (*fd >= 0)
+            (void)close(*fd); /* of an answer that came too late */
+        *fd = -1;
+        if (head != NULL && head->cmsg_type == SCM_RIGHTS)
+            memcpy(fd, CMSG_DATA(head), sizeof *fd);
+    } while (reply.number != number);
+    return reply.native != 0 ? reply.native : *fd >= 0 ? 0 : EMFILE; /* without room the kernel drops it */
+}
+
+static int ask(uint32_t file)
+{
+    int fd = -1;
+    (void)pthread_mutex_lock(&helper.lock);
+    struct request request = {++helper.number, file};
+    int native = send(helper.socket, &request, sizeof request, MSG_NOSIGNAL) == (ssize_t)sizeof request
+                     ? receive_reply(request.number, &fd)
+                     : ECHILD;
+    (void)pthread_mutex_unlock(&helper.lock);
+    errno = native;
+    return native == 0 ? fd : -1;
+}
+
+static int open_by_helper(const char *path)
+{
+    for (uint32_t i = 0; helper.files[i] != NULL; i++)
+        if (strcmp(helper.files[i], path) == 0)
+            return ask(i);
+    return file_open(path);
+}
+
+int file_helper_start(const char *const *files, void (*confine)(const char *const *files), struct err *err)
+{
+    int ends[2];
+    const struct timeval limit = {.tv_sec = ANSWER_SECONDS};
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return err_set(err, err_reason_of_system(errno), errno,
+                       "cannot start the process that opens files: %s", strerror(errno));
+    pid_t child = fork();
+    if (child == 0)
+        run(ends[1], files, confine);
+    int native = errno;
+    (void)close(ends[1]);
+    if (child < 0) {
+        (void)close(ends[0]);
+        return err_set(err, err_reason_of_system(native), native,
+                       "cannot start the process that opens files: %s", strerror(native));
+    }
+    (void)setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    helper.files = files;
+    helper.socket = ends[0];
+    file_open_by(open_by_helper);
+    return 0;
+}

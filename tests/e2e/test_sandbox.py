@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""The sandbox: what an intruder inside the running program could do, and what works as before."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import socket
+import unittest
+
+import harness
+from harness import Case, Peer, Server, await_that, listening, run
+from test_exporter import Exporter, HAS_HTTP, HAS_TLS
+
+if HAS_TLS:
+    import tls_harness
+
+INSIDE = os.environ.get("TCPGREET_INSIDE")
+VERSION = run("--version").out.decode()
+HAS_SECCOMP = "no libseccomp" not in VERSION and "not used" not in VERSION
+HAS_LANDLOCK = "Landlock 0" not in VERSION and not harness.SANITIZED and "instrumented" not in VERSION
+OTHER = "daemon"
+needs_root = unittest.skipUnless(harness.IS_ROOT, "needs root")
+needs_tls = unittest.skipUnless(HAS_TLS, "built without TLS")
+needs_all = unittest.skipUnless(HAS_SECCOMP and HAS_LANDLOCK, "needs seccomp and Landlock in kernel and build")
+needs_inside = unittest.skipUnless(INSIDE and not harness.SANITIZED, "cannot preload a library into this build")
+
+
+def inside(**more):
+    return harness.environment(LD_PRELOAD=INSIDE, **more)
+
+
+def greet(server):
+    """One dialogue."""
+    with Peer(server) as peer:
+        peer.expect(harness.OPENING).send(b"Bob\n").expect(harness.hello(b"Bob"))
+
+
+def tried(server):
+    """What was tried inside: name to "ok" or the error's name."""
+    line = server.log.expect("^inside: (.*)")[0][1]
+    return {what: errno.errorcode.get(int(number), "ok") for what, number in (word.split("=") for word in line.split())}
+
+
+def statuses(pid):
+    """Of each thread, the fields of /proc/PID/status."""
+    found = []
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        text = (task / "status").read_text()
+        found.append(dict(re.findall(r"^(\w+):\s*(.*?)\s*$", text, re.M)))
+    return found
+
+
+def helper_of(server):
+    """The process id of the one that opens files for a server."""
+    children = pathlib.Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return int(children[0]) if children else None
+
+
+REFUSED = {"EPERM", "EACCES"}
+
+
+@needs_inside
+class Inside(Case):
+    @needs_all
+    def test_an_intruder_in_a_server_can_do_nothing(self):
+        with Server(env=inside(INSIDE_FILE=__file__)) as server:
+            greet(server)
+            results = tried(server)
+            greet(server)
+        self.assertEqual(set(results), {"execve", "passwd", "foreign", "create", "listen", "connect", "kill", "ptrace",
+                                        "code"})
+        for what, result in results.items():
+            self.assertIn(result, REFUSED, what)
+
+    def test_without_a_sandbox_all_of_it_succeeds(self):
+        with Server("--no-sandbox", env=inside(INSIDE_FILE=__file__)) as server:
+            greet(server)
+            results = tried(server)
+        self.assertRegex(server.log.raw().decode(), "Sandbox: none; not active: all else, by --no-sandbox")
+        self.assertEqual({what for what, result in results.items() if result != "ok"} - {"ptrace"}, set(), results)
+
+    @needs_all
+    @needs_tls
+    def test_an_intruder_in_a_tls_server_can_read_the_folder_of_its_files_only(self):
+        certificates = tls_harness.Certificates()
+        with Server("--tls", *certificates.serve(), env=inside(INSIDE_FILE=certificates.ca)) as server:
+            with socket.create_connection((server.host, server.port)):
+                results = tried(server)
+        own = results.pop("foreign")
+        self.assertEqual(own, "EACCES" if harness.IS_ROOT else "ok")  # root's server has its files opened by another
+        for what, result in results.items():
+            self.assertIn(result, REFUSED, what)
+
+    @needs_all
+    @unittest.skipUnless(HAS_HTTP, "built without libmicrohttpd")
+    def test_an_intruder_in_an_exporter_can_connect_and_look_up_names(self):
+        with listening("127.0.0.1") as target, Exporter(env=inside(INSIDE_FILE=__file__)) as exporter:
+            status, _, text = exporter.probe(f"localhost:{target.getsockname()[1]}", until="connect", ipv4="1")
+            self.assertEqual(status, 200)
+            self.assertIn("\nprobe_success 1", text)
+            results = tried(exporter)
+        allowed = {"passwd", "connect", "code"}
+        for what in allowed:
+            self.assertEqual(results.pop(what), "ok", what)
+        for what, result in results.items():
+            self.assertIn(result, REFUSED, what)
+
+    @unittest.skipUnless(HAS_HTTP, "built without libmicrohttpd")
+    def test_without_a_sandbox_an_intruder_in_an_exporter_can_do_all(self):
+        with Exporter("--no-sandbox", env=inside(INSIDE_FILE=__file__)) as exporter:
+            exporter.get("/healthz")
+            results = tried(exporter)
+        self.assertEqual({what for what, result in results.items() if result != "ok"} - {"ptrace"}, set(), results)
+
+
+class Threads(Case):
+    @needs_all
+    def test_every_thread_is_confined(self):
+        servers = [Server("--workers", "3")]
+        if HAS_HTTP:
+            servers.append(Exporter())
+        for server in servers:
+            with self.subTest(server.__class__.__name__), server:
+                server.log._stamp = None
+                server.log.expect("Sandbox: .*seccomp$")
+                found = statuses(server.process.pid)
+                self.assertGreaterEqual(len(found), 2)
+                for status in found:
+                    self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+                    self.assertEqual(int(status["CapEff"], 16) | int(status["CapPrm"], 16) | int(status["CapInh"], 16), 0)
+                    if harness.IS_ROOT:
+                        self.assertEqual(int(status["CapBnd"], 16), 0)
+
+    @needs_root
+    def test_the_memory_of_a_server_is_of_no_other_process(self):
+        user = pwd.getpwnam(OTHER)
+        wrap = ["setpriv", "--reuid", OTHER, "--regid", str(user.pw_gid), "--clear-groups"]
+        if not shutil.which("setpriv") or run("--version", wrap=wrap).code != 0:
+            self.skipTest("another user cannot execute this build, or there is no setpriv")
+        for options, owner in ((), 0), (("--no-sandbox",), user.pw_uid):
+            with self.subTest(options=options), Server(*options, wrap=wrap) as server:
+                self.assertEqual(os.stat(f"/proc/{server.process.pid}/environ").st_uid, owner)
+
+    def test_the_command_of_a_probe_inherits_nothing(self):
+        with Server() as server:
+            look = "cat /proc/self/status; : > /dev/null"
+            done = run("--probe", server.host, str(server.port), "--", "sh", "-c", look)
+        self.assertEqual(done.code, 0, done)
+        status = dict(re.findall(r"^(\w+):\s*(.*?)\s*$", done.out.decode(), re.M))
+        mine = dict(re.findall(r"^(\w+):\s*(.*?)\s*$", pathlib.Path("/proc/self/status").read_text(), re.M))
+        for field in ("NoNewPrivs", "Seccomp", "CapEff", "CapBnd"):
+            self.assertEqual(status[field], mine[field], field)
+
+
+class User(Case):
+    @needs_root
+    def test_a_server_becomes_the_user_with_its_groups(self):
+        user = pwd.getpwnam(OTHER)
+        with Server("--user", OTHER, "--workers", "2") as server:
+            greet(server)
+            for status in statuses(server.process.pid):
+                self.assertEqual(status["Uid"].split(), [str(user.pw_uid)] * 4)
+                self.assertEqual(status["Gid"].split(), [str(user.pw_gid)] * 4)
+                self.assertEqual(sorted(map(int, status["Groups"].split())), sorted(os.getgrouplist(OTHER, user.pw_gid)))
+        self.assertNotIn("runs as root", server.log.raw().decode())
+
+    @needs_root
+    def test_a_server_of_root_is_warned(self):
+        with Server() as server:
+            pass
+        self.assertRegex(server.log.raw().decode(), "warning: This server runs as root: --user NAME")
+
+    @needs_root
+    @unittest.skipUnless(HAS_HTTP, "built without libmicrohttpd")
+    def test_an_exporter_becomes_the_user(self):
+        with Exporter("--user", OTHER) as exporter:
+            self.assertEqual(exporter.get("/healthz")[0], 200)
+            for status in statuses(exporter.process.pid):
+                self.assertEqual(status["Uid"].split(), [str(pwd.getpwnam(OTHER).pw_uid)] * 4)
+
+    @unittest.skipUnless(HAS_HTTP, "built without libmicrohttpd")
+    def test_an_exporter_reports_about_itself(self):
+        for options in ((), ("--no-sandbox",)) + ((("--user", OTHER),) if harness.IS_ROOT else ()):
+            with self.subTest(options=options), Exporter(*options) as exporter:
+                text = exporter.get("/metrics")[2]
+                for name in ("process_open_fds", "process_resident_memory_bytes", "process_cpu_seconds_total"):
+                    self.assertRegex(text, rf"(?m)^{name} [0-9.]*[1-9]")
+
+    def test_a_user_that_is_unknown_or_root_is_a_usage_error(self):
+        for name, why in (("no-such-user", "there is no such user"), ("root", "this user is root")):
+            done = run("--listen", "::1", "0", "--user", name)
+            self.assertEqual(done.code, 2, done)
+            self.assertIn(f"--user {name}: {why}", done.err.decode())
+
+    def test_a_user_needs_root(self):
+        if harness.IS_ROOT:
+            if not shutil.which("setpriv"):
+                self.skipTest("needs setpriv")
+            wrap = ["setpriv", "--reuid", OTHER, "--clear-groups"]
+        else:
+            wrap = []
+        done = run("--listen", "::1", "0", "--user", OTHER, wrap=wrap)
+        if b"Permission denied" in done.err and b"--user" not in done.err:
+            self.skipTest("another user cannot execute this build")
+        self.assertEqual(done.code, 8, done)
+        self.assertRegex(done.err.decode(), "only root can become another user, and this process runs as user .*leave --user out")
+
+
+@needs_tls
+class Reload(Case):
+    def hup(self, server):
+        seen = server.log.bytes().count(b"Certificates reloaded")
+        server.send_signal(signal.SIGHUP)
+        server.log.expect("Certificates reloaded|Cannot reload", seen + 1)
+        self.assertNotIn(b"Cannot reload", server.log.bytes())
+
+    def shown(self, server):
+        with tls_harness.tls_peer(server, tls_harness.client_context()) as peer:
+            return peer.socket.getpeercert(True)
+
+    def reload_by(self, place, *options):
+        """place(certificates) puts files where the paths that it returns lead to, again and again."""
+        first, second = tls_harness.Certificates(), tls_harness.Certificates()
+        cert, key = place(first)
+        with Server("--tls", "--cert", str(cert), "--key", str(key), *options) as server:
+            self.assertEqual(self.shown(server), tls_harness.fingerprint(first.server[0]))
+            place(second)
+            self.hup(server)
+            await_that(lambda: self.shown(server) == tls_harness.fingerprint(second.server[0]), "the new certificate")
+            self.hup(server)
+
+    def test_files_that_are_replaced_by_rename(self):
+        folder = tls_harness.folder()
+
+        def place(certificates):
+            for path, name in zip(certificates.server, ("tls.crt", "tls.key")):
+                shutil.copy(path, folder / "new")
+                os.rename(folder / "new", folder / name)
+            return folder / "tls.crt", folder / "tls.key"
+        self.reload_by(place)
+
+    def kubernetes(self, folder, number):
+        def place(certificates):
+            number.append(1)
+            target = folder / f"..2026_{len(number)}"
+            target.mkdir()
+            for path, name in zip(certificates.server, ("tls.crt", "tls.key")):
+                shutil.copy(path, target / name)
+                with contextlib.suppress(FileExistsError):
+                    os.symlink(f"..data/{name}", folder / name)
+            os.symlink(target.name, folder / "..new")
+            os.rename(folder / "..new", folder / "..data")
+            return folder / "tls.crt", folder / "tls.key"
+        return place
+
+    def test_a_folder_that_is_exchanged_as_kubernetes_does(self):
+        self.reload_by(self.kubernetes(tls_harness.folder(), []))
+
+    def test_a_path_through_the_link_that_is_exchanged(self):
+        folder = tls_harness.folder()
+        place = self.kubernetes(folder, [])
+
+        def through(certificates):
+            place(certificates)
+            return folder / "..data" / "tls.crt", folder / "..data" / "tls.key"
+        self.reload_by(through)
+
+    def test_links_that_lead_to_another_folder_as_of_certbot(self):
+        folder = tls_harness.folder()
+        (folder / "live").mkdir()
+        (folder / "archive").mkdir()
+        number = []
+
+        def place(certificates):
+            number.append(1)
+            for path, name in zip(certificates.server, ("tls.crt", "tls.key")):
+                shutil.copy(path, folder / "archive" / f"{name}{len(number)}")
+                os.symlink(f"../archive/{name}{len(number)}", folder / "live" / "new")
+                os.rename(folder / "live" / "new", folder / "live" / name)
+            return folder / "live" / "tls.crt", folder / "live" / "tls.key"
+        self.reload_by(place)
+
+    @needs_root
+    def test_keys_of_root_are_loaded_again_by_another_user(self):
+        folder = tls_harness.folder()
+        folder.chmod(0o700)
+
+        def place(certificates):
+            for path, name in zip(certificates.server, ("tls.crt", "tls.key")):
+                shutil.copy(path, folder / "new")
+                os.chmod(folder / "new", 0o600)
+                os.chown(folder / "new", 0, 0)
+                os.rename(folder / "new", folder / name)
+            return folder / "tls.crt", folder / "tls.key"
+        self.reload_by(place, "--user", OTHER)
+        self.reload_by(place, "--user", OTHER, "--no-sandbox")
+
+    @needs_root
+    def test_files_that_are_readable_by_root_only_through_a_capability(self):
+        folder = tls_harness.folder()
+        os.chown(folder, pwd.getpwnam(OTHER).pw_uid, -1)
+        folder.chmod(0o700)
+
+        def place(certificates):
+            for path, name in zip(certificates.server, ("tls.crt", "tls.key")):
+                shutil.copy(path, folder / name)
+                os.chmod(folder / name, 0o600)
+                os.chown(folder / name, pwd.getpwnam(OTHER).pw_uid, -1)
+            return folder / "tls.crt", folder / "tls.key"
+        self.reload_by(place)
+
+    @needs_root
+    def test_the_helper_process_has_one_right_and_ends_with_its_server(self):
+        certificates = tls_harness.Certificates()
+        read_search = 1 << 2
+        with Server("--tls", *certificates.serve(), "--user", OTHER, ends_with=-signal.SIGKILL) as server:
+            helper = helper_of(server)
+            self.assertIsNotNone(helper)
+            status, = statuses(helper)
+            self.assertEqual(int(status["CapEff"], 16) & ~read_search, 0)
+            self.assertEqual(int(status["CapBnd"], 16), 0)
+            if HAS_SECCOMP:
+                self.assertEqual((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+            links = {os.readlink(f"/proc/{helper}/fd/{fd}") for fd in os.listdir(f"/proc/{helper}/fd")}
+            self.assertEqual({link for link in links if not link.startswith("socket:")}, {"/dev/null"})
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+                os.kill(helper, number)
+            self.hup(server)
+            server.process.kill()
+            server.wait()
+            await_that(lambda: not os.path.exists(f"/proc/{helper}") or
+                       statuses(helper)[0]["State"].startswith("Z"), "the helper process ends")
+
+    @needs_root
+    def test_a_reload_without_its_helper_process_fails_and_changes_nothing(self):
+        certificates = tls_harness.Certificates()
+        with Server("--tls", *certificates.serve(), "--user", OTHER) as server:
+            os.kill(helper_of(server), signal.SIGKILL)
+            server.send_signal(signal.SIGHUP)
+            server.log.expect("Cannot reload the certificates, keeping the current ones: .*No child processes")
+            self.shown(server)
+
+
+if __name__ == "__main__":
+    harness.main()
