@@ -64,6 +64,18 @@ def helper_of(server):
 REFUSED = {"EPERM", "EACCES"}
 
 
+class Documented(Case):
+    def test_every_call_of_the_filter_is_explained(self):
+        source = (harness.ROOT / "src/os/seccomp.c").read_text()
+        calls = set(re.findall(r'\{"(\w+)", [A-Z]', source)) | set(re.findall(r'allow_\w+\(filter, "(\w+)"', source))
+        calls |= set(re.findall(r'answer\(filter, [^"]*"(\w+)"', source))
+        calls |= set(re.findall(r'"(\w+)"', re.search(r"unknown_calls\[\] = \{(.*?)\}", source, re.S)[1]))
+        text = (harness.ROOT / "docs/hardening.md").read_text()
+        table = text[text.index("| calls | for"):text.index("So a server cannot")]
+        listed = {word for row in table.splitlines() if row for word in re.findall(r"`([a-z_][a-z0-9_]*)`", row.split("|")[1])}
+        self.assertEqual(calls, listed)
+
+
 @needs_inside
 class Inside(Case):
     @needs_all
