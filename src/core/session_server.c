@@ -203,7 +203,7 @@ static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *ou
     return 0;
 }
 
-static void stop(struct dialogue *dialogue, struct sink *out)
+static void shut_down(struct dialogue *dialogue, struct sink *out)
 {
     if (of(dialogue)->state != SESSION_ENDED)
         part(of(dialogue), SESSION_END_STOPPED, out);
@@ -211,7 +211,8 @@ static void stop(struct dialogue *dialogue, struct sink *out)
 
 #define SERVER(begin_)                                                                                       \
     {                                                                                                        \
-        .begin = (begin_), .receive = receive, .eof = end_with_peer, .expire = expire, .stop = stop,         \
+        .begin = (begin_), .receive = receive, .eof = end_with_peer, .expire = expire,                       \
+        .shut_down = shut_down,                                                                              \
     }
 
 static const struct dialogue_ops server_ops = SERVER(welcome);

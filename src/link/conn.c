@@ -490,7 +490,7 @@ void conn_stop(struct conn *conn)
 
     if (phase != HANDSHAKING && phase != TALKING)
         return;
-    dialogue_stop(conn->dialogue, &out);
+    dialogue_shut_down(conn->dialogue, &out);
     if (phase == HANDSHAKING || conn->dialogue->state != DIALOGUE_OVER) {
         close_conn(conn);
         return;

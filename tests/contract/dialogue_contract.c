@@ -323,8 +323,8 @@ static void a_stop_behind_any_byte_sends_the_final_message(void **state)
         make(&run, factory, (struct plan){.limit = limit});
         play(&run);
         enum dialogue_state before = run.dialogue->state;
-        bool is_sent = !is_over(&run) && run.dialogue->ops->stop != NULL;
-        dialogue_stop(run.dialogue, &run.out);
+        bool is_sent = !is_over(&run) && run.dialogue->ops->shut_down != NULL;
+        dialogue_shut_down(run.dialogue, &run.out);
         assert_int_equal(run.dialogue->state, is_sent ? DIALOGUE_OVER : before);
         assert_int_equal(run.out.length, is_sent ? factory->last.length : 0);
         if (is_sent)
@@ -341,8 +341,8 @@ static void a_stop_before_the_begin_is_an_end_too(void **state)
     struct run run;
     make(&run, factory, (struct plan){0});
     assert_int_equal(run.dialogue->deadline_ms, DIALOGUE_NEVER);
-    dialogue_stop(run.dialogue, &run.out);
-    assert_int_equal(is_over(&run), run.dialogue->ops->stop != NULL);
+    dialogue_shut_down(run.dialogue, &run.out);
+    assert_int_equal(is_over(&run), run.dialogue->ops->shut_down != NULL);
     fini(&run);
 }
 

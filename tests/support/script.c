@@ -168,7 +168,7 @@ void script_eof(struct script *script)
 void script_shut_down(struct script *script)
 {
     make_room(script);
-    dialogue_stop(dialogue_of(script), &script->out);
+    dialogue_shut_down(dialogue_of(script), &script->out);
     settle(script);
 }
 

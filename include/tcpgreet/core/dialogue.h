@@ -34,7 +34,7 @@ struct dialogue_ops {
     size_t (*receive)(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms);
     size_t (*eof)(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms);
     size_t (*expire)(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms);
-    void (*stop)(struct dialogue *dialogue, struct sink *out);                            /* NULL */
+    void (*shut_down)(struct dialogue *dialogue, struct sink *out);                       /* NULL */
     void (*failure)(const struct dialogue *dialogue, struct bytes rest, struct err *err); /* NULL */
 
     /* It receives, and its deadline counts, while what it has sent is still queued. Else it answers: what the
@@ -51,8 +51,8 @@ struct dialogue {
                                   receiving until the peer ends, too */
 };
 
-/* The stream is up. Once, before all others but stop. Shape: out has room for DIALOGUE_OUT_BYTES, as with eof
- * and expire unless duplex. */
+/* The stream is up. Once, before all others but shut_down. Shape: out has room for DIALOGUE_OUT_BYTES, as
+ * with eof and expire unless duplex. */
 static inline void dialogue_begin(struct dialogue *dialogue, struct sink *out, int64_t now_ms)
 {
     dialogue->ops->begin(dialogue, out, now_ms);
@@ -90,10 +90,10 @@ static inline size_t dialogue_expire(struct dialogue *dialogue, struct bytes in,
 
 /* This side is to end now, before begin also: a final message, as far as out has room for it, then
  * DIALOGUE_OVER. A dialogue without a final message stays as it is. */
-static inline void dialogue_stop(struct dialogue *dialogue, struct sink *out)
+static inline void dialogue_shut_down(struct dialogue *dialogue, struct sink *out)
 {
-    if (dialogue->ops->stop != NULL)
-        dialogue->ops->stop(dialogue, out);
+    if (dialogue->ops->shut_down != NULL)
+        dialogue->ops->shut_down(dialogue, out);
 }
 
 /* After DIALOGUE_FAILED: why. Shape: rest is what was not consumed. Errors: dialogue-…. */

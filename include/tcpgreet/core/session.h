@@ -52,7 +52,7 @@ enum session_end {
     SESSION_END_PEER,         /* server: the peer ended its side without exit */
     SESSION_END_IDLE,         /* server: idle_ms expired */
     SESSION_END_NAME_TIMEOUT, /* server: name_ms expired */
-    SESSION_END_STOPPED,      /* server: dialogue_stop */
+    SESSION_END_STOPPED,      /* server: dialogue_shut_down */
     SESSION_END_TLS_CLIENT,   /* server: first bytes are a TLS handshake */
     SESSION_END_HTTP_CLIENT,  /* server: first line is an HTTP request */
     SESSION_END_EARLY,        /* client: the stream or the server ended before our exit was answered */

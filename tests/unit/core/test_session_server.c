@@ -353,7 +353,7 @@ static void session_leaves_good_bye_unsaid_where_the_output_is_full(void **state
     session_init_server(&session, &policy);
     dialogue_begin(&session.dialogue, &out, 0);
     out.length = out.capacity - strlen(BYE) + 1;
-    dialogue_stop(&session.dialogue, &out);
+    dialogue_shut_down(&session.dialogue, &out);
     assert_int_equal(session.end, SESSION_END_STOPPED);
     assert_int_equal(out.length, out.capacity - strlen(BYE) + 1);
 }
