@@ -1,5 +1,6 @@
 #include "query.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,7 +174,7 @@ int exporter_query_limit(struct exporter_query *query, const char *seconds, stru
         return err_set(err, ERR_USAGE, 0,
                        "X-Prometheus-Scrape-Timeout-Seconds takes a number of seconds above 0, not \"%s\"",
                        shown(seconds, room));
-    int64_t limit_ms = (int64_t)((given < SECONDS_MAX ? given : SECONDS_MAX) * 1000);
+    int64_t limit_ms = (int64_t)(fmin(given, SECONDS_MAX) * 1000);
     int64_t share_ms = limit_ms / MARGIN_SHARE;
     limit_ms -= share_ms < MARGIN_MS ? share_ms : MARGIN_MS;
     if (limit_ms < 1)
