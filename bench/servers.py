@@ -66,6 +66,11 @@ def tcpgreet(place, port, tls):
     return [[place.tcpgreet, "--listen", "127.0.0.1", str(port), "--workers", "1", "-q", *tls_options]]
 
 
+def unconfined(place, port, tls):
+    """What the sandbox costs."""
+    return [[*command, "--no-sandbox"] for command in tcpgreet(place, port, tls)]
+
+
 def bare(place, port, tls):
     return [[place.bare, str(port), *([place.certificate, place.key] if tls else [])]]
 
@@ -179,6 +184,7 @@ class Server:
 SERVERS = [
     Server("bare", bare),
     Server("tcpgreet", tcpgreet),
+    Server("no-sandbox", unconfined),
     Server("haproxy", haproxy, packages=("haproxy",)),
     Server("node", node, packages=("nodejs",)),
     Server("tutorial", tutorial, tls=False, bare_names=True),

@@ -77,16 +77,16 @@ int sandbox_prepare(const struct sandbox_config *config, struct err *err)
     sandbox.has_files = config->files[0] != NULL;
     if (config->user != NULL && privileges_find(config->user, &sandbox.user, err) < 0)
         return -1;
+    if (!config->is_off) {
+        sandbox.is_frozen = privileges_freeze();
+        (void)seccomp_forbid_io_uring(); /* in the helper, too */
+    }
     bool loses_rights = geteuid() == 0 && (config->user != NULL || !config->is_off);
     if (sandbox.has_files && loses_rights) {
         if (file_helper_start(config->files, confine_helper, err) < 0)
             return -1;
         sandbox.has_helper = true;
     }
-    if (config->is_off)
-        return 0;
-    sandbox.is_frozen = privileges_freeze();
-    (void)seccomp_forbid_io_uring();
     return 0;
 }
 

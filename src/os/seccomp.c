@@ -10,12 +10,16 @@
 
 #ifdef TCPGREET_HAVE_SECCOMP
 
+#ifdef TCPGREET_SECCOMP_LIBRARY
+#include <dlfcn.h>
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -23,6 +27,57 @@
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
+#endif
+
+#define FUNCTIONS(apply)                                                                                     \
+    apply(init) apply(release) apply(load) apply(attr_set) apply(rule_add_array) apply(syscall_resolve_name) \
+        apply(version)
+
+/* libseccomp's functions. A client does without them, and starts sooner. */
+#define MEMBER(name) __typeof__(&seccomp_##name) name;
+struct library {
+    FUNCTIONS(MEMBER)
+};
+
+#ifdef TCPGREET_SECCOMP_LIBRARY
+
+#define NAME(name) {"seccomp_" #name, offsetof(struct library, name)},
+
+static struct library library;
+
+static bool load_library(void)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } functions[] = {FUNCTIONS(NAME)};
+    struct library found;
+
+    if (library.init != NULL)
+        return true;
+    void *handle = dlopen(TCPGREET_SECCOMP_LIBRARY, RTLD_NOW | RTLD_LOCAL); /* never closed */
+    for (size_t i = 0; handle != NULL && i < sizeof functions / sizeof functions[0]; i++) {
+        void *symbol = dlsym(handle, functions[i].name);
+        if (symbol == NULL)
+            return false;
+        memcpy((char *)&found + functions[i].offset, &symbol, sizeof symbol); /* POSIX: of the same form */
+    }
+    if (handle != NULL)
+        library = found;
+    return handle != NULL;
+}
+
+#else
+
+#define ADDRESS(name) .name = seccomp_##name,
+
+static const struct library library = {FUNCTIONS(ADDRESS)};
+
+static bool load_library(void)
+{
+    return true;
+}
+
 #endif
 
 enum { SERVER = SECCOMP_SERVER, EXPORTER = SECCOMP_EXPORTER, HELPER = SECCOMP_HELPER };
@@ -158,8 +213,8 @@ enum { COUNT = sizeof calls / sizeof calls[0], UNKNOWN = sizeof unknown_calls / 
 static int answer(scmp_filter_ctx filter, uint32_t action, const char *name, unsigned conditions,
                   const struct scmp_arg_cmp *list)
 {
-    int number = seccomp_syscall_resolve_name(name);
-    return number == __NR_SCMP_ERROR ? 0 : seccomp_rule_add_array(filter, action, number, conditions, list);
+    int number = library.syscall_resolve_name(name);
+    return number == __NR_SCMP_ERROR ? 0 : library.rule_add_array(filter, action, number, conditions, list);
 }
 
 static int allow_if(scmp_filter_ctx filter, const char *name, struct scmp_arg_cmp condition)
@@ -250,36 +305,48 @@ static int load(scmp_filter_ctx filter)
 {
     enum { BINARY_TREE = 2 };
 
-    if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) != 0) /* privileges_freeze sets it */
+    if (library.attr_set(filter, SCMP_FLTATR_CTL_NNP, 0) != 0 || /* privileges_freeze sets it */
+        library.attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM)) != 0) /* by default: kill */
         return -1;
-    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE);
-    return IS_ENFORCED ? seccomp_load(filter) : -1;
+    (void)library.attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, BINARY_TREE);
+    return IS_ENFORCED ? library.load(filter) : -1;
+}
+
+/* Returns: a filter that answers with action, for finish; NULL. */
+static scmp_filter_ctx begin(uint32_t action)
+{
+    return load_library() ? library.init(action) : NULL;
+}
+
+static bool finish(scmp_filter_ctx filter, bool is_whole)
+{
+    bool is_done = is_whole && load(filter) == 0;
+
+    if (filter != NULL)
+        library.release(filter);
+    return is_done;
 }
 
 bool seccomp_restrict(const struct seccomp_config *config)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    bool is_done = filter != NULL && add_calls(filter, config) == 0 && load(filter) == 0;
-
-    if (filter != NULL)
-        seccomp_release(filter);
-    return is_done;
+    scmp_filter_ctx filter = begin(SCMP_ACT_ERRNO(EPERM));
+    return finish(filter, filter != NULL && add_calls(filter, config) == 0);
 }
 
 bool seccomp_forbid_io_uring(void)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    bool is_done = filter != NULL && answer(filter, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL) == 0 &&
-                   load(filter) == 0;
-
-    if (filter != NULL)
-        seccomp_release(filter);
-    return is_done;
+    scmp_filter_ctx filter = begin(SCMP_ACT_ALLOW);
+    return finish(filter,
+                  filter != NULL && answer(filter, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL) == 0);
 }
 
 const char *seccomp_version_text(char *text, unsigned long room)
 {
-    const struct scmp_version *version = seccomp_version();
+    if (!load_library()) {
+        (void)snprintf(text, room, "libseccomp cannot be loaded");
+        return text;
+    }
+    const struct scmp_version *version = library.version();
     (void)snprintf(text, room, "libseccomp %u.%u.%u%s", version->major, version->minor, version->micro,
                    IS_ENFORCED ? "" : " (not used: instrumented build)");
     return text;

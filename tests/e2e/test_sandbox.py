@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import unittest
 
 import harness
@@ -167,6 +168,52 @@ class Threads(Case):
         mine = dict(re.findall(r"^(\w+):\s*(.*?)\s*$", pathlib.Path("/proc/self/status").read_text(), re.M))
         for field in ("NoNewPrivs", "Seccomp", "CapEff", "CapBnd"):
             self.assertEqual(status[field], mine[field], field)
+
+
+@needs_tls
+@needs_root
+@unittest.skipIf(harness.SANITIZED, "a sanitizer keeps what was freed")
+class Memory(Case):
+    """What a server that has read its keys still has in memory."""
+
+    def count(self, server, secrets):
+        found = {}
+        pid = server.process.pid
+        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                place, rights = line.split()[:2]
+                if not rights.startswith("rw"):
+                    continue
+                first, last = (int(end, 16) for end in place.split("-"))
+                memory.seek(first)
+                data = memory.read(last - first)
+                for name, secret in secrets.items():
+                    found[name] = found.get(name, 0) + data.count(secret)
+        return found
+
+    def test_no_text_of_a_key_and_no_pass_phrase_stays_in_memory(self):
+        certificates = tls_harness.Certificates()
+        folder = tls_harness.folder()
+        cert, key = certificates.server
+        phrase, sealed, tickets = folder / "phrase", folder / "sealed.key", folder / "tickets"
+        for path, content in ((phrase, b"correct horse battery staple\n"), (tickets, os.urandom(80))):
+            path.write_bytes(content)
+            path.chmod(0o600)
+        subprocess.run(["openssl", "pkcs8", "-topk8", "-in", key, "-out", sealed, "-passout", f"file:{phrase}"], check=True)
+        sealed.chmod(0o600)
+        secrets = {"key": pathlib.Path(key).read_bytes().splitlines()[1], "phrase": b"correct horse battery",
+                   "sealed": sealed.read_bytes().splitlines()[2], "tickets": tickets.read_bytes()}
+        for options in (("--key", key), ("--key", str(sealed), "--key-passphrase-file", str(phrase))):
+            with self.subTest(options=options), Server("--tls", "--cert", cert, *options, "--workers", "1",
+                                                       "--ticket-keys", str(tickets)) as server:
+                for _ in range(2):
+                    seen = server.log.bytes().count(b"Certificates reloaded")
+                    server.send_signal(signal.SIGHUP)
+                    server.log.expect("Certificates reloaded", seen + 1)
+                with tls_harness.tls_peer(server, tls_harness.client_context()) as peer:
+                    peer.expect(harness.OPENING)
+                # Of the ticket keys there is the one that is in use: it shows that the memory is looked through.
+                self.assertEqual(self.count(server, secrets), {"key": 0, "phrase": 0, "sealed": 0, "tickets": 1})
 
 
 class User(Case):
