@@ -66,6 +66,7 @@ function(find_run_time_name library found links name)
     endif()
 endfunction()
 find_run_time_name(libmicrohttpd "${MICROHTTPD_FOUND}" "${MICROHTTPD_LINK_LIBRARIES}" microhttpd_library)
+find_run_time_name(libidn2 "${IDN2_FOUND}" "${IDN2_LINK_LIBRARIES}" idn_library)
 
 set(seccomp libseccomp>=2.4)
 if(TCPGREET_SECCOMP STREQUAL "AUTO")

@@ -1,4 +1,3 @@
-#include <locale.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -117,7 +116,6 @@ int main(int argc, char **argv)
     struct service_manager manager = {.notify_fd = -1};
     int code = 0;
 
-    setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN);
     bool parsed = process_guard_standard(&err) == 0 &&
                   options_parse(&options, argc, (const char *const *)argv, &err) == 0;

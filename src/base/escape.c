@@ -2,7 +2,9 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { ESCAPE_BYTES_MAX = 4 }; /* \xHH */
 
@@ -187,4 +189,19 @@ size_t escape_trim(struct bytes escaped)
         length += unit;
     }
     return length;
+}
+
+bool escape_is_utf8_environment(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *value = NULL;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && (value == NULL || *value == '\0'); i++)
+        value = getenv(names[i]);
+    const char *set = value != NULL ? strchr(value, '.') : NULL;
+    if (set == NULL)
+        return false;
+    size_t length = strcspn(set + 1, "@");
+    return (length == 5 && strncasecmp(set + 1, "UTF-8", length) == 0) ||
+           (length == 4 && strncasecmp(set + 1, "UTF8", length) == 0);
 }

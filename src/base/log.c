@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <langinfo.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -216,7 +215,7 @@ int log_open(const struct log_config *config)
     if (failure == 0) {
         atomic_store(&journal.format, (int)config->format);
         atomic_store(&journal.stamp, (int)config->stamp);
-        atomic_store(&journal.is_ascii, strcmp(nl_langinfo(CODESET), "UTF-8") != 0);
+        atomic_store(&journal.is_ascii, !escape_is_utf8_environment());
         atomic_store(&journal.level, (int)config->level);
     }
     pthread_mutex_unlock(&journal.lock);

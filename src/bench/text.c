@@ -1,13 +1,13 @@
 #include "format.h"
 
-#include <langinfo.h>
+#include "tcpgreet/base/escape.h"
 #include <string.h>
 
 enum { COLUMNS = 80, LABEL = 16, CELL = 10 };
 
 static bool is_ascii(void)
 {
-    return strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    return !escape_is_utf8_environment();
 }
 
 /* A right-aligned column of width characters; printf would count bytes. */

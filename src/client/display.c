@@ -1,6 +1,5 @@
 #include "display.h"
 
-#include <langinfo.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,7 +15,7 @@ void display_init(struct display *display, struct output *output)
 {
     *display = (struct display){.output = output,
                                 .is_terminal = isatty(STDOUT_FILENO) == 1,
-                                .is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0,
+                                .is_ascii = !escape_is_utf8_environment(),
                                 .at_line_start = true};
 }
 

@@ -1,7 +1,6 @@
 #include "tcpgreet/format/message.h"
 
 #include <errno.h>
-#include <langinfo.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -61,7 +60,7 @@ void message_event(const struct log_event *event, const char *format, ...)
         return;
     if ((size_t)length >= sizeof text)
         text[escape_trim((struct bytes){text, sizeof text - 1})] = '\0';
-    bool is_ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    bool is_ascii = !escape_is_utf8_environment();
     text_printable(text, is_ascii, shown, sizeof shown);
     if (has_writer())
         log_event(event, "%s", shown);

@@ -120,8 +120,8 @@ static void run(struct http *http)
     bool has_more = true;
 
     for (int i = 0; has_more && i < RUNS_PER_WAKE; i++)
-        has_more = library.run(http->daemon) == MHD_YES &&
-                   library.get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
+        has_more = mhd.run(http->daemon) == MHD_YES &&
+                   mhd.get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
     if (has_more)
         uv_timer_start(&http->again, on_again, 0, 0);
 }
@@ -171,7 +171,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         return; /* its first request closes it */
     request->http = http;
     request->connection = connection;
-    request->fd = library.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    request->fd = mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     await(request);
 }
 
@@ -179,7 +179,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 static void *on_uri(void *context, const char *uri, struct MHD_Connection *connection)
 {
     struct http_request *request =
-        library.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+        mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 
     (void)context;
     if (request == NULL)
@@ -202,7 +202,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     free(request->uri);
     if (request->response != NULL)
-        library.destroy_response(request->response);
+        mhd.destroy_response(request->response);
     request->uri = NULL;
     request->response = NULL;
     request->is_answered = request->is_announced = false;
@@ -216,7 +216,7 @@ const char *http_request_uri(const struct http_request *request)
 
 const char *http_request_header(const struct http_request *request, const char *name)
 {
-    return library.lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+    return mhd.lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
 /* Returns: whether it is answered because no handler could. */
@@ -269,12 +269,11 @@ static library_result on_request(void *context, struct MHD_Connection *connectio
     if (!request->is_answered)
         answer(request, method);
     if (request->is_answered)
-        return request->response != NULL
-                   ? library.queue_response(connection, request->status, request->response)
-                   : MHD_NO;
+        return request->response != NULL ? mhd.queue_response(connection, request->status, request->response)
+                                         : MHD_NO;
     request->is_suspended = !is_first;
     if (!is_first)
-        library.suspend_connection(connection);
+        mhd.suspend_connection(connection);
     return MHD_YES;
 }
 
@@ -287,7 +286,7 @@ void http_reply(struct http_request *request, const struct http_answer *answer)
     if (request->is_inside || !request->is_suspended)
         return;
     request->is_suspended = false;
-    library.resume_connection(request->connection); /* which wakes nothing where the event loop is external */
+    mhd.resume_connection(request->connection); /* which wakes nothing where the event loop is external */
     uv_timer_start(&request->http->again, on_again, 0, 0);
 }
 
@@ -344,7 +343,7 @@ static bool accept_one(struct http_listener *at)
 
     enum listener_result result = listener_accept(&at->listener, &fd, &peer, &err);
     if (result == LISTENER_ACCEPTED) /* the library takes fd, also on failure */
-        (void)library.add_connection(http->daemon, fd, &peer.address.any, endpoint_length(&peer));
+        (void)mhd.add_connection(http->daemon, fd, &peer.address.any, endpoint_length(&peer));
     if (result == LISTENER_ACCEPTED)
         http->is_failing = false;
     if (result == LISTENER_ACCEPTED || result == LISTENER_LOST || result == LISTENER_EMPTY)
@@ -373,12 +372,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static struct MHD_Daemon *start_daemon(struct http *http)
 {
-    return library.start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
-                                NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
-                                (unsigned)http->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                (size_t)MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection,
-                                (void *)http, MHD_OPTION_URI_LOG_CALLBACK, on_uri, (void *)NULL,
-                                MHD_OPTION_NOTIFY_COMPLETED, on_completed, (void *)NULL, MHD_OPTION_END);
+    return mhd.start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL,
+                            NULL, on_request, http, MHD_OPTION_CONNECTION_LIMIT,
+                            (unsigned)http->max_connections, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            (size_t)MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, (void *)http,
+                            MHD_OPTION_URI_LOG_CALLBACK, on_uri, (void *)NULL, MHD_OPTION_NOTIFY_COMPLETED,
+                            on_completed, (void *)NULL, MHD_OPTION_END);
 }
 
 static int watch(struct http *http, uv_poll_t *poll, int fd, uv_poll_cb callback)
@@ -390,7 +389,7 @@ static int watch(struct http *http, uv_poll_t *poll, int fd, uv_poll_cb callback
 /* Returns: 0, or an error of libuv. */
 static int start_handles(struct http *http)
 {
-    const union MHD_DaemonInfo *epoll = library.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    const union MHD_DaemonInfo *epoll = mhd.get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     uv_timer_t *timers[] = {&http->again, &http->overdue, &http->pause};
 
     for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
@@ -481,7 +480,7 @@ static void answer_all(struct http *http)
     while (http->handled.first != NULL)
         http_reply_text(http->handled.first, HTTP_UNAVAILABLE, "shutting down");
     for (int i = 0; i < RUNS_AT_CLOSE; i++)
-        (void)library.run(http->daemon);
+        (void)mhd.run(http->daemon);
 }
 
 void http_close(struct http *http)
@@ -492,7 +491,7 @@ void http_close(struct http *http)
         answer_all(http);
     close_handles(http);
     if (http->daemon != NULL)
-        library.stop_daemon(http->daemon);
+        mhd.stop_daemon(http->daemon);
     if (--http->open_handles == 0)
         free(http);
 }

@@ -1,47 +1,32 @@
 #include "library.h"
 
-#ifdef TCPGREET_HTTP_LIBRARY
-#include <dlfcn.h>
-#endif
 #include <stdlib.h>
 #include <string.h>
 
+#include "tcpgreet/base/library.h"
+
 #ifdef TCPGREET_HTTP_LIBRARY
 
-#define NAME(name) {"MHD_" #name, offsetof(struct library, name)},
+#define FUNCTION(name) {"MHD_" #name, offsetof(struct mhd, name)},
 
-struct library library;
+struct mhd mhd;
 
-const char *library_load(void)
+const char *mhd_load(void)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } functions[] = {LIBRARY_FUNCTIONS(NAME)};
-    struct library found;
+    static const struct library_function functions[] = {MHD_FUNCTIONS(FUNCTION)};
 
-    if (library.run != NULL)
-        return NULL;
-    void *handle = dlopen(TCPGREET_HTTP_LIBRARY, RTLD_NOW | RTLD_LOCAL); /* never closed */
-    if (handle == NULL)
-        return dlerror();
-    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-        void *symbol = dlsym(handle, functions[i].name);
-        if (symbol == NULL)
-            return dlerror();
-        memcpy((char *)&found + functions[i].offset, &symbol, sizeof(symbol)); /* POSIX: of the same form */
-    }
-    library = found;
-    return NULL;
+    return mhd.run != NULL ? NULL
+                           : library_load(TCPGREET_HTTP_LIBRARY, functions,
+                                          sizeof(functions) / sizeof(functions[0]), &mhd);
 }
 
 #else
 
 #define ADDRESS(name) .name = MHD_##name,
 
-struct library library = {LIBRARY_FUNCTIONS(ADDRESS)};
+struct mhd mhd = {MHD_FUNCTIONS(ADDRESS)};
 
-const char *library_load(void)
+const char *mhd_load(void)
 {
     return NULL;
 }
@@ -50,12 +35,12 @@ const char *library_load(void)
 
 int http_available(const char *option, struct err *err)
 {
-    const char *why = library_load();
+    const char *why = mhd_load();
 
     if (why != NULL)
         return err_set(err, ERR_USAGE, 0, "%s is not available here: libmicrohttpd cannot be loaded: %s",
                        option, why);
-    if (library.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES)
+    if (mhd.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES)
         return 0;
     return err_set(err, ERR_USAGE, 0, "%s is not available here: this libmicrohttpd does not support epoll",
                    option);
@@ -64,23 +49,23 @@ int http_available(const char *option, struct err *err)
 void http_version_put(FILE *out)
 {
     (void)fprintf(out, "libmicrohttpd %s (built with %x.%x.%x)\n",
-                  library_load() == NULL ? library.get_version() : "cannot be loaded", MHD_VERSION >> 24,
+                  mhd_load() == NULL ? mhd.get_version() : "cannot be loaded", MHD_VERSION >> 24,
                   MHD_VERSION >> 16 & 0xff, MHD_VERSION >> 8 & 0xff);
 }
 
 bool library_has_body(struct MHD_Connection *connection)
 {
     const char *length =
-        library.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+        mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     const char *coding =
-        library.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+        mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 
     return coding != NULL || (length != NULL && strspn(length, "0") != strlen(length));
 }
 
 static bool put_header(struct MHD_Response *response, const char *name, const char *value)
 {
-    return library.add_response_header(response, name, value) == MHD_YES;
+    return mhd.add_response_header(response, name, value) == MHD_YES;
 }
 
 static bool put_headers(struct MHD_Response *response, const struct http_answer *answer)
@@ -105,7 +90,7 @@ static bool put_headers(struct MHD_Response *response, const struct http_answer 
 struct MHD_Response *library_response(const struct http_answer *answer)
 {
     struct MHD_Response *response =
-        library.create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
+        mhd.create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
 
     if (response == NULL) {
         free(answer->body);
@@ -113,6 +98,6 @@ struct MHD_Response *library_response(const struct http_answer *answer)
     }
     if (put_headers(response, answer))
         return response;
-    library.destroy_response(response);
+    mhd.destroy_response(response);
     return NULL;
 }

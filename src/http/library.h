@@ -15,7 +15,7 @@ typedef enum MHD_Result library_result;
 
 /* What is called of the library, which is loaded where it is needed: with all that it depends on it would be
  * a third of the time that every other mode takes to start. */
-#define LIBRARY_FUNCTIONS(X)                                                                                 \
+#define MHD_FUNCTIONS(X)                                                                                     \
     X(add_connection)                                                                                        \
     X(add_response_header)                                                                                   \
     X(create_response_from_buffer)                                                                           \
@@ -33,14 +33,14 @@ typedef enum MHD_Result library_result;
     X(stop_daemon)                                                                                           \
     X(suspend_connection)
 
-/* Invariant: no function is NULL after library_load. */
-#define LIBRARY_POINTER(name) __typeof__(MHD_##name) *name;
-extern struct library {
-    LIBRARY_FUNCTIONS(LIBRARY_POINTER)
-} library;
+/* Invariant: no function is NULL after mhd_load. */
+#define MHD_POINTER(name) __typeof__(MHD_##name) *name;
+extern struct mhd {
+    MHD_FUNCTIONS(MHD_POINTER)
+} mhd;
 
 /* Loads the library, unless it is loaded. Returns: NULL, or why it cannot be loaded. Thread: one. */
-const char *library_load(void);
+const char *mhd_load(void);
 
 /* Returns: whether the header fields of a request announce a body. Source: RFC 9112 section 6. */
 bool library_has_body(struct MHD_Connection *connection);

@@ -10,12 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef TCPGREET_HAVE_IDN2
-#include <idn2.h>
-#endif
-
 #include "service_hint.h"
 #include "tcpgreet/base/escape.h"
+#include "tcpgreet/base/idn.h"
 #include "tcpgreet/base/trace.h"
 
 #define HOSTS_FILE "/etc/hosts"
@@ -477,7 +474,7 @@ int resolver_remote(const struct target *target, char host[TARGET_HOST_BYTES], u
 {
     if (resolver_a_labels(target->host, host, err) < 0)
         return -1;
-    if (!resolver_is_ascii(host))
+    if (!idn_is_ascii(host))
         return err_set(err, ERR_USAGE, 0,
                        "internationalized names are not available in this build: write the host as A-labels "
                        "(xn--...)");

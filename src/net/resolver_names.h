@@ -2,15 +2,11 @@
 #ifndef TCPGREET_NET_RESOLVER_NAMES_H
 #define TCPGREET_NET_RESOLVER_NAMES_H
 
-#include <stdbool.h>
-
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/target.h"
 
 /* Writes the host in A-labels; without libidn2 as it is, which libuv converts then. Errors:
  * resolve-not-found: it cannot be a domain name. */
 int resolver_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err *err);
-
-bool resolver_is_ascii(const char *text);
 
 #endif

@@ -1,11 +1,11 @@
 #include <errno.h>
-#include <langinfo.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "output.h"
+#include "tcpgreet/base/escape.h"
 #include "tcpgreet/format/atomic_file.h"
 #include "tcpgreet/format/message.h"
 
@@ -62,7 +62,7 @@ void probe_output_init(struct probe_output *output, const struct probe_config *c
         .config = config,
         .fd = fd,
         .style = {.columns = columns_of(fd),
-                  .utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+                  .utf8 = escape_is_utf8_environment(),
                   .color = wants_color(config->color, fd),
                   .verbose = config->verbose},
     };

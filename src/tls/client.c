@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -7,15 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifdef TCPGREET_HAVE_IDN2
-#include <idn2.h>
-#endif
-
 #include "context.h"
 #include "identity.h"
 #include "ocsp.h"
 #include "store.h"
 #include "stream_tls_new.h"
+#include "tcpgreet/base/idn.h"
 #include "verdict.h"
 #include "verify.h"
 
@@ -185,21 +183,15 @@ static bool is_address(const char *host)
 /* The name as certificates have it: A-labels, no trailing dot, no zone. */
 static int canonical_host(const char *host, char *name, size_t room, struct err *err)
 {
-    size_t length = strcspn(host, "%");
-    const char *from = host;
-#ifdef TCPGREET_HAVE_IDN2
-    char *ascii = NULL;
-    if (idn2_to_ascii_8z(host, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK &&
-        strchr(host, ':') == NULL) {
-        from = ascii;
-        length = strlen(ascii);
-    }
-#endif
-    bool fits = length < room;
-    snprintf(name, room, "%.*s", (int)length, from);
-#ifdef TCPGREET_HAVE_IDN2
-    idn2_free(ascii);
-#endif
+    const char *why;
+    bool fits = idn_to_ascii(host, name, room, &why) == 0 ||
+                snprintf(name, room, "%s", host) < (int)room; /* which is the name of no certificate */
+    size_t length = strlen(host);
+
+    if (strchr(host, ':') != NULL)
+        name[strcspn(name, "%")] = '\0';
+    for (char *letter = name; *letter != '\0'; letter++)
+        *letter = (char)tolower((unsigned char)*letter);
     if (!fits)
         return err_set_facts(err, ERR_CERT_NAME, &(struct err_facts){.detail = ERR_DETAIL_HOST_UNFIT},
                              "no certificate can be for a host name of %zu bytes", length);

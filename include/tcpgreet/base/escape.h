@@ -34,4 +34,8 @@ char *escape_quoted(struct bytes bytes, char *text, size_t room);
  */
 size_t escape_trim(struct bytes escaped);
 
+/* Returns: whether the environment names UTF-8 as the character set: LC_ALL, LC_CTYPE or LANG. setlocale(3)
+ * would open six files to find that. Source: locale(7); POSIX.1-2017 section 8.2. */
+bool escape_is_utf8_environment(void);
+
 #endif

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/guard.h"
@@ -315,6 +316,34 @@ static void trimmed_text_ends_with_a_whole_unit(void **state)
     }
 }
 
+static void the_character_set_is_that_of_the_first_variable_that_is_set(void **state)
+{
+    static const struct {
+        const char *all, *type, *lang;
+        bool is_utf8;
+    } cases[] = {
+        {"C.UTF-8", "C", "C", true},
+        {"C", "C.UTF-8", "C.UTF-8", false},
+        {"", "de_DE.utf8@euro", "C", true},
+        {"", "", "en_US.utf-8", true},
+        {"", "", "", false},
+        {"", "", "UTF-8", false},
+        {"", "", "ja_JP.UTF-16", false},
+        {"", "", "de_DE.UTF-8x", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(setenv("LC_ALL", cases[i].all, 1), 0);
+        assert_int_equal(setenv("LC_CTYPE", cases[i].type, 1), 0);
+        assert_int_equal(setenv("LANG", cases[i].lang, 1), 0);
+        assert_int_equal(escape_is_utf8_environment(), cases[i].is_utf8);
+    }
+    assert_int_equal(unsetenv("LC_ALL"), 0);
+    assert_int_equal(unsetenv("LC_CTYPE"), 0);
+    assert_int_equal(unsetenv("LANG"), 0);
+    assert_false(escape_is_utf8_environment());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +361,7 @@ int main(void)
         cmocka_unit_test(full_sink_never_gets_half_an_escape),
         cmocka_unit_test(text_is_cut_with_dots_where_it_does_not_fit),
         cmocka_unit_test(trimmed_text_ends_with_a_whole_unit),
+        cmocka_unit_test(the_character_set_is_that_of_the_first_variable_that_is_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

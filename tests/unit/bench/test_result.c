@@ -503,6 +503,8 @@ static void reading_without_jansson_is_a_usage_error(void **state)
 
 int main(void)
 {
+    if (setenv("LC_ALL", "C", 1) != 0)
+        return 1;
     const struct CMUnitTest tests[] = {
         TEST(failures_are_summed),
         TEST(adding_to_nothing_copies),
