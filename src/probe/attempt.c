@@ -74,6 +74,7 @@ static void on_up(void *context)
         probe_listen_ms(&trial->scope->plan, trial->record->tcp.rtt_us, is_alert_awaited(trial));
     if (only_listens(trial))
         trial->policy.answer_ms = trial->policy.listen_ms;
+    uv_update_time(probe_scope_loop(trial->scope)); /* the handshake's work is no part of that */
     if (trial->record->last == PROBE_TLS)
         end(trial);
     if (!only_listens(trial))

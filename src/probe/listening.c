@@ -8,7 +8,7 @@ bool probe_only_listens(const struct probe_plan *plan)
 int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_alert_awaited)
 {
     /* A port that closes at once does so as fast as its host can; a refusal takes the server's work. */
-    enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 10, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
+    enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 1, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
     int64_t limit_ms = ROUND_TRIPS * (int64_t)rtt_us / US_PER_MS;
 
     if (plan->until == PROBE_UNTIL_DIALOGUE || plan->until == PROBE_UNTIL_EXCHANGE)
