@@ -11,6 +11,8 @@
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/tls/stream_tls.h"
 
+enum { NS_PER_US = 1000 };
+
 #define PROBE_NAME_TEXT "tcpgreet" /* the name that is sent */
 
 static void release(struct probe_trial *trial)
@@ -70,8 +72,10 @@ static void on_up(void *context)
 
     trial->up = true;
     probe_handshake_follow(trial->scope, trial->record, trial->conn.stream);
-    trial->policy.listen_ms =
-        probe_listen_ms(&trial->scope->plan, trial->record->tcp.rtt_us, is_alert_awaited(trial));
+    struct probe_pace pace = {.rtt_us = trial->record->tcp.rtt_us,
+                              .answered_us =
+                                  (int64_t)(stream_tls_answered_ns(trial->conn.stream) / NS_PER_US)};
+    trial->policy.listen_ms = probe_listen_ms(&trial->scope->plan, pace, is_alert_awaited(trial));
     if (only_listens(trial))
         trial->policy.answer_ms = trial->policy.listen_ms;
     uv_update_time(probe_scope_loop(trial->scope)); /* the handshake's work is no part of that */

@@ -5,11 +5,13 @@ bool probe_only_listens(const struct probe_plan *plan)
     return plan->until < PROBE_UNTIL_DIALOGUE;
 }
 
-int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_alert_awaited)
+int64_t probe_listen_ms(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited)
 {
-    /* A port that closes at once does so as fast as its host can; a refusal takes the server's work. */
+    /* A port that closes at once does so as fast as its host can, which its answer to the ClientHello has
+     * shown; a refusal takes the server's work. */
     enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 1, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
-    int64_t limit_ms = ROUND_TRIPS * (int64_t)rtt_us / US_PER_MS;
+    int64_t limit_ms = ROUND_TRIPS * (int64_t)pace.rtt_us / US_PER_MS;
+    int64_t answers_ms = ROUND_TRIPS * pace.answered_us / US_PER_MS;
 
     if (plan->until == PROBE_UNTIL_DIALOGUE || plan->until == PROBE_UNTIL_EXCHANGE)
         return 0;
@@ -17,8 +19,10 @@ int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_
         return PROBE_LISTEN_MS;
     if (plan->until == PROBE_UNTIL_CONNECT)
         limit_ms += CLOSE_MS;
+    else if (is_alert_awaited)
+        limit_ms += REFUSAL_MS;
     else
-        limit_ms += is_alert_awaited ? REFUSAL_MS : CLOSE_AFTER_TLS_MS;
+        limit_ms = answers_ms > limit_ms + CLOSE_AFTER_TLS_MS ? answers_ms : limit_ms + CLOSE_AFTER_TLS_MS;
     return limit_ms < PROBE_LISTEN_MS ? limit_ms : PROBE_LISTEN_MS;
 }
 

@@ -8,8 +8,14 @@
 /* Returns: whether the dialogue is never begun: the peer is listened to for its end or an alert. */
 bool probe_only_listens(const struct probe_plan *plan);
 
-/* Returns: how long to listen, ms; 0: not at all, the dialogue is demanded. Shape: rtt_us 0: not known. */
-int64_t probe_listen_ms(const struct probe_plan *plan, uint32_t rtt_us, bool is_alert_awaited);
+/* What the peer took so far. Shape: 0: not known. */
+struct probe_pace {
+    uint32_t rtt_us;
+    int64_t answered_us; /* in the TLS handshake: a round trip and its work */
+};
+
+/* Returns: how long to listen, ms; 0: not at all, the dialogue is demanded. */
+int64_t probe_listen_ms(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited);
 
 /* Returns: what the peer did. Shape: met: what ended the session; NULL: it was closed on the welcome. */
 enum probe_peer probe_peer_of(const struct probe_plan *plan, const struct probe_address *record,

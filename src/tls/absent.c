@@ -24,6 +24,12 @@ bool stream_tls_resumed(const struct stream *stream)
     return false;
 }
 
+uint64_t stream_tls_answered_ns(const struct stream *stream)
+{
+    (void)stream;
+    return 0;
+}
+
 bool stream_tls_is_certificate_requested(const struct stream *stream)
 {
     (void)stream;

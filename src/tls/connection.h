@@ -26,6 +26,8 @@ struct stream_tls {
     struct err *err;  /* where the lower stream's failures go */
     char *whose;      /* the host, for messages; NULL on the server's side */
     uint64_t begin_ns;
+    uint64_t sent_ns;     /* when this side's last flight of the handshake went out; 0: it is answered */
+    uint64_t answered_ns; /* how long the peer took for that */
     struct tls_verdict verdict;
     struct tls_retained *retained;
     uint8_t slot;       /* in retained; TLS_RETAINED_MAX: its buffers are released */

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <string.h>
+#include <uv.h>
 
 #include "tcpgreet/base/trace.h"
 
@@ -23,6 +24,13 @@ void stream_tls_keep_first(struct stream_tls *tls, const char *data, size_t coun
     size_t kept = count < room ? count : room;
     memcpy(tls->first + tls->first_count, data, kept);
     tls->first_count = (uint8_t)(tls->first_count + kept);
+}
+
+static void note_answer(struct stream_tls *tls)
+{
+    if (tls->sent_ns > 0)
+        tls->answered_ns = uv_hrtime() - tls->sent_ns;
+    tls->sent_ns = 0;
 }
 
 static enum trace_bytes kind_of_bytes(const struct stream_tls *tls)
@@ -57,8 +65,10 @@ static int bio_read(BIO *bio, char *data, size_t room, size_t *count)
     trace_bytes_are(TRACE_BYTES_PLAIN);
     tls->ahead = result == STREAM_OK;
     tls->lower_drained = result == STREAM_OK && !tls->lower->more;
-    if (result == STREAM_OK && tls->progress < STREAM_TLS_UP)
+    if (result == STREAM_OK && tls->progress < STREAM_TLS_UP) {
         stream_tls_keep_first(tls, data, *count);
+        note_answer(tls);
+    }
     return bio_result(bio, tls, result);
 }
 
@@ -76,6 +86,8 @@ static int bio_write(BIO *bio, const char *data, size_t length, size_t *count)
     enum stream_result result =
         stream_write(tls->lower, data, length, count, is_last_alert ? &ignored : tls->err);
     trace_bytes_are(TRACE_BYTES_PLAIN);
+    if (tls->progress < STREAM_TLS_UP)
+        tls->sent_ns = uv_hrtime();
     return bio_result(bio, tls, result);
 }
 

@@ -52,4 +52,8 @@ bool stream_tls_resumed(const struct stream *stream);
  * is done before the server has judged it: a refusal comes as an alert, with a later read. */
 bool stream_tls_is_certificate_requested(const struct stream *stream);
 
+/* Returns: how long the peer took to answer this side's last flight of the handshake but for the final one,
+ * ns: a round trip, its work, and what else keeps it busy. 0: stream is not TLS, or nothing was answered. */
+uint64_t stream_tls_answered_ns(const struct stream *stream);
+
 #endif

@@ -82,7 +82,8 @@ static void listening_is_bounded_and_only_what_is_demanded_does_without(void **s
     (void)state;
     for (int until = PROBE_UNTIL_CONNECT; until <= PROBE_UNTIL_AUTO; until++) {
         struct probe_plan plan = {.until = (enum probe_until)until};
-        int64_t least_ms = probe_listen_ms(&plan, 0, false), most_ms = probe_listen_ms(&plan, FAR_US, true);
+        int64_t least_ms = probe_listen_ms(&plan, (struct probe_pace){0}, false),
+                most_ms = probe_listen_ms(&plan, (struct probe_pace){.rtt_us = FAR_US}, true);
         bool listens = until != PROBE_UNTIL_DIALOGUE && until != PROBE_UNTIL_EXCHANGE;
         assert_int_equal(least_ms > 0, listens);
         assert_int_equal(most_ms, listens ? PROBE_LISTEN_MS : 0);
@@ -90,11 +91,24 @@ static void listening_is_bounded_and_only_what_is_demanded_does_without(void **s
     }
 }
 
+static void a_close_after_tls_is_awaited_for_twice_the_time_the_peer_took_to_answer(void **state)
+{
+    const struct probe_plan plan = {.until = PROBE_UNTIL_TLS};
+    int64_t least_ms = probe_listen_ms(&plan, (struct probe_pace){0}, false);
+    (void)state;
+    assert_int_equal(least_ms, 1);
+    assert_int_equal(probe_listen_ms(&plan, (struct probe_pace){50, 900}, false), least_ms);
+    assert_int_equal(probe_listen_ms(&plan, (struct probe_pace){50, 30000}, false), 60);
+    assert_int_equal(probe_listen_ms(&plan, (struct probe_pace){20000, 0}, false), least_ms + 40);
+    assert_true(probe_listen_ms(&plan, (struct probe_pace){50, 900}, true) >= 200); /* a refusal */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_is_what_it_did_before_it_received_anything),
         cmocka_unit_test(an_alert_is_the_expected_one_another_or_none),
+        cmocka_unit_test(a_close_after_tls_is_awaited_for_twice_the_time_the_peer_took_to_answer),
         cmocka_unit_test(listening_is_bounded_and_only_what_is_demanded_does_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
