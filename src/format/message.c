@@ -92,8 +92,9 @@ void message_show_progress(const char *text)
 
 void message_clear_progress(void)
 {
+    settle(); /* a line that waits would keep this one out */
     message_show_progress("");
-    settle();
+    settle(); /* what is printed next comes behind it */
 }
 
 void message_close(void)
