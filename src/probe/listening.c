@@ -11,7 +11,7 @@ int64_t probe_listen_ms(const struct probe_plan *plan, struct probe_pace pace, b
      * shown; a refusal takes the server's work. */
     enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 1, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
     int64_t limit_ms = ROUND_TRIPS * (int64_t)pace.rtt_us / US_PER_MS;
-    int64_t answers_ms = ROUND_TRIPS * pace.answered_us / US_PER_MS;
+    int64_t answered_ms = pace.answered_us / US_PER_MS;
 
     if (plan->until == PROBE_UNTIL_DIALOGUE || plan->until == PROBE_UNTIL_EXCHANGE)
         return 0;
@@ -22,7 +22,7 @@ int64_t probe_listen_ms(const struct probe_plan *plan, struct probe_pace pace, b
     else if (is_alert_awaited)
         limit_ms += REFUSAL_MS;
     else
-        limit_ms = answers_ms > limit_ms + CLOSE_AFTER_TLS_MS ? answers_ms : limit_ms + CLOSE_AFTER_TLS_MS;
+        limit_ms = answered_ms > limit_ms + CLOSE_AFTER_TLS_MS ? answered_ms : limit_ms + CLOSE_AFTER_TLS_MS;
     return limit_ms < PROBE_LISTEN_MS ? limit_ms : PROBE_LISTEN_MS;
 }
 
