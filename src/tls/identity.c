@@ -10,6 +10,7 @@
 
 #include "context.h"
 #include "pem.h"
+#include "tcpgreet/base/secret.h"
 
 enum { MADE_DAYS = 30, PASSPHRASE_BYTES = 1024 };
 
@@ -60,13 +61,14 @@ static int on_passphrase(char *buffer, int room, int writing, void *argument)
     if (ask->policy->passphrase_file != NULL)
         return from_file(ask->policy, buffer, room, ask->err);
     snprintf(prompt, sizeof prompt, "Pass phrase for %s: ", ask->key);
-    if (!ask->policy->may_ask || isatty(STDIN_FILENO) != 1 ||
-        EVP_read_pw_string(buffer, room, prompt, 0) != 0)
-        return err_set(
-            ask->err, ERR_SYSTEM_FILE, 0,
-            "the key in %s is encrypted and there is no terminal to ask for its pass phrase: give --key-passphrase-file",
-            ask->key);
-    return (int)strlen(buffer);
+    int length =
+        ask->policy->may_ask && isatty(STDIN_FILENO) == 1 ? secret_ask(prompt, buffer, (size_t)room) : -1;
+    if (length >= 0)
+        return length;
+    return err_set(
+        ask->err, ERR_SYSTEM_FILE, 0,
+        "the key in %s is encrypted and there is no terminal to ask for its pass phrase: give --key-passphrase-file",
+        ask->key);
 }
 
 /* Whether a certificate's file holds a key beside it: where it does not, --key is missing, and chmod does not

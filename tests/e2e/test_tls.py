@@ -282,6 +282,16 @@ class Identity(TlsCase):
             self.type_unseen(terminal.expect(b"Pass phrase for "), b"close sesame\n").expect(b"is wrong")
             self.assertEqual(terminal.wait(), 8)
 
+    def test_a_signal_at_the_question_leaves_the_terminal_as_it_was(self):
+        for send in (lambda terminal: terminal.send(b"\x03"),
+                     lambda terminal: terminal.process.send_signal(signal.SIGTERM)):
+            with Terminal("--listen", "::1", "0", "--tls", *self.encrypted()) as terminal:
+                terminal.expect(b"Pass phrase for ")
+                await_that(lambda: not terminal.attributes()[3] & termios.ECHO, "the echo to be off")
+                send(terminal)
+                await_that(lambda: terminal.attributes()[3] & termios.ECHO, "the echo to be on")
+                self.assertIn(terminal.wait(), (-signal.SIGINT, -signal.SIGTERM))
+
     def test_a_certificate_that_ends_soon_is_warned_of(self):
         soon, later = certificates("--days", "3"), certificates("--days", "30")
         for made, warned in ((soon, True), (later, False)):
