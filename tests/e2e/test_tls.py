@@ -557,10 +557,11 @@ class Usage(TlsCase):
                        "--key-passphrase-file x", "--tls-min 1.3", "--alpn x"):
             with self.subTest(option):
                 self.assertUsage(f"{option.split()[0]} needs --tls", "--connect", "::1", "1", *option.split())
-        for option in ("--client-ca x", "--client-auth require", "--ticket-keys x", "--handshake-timeout 1s",
-                       "--cert x"):
+        for option in ("--client-ca x", "--client-auth require", "--ticket-keys x", "--cert x"):
             with self.subTest(option):
                 self.assertUsage(f"{option.split()[0]} needs --tls", "--listen", "::1", "0", *option.split())
+        self.assertUsage("--handshake-timeout needs --tls or --proxy-protocol", "--listen", "::1", "0",
+                         "--handshake-timeout", "1s")
         listen, certificate, key = ("--listen", "::1", "0", "--tls"), *self.made.server
         self.assertUsage("--client-auth needs --client-ca", *listen, "--client-auth", "require")
         self.assertUsage("--key-passphrase-file needs --cert", *listen, "--key-passphrase-file", key)
