@@ -1,41 +1,12 @@
 #include "tcpgreet/link/conn.h"
 
+#include "conn_limits.h"
 #include "send_queue.h"
 #include "tcpgreet/base/trace.h"
 
 enum { TURNS_PER_STEP = 8 }; /* then the other conns of the loop get theirs */
 
-enum phase {
-    HANDSHAKING,
-    TALKING,   /* the dialogue decides */
-    ENDING,    /* it is over: what is queued is sent, then our side is shut down */
-    LINGERING, /* it is; what the peer still sends is thrown away */
-    CLOSING    /* the handles are being closed */
-};
-
 static_assert((int)CONN_QUEUE_BYTES >= (int)DIALOGUE_OUT_BYTES, "every dialogue can go on");
-
-static void set_phase(struct conn *conn, enum phase phase, int64_t timeout_ms)
-{
-    conn->phase = (uint8_t)phase;
-    conn->limit_ms = timeout_ms == DIALOGUE_NEVER ? DIALOGUE_NEVER : conn_now_ms(conn) + timeout_ms;
-}
-
-static bool is_queued(const struct conn *conn)
-{
-    return buf_length(&conn->out) > 0;
-}
-
-/* Whether a dialogue that answers is held up by what its peer has not read. */
-static bool is_held_up(const struct conn *conn)
-{
-    return is_queued(conn) && !conn->dialogue->ops->duplex;
-}
-
-static bool is_paused(const struct conn *conn)
-{
-    return conn->paused_ms != DIALOGUE_NEVER;
-}
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -51,7 +22,7 @@ static void on_handle_closed(uv_handle_t *handle)
 
 static void close_conn(struct conn *conn)
 {
-    conn->phase = CLOSING;
+    conn->phase = CONN_CLOSING;
     uv_close((uv_handle_t *)&conn->poll, on_handle_closed);
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
     if (conn->events->closing != NULL)
@@ -64,7 +35,7 @@ static void close_conn(struct conn *conn)
 
 void conn_abort(struct conn *conn, const struct err *err)
 {
-    if (conn->phase == CLOSING)
+    if (conn->phase == CONN_CLOSING)
         return;
     err_free(conn->failure); /* of a write: what came behind it names the cause */
     conn->failure = err != NULL ? err_copy(err) : NULL;
@@ -91,17 +62,10 @@ static bool is_wait(struct conn *conn, enum stream_result result)
 /* The peer takes nothing more. A duplex dialogue still receives what has come by now. */
 static void fail_write(struct conn *conn, const struct err *err)
 {
-    if (conn->phase == TALKING && conn->dialogue->ops->duplex && !conn->peer_ended)
+    if (conn->phase == CONN_TALKING && conn->dialogue->ops->duplex && !conn->peer_ended)
         conn->failure = err_copy(err);
     else
         conn_abort(conn, err);
-}
-
-/* The peer has time from now on to take something of what is queued. */
-static void begin_stall(struct conn *conn)
-{
-    bool counts = is_queued(conn) && (conn->phase == ENDING || is_held_up(conn));
-    conn->limit_ms = counts ? conn_now_ms(conn) + CONN_STALL_MS : DIALOGUE_NEVER;
 }
 
 /* Sends bytes behind what is queued. Returns: whether nothing is left, and more can be sent. */
@@ -116,21 +80,21 @@ static bool put(struct conn *conn, struct bytes bytes)
         buf_fini(&conn->out);
         fail_write(conn, &err);
     } else if (written > 0 || bytes.length > 0) {
-        begin_stall(conn);
+        conn_limits_watch(conn, written);
     }
     return !is_wait(conn, result) && result == STREAM_OK;
 }
 
 static bool flush(struct conn *conn)
 {
-    return is_queued(conn) ? put(conn, (struct bytes){0}) : conn->failure == NULL;
+    return conn_is_queued(conn) ? put(conn, (struct bytes){0}) : conn->failure == NULL;
 }
 
 /* Where a dialogue puts what it sends: nowhere, as long as something is queued. */
 static struct sink room_for_output(struct conn *conn)
 {
     return (struct sink){conn->shared->out, 0,
-                         is_queued(conn) || conn->failure != NULL ? 0 : sizeof conn->shared->out};
+                         conn_is_queued(conn) || conn->failure != NULL ? 0 : sizeof conn->shared->out};
 }
 
 static void fail_dialogue(struct conn *conn)
@@ -151,13 +115,13 @@ static void follow(struct conn *conn, const struct sink *out, enum dialogue_stat
     }
     if (state == DIALOGUE_OVER) {
         conn->stream->corked = true;
-        conn->phase = ENDING;
-        begin_stall(conn); /* what is queued may take its time */
+        conn->phase = CONN_ENDING;
+        conn_limits_watch(conn, 0); /* what is queued may take its time */
         buf_fini(&conn->in);
     }
     if (out->length > 0)
         put(conn, (struct bytes){out->data, out->length});
-    if (conn->phase == CLOSING)
+    if (conn->phase == CONN_CLOSING)
         return;
     if (state == DIALOGUE_FAILED)
         fail_dialogue(conn);
@@ -207,16 +171,16 @@ static void take(struct conn *conn, struct bytes fresh)
     if (conn->bytes_in == 0 && conn->notice_ms != DIALOGUE_NEVER)
         notice(conn);
     conn->bytes_in += fresh.length;
-    if (conn->phase != CLOSING && conn->events->received != NULL)
+    if (conn->phase != CONN_CLOSING && conn->events->received != NULL)
         conn->events->received(conn->context, fresh);
-    if (conn->phase == TALKING)
+    if (conn->phase == CONN_TALKING)
         advance(conn, CONN_BYTES, fresh);
 }
 
 static void end_of_peer(struct conn *conn)
 {
     conn->peer_ended = true;
-    if (conn->phase == TALKING && conn->failure == NULL)
+    if (conn->phase == CONN_TALKING && conn->failure == NULL)
         advance(conn, CONN_END, (struct bytes){0});
     else
         close_conn(conn);
@@ -234,7 +198,7 @@ static bool read_once(struct conn *conn)
     enum stream_result result = stream_read(conn->stream, data, room, &count, &err);
 
     if (result == STREAM_FAILED)
-        conn_abort(conn, conn->phase == LINGERING ? NULL : &err); /* after our end any end will do */
+        conn_abort(conn, conn->phase == CONN_LINGERING ? NULL : &err); /* after our end any end will do */
     else if (result == STREAM_EOF)
         end_of_peer(conn);
     else if (is_wait(conn, result) && conn->failure != NULL)
@@ -249,27 +213,42 @@ static bool read_once(struct conn *conn)
 static bool may_read(const struct conn *conn)
 {
     bool needs_more = buf_length(&conn->in) == 0 || conn->dialogue->state == DIALOGUE_RUNNING;
-    return !conn->peer_ended && needs_more && !is_held_up(conn) && !is_paused(conn);
+    return !conn->peer_ended && needs_more && !conn_is_held_up(conn) && !conn_is_paused(conn);
+}
+
+/* From here on the stream waits for its owner, not for its peer. */
+static void ask_for_turn(struct conn *conn)
+{
+    conn->is_held = conn->asked = true;
+    conn->events->shakes(conn->context);
 }
 
 static void shake_hands(struct conn *conn, bool *readable)
 {
     struct err err;
     err_clear(&err);
-    enum stream_result result = stream_handshake(conn->stream, &err);
+    enum stream_result result = stream_handshake(
+        conn->is_prefaced ? (struct stream *)stream_find(conn->stream, STREAM_LAYER_PROXY_HEADER)
+                          : conn->stream,
+        &err);
     if (is_wait(conn, result))
         return;
     if (result != STREAM_OK) {
         conn_abort(conn, &err);
         return;
     }
+    if (conn->is_prefaced) {
+        conn->is_prefaced = false;
+        ask_for_turn(conn); /* what comes behind it may be here */
+        return;
+    }
     *readable = false; /* what came behind the handshake is known to the stream */
     if (conn->events->up != NULL)
         conn->events->up(conn->context);
-    if (conn->phase != HANDSHAKING) /* it was aborted */
+    if (conn->phase != CONN_HANDSHAKING) /* it was aborted */
         return;
     struct sink out = room_for_output(conn);
-    set_phase(conn, TALKING, DIALOGUE_NEVER);
+    conn_limits_set_phase(conn, CONN_TALKING, DIALOGUE_NEVER);
     dialogue_begin(conn->dialogue, &out, conn_now_ms(conn));
     follow(conn, &out, DIALOGUE_RUNNING);
 }
@@ -308,7 +287,7 @@ static bool exchange(struct conn *conn, bool *readable)
     } else if (is_flushed && conn->dialogue->half_closed && !conn->side_ended) {
         half_close(conn);
     }
-    if (conn->phase != TALKING)
+    if (conn->phase != CONN_TALKING)
         return true;
     return (may_read(conn) && read_or_wait(conn, readable)) || moved;
 }
@@ -323,9 +302,9 @@ static void end_side(struct conn *conn)
     enum stream_result result = conn->side_ended ? STREAM_OK : stream_shutdown(conn->stream, &err);
     if (is_wait(conn, result)) {
         if (conn->limit_ms == DIALOGUE_NEVER)
-            set_phase(conn, ENDING, CONN_LINGER_MS);
+            conn_limits_set_phase(conn, CONN_ENDING, CONN_LINGER_MS);
     } else if (result == STREAM_OK && !conn->peer_ended) {
-        set_phase(conn, LINGERING, CONN_LINGER_MS);
+        conn_limits_set_phase(conn, CONN_LINGERING, CONN_LINGER_MS);
     } else {
         close_conn(conn); /* what cannot be sent any more spoils nothing */
     }
@@ -334,26 +313,17 @@ static void end_side(struct conn *conn)
 /* One turn of what the phase is about. Returns: whether another may move something. */
 static bool turn(struct conn *conn, bool *readable)
 {
-    enum phase before = (enum phase)conn->phase;
+    enum conn_phase before = (enum conn_phase)conn->phase;
 
-    if (before == TALKING)
+    if (before == CONN_TALKING)
         return exchange(conn, readable);
-    if (before == LINGERING)
+    if (before == CONN_LINGERING)
         return read_or_wait(conn, readable);
-    if (before == HANDSHAKING)
+    if (before == CONN_HANDSHAKING)
         shake_hands(conn, readable);
-    else if (before == ENDING)
+    else if (before == CONN_ENDING)
         end_side(conn);
-    return (enum phase)conn->phase != before;
-}
-
-/* Returns: when the timer is needed next. */
-static int64_t next_deadline(const struct conn *conn)
-{
-    int64_t due = conn->limit_ms < conn->notice_ms ? conn->limit_ms : conn->notice_ms;
-    int64_t dialogue = conn->dialogue->deadline_ms;
-    bool counts = conn->phase == TALKING && !is_held_up(conn) && !is_paused(conn);
-    return counts && dialogue < due ? dialogue : due;
+    return (enum conn_phase)conn->phase != before;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
@@ -372,7 +342,7 @@ static void settle(struct conn *conn)
             return;
         }
     }
-    int64_t due = next_deadline(conn);
+    int64_t due = conn_limits_next(conn);
     if (due < conn->armed_ms) {
         int64_t delay = due - conn_now_ms(conn);
         conn->armed_ms = due;
@@ -383,8 +353,13 @@ static void settle(struct conn *conn)
 /* Goes on as far as the stream lets it; it may be over then. */
 static void step(struct conn *conn, bool woken)
 {
-    if (conn->in_step || conn->phase == CLOSING)
+    if (conn->in_step || conn->phase == CONN_CLOSING)
         return;
+    if (conn->is_held) {
+        conn->wants = conn->interest;
+        settle(conn);
+        return;
+    }
     bool readable = woken;
     int turns = 0;
 
@@ -398,7 +373,7 @@ static void step(struct conn *conn, bool woken)
         }
     }
     conn->in_step = false;
-    if (conn->phase != CLOSING)
+    if (conn->phase != CONN_CLOSING)
         settle(conn);
 }
 
@@ -408,7 +383,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0)
         conn->interest = 0; /* libuv has stopped on an error; the next read or write returns it */
-    step(conn, true);
+    if (!conn->is_held) {
+        step(conn, true);
+        return;
+    }
+    uv_poll_stop(poll);
+    conn->interest = 0;
+    ask_for_turn(conn);
 }
 
 static void expire_limit(struct conn *conn)
@@ -416,10 +397,7 @@ static void expire_limit(struct conn *conn)
     struct err err = {0};
 
     trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
-    if (conn->phase == HANDSHAKING)
-        stream_handshake_expire(conn->stream, &err);
-    else if (is_queued(conn))
-        err_set(&err, ERR_DIALOGUE_TIMEOUT, 0, "the peer does not read");
+    conn_limits_explain(conn, &err);
     conn_abort(conn, err.reason == ERR_OK ? NULL : &err);
 }
 
@@ -431,7 +409,7 @@ static void on_timer(uv_timer_t *timer)
     conn->armed_ms = DIALOGUE_NEVER;
     if (now >= conn->notice_ms)
         notice(conn);
-    if (conn->phase != CLOSING && now >= next_deadline(conn)) {
+    if (conn->phase != CONN_CLOSING && now >= conn_limits_next(conn)) {
         if (now >= conn->limit_ms)
             expire_limit(conn);
         else
@@ -448,6 +426,7 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
         .shared = config->shared,
         .events = config->events,
         .context = config->context,
+        .least_rate = config->least_rate,
         .armed_ms = DIALOGUE_NEVER,
         .notice_ms = DIALOGUE_NEVER,
         .paused_ms = DIALOGUE_NEVER,
@@ -462,9 +441,24 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
     conn->open_handles = 2;
     if (conn->events->noticed != NULL)
         conn->notice_ms = conn_now_ms(conn) + CONN_NOTICE_MS;
-    set_phase(conn, HANDSHAKING, config->handshake_ms);
-    step(conn, false);
+    conn_limits_set_phase(conn, CONN_HANDSHAKING, config->handshake_ms);
+    conn->is_prefaced =
+        conn->events->shakes != NULL && stream_find(stream, STREAM_LAYER_PROXY_HEADER) != NULL;
+    conn->is_held = conn->events->shakes != NULL && !conn->is_prefaced;
+    if (conn->is_held) {
+        conn->wants = UV_READABLE; /* a server's: the peer sends first */
+        settle(conn);
+    } else {
+        step(conn, false);
+    }
     return 0;
+}
+
+void conn_shake(struct conn *conn)
+{
+    conn->is_held = conn->asked = false;
+    step(conn, true);
+    conn->is_held = conn->phase == CONN_HANDSHAKING;
 }
 
 void conn_resume(struct conn *conn)
@@ -475,7 +469,7 @@ void conn_resume(struct conn *conn)
 void conn_pause(struct conn *conn, bool paused)
 {
     int64_t now_ms = conn_now_ms(conn);
-    if (paused == is_paused(conn))
+    if (paused == conn_is_paused(conn))
         return;
     if (!paused && conn->dialogue->deadline_ms != DIALOGUE_NEVER)
         conn->dialogue->deadline_ms += now_ms - conn->paused_ms;
@@ -486,12 +480,12 @@ void conn_pause(struct conn *conn, bool paused)
 void conn_stop(struct conn *conn)
 {
     struct sink out = {conn->shared->out, 0, sizeof conn->shared->out};
-    enum phase phase = (enum phase)conn->phase;
+    enum conn_phase phase = (enum conn_phase)conn->phase;
 
-    if (phase != HANDSHAKING && phase != TALKING)
+    if (phase != CONN_HANDSHAKING && phase != CONN_TALKING)
         return;
     dialogue_shut_down(conn->dialogue, &out);
-    if (phase == HANDSHAKING || conn->dialogue->state != DIALOGUE_OVER) {
+    if (phase == CONN_HANDSHAKING || conn->dialogue->state != DIALOGUE_OVER) {
         close_conn(conn);
         return;
     }

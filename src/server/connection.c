@@ -12,7 +12,8 @@
 #include "tcpgreet/tls/stream_tls.h"
 #include "whoami.h"
 
-/* One connection that is being served, or rejected. */
+enum { LEAST_RATE = 64 /* bytes a second: docs/protocol.md */ };
+
 /* What is kept of a PROXY header. */
 struct proxied {
     struct endpoint sender;
@@ -20,15 +21,18 @@ struct proxied {
     char raw[]; /* the header */
 };
 
+/* One connection that is being served, or rejected. */
 struct connection {
     struct conn conn;
     struct session session;
+    struct handshake handshake;
     struct connection *next, *previous;
     int64_t since_ms;
     uint64_t number; /* of those since the start, where whoami is answered */
     struct endpoint peer;
     uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
     bool rejected;
+    bool lingers;            /* it has a place among those being rejected */
     bool logged;             /* as accepted */
     bool is_counted;         /* for the limit of its address */
     struct proxied *proxied; /* heap; NULL: no PROXY header has come */
@@ -134,12 +138,36 @@ static void on_advanced(void *context, const struct conn_advance *advance)
         trace_names(connection, advance, names);
 }
 
+static void on_shakes(void *context)
+{
+    struct connection *connection = context;
+    handshakes_request(&list_of(connection)->handshakes, &connection->handshake);
+}
+
+static struct conn *conn_of(struct handshake *handshake)
+{
+    return &((struct connection *)((char *)handshake - offsetof(struct connection, handshake)))->conn;
+}
+
+static void proceed(struct handshake *handshake)
+{
+    conn_shake(conn_of(handshake));
+}
+
+static void displace(struct handshake *handshake)
+{
+    struct err err = {0};
+    err_set(&err, ERR_SYSTEM_OTHER, 0, "TLS handshake ended for others: too many are in progress");
+    conn_abort(conn_of(handshake), &err);
+}
+
 static void on_up(void *context)
 {
     struct connection *connection = context;
     struct connections *connections = list_of(connection);
     if (connections->streams.tls == NULL)
         return;
+    handshakes_end(&connections->handshakes, &connection->handshake);
     counters_add(&connections->config.counters->handshakes, 1);
     counters_add(&connections->config.counters->resumed, stream_tls_resumed(connection->conn.stream));
 }
@@ -206,7 +234,8 @@ static void log_closed(const struct connection *connection)
 
 static void on_closing(void *context)
 {
-    const struct connection *connection = context;
+    struct connection *connection = context;
+    handshakes_end(&list_of(connection)->handshakes, &connection->handshake);
     if (!connection->rejected)
         count_end(list_of(connection)->config.counters, connection);
     log_closed(connection);
@@ -256,9 +285,9 @@ static void on_done(void *context, const struct conn_result *result)
     struct connections *connections = list_of(connection);
 
     (void)result;
-    if (connection->rejected)
-        connections->rejection_count--;
-    else
+    if (connection->lingers)
+        limits_release_rejection(connections->config.limits);
+    if (!connection->rejected)
         limits_release(connections->config.limits,
                        &(struct limits_peer){&connection->peer, connection->is_counted});
     unlink_connection(connections, connection);
@@ -276,8 +305,8 @@ static enum err_reason reject_proxied(struct connections *connections, struct co
     counters_add(&config->counters->open, -1);
     limits_release(config->limits, &(struct limits_peer){&connection->peer, false});
     connection->rejected = true;
-    connections->rejection_count++;
-    if (connections->streams.tls != NULL || connections->rejection_count > config->max_rejections)
+    connection->lingers = connections->streams.tls == NULL && limits_take_rejection(config->limits);
+    if (!connection->lingers)
         return ERR_DIALOGUE_EARLY_END;
     session_init_refusal(&connection->session);
     return ERR_OK;
@@ -310,14 +339,17 @@ static enum err_reason on_proxied(void *context, const struct proxy_header *head
 static int start_conn(struct connections *connections, struct connection *connection, struct stream *stream,
                       struct err *err)
 {
-    static const struct conn_events events = {
-        .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .closing = on_closing, .done = on_done};
+#define EVENTS                                                                                               \
+    .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .closing = on_closing, .done = on_done
+    static const struct conn_events plain = {EVENTS}, tls = {.shakes = on_shakes, EVENTS};
+#undef EVENTS
     const struct conn_config config = {
         .shared = &connections->shared,
         .dialogue = &connection->session.dialogue,
-        .events = &events,
+        .events = connections->streams.tls != NULL ? &tls : &plain,
         .context = connection,
         .handshake_ms = connections->config.handshake_ms,
+        .least_rate = connections->streams.misbehaviour.kind == STREAM_MISBEHAVE_NOT ? LEAST_RATE : 0,
     };
 
     if (connection->rejected)
@@ -340,7 +372,8 @@ static struct connection *start(struct connections *connections, const struct ac
     const struct acceptor_request request = {
         .loop = connections->config.loop, .accepted = accepted, .proxied = on_proxied, .context = connection};
     connection->peer = accepted->peer;
-    connection->rejected = rejected;
+    connection->handshake.peer = &connection->peer;
+    connection->rejected = connection->lingers = rejected;
     connection->is_counted = !connections->streams.proxy_header;
     connection->since_ms = now_ms(connections);
     if (connections->config.policy->whoami != NULL)
@@ -368,14 +401,27 @@ static bool begin(struct connections *connections, const struct accepted_socket 
     return true;
 }
 
-void connections_init(struct connections *connections, const struct connections_config *config,
-                      const struct acceptor_policy *streams)
+int connections_init(struct connections *connections, const struct connections_config *config,
+                     const struct acceptor_policy *streams)
 {
     connections->config = *config;
     connections->streams = *streams;
     connections->first = NULL;
-    connections->rejection_count = 0;
     connections->shared.loop = config->loop;
+    connections->handshakes.proceed = proceed;
+    connections->handshakes.displace = displace;
+    const struct limits_waiter waiter = {.wake = config->wake, .context = config->context};
+    return handshakes_init(&connections->handshakes, config->loop, config->limits, &waiter);
+}
+
+void connections_fini(struct connections *connections)
+{
+    handshakes_fini(&connections->handshakes);
+}
+
+void connections_wake(struct connections *connections)
+{
+    handshakes_wake(&connections->handshakes);
 }
 
 /* With a PROXY header, the address that counts is not known yet. */
@@ -423,10 +469,10 @@ void connections_reject(struct connections *connections, const struct accepted_s
         return;
     }
     counters_add(&config->counters->rejected, 1);
-    if (connections->streams.tls != NULL || connections->rejection_count >= config->max_rejections)
+    if (connections->streams.tls != NULL || !limits_take_rejection(config->limits))
         acceptor_reject(&connections->streams, accepted, BYTES_LITERAL(GREETING_TOO_MANY));
-    else if (begin(connections, accepted, true))
-        connections->rejection_count++;
+    else if (!begin(connections, accepted, true))
+        limits_release_rejection(config->limits);
 }
 
 void connections_set_policy(struct connections *connections, const struct session_policy *policy)

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "counters.h"
+#include "handshakes.h"
 #include "limits.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/acceptor.h"
@@ -20,9 +21,9 @@ struct connections_config {
     uv_loop_t *loop;                     /* borrowed */
     const struct session_policy *policy; /* borrowed */
     struct limits *limits;               /* borrowed: of all workers together */
-    size_t max_rejections; /* connections being rejected at once; more are closed without lingering */
     int64_t handshake_ms;
     struct counters *counters;    /* borrowed */
+    void (*wake)(void *context);  /* from any thread, with a lock held: connections_wake is due */
     void (*ended)(void *context); /* from the loop, after each end: its descriptors are closed */
     void *context;
 };
@@ -32,13 +33,20 @@ struct connections {
     struct connections_config config;
     struct acceptor_policy streams; /* of the next connection; may be changed at any time */
     struct connection *first;       /* NULL: none */
-    size_t rejection_count;
+    struct handshakes handshakes;
     struct conn_shared shared;
 };
 
-/* Begins without connections. Thread: the loop's, or before it runs, as of all that follow. */
-void connections_init(struct connections *connections, const struct connections_config *config,
-                      const struct acceptor_policy *streams);
+/* Begins without connections. Returns: 0, or an error of libuv. Thread: the loop's, or before it runs, as of
+ * all that follow. */
+int connections_init(struct connections *connections, const struct connections_config *config,
+                     const struct acceptor_policy *streams);
+
+/* When there are none any more, and before its config.wake becomes invalid. */
+void connections_fini(struct connections *connections);
+
+/* After config.wake. */
+void connections_wake(struct connections *connections);
 
 /* Takes a place for a connection that is admitted, for connections_serve or connections_drop, here or at
  * another worker. Returns: whether there was one. */

@@ -24,8 +24,9 @@ struct entry {
     uint32_t next;  /* in the chain, or in the list of unused entries */
     uint32_t newer; /* in the list of those remembered */
     uint32_t older;
-    uint32_t open; /* connections */
-    int64_t paid;  /* until when its connections are paid for, in 1/max_rate_per_address ms */
+    uint32_t open;       /* connections */
+    uint32_t handshakes; /* of them, waiting or in progress */
+    int64_t paid;        /* until when its connections are paid for, in 1/max_rate_per_address ms */
 };
 
 struct report {
@@ -39,8 +40,11 @@ struct limits {
     pthread_mutex_t lock; /* of all that follows config and secret */
     struct limits_config config;
     uint64_t secret[4];
-    size_t open; /* connections in all */
-    size_t peak; /* of open, since limits_await_ebb; SIZE_MAX: the ebb is reported */
+    size_t open;       /* connections in all */
+    size_t peak;       /* of open, since limits_await_ebb; SIZE_MAX: the ebb is reported */
+    size_t handshakes; /* in progress */
+    size_t rejections;
+    struct limits_waiter *waiters; /* for handshakes; first come, first woken */
     uint32_t unused;
     uint32_t newest; /* of those remembered */
     uint32_t oldest;
@@ -247,6 +251,100 @@ void limits_release(struct limits *limits, const struct limits_peer *peer)
     pthread_mutex_unlock(&limits->lock);
     if (has_ebbed && limits->config.ebbed != NULL)
         limits->config.ebbed(limits->config.context);
+}
+
+bool limits_take_rejection(struct limits *limits)
+{
+    pthread_mutex_lock(&limits->lock);
+    bool taken = limits->rejections < limits->config.max_rejections;
+    limits->rejections += taken;
+    pthread_mutex_unlock(&limits->lock);
+    return taken;
+}
+
+void limits_release_rejection(struct limits *limits)
+{
+    pthread_mutex_lock(&limits->lock);
+    limits->rejections--;
+    pthread_mutex_unlock(&limits->lock);
+}
+
+size_t limits_await_handshake(struct limits *limits, const struct endpoint *peer)
+{
+    const struct key key = key_of(peer);
+    pthread_mutex_lock(&limits->lock);
+    size_t others = limits->entries[find(limits, &key)].handshakes++;
+    pthread_mutex_unlock(&limits->lock);
+    return others;
+}
+
+/* Under the lock. */
+static void begin_waiting(struct limits *limits, struct limits_waiter *waiter)
+{
+    struct limits_waiter **end = &limits->waiters;
+    if (waiter->is_waiting)
+        return;
+    while (*end != NULL)
+        end = &(*end)->next;
+    *end = waiter;
+    waiter->is_waiting = true;
+    waiter->next = NULL;
+}
+
+/* Under the lock. */
+static void wake_first(struct limits *limits)
+{
+    struct limits_waiter *first = limits->waiters;
+    if (first == NULL || limits->handshakes >= limits->config.max_handshakes)
+        return;
+    limits->waiters = first->next;
+    first->is_waiting = false;
+    first->wake(first->context);
+}
+
+bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter, const struct endpoint *peer,
+                            int64_t now_ms)
+{
+    uint64_t suppressed = 0;
+    bool is_due = false;
+
+    pthread_mutex_lock(&limits->lock);
+    bool begun = limits->handshakes < limits->config.max_handshakes;
+    if (begun) {
+        limits->handshakes++;
+    } else {
+        begin_waiting(limits, waiter);
+        is_due = is_report_due(limits, LIMITS_HANDSHAKES, now_ms, &suppressed);
+    }
+    pthread_mutex_unlock(&limits->lock);
+    if (is_due)
+        server_log_limit(&limits->config, LIMITS_HANDSHAKES, peer, suppressed);
+    return begun;
+}
+
+void limits_end_handshake(struct limits *limits, const struct endpoint *peer, bool has_begun)
+{
+    const struct key key = key_of(peer);
+    pthread_mutex_lock(&limits->lock);
+    limits->entries[find(limits, &key)].handshakes--;
+    limits->handshakes -= has_begun;
+    if (has_begun)
+        wake_first(limits);
+    pthread_mutex_unlock(&limits->lock);
+}
+
+void limits_stop_waiting(struct limits *limits, struct limits_waiter *waiter)
+{
+    struct limits_waiter **at = &limits->waiters;
+
+    pthread_mutex_lock(&limits->lock);
+    while (*at != NULL && *at != waiter)
+        at = &(*at)->next;
+    if (*at != NULL)
+        *at = waiter->next;
+    waiter->is_waiting = false;
+    wake_first(limits);
+    pthread_mutex_unlock(&limits->lock);
 }
 
 void limits_await_ebb(struct limits *limits)

@@ -1,4 +1,5 @@
-/* How many connections there may be: in all, and of each peer's address. Thread: any, for all. */
+/* How many connections there may be: in all, of each peer's address, and in their TLS handshake. Thread: any,
+ * for all. */
 #ifndef TCPGREET_SERVER_LIMITS_H
 #define TCPGREET_SERVER_LIMITS_H
 
@@ -15,11 +16,13 @@ enum {
     LIMITS_LOG_INTERVAL_MS = 60 * 1000 /* between two lines about the same limit */
 };
 
-/* Shape: max_connections and max_per_address > 0; max_rate_per_address: new connections a second, 0: any. */
+/* Shape: all maxima > 0, but max_rate_per_address: new connections a second, 0: any. */
 struct limits_config {
     size_t max_connections;
     size_t max_per_address;
     size_t max_rate_per_address;
+    size_t max_handshakes;        /* in progress at a time */
+    size_t max_rejections;        /* connections being rejected at a time */
     void (*ebbed)(void *context); /* limits_await_ebb; from any thread; NULL */
     void *context;
 };
@@ -30,6 +33,7 @@ enum limits_result {
     LIMITS_FULL,         /* max_connections */
     LIMITS_ADDRESS_FULL, /* max_per_address */
     LIMITS_ADDRESS_RATE, /* max_rate_per_address */
+    LIMITS_HANDSHAKES,   /* max_handshakes: it waits */
     LIMITS_RESULTS
 };
 
@@ -56,6 +60,36 @@ enum limits_result limits_count(struct limits *limits, const struct endpoint *pe
 
 /* Gives back the place that was taken for this peer. */
 void limits_release(struct limits *limits, const struct limits_peer *peer);
+
+/* Takes a place among the connections being rejected. Returns: whether there was one. */
+bool limits_take_rejection(struct limits *limits);
+void limits_release_rejection(struct limits *limits);
+
+/* Who waits for a handshake to be over. Starts as {.wake, .context}. */
+struct limits_waiter {
+    void (*wake)(
+        void *context); /* limits_begin_handshake may succeed now; from any thread, with a lock held */
+    void *context;
+    struct limits_waiter *next;
+    bool is_waiting;
+};
+
+/* Counts a handshake of a peer that has a place, before it begins. Returns: how many more of its address wait
+ * or are in progress. */
+size_t limits_await_handshake(struct limits *limits, const struct endpoint *peer);
+
+/* Begins a handshake that was counted. Where there are too many, this is logged as limits_take does, and the
+ * waiter is woken, once, after others that waited before it. Borrows: waiter, until limits_stop_waiting.
+ * Returns: whether it may begin. */
+bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter, const struct endpoint *peer,
+                            int64_t now_ms);
+
+/* The end of a handshake that was counted. Shape: has_begun: its place among those in progress is given back,
+ * too; false where it had none, or where another handshake has it from now on. */
+void limits_end_handshake(struct limits *limits, const struct endpoint *peer, bool has_begun);
+
+/* The waiter has nothing to wait for any more: who waits behind it is woken instead. */
+void limits_stop_waiting(struct limits *limits, struct limits_waiter *waiter);
 
 /* Calls back: ebbed, once, when no more than half of the places are taken that are taken now or will have
  * been since, if those are LIMITS_EBB_MIN at least. Once also after limits_new. */

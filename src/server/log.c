@@ -263,13 +263,14 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
 {
     static const char *const words[LIMITS_RESULTS] = {[LIMITS_FULL] = "max-connections",
                                                       [LIMITS_ADDRESS_FULL] = "max-per-address",
-                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address"};
+                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address",
+                                                      [LIMITS_HANDSHAKES] = "max-handshakes"};
     char text[ENDPOINT_TEXT_BYTES], more[64] = "";
-    const struct log_event event = {LOG_WARNING, "rejected",
+    const struct log_event event = {LOG_WARNING, result == LIMITS_HANDSHAKES ? "waiting" : "rejected",
                                     LOG_FACTS(log_text("peer", endpoint_format(peer, text)),
                                               log_text("reason", words[result]),
                                               suppressed_field(suppressed))};
-    if (suppressed > 0)
+    if (suppressed > 0 && result != LIMITS_HANDSHAKES)
         snprintf(more, sizeof more, "; rejected since the last such line: %" PRIu64, suppressed);
     switch (result) {
     case LIMITS_FULL:
@@ -287,6 +288,12 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
             &event,
             "Connection from %s rejected: more than %zu a second from its address (see --max-rate-per-address)%s",
             text, limits->max_rate_per_address, more);
+        break;
+    case LIMITS_HANDSHAKES:
+        log_event(
+            &event,
+            "TLS handshake of %s waits: %zu are in progress, the newest wait for their turn (see --max-handshakes)",
+            text, limits->max_handshakes);
         break;
     case LIMITS_ACCEPTED:
     case LIMITS_RESULTS:

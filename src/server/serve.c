@@ -23,7 +23,8 @@
 enum {
     RESERVED_DESCRIPTORS = 24, /* standard streams, the main loop, the log, a reload's files */
     DESCRIPTORS_A_WORKER = 6,  /* its loop */
-    REJECTIONS = 64,           /* connections being rejected at once */
+    REJECTIONS = 64,           /* connections being rejected at once, by all workers */
+    HANDSHAKES_SHARE = 4,      /* one in so many connections may be in its TLS handshake */
     LOG_FLUSH_MS = 1000,
     TRIM_MS = 2000 /* after an ebb of connections: those that end with it are freed */
 };
@@ -63,7 +64,7 @@ static void on_ebb(void *context)
 }
 
 /* How many connections fit: each needs descriptors, and so does rejecting one. */
-static struct limits_config count_connections(struct server *server, struct worker_config *config)
+static struct limits_config count_connections(struct server *server, const struct worker_config *config)
 {
     size_t limit = process_raise_descriptors();
     size_t reserved =
@@ -73,16 +74,20 @@ static struct limits_config count_connections(struct server *server, struct work
     size_t wanted = (size_t)server->config->max_connections;
     size_t wanted_per_address = (size_t)server->config->max_per_address;
 
-    config->max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
-    size_t max_connections = rest - config->max_rejections;
+    size_t max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
+    size_t max_connections = rest - max_rejections;
     if (wanted > max_connections)
         server_log_descriptors(wanted, limit, (wanted + REJECTIONS) * each + reserved);
     if (wanted > 0)
         max_connections = wanted;
     size_t half = max_connections > 1 ? max_connections / 2 : 1;
+    size_t wanted_handshakes = (size_t)server->config->max_handshakes;
+    size_t share = max_connections > HANDSHAKES_SHARE ? max_connections / HANDSHAKES_SHARE : 1;
     return (struct limits_config){.max_connections = max_connections,
                                   .max_per_address = wanted_per_address > 0 ? wanted_per_address : half,
                                   .max_rate_per_address = (size_t)server->config->max_rate_per_address,
+                                  .max_handshakes = wanted_handshakes > 0 ? wanted_handshakes : share,
+                                  .max_rejections = max_rejections,
                                   .ebbed = on_ebb,
                                   .context = server};
 }

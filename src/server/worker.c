@@ -121,8 +121,16 @@ static void finish_if_empty(struct worker *worker)
     if (worker->obeyed == RUN || worker->connections.first != NULL ||
         uv_is_closing((uv_handle_t *)&worker->wake))
         return;
+    connections_fini(&worker->connections);
     uv_close((uv_handle_t *)&worker->wake, NULL);
     uv_close((uv_handle_t *)&worker->timer, NULL);
+}
+
+/* From any thread. */
+static void on_handshake_over(void *context)
+{
+    struct worker *worker = context;
+    uv_async_send(&worker->wake);
 }
 
 static void on_connection_ended(void *context)
@@ -178,6 +186,7 @@ static void on_wake(uv_async_t *async)
     atomic_store(&worker->answered, atomic_load(&worker->pings));
     take_up_tls(worker);
     serve_queue(worker);
+    connections_wake(&worker->connections);
     if (is_new)
         begin_end(worker);
 }
@@ -203,18 +212,18 @@ static struct accept *new_accept(struct worker *worker, const struct worker_conf
                                               .context = worker});
 }
 
-static void init_connections(struct worker *worker, const struct worker_config *config)
+static int init_connections(struct worker *worker, const struct worker_config *config)
 {
-    connections_init(&worker->connections,
-                     &(struct connections_config){.loop = &worker->loop,
-                                                  .policy = config->policy,
-                                                  .limits = config->limits,
-                                                  .max_rejections = config->max_rejections,
-                                                  .handshake_ms = config->handshake_ms,
-                                                  .counters = &worker->counters,
-                                                  .ended = on_connection_ended,
-                                                  .context = worker},
-                     &config->streams);
+    return connections_init(&worker->connections,
+                            &(struct connections_config){.loop = &worker->loop,
+                                                         .policy = config->policy,
+                                                         .limits = config->limits,
+                                                         .handshake_ms = config->handshake_ms,
+                                                         .counters = &worker->counters,
+                                                         .wake = on_handshake_over,
+                                                         .ended = on_connection_ended,
+                                                         .context = worker},
+                            &config->streams);
 }
 
 static int fail(struct err *err, int result)
@@ -244,12 +253,15 @@ static struct worker *allocate(const struct worker_config *config, struct err *e
 }
 
 /* Puts the loop's handles in place. */
-static int prepare(struct worker *worker, struct err *err)
+static int prepare(struct worker *worker, const struct worker_config *config, struct err *err)
 {
     int result = uv_async_init(&worker->loop, &worker->wake, on_wake);
     if (result == 0)
         result = uv_timer_init(&worker->loop, &worker->timer);
     worker->wake.data = worker->timer.data = worker;
+    worker->connections.streams = config->streams;
+    if (result == 0)
+        result = init_connections(worker, config);
     if (result == 0)
         result = accept_start(worker->accept, &worker->loop);
     return result == 0 ? 0 : fail(err, result);
@@ -286,8 +298,7 @@ struct worker *worker_new(const struct worker_config *config, struct err *err)
     worker->drain_policy.is_stopping = true;
     if (worker->drain_policy.idle_ms > DRAIN_IDLE_MS)
         worker->drain_policy.idle_ms = DRAIN_IDLE_MS;
-    init_connections(worker, config);
-    if (prepare(worker, err) < 0) {
+    if (prepare(worker, config, err) < 0) {
         dismantle(worker);
         return NULL;
     }

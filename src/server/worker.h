@@ -28,7 +28,6 @@ struct worker_config {
     struct acceptor_policy streams;      /* of every connection; tls is taken, also on failure */
     struct accept_log *accept_log;       /* borrowed: of all workers together */
     struct limits *limits;               /* likewise */
-    size_t max_rejections; /* connections being rejected at once; more are closed without lingering */
     int64_t handshake_ms;
     int64_t drain_ms;
     /* From the worker's thread, once for each listener from which accepting can never work again; the worker

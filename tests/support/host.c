@@ -36,10 +36,10 @@ int host_set_up(void **state)
     host->tester = pthread_self();
     host->accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     host->policy = (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
-    host->limit = (struct limits_config){.max_connections = 100, .max_per_address = 100};
+    host->limit = (struct limits_config){
+        .max_connections = 100, .max_per_address = 100, .max_handshakes = 100, .max_rejections = 2};
     host->config = (struct worker_config){.policy = &host->policy,
                                           .accept_log = &host->accept_log,
-                                          .max_rejections = 2,
                                           .handshake_ms = HOST_LONG_MS,
                                           .drain_ms = HOST_LONG_MS,
                                           .stopped = on_stopped,

@@ -175,7 +175,8 @@ int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role 
                                  .dialogue = make_dialogue(side, role),
                                  .events = side->deaf ? &without_notice : &all,
                                  .context = side,
-                                 .handshake_ms = 10 * 1000};
+                                 .handshake_ms = 10 * 1000,
+                                 .least_rate = role == SIDE_SERVER ? MEETING_LEAST_RATE : 0};
 
     uv_update_time(&meeting->loop);
     side->starting = true;

@@ -25,7 +25,12 @@ struct meeting;
 
 enum side_role { SIDE_SERVER, SIDE_CLIENT, SIDE_REFUSAL, SIDE_VOLUME, SIDE_PIPE };
 
-enum { MEETING_VOLUME_BYTES = 1 << 20, MEETING_ANSWER_MS = 10 * 1000, MEETING_LINGER_MS = 500 };
+enum {
+    MEETING_VOLUME_BYTES = 1 << 20,
+    MEETING_ANSWER_MS = 10 * 1000,
+    MEETING_LINGER_MS = 500,
+    MEETING_LEAST_RATE = 64
+};
 
 /* One conn, how its stream is to behave, and what came of it. */
 struct side {

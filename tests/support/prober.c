@@ -185,8 +185,10 @@ void prober_server_open(struct prober_server *server, struct listener listener, 
     *server = (struct prober_server){
         .policy = {.idle_ms = 1000LL * PROBER_LONG_MS, .name_ms = 1000LL * PROBER_LONG_MS},
         .accept_log = ACCEPT_LOG_INIT};
-    server->limits =
-        limits_new(&(struct limits_config){.max_connections = 100, .max_per_address = 100}, &err);
+    server->limits = limits_new(
+        &(struct limits_config){
+            .max_connections = 100, .max_per_address = 100, .max_handshakes = 100, .max_rejections = 2},
+        &err);
     assert_non_null(server->limits);
     struct worker_config config = {.listeners = &listener,
                                    .listener_count = 1,
@@ -194,7 +196,6 @@ void prober_server_open(struct prober_server *server, struct listener listener, 
                                    .streams.tls = tls,
                                    .accept_log = &server->accept_log,
                                    .limits = server->limits,
-                                   .max_rejections = 2,
                                    .handshake_ms = PROBER_LONG_MS,
                                    .drain_ms = PROBER_LONG_MS};
     server->worker = worker_new(&config, &err);

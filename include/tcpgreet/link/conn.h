@@ -14,9 +14,9 @@
 enum {
     CONN_READ_BYTES = 16 * 1024, /* taken from the stream at a time */
     CONN_QUEUE_BYTES =
-        64 * 1024, /* room for what a dialogue sends at a time, and so the most that is queued */
-    CONN_STALL_MS =
-        30 * 1000, /* a peer that takes nothing of what is queued, unless the dialogue is duplex */
+        64 * 1024,             /* room for what a dialogue sends at a time, and so the most that is queued */
+    CONN_STALL_MS = 30 * 1000, /* a peer that takes nothing of what is queued, or less than the least rate,
+                                  unless the dialogue is duplex */
     CONN_LINGER_MS = 2 * 1000, /* waiting for the peer's end after ours: no RST may overtake the last bytes */
     CONN_NOTICE_MS = 1000
 };
@@ -49,6 +49,9 @@ struct conn_advance {
 /* NULL where it is not needed. All may call conn_resume, conn_pause and conn_abort, unless noted otherwise;
  * none may free the conn but done. */
 struct conn_events {
+    /* The stream's handshake can go on. It does so when conn_shake is called, not from inside this; until
+     * then nothing is read. Where it is NULL, the handshake goes on at once. */
+    void (*shakes)(void *context);
     void (*up)(void *context);      /* the stream's handshake is done; once */
     void (*noticed)(void *context); /* the peer sent its first byte, or stayed CONN_NOTICE_MS; once */
     void (*received)(void *context, struct bytes bytes); /* every byte the peer sent, as it came */
@@ -64,6 +67,8 @@ struct conn_config {
     const struct conn_events *events; /* borrowed */
     void *context;
     int64_t handshake_ms; /* the time for the stream's handshake */
+    uint16_t
+        least_rate; /* bytes a second that the peer takes of what is queued, on average over CONN_STALL_MS */
 };
 
 /*
@@ -89,13 +94,20 @@ struct conn {
     int64_t paused_ms;   /* when conn_pause began; DIALOGUE_NEVER: it is not paused */
     uint64_t bytes_in;   /* received from the stream */
     uint64_t bytes_out;  /* written to it */
-    uint8_t phase;       /* enum phase in conn.c */
-    uint8_t interest;    /* UV_READABLE | UV_WRITABLE */
-    uint8_t wants;       /* the same, as this step has found it out so far */
+    uint32_t taken;      /* by the peer, since it last took enough for the least rate */
+    uint16_t least_rate;
+    uint16_t held_ms; /* in that time, how long something was queued; without what limit_ms counts now */
+    uint8_t phase;    /* enum conn_phase */
+    uint8_t interest; /* UV_READABLE | UV_WRITABLE */
+    uint8_t wants;    /* the same, as this step has found it out so far */
     uint8_t open_handles;
     bool side_ended : 1; /* before the dialogue */
     bool peer_ended : 1;
     bool in_step : 1;
+    bool trickles : 1;    /* it took something of what was queued, and not enough */
+    bool is_held : 1;     /* before and between conn_shake */
+    bool is_prefaced : 1; /* a PROXY header is awaited, without a turn */
+    bool asked : 1;       /* for conn_shake, in vain so far */
 };
 
 /* Starts: the handshake, then the dialogue.
@@ -103,6 +115,9 @@ struct conn {
  * perhaps from inside conn_start. Returns: 0, or -1 with err, and then nothing calls back. Thread: the
  * loop's. */
 int conn_start(struct conn *conn, const struct conn_config *config, struct stream *stream, struct err *err);
+
+/* The handshake goes on, after `shakes`. */
+void conn_shake(struct conn *conn);
 
 /* The owner has given the dialogue something to send. May be called from inside an event. */
 void conn_resume(struct conn *conn);

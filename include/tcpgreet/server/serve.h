@@ -24,6 +24,7 @@ struct server_config {
     int max_connections;           /* 0: from the descriptor limit */
     int max_per_address;           /* IPv6: of 64 bits; 0: half of max_connections */
     int max_rate_per_address;      /* new ones a second; 0: any */
+    int max_handshakes;            /* TLS, in progress at a time; 0: a quarter of max_connections */
     int backlog;                   /* 0: SOMAXCONN */
     bool whoami;                   /* that name is answered with the connection as the server sees it */
     bool proxy_protocol;           /* every connection begins with a PROXY header */

@@ -179,6 +179,29 @@ static void a_slow_reader_gets_every_answer_and_the_good_bye(void **state)
     assert_int_equal(meeting->server.err.reason, ERR_OK);
 }
 
+/* It reads a little every second, which is progress each time, and less than the least rate. */
+static void a_peer_that_reads_too_slowly_is_given_up(void **state)
+{
+    enum { PIECE = 16 };
+    struct meeting *meeting = *state;
+    struct buf received = {0};
+    int small = 4096;
+    meeting->server.faults.piece = PIECE; /* so that each read makes room for a write */
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
+    assert_int_equal(
+        setsockopt(stream_fd(meeting->server.conn.stream), SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+    flood(meeting);
+    int64_t begin = clock_now_ms();
+    while (meeting->server.done == 0) {
+        assert_true(clock_now_ms() - begin <= 2 * CONN_STALL_MS);
+        meeting_run(meeting, SECOND);
+        meeting_peer_receive(meeting, &received, 2 * PIECE);
+    }
+    buf_fini(&received);
+    assert_int_equal(meeting->server.err.reason, ERR_DIALOGUE_TIMEOUT);
+    assert_string_equal(meeting->server.err.text, "the peer reads too slowly");
+}
+
 static void after_the_final_message_the_peers_fin_is_awaited_for_a_while(void **state)
 {
     struct meeting *meeting = *state;
@@ -364,6 +387,7 @@ int main(void)
         MEETING_TEST(a_peer_that_does_not_read_is_given_up),
         MEETING_TEST(a_duplex_dialogue_has_its_own_deadline),
         MEETING_TEST(a_slow_reader_gets_every_answer_and_the_good_bye),
+        MEETING_TEST(a_peer_that_reads_too_slowly_is_given_up),
         MEETING_TEST(after_the_final_message_the_peers_fin_is_awaited_for_a_while),
         MEETING_TEST(the_end_of_our_side_has_limited_time),
         MEETING_TEST(when_both_have_ended_nothing_is_awaited),

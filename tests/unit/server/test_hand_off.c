@@ -51,10 +51,10 @@ static int set_up(void **state)
     fixture->accept_log = (struct accept_log)ACCEPT_LOG_INIT;
     fixture->policy =
         (struct session_policy){.idle_ms = HOST_LONG_MS, .name_ms = HOST_LONG_MS, .pause_ms = 0};
-    fixture->limit = (struct limits_config){.max_connections = 1000, .max_per_address = 1000};
+    fixture->limit = (struct limits_config){
+        .max_connections = 1000, .max_per_address = 1000, .max_handshakes = 1000, .max_rejections = 10};
     fixture->config = (struct worker_config){.policy = &fixture->policy,
                                              .accept_log = &fixture->accept_log,
-                                             .max_rejections = 10,
                                              .handshake_ms = HOST_LONG_MS,
                                              .drain_ms = HOST_LONG_MS,
                                              .stopped = on_stopped,

@@ -26,7 +26,11 @@ static struct endpoint peer(const char *text)
 
 static struct limits *make(size_t connections, size_t per_address, size_t rate)
 {
-    const struct limits_config config = {connections, per_address, rate, NULL, NULL};
+    const struct limits_config config = {.max_connections = connections,
+                                         .max_per_address = per_address,
+                                         .max_rate_per_address = rate,
+                                         .max_handshakes = 2,
+                                         .max_rejections = 2};
     struct err err = {0};
     struct limits *limits = limits_new(&config, &err);
     assert_non_null(limits);
@@ -171,7 +175,8 @@ static void count_ebb(void *context)
 static void the_ebb_after_a_flood_is_reported_once_each_time_it_is_awaited(void **state)
 {
     unsigned ebbs = 0;
-    const struct limits_config config = {PLENTY, PLENTY, 0, count_ebb, &ebbs};
+    const struct limits_config config = {
+        .max_connections = PLENTY, .max_per_address = PLENTY, .ebbed = count_ebb, .context = &ebbs};
     struct limits *limits = limits_new(&config, NULL);
     (void)state;
     assert_non_null(limits);

@@ -1,0 +1,47 @@
+#include "conn_limits.h"
+
+enum { MS_PER_S = 1000 };
+
+void conn_limits_set_phase(struct conn *conn, enum conn_phase phase, int64_t timeout_ms)
+{
+    conn->phase = (uint8_t)phase;
+    conn->limit_ms = timeout_ms == DIALOGUE_NEVER ? DIALOGUE_NEVER : conn_now_ms(conn) + timeout_ms;
+}
+
+/* Only the time counts in which something was queued: within CONN_STALL_MS of that, and as long as something
+ * is queued, it has to take enough. */
+void conn_limits_watch(struct conn *conn, size_t taken)
+{
+    bool counts = conn_is_queued(conn) && (conn->phase == CONN_ENDING || conn_is_held_up(conn));
+    bool watched = conn->limit_ms != DIALOGUE_NEVER;
+    int64_t rest_ms = watched ? conn->limit_ms - conn_now_ms(conn) : CONN_STALL_MS - conn->held_ms;
+
+    conn->taken += (uint32_t)taken;
+    conn->trickles = conn->trickles || (watched && taken > 0);
+    if (conn->taken > 0 && conn->taken >= (uint32_t)conn->least_rate * CONN_STALL_MS / MS_PER_S) {
+        conn->taken = 0;
+        conn->trickles = false;
+        rest_ms = CONN_STALL_MS;
+    }
+    conn->held_ms = (uint16_t)(CONN_STALL_MS - (rest_ms > 0 ? rest_ms : 0));
+    conn->limit_ms = counts ? conn_now_ms(conn) + rest_ms : DIALOGUE_NEVER;
+}
+
+int64_t conn_limits_next(const struct conn *conn)
+{
+    int64_t due = conn->limit_ms < conn->notice_ms ? conn->limit_ms : conn->notice_ms;
+    int64_t dialogue = conn->dialogue->deadline_ms;
+    bool counts = conn->phase == CONN_TALKING && !conn_is_held_up(conn) && !conn_is_paused(conn);
+    return counts && dialogue < due ? dialogue : due;
+}
+
+void conn_limits_explain(struct conn *conn, struct err *err)
+{
+    if (conn->phase == CONN_HANDSHAKING && conn->asked)
+        err_set(err, ERR_TLS_TIMEOUT, 0, "no TLS handshake in time: too many are in progress");
+    else if (conn->phase == CONN_HANDSHAKING)
+        stream_handshake_expire(conn->stream, err);
+    else if (conn_is_queued(conn))
+        err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "%s",
+                conn->trickles ? "the peer reads too slowly" : "the peer does not read");
+}
