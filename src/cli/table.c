@@ -151,7 +151,7 @@ const struct option_row option_rows[] = {
 
     OPTION(SERVER, integer, "workers", "N", "threads (one per processor; bench: 1)", RANGE("1", "256"),
            IN(L(workers), B(workers))),
-    OPTION(SERVER, integer, "max-connections", "N", "concurrent connections (from ulimit -n)",
+    OPTION(SERVER, integer, "max-connections", "N", "concurrent connections (descriptors, memory)",
            RANGE("1", "10000000"), IN(L(max_connections))),
     OPTION(SERVER, integer, "max-per-address", "N", "of them from one address (half)", RANGE("1", "10000000"),
            IN(L(max_per_address))),

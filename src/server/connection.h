@@ -42,7 +42,8 @@ struct connections {
 int connections_init(struct connections *connections, const struct connections_config *config,
                      const struct acceptor_policy *streams);
 
-/* When there are none any more, and before its config.wake becomes invalid. */
+/* When there are none any more, and before its config.wake becomes invalid. May be called again, and before
+ * connections_init. */
 void connections_fini(struct connections *connections);
 
 /* After config.wake. */

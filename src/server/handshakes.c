@@ -59,12 +59,12 @@ static struct handshake *find_displaceable(struct handshakes *handshakes, uint8_
     return NULL;
 }
 
-/* Its place goes to the one that displaces it, and not to others that wait for one. */
-static void displace(struct handshakes *handshakes, struct handshake *handshake)
+/* is_free: its place is to be had; else the one that displaces it has it. */
+static void displace(struct handshakes *handshakes, struct handshake *handshake, bool is_free)
 {
     take_out(handshake);
     handshake->state = HANDSHAKE_OVER;
-    limits_end_handshake(handshakes->limits, handshake->peer, false);
+    limits_end_handshake(handshakes->limits, handshake->peer, is_free);
     handshakes->displace(handshake);
 }
 
@@ -75,7 +75,7 @@ static bool take_place(struct handshakes *handshakes, const struct handshake *ha
         return true;
     struct handshake *other = find_displaceable(handshakes, handshake->rank);
     if (other != NULL)
-        displace(handshakes, other);
+        displace(handshakes, other, false);
     return other != NULL;
 }
 
@@ -127,6 +127,32 @@ static void on_stall(uv_timer_t *timer)
     handshakes_wake(timer->data);
 }
 
+/* Those that could make room are at other workers, or have not stalled long enough. */
+static void call_others(struct handshakes *handshakes)
+{
+    uint8_t rank = 0;
+    if (uv_is_active((uv_handle_t *)&handshakes->stall))
+        return;
+    while (is_empty(&handshakes->waiting[rank]))
+        rank++;
+    uv_timer_start(&handshakes->stall, on_stall, HANDSHAKES_STALLED_MS / 4, 0);
+    limits_call(handshakes->limits, &handshakes->waiter, rank);
+}
+
+/* Makes room for handshakes of another worker. */
+static void answer_call(struct handshakes *handshakes)
+{
+    uint8_t rank;
+    if (!limits_is_called(handshakes->limits, &handshakes->waiter, &rank))
+        return;
+    for (int i = 0; i < HANDSHAKES_PER_CALL; i++) {
+        struct handshake *handshake = find_displaceable(handshakes, rank);
+        if (handshake == NULL)
+            return;
+        displace(handshakes, handshake, true);
+    }
+}
+
 static void on_turn(uv_idle_t *idle)
 {
     struct handshakes *handshakes = idle->data;
@@ -144,13 +170,14 @@ static void on_turn(uv_idle_t *idle)
         return;
     uv_idle_stop(idle);
     if (waits)
-        uv_timer_start(&handshakes->stall, on_stall, HANDSHAKES_STALLED_MS / 4, 0);
+        call_others(handshakes);
     else
         limits_stop_waiting(handshakes->limits, &handshakes->waiter);
 }
 
 void handshakes_wake(struct handshakes *handshakes)
 {
+    answer_call(handshakes);
     if (is_any_in(handshakes->waiting))
         uv_idle_start(&handshakes->turn, on_turn);
     else
@@ -173,9 +200,11 @@ int handshakes_init(struct handshakes *handshakes, uv_loop_t *loop, struct limit
     int result = uv_idle_init(loop, &handshakes->turn);
     if (result == 0)
         result = uv_timer_init(loop, &handshakes->stall);
-    if (result == 0)
-        uv_unref((uv_handle_t *)&handshakes->stall);
-    return result;
+    if (result != 0)
+        return result;
+    uv_unref((uv_handle_t *)&handshakes->stall);
+    limits_join(limits, &handshakes->waiter);
+    return 0;
 }
 
 void handshakes_request(struct handshakes *handshakes, struct handshake *handshake)
@@ -205,5 +234,6 @@ void handshakes_end(struct handshakes *handshakes, struct handshake *handshake)
 
 void handshakes_fini(struct handshakes *handshakes)
 {
-    limits_stop_waiting(handshakes->limits, &handshakes->waiter);
+    if (handshakes->limits != NULL)
+        limits_leave(handshakes->limits, &handshakes->waiter);
 }

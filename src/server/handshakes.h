@@ -10,7 +10,8 @@
 #include "tcpgreet/core/endpoint.h"
 
 enum {
-    HANDSHAKES_PER_TURN = 4,      /* of the loop; then dialogues get theirs */
+    HANDSHAKES_PER_TURN = 2,      /* of the loop; then dialogues get theirs */
+    HANDSHAKES_PER_CALL = 16,     /* that one worker ends for another at a time */
     HANDSHAKES_STALLED_MS = 1000, /* without a byte of its peer: others may have its place */
     HANDSHAKES_RANKS = 33         /* 1 + log2 of the most handshakes that an address can have */
 };

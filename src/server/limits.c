@@ -44,6 +44,7 @@ struct limits {
     size_t peak;       /* of open, since limits_await_ebb; SIZE_MAX: the ebb is reported */
     size_t handshakes; /* in progress */
     size_t rejections;
+    struct limits_waiter *members;
     struct limits_waiter *waiters; /* for handshakes; first come, first woken */
     uint32_t unused;
     uint32_t newest; /* of those remembered */
@@ -278,6 +279,37 @@ size_t limits_await_handshake(struct limits *limits, const struct endpoint *peer
     return others;
 }
 
+void limits_join(struct limits *limits, struct limits_waiter *waiter)
+{
+    pthread_mutex_lock(&limits->lock);
+    waiter->next_member = limits->members;
+    limits->members = waiter;
+    pthread_mutex_unlock(&limits->lock);
+}
+
+void limits_call(struct limits *limits, const struct limits_waiter *waiter, uint8_t rank)
+{
+    pthread_mutex_lock(&limits->lock);
+    for (struct limits_waiter *at = limits->members; at != NULL; at = at->next_member) {
+        if (at == waiter)
+            continue;
+        at->called_rank = at->is_called && at->called_rank < rank ? at->called_rank : rank;
+        at->is_called = true;
+        at->wake(at->context);
+    }
+    pthread_mutex_unlock(&limits->lock);
+}
+
+bool limits_is_called(struct limits *limits, struct limits_waiter *waiter, uint8_t *rank)
+{
+    pthread_mutex_lock(&limits->lock);
+    bool is_called = waiter->is_called;
+    waiter->is_called = false;
+    *rank = waiter->called_rank;
+    pthread_mutex_unlock(&limits->lock);
+    return is_called;
+}
+
 /* Under the lock. */
 static void begin_waiting(struct limits *limits, struct limits_waiter *waiter)
 {
@@ -318,7 +350,7 @@ bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter,
     }
     pthread_mutex_unlock(&limits->lock);
     if (is_due)
-        server_log_limit(&limits->config, LIMITS_HANDSHAKES, peer, suppressed);
+        server_log_waiting(peer, limits->config.max_handshakes, suppressed);
     return begun;
 }
 
@@ -344,6 +376,19 @@ void limits_stop_waiting(struct limits *limits, struct limits_waiter *waiter)
         *at = waiter->next;
     waiter->is_waiting = false;
     wake_first(limits);
+    pthread_mutex_unlock(&limits->lock);
+}
+
+void limits_leave(struct limits *limits, struct limits_waiter *waiter)
+{
+    struct limits_waiter **at = &limits->members;
+
+    limits_stop_waiting(limits, waiter);
+    pthread_mutex_lock(&limits->lock);
+    while (*at != NULL && *at != waiter)
+        at = &(*at)->next_member;
+    if (*at != NULL)
+        *at = waiter->next_member;
     pthread_mutex_unlock(&limits->lock);
 }
 

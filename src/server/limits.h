@@ -65,21 +65,34 @@ void limits_release(struct limits *limits, const struct limits_peer *peer);
 bool limits_take_rejection(struct limits *limits);
 void limits_release_rejection(struct limits *limits);
 
-/* Who waits for a handshake to be over. Starts as {.wake, .context}. */
+/* A worker that waits for handshakes to be over, its own or others'. Starts as {.wake, .context}. */
 struct limits_waiter {
-    void (*wake)(
-        void *context); /* limits_begin_handshake may succeed now; from any thread, with a lock held */
+    void (*wake)(void *context); /* limits_begin_handshake may succeed now, or it is called; from any thread,
+                                    with a lock held */
     void *context;
-    struct limits_waiter *next;
+    struct limits_waiter *next;        /* of those that wait */
+    struct limits_waiter *next_member; /* of all */
     bool is_waiting;
+    bool is_called;
+    uint8_t called_rank;
 };
+
+/* Borrows: waiter, until limits_leave. */
+void limits_join(struct limits *limits, struct limits_waiter *waiter);
+void limits_leave(struct limits *limits, struct limits_waiter *waiter);
+
+/* Asks the others to end handshakes for one of this rank, and wakes them. */
+void limits_call(struct limits *limits, const struct limits_waiter *waiter, uint8_t rank);
+
+/* Returns: whether it was called since it last asked, and for which rank. */
+bool limits_is_called(struct limits *limits, struct limits_waiter *waiter, uint8_t *rank);
 
 /* Counts a handshake of a peer that has a place, before it begins. Returns: how many more of its address wait
  * or are in progress. */
 size_t limits_await_handshake(struct limits *limits, const struct endpoint *peer);
 
 /* Begins a handshake that was counted. Where there are too many, this is logged as limits_take does, and the
- * waiter is woken, once, after others that waited before it. Borrows: waiter, until limits_stop_waiting.
+ * waiter is woken, once, after others that waited before it. Shape: waiter has joined.
  * Returns: whether it may begin. */
 bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter, const struct endpoint *peer,
                             int64_t now_ms);

@@ -60,6 +60,25 @@ void server_log_descriptors(size_t max_connections, size_t limit, size_t needed)
         max_connections, limit, needed);
 }
 
+enum { BYTES_A_MIB = 1024 * 1024 };
+
+void server_log_memory(size_t max_connections, uint64_t needed, uint64_t memory)
+{
+    log_event(&(struct log_event){LOG_WARNING, "memory",
+                                  LOG_FACTS(log_count("limit", memory), log_count("needed", needed))},
+              "--max-connections %zu may need %" PRIu64 " MiB, more than half of the %" PRIu64
+              " MiB of memory: allow more memory, or lower it",
+              max_connections, needed / BYTES_A_MIB, memory / BYTES_A_MIB);
+}
+
+void server_log_bound(size_t max_connections, uint64_t bytes)
+{
+    log_event(
+        &(struct log_event){LOG_INFO, "bound",
+                            LOG_FACTS(log_count("connections", max_connections), log_count("bytes", bytes))},
+        "Serving at most %zu connections, about %" PRIu64 " MiB", max_connections, bytes / BYTES_A_MIB);
+}
+
 void server_log_expiry(const char *names, double days)
 {
     const struct log_event event = {LOG_WARNING, "certificate-expiry",
@@ -263,14 +282,13 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
 {
     static const char *const words[LIMITS_RESULTS] = {[LIMITS_FULL] = "max-connections",
                                                       [LIMITS_ADDRESS_FULL] = "max-per-address",
-                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address",
-                                                      [LIMITS_HANDSHAKES] = "max-handshakes"};
+                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address"};
     char text[ENDPOINT_TEXT_BYTES], more[64] = "";
-    const struct log_event event = {LOG_WARNING, result == LIMITS_HANDSHAKES ? "waiting" : "rejected",
+    const struct log_event event = {LOG_WARNING, "rejected",
                                     LOG_FACTS(log_text("peer", endpoint_format(peer, text)),
                                               log_text("reason", words[result]),
                                               suppressed_field(suppressed))};
-    if (suppressed > 0 && result != LIMITS_HANDSHAKES)
+    if (suppressed > 0)
         snprintf(more, sizeof more, "; rejected since the last such line: %" PRIu64, suppressed);
     switch (result) {
     case LIMITS_FULL:
@@ -289,16 +307,23 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
             "Connection from %s rejected: more than %zu a second from its address (see --max-rate-per-address)%s",
             text, limits->max_rate_per_address, more);
         break;
-    case LIMITS_HANDSHAKES:
-        log_event(
-            &event,
-            "TLS handshake of %s waits: %zu are in progress, the newest wait for their turn (see --max-handshakes)",
-            text, limits->max_handshakes);
-        break;
+    case LIMITS_HANDSHAKES: /* server_log_waiting */
     case LIMITS_ACCEPTED:
     case LIMITS_RESULTS:
         break;
     }
+}
+
+void server_log_waiting(const struct endpoint *peer, size_t max_handshakes, uint64_t suppressed)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    const struct log_event event = {
+        LOG_WARNING, "waiting",
+        LOG_FACTS(log_text("peer", endpoint_format(peer, text)), suppressed_field(suppressed))};
+    log_event(
+        &event,
+        "TLS handshake of %s waits: %zu are in progress, the newest wait for their turn (see --max-handshakes)",
+        text, max_handshakes);
 }
 
 void server_log_proxy_from_any(const struct listener *listeners, size_t count)

@@ -29,6 +29,12 @@ void server_log_misbehaviour(const struct stream_misbehaviour *how);
 /* --max-connections asks for more descriptors than the limit. */
 void server_log_descriptors(size_t max_connections, size_t limit, size_t needed);
 
+/* --max-connections may need more memory than there is for it. Shape: bytes. */
+void server_log_memory(size_t max_connections, uint64_t needed, uint64_t memory);
+
+/* How many connections there may be, and for how many bytes. */
+void server_log_bound(size_t max_connections, uint64_t bytes);
+
 /* Before the certificate expires, or after: days < 0. */
 void server_log_expiry(const char *names, double days);
 
@@ -73,6 +79,9 @@ void server_log_closed(const struct server_log_closed *closed);
 
 /* A connection that could not be served. */
 void server_log_dropped(const struct endpoint *peer, const struct err *err);
+
+/* A TLS handshake waits for others. Shape: suppressed: others that waited since the last of these lines. */
+void server_log_waiting(const struct endpoint *peer, size_t max_handshakes, uint64_t suppressed);
 
 /* A connection is rejected. Shape: result: LIMITS_ACCEPTED excluded; suppressed: rejections by the same limit
  * since the last of these lines. */

@@ -16,6 +16,7 @@
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/os/loop.h"
+#include "tcpgreet/os/memory.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
 #include "worker.h"
@@ -25,8 +26,20 @@ enum {
     DESCRIPTORS_A_WORKER = 6,  /* its loop */
     REJECTIONS = 64,           /* connections being rejected at once, by all workers */
     HANDSHAKES_SHARE = 4,      /* one in so many connections may be in its TLS handshake */
-    LOG_FLUSH_MS = 1000,
+    LOG_FLUSH_MS = 500,
     TRIM_MS = 2000 /* after an ebb of connections: those that end with it are freed */
+};
+
+/* What is used at most, measured with bench/flood, rounded up: an idle server, a worker's part of it (with
+ * the buffers of the TLS connections used last), and connections that never read: what is queued for them
+ * (CONN_QUEUE_BYTES), what they have sent (CONN_READ_BYTES), and with TLS a record of each kind and OpenSSL's
+ * own. */
+enum {
+    SERVER_BYTES = 8 * 1024 * 1024,
+    WORKER_BYTES = 6 * 1024 * 1024,
+    PLAIN_CONNECTION_BYTES = 84 * 1024,
+    TLS_CONNECTION_BYTES = 140 * 1024,
+    CONNECTIONS_MIN = 16 /* however little memory there is */
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -63,8 +76,9 @@ static void on_ebb(void *context)
     uv_async_send(&server->ebbed);
 }
 
-/* How many connections fit: each needs descriptors, and so does rejecting one. */
-static struct limits_config count_connections(struct server *server, const struct worker_config *config)
+/* How many connections the descriptors are for; rejecting some needs them, too. Returns: of how many. */
+static size_t count_descriptors(const struct server *server, const struct worker_config *config,
+                                size_t *max_rejections)
 {
     size_t limit = process_raise_descriptors();
     size_t reserved =
@@ -72,21 +86,48 @@ static struct limits_config count_connections(struct server *server, const struc
     size_t each = acceptor_descriptors(&config->streams);
     size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
     size_t wanted = (size_t)server->config->max_connections;
-    size_t wanted_per_address = (size_t)server->config->max_per_address;
 
-    size_t max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
-    size_t max_connections = rest - max_rejections;
-    if (wanted > max_connections)
+    *max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
+    if (wanted > rest - *max_rejections)
         server_log_descriptors(wanted, limit, (wanted + REJECTIONS) * each + reserved);
+    return rest - *max_rejections;
+}
+
+/* How many connections fit: into the descriptors, and at their largest into half of the memory. The kernel's
+ * buffers of their sockets need the rest. */
+static size_t count_connections(const struct server *server, const struct worker_config *config,
+                                size_t *max_rejections)
+{
+    uint64_t each = server->config->use_tls ? TLS_CONNECTION_BYTES : PLAIN_CONNECTION_BYTES;
+    uint64_t base = SERVER_BYTES + (uint64_t)server->worker_count * WORKER_BYTES;
+    uint64_t memory = memory_limit("");
+    size_t count = count_descriptors(server, config, max_rejections);
+    size_t wanted = (size_t)server->config->max_connections;
+
+    if (memory > 0 && memory / 2 < base + count * each)
+        count = memory / 2 > base + CONNECTIONS_MIN * each ? (size_t)((memory / 2 - base) / each)
+                                                           : CONNECTIONS_MIN;
+    if (memory > 0 && memory / 2 < base + wanted * each)
+        server_log_memory(wanted, base + wanted * each, memory);
     if (wanted > 0)
-        max_connections = wanted;
+        count = wanted;
+    server_log_bound(count, base + count * each);
+    return count;
+}
+
+static struct limits_config limits_of(struct server *server, const struct worker_config *config)
+{
+    size_t max_rejections;
+    size_t max_connections = count_connections(server, config, &max_rejections);
+    size_t per_address = (size_t)server->config->max_per_address;
+    size_t handshakes = (size_t)server->config->max_handshakes;
     size_t half = max_connections > 1 ? max_connections / 2 : 1;
-    size_t wanted_handshakes = (size_t)server->config->max_handshakes;
     size_t share = max_connections > HANDSHAKES_SHARE ? max_connections / HANDSHAKES_SHARE : 1;
+
     return (struct limits_config){.max_connections = max_connections,
-                                  .max_per_address = wanted_per_address > 0 ? wanted_per_address : half,
+                                  .max_per_address = per_address > 0 ? per_address : half,
                                   .max_rate_per_address = (size_t)server->config->max_rate_per_address,
-                                  .max_handshakes = wanted_handshakes > 0 ? wanted_handshakes : share,
+                                  .max_handshakes = handshakes > 0 ? handshakes : share,
                                   .max_rejections = max_rejections,
                                   .ebbed = on_ebb,
                                   .context = server};
@@ -283,7 +324,7 @@ static int init_worker_config(struct server *server, struct worker_config *confi
         .stopped = on_worker_stopped,
         .context = server,
     };
-    const struct limits_config limits = count_connections(server, config);
+    const struct limits_config limits = limits_of(server, config);
     config->limits = server->limits = limits_new(&limits, err);
     return server->limits != NULL ? 0 : -1;
 }

@@ -12,8 +12,8 @@
 #include "tcpgreet/os/loop.h"
 
 enum {
-    DRAIN_IDLE_MS = 1000,       /* silence that ends a dialogue during a drain, unless a name is begun */
-    FINAL_MESSAGE_MS = 2 * 1000 /* after a drain, for the final messages to be read */
+    DRAIN_IDLE_MS = 1000,   /* silence that ends a dialogue during a drain, unless a name is begun */
+    FINAL_MESSAGE_MS = 1500 /* after a drain, for the final messages to be read */
 };
 
 enum command { RUN, DRAIN, STOP };
@@ -261,9 +261,9 @@ static int prepare(struct worker *worker, const struct worker_config *config, st
     worker->wake.data = worker->timer.data = worker;
     worker->connections.streams = config->streams;
     if (result == 0)
-        result = init_connections(worker, config);
-    if (result == 0)
         result = accept_start(worker->accept, &worker->loop);
+    if (result == 0)
+        result = init_connections(worker, config);
     return result == 0 ? 0 : fail(err, result);
 }
 
@@ -277,6 +277,7 @@ static void close_any(uv_handle_t *handle, void *context)
 /* Frees a worker that never ran or has ended. */
 static void dismantle(struct worker *worker)
 {
+    connections_fini(&worker->connections);
     uv_walk(&worker->loop, close_any, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     uv_loop_close(&worker->loop);

@@ -485,7 +485,7 @@ class Log(Case):
             with Peer(server) as peer:
                 peer.expect(OPENING).send(b"exit\n").expect(GOODBYE).expect_eof()
             server.log.expect(rf"^Connection from {re.escape(peer.address)} is closed: ")
-            self.assertEqual(len(server.log.lines()), 2, server.log.lines()[:10])
+            self.assertEqual(len(server.log.lines()), 3, server.log.lines()[:10])
             server.expect_counters(r"\b2001 connections\b.*\b2000 closed without data\b")
 
     def test_scanners_are_logged_with_v(self):

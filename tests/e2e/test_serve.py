@@ -116,6 +116,20 @@ class Announcements(Case):
             self.assertEqual(shown.stdout.split()[2], "7", shown.stdout)
 
 
+    def test_the_most_connections_and_their_memory_are_logged(self):
+        bound = r"at most (\d+) connections, about (\d+) MiB"
+        most = []
+        for limit in (100, 200):
+            with Server("--workers", "1", limit_fds=limit) as server:
+                most.append([int(number) for number in server.log.expect(bound)[0].groups()])
+        self.assertEqual([count < limit for (count, _), limit in zip(most, (100, 200))], [True, True], most)
+        self.assertLess(most[0], most[1])
+        with Server("--max-connections", "1000") as server:
+            self.assertEqual(server.log.expect(bound)[0][1], "1000")
+        with Server("--max-connections", "10000000") as server:
+            server.log.expect(r"--max-connections 10000000 may need \d+ MiB, more than half of the \d+ MiB of memory")
+
+
 class Starts(Case):
     """A failed start reports what, on what, why, and what to do; nothing is announced."""
 
@@ -383,7 +397,7 @@ class AcceptFails(Case):
                 self.assertEqual(server.wait(), 8)
                 server.log.join()
                 why = rf"cannot accept connections on \[::1\]:{server.port}: {os.strerror(number)} .*{remedy}"
-                log = server.log.lines()
+                log = [line for line in server.log.lines() if not line.startswith("Serving at most ")]
                 self.assertRegex(log[0], rf"^Shutting down: {why}.*; draining for up to 1 s$")
                 self.assertRegex(log[1], rf"^tcpgreet: {why}.* \(system-other\)$")
                 self.assertEqual(len(log), 2, log)

@@ -11,7 +11,8 @@ import struct
 import threading
 import time
 
-from harness import (GOODBYE, OPENING, PATIENCE, Case, Peer, Server, await_that, connect, hello, main)
+from harness import (GOODBYE, OPENING, PATIENCE, Case, Peer, Server, await_that, client_hello, connect,
+                     hello, main)
 from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, exchange, der, dialogue,
                          fingerprint, folder, identity, issue, openssl, skip_without_tls, tls_peer)
 
@@ -395,10 +396,29 @@ class Endings(TlsCase):
             with self.assertRaises((OSError, ssl.SSLError)):
                 tls_peer(server, client_context(self.made))
             server.expect_counters(" 1 rejected")
+            server.log.expect(r"rejected: all 1 are in use \(see --max-connections\)")
             peer.send(b"exit\n").expect(GOODBYE).expect_eof()
             peer.close()
             server.expect_counters(" 0 open now")
             self.assertServed(server)
+
+
+    def test_handshakes_that_stall_make_room_for_others(self):
+        with self.serve("--max-handshakes", "2", "--workers", "2") as server, contextlib.ExitStack() as peers:
+            for _ in range(5):
+                peers.enter_context(Peer(server)).send(client_hello())
+            server.log.expect(r"TLS handshake of .* waits: 2 are in progress, .* \(see --max-handshakes\)")
+            for _ in range(3):
+                self.assertServed(server)
+            server.log.expect("is closed: TLS handshake ended for others: too many are in progress")
+
+    def test_no_peer_in_its_handshake_holds_the_end(self):
+        with self.serve("--drain-timeout", "300ms") as server, contextlib.ExitStack() as peers:
+            for first in (b"", client_hello()[:50], client_hello()):
+                peers.enter_context(Peer(server)).send(first)
+            with tls_peer(server, client_context(self.made)) as deaf:
+                deaf.expect(OPENING)
+                self.assertEqual(server.stop(), 0)
 
 
 class OtherProtocols(TlsCase):

@@ -167,6 +167,19 @@ static void the_table_does_not_grow_with_addresses(void **state)
     limits_free(limits);
 }
 
+static void connections_being_rejected_are_limited_for_all_workers_together(void **state)
+{
+    struct limits *limits = make(PLENTY, PLENTY, 0);
+    (void)state;
+    assert_true(limits_take_rejection(limits));
+    assert_true(limits_take_rejection(limits));
+    assert_false(limits_take_rejection(limits));
+    limits_release_rejection(limits);
+    assert_true(limits_take_rejection(limits));
+    assert_false(limits_take_rejection(limits));
+    limits_free(limits);
+}
+
 static void count_ebb(void *context)
 {
     ++*(unsigned *)context;
@@ -245,6 +258,7 @@ int main(void)
         cmocka_unit_test(a_rate_allows_a_second_in_advance),
         cmocka_unit_test(connecting_again_does_not_renew_a_rate),
         cmocka_unit_test(the_table_does_not_grow_with_addresses),
+        cmocka_unit_test(connections_being_rejected_are_limited_for_all_workers_together),
         cmocka_unit_test(the_ebb_after_a_flood_is_reported_once_each_time_it_is_awaited),
         cmocka_unit_test(threads_together_never_exceed_a_limit),
     };
