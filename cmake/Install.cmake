@@ -1,4 +1,32 @@
-install(TARGETS tcpgreet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES man/tcpgreet.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "*.svg")
+# What is installed, by component: the program with what belongs to it, and each service by itself.
+install(TARGETS tcpgreet RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tcpgreet)
+install(PROGRAMS scripts/generate-certs DESTINATION ${CMAKE_INSTALL_BINDIR} RENAME tcpgreet-generate-certs
+    COMPONENT tcpgreet)
+install(FILES man/tcpgreet.1 man/tcpgreet-generate-certs.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tcpgreet)
+install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tcpgreet)
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tcpgreet
+    FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "*.svg")
+install(FILES "${sbom}" DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tcpgreet)
+
+# The units of packaging/systemd, with the path of the program: those of the exporter, and all the others.
+set(services "")
+file(GLOB units CONFIGURE_DEPENDS packaging/systemd/*.service packaging/systemd/*.socket packaging/systemd/*.timer)
+foreach(unit ${units})
+    cmake_path(GET unit FILENAME name)
+    set(component tcpgreet-server)
+    if(name MATCHES "exporter")
+        set(component tcpgreet-exporter)
+    endif()
+    list(APPEND services ${component})
+    list(APPEND ${component}_units ${name})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${unit}")
+    file(READ "${unit}" text)
+    string(REPLACE "/usr/bin/tcpgreet" "${CMAKE_INSTALL_FULL_BINDIR}/tcpgreet" text "${text}")
+    file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/systemd/${name}" CONTENT "${text}" @ONLY)
+    install(FILES "${PROJECT_BINARY_DIR}/systemd/${name}" DESTINATION lib/systemd/system COMPONENT ${component})
+endforeach()
+list(REMOVE_DUPLICATES services)
+
+# What cmake --install wrote, and the folders that are empty without it.
+configure_file(cmake/uninstall.cmake.in uninstall.cmake @ONLY)
+add_custom_target(uninstall COMMAND ${CMAKE_COMMAND} -P "${PROJECT_BINARY_DIR}/uninstall.cmake" VERBATIM)
