@@ -4,7 +4,8 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
     set(sbom "${PROJECT_BINARY_DIR}/tcpgreet.spdx.json")
     set(libraries "libuv ${LIBUV_VERSION} MIT")
     foreach(library "IDN2 libidn2 LGPL-3.0-or-later" "PCRE2 pcre2 BSD-3-Clause" "JANSSON jansson MIT"
-            "MICROHTTPD libmicrohttpd LGPL-2.1-or-later" "OPENSSL openssl Apache-2.0")
+            "MICROHTTPD libmicrohttpd LGPL-2.1-or-later" "OPENSSL openssl Apache-2.0"
+            "SECCOMP libseccomp LGPL-2.1-only")
         string(REPLACE " " ";" library "${library}")
         list(GET library 0 variable)
         list(GET library 1 name)

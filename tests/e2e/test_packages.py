@@ -227,7 +227,7 @@ class BillOfMaterials(Case):
         needed = re.findall(r"NEEDED.*\[lib([\w-]+)\.so", command("readelf", "-d", BINARY))
         names = {package["name"] for package in json.loads((BUILD / "tcpgreet.spdx.json").read_text())["packages"]}
         known = {"c": "glibc", "m": "glibc", "uv": "libuv", "ssl": "openssl", "crypto": "openssl", "idn2": "libidn2",
-                 "pcre2-8": "pcre2", "pcre2": "pcre2", "jansson": "jansson", "microhttpd": "libmicrohttpd"}
+                 "pcre2-8": "pcre2", "pcre2": "pcre2", "jansson": "jansson", "microhttpd": "libmicrohttpd", "seccomp": "libseccomp"}
         for library in needed:
             self.assertIn(known[library], names)
 
@@ -246,7 +246,7 @@ class BillOfMaterials(Case):
         self.assertEqual(related, ids - {"SPDXRef-DOCUMENT"})
 
 
-@needs("cpack", "dpkg-deb", "dpkg-shlibdeps")
+@needs("cpack", "dpkg-deb", "dpkg-shlibdeps", "file")
 class DebianPackages(Folder):
     def make(self, name):
         out = self.folder / name
