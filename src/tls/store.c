@@ -299,17 +299,19 @@ int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err)
     return result;
 }
 
+/* It is not asked first what it is: who may not look into the folder may still have the file opened. */
 int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                   struct err *err)
 {
-    struct stat status;
-    if (stat(path, &status) < 0)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
+    struct err why = {0};
+
     if (X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN) != 1)
         return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
-    if (!S_ISDIR(status.st_mode))
-        return add_file(SSL_CTX_get_cert_store(context), what, path, names, err);
-    return add_directory(context, what, path, err);
+    if (add_file(SSL_CTX_get_cert_store(context), what, path, names, &why) == 0)
+        return 0;
+    if (why.native == EISDIR)
+        return add_directory(context, what, path, err);
+    return err_set_from(err, &why, "%s", why.text);
 }
 
 bool tls_store_is_directory(const char *path)

@@ -100,18 +100,19 @@ static int rotate(struct tickets *tickets)
     struct ticket_key key;
     unsigned char next[SECRET_BYTES];
 
-    if (expand(tickets, "tcpgreet ticket key", (unsigned char *)&key, sizeof key) < 0 ||
-        expand(tickets, "tcpgreet next secret", next, sizeof next) < 0)
-        return -1;
-    size_t kept = tickets->count < KEYS ? tickets->count : KEYS - 1;
-    memmove(&tickets->keys[1], &tickets->keys[0], kept * sizeof key);
-    tickets->keys[0] = key;
-    tickets->count = kept + 1;
-    memcpy(tickets->secret, next, sizeof next);
-    tickets->rotate_at += ROTATE_SECONDS;
+    bool made = expand(tickets, "tcpgreet ticket key", (unsigned char *)&key, sizeof key) == 0 &&
+                expand(tickets, "tcpgreet next secret", next, sizeof next) == 0;
+    if (made) {
+        size_t kept = tickets->count < KEYS ? tickets->count : KEYS - 1;
+        memmove(&tickets->keys[1], &tickets->keys[0], kept * sizeof key);
+        tickets->keys[0] = key;
+        tickets->count = kept + 1;
+        memcpy(tickets->secret, next, sizeof next);
+        tickets->rotate_at += ROTATE_SECONDS;
+    }
     OPENSSL_cleanse(&key, sizeof key);
     OPENSSL_cleanse(next, sizeof next);
-    return 0;
+    return made ? 0 : -1;
 }
 
 static void keep_fresh(struct tickets *tickets)

@@ -360,6 +360,18 @@ class Reload(Case):
         self.reload_by(place, "--user", OTHER, "--no-sandbox")
 
     @needs_root
+    def test_every_file_of_root_is_loaded_again_by_another_user(self):
+        certificates = tls_harness.Certificates()
+        certificates.folder.chmod(0o700)
+        tickets = certificates.folder / "tickets"
+        tickets.write_bytes(os.urandom(80))
+        tickets.chmod(0o600)
+        with Server("--tls", *certificates.serve(), "--client-ca", certificates.ca, "--client-auth", "request",
+                    "--ticket-keys", str(tickets), "--user", OTHER) as server:
+            self.hup(server)
+            self.hup(server)
+
+    @needs_root
     def test_files_that_are_readable_by_root_only_through_a_capability(self):
         folder = tls_harness.folder()
         os.chown(folder, pwd.getpwnam(OTHER).pw_uid, -1)
