@@ -79,22 +79,26 @@ bool certificates_have_files(const struct tls_server_config *config)
     return config != NULL && (!is_made_for_this_run(config) || config->ticket_keys != NULL);
 }
 
-void certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count)
+bool certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count,
+                         atomic_size_t *pending)
 {
     struct tls_server *tls[SERVER_WORKERS_MAX];
     struct err err = {0};
 
     if (!certificates_have_files(config)) {
         server_log_reload_nothing(config != NULL);
-        return;
+        return false;
     }
     struct tls_server_config unattended = *config;
     unattended.policy.may_ask = false; /* it would stop the loop */
     if (certificates_open(&unattended, tls, count, &err) < 0) {
         server_log_reload_failed(&err);
-        return;
+        return false;
     }
-    for (size_t i = 0; i < count; i++)
-        worker_replace_tls(workers[i], tls[i]);
-    server_log_reloaded();
+    for (size_t i = 0; i < count; i++) {
+        atomic_fetch_add(pending, 1);
+        if (!worker_replace_tls(workers[i], tls[i]))
+            atomic_fetch_sub(pending, 1);
+    }
+    return true;
 }

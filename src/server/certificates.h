@@ -2,6 +2,7 @@
 #ifndef TCPGREET_SERVER_CERTIFICATES_H
 #define TCPGREET_SERVER_CERTIFICATES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -28,8 +29,10 @@ void certificates_log_pin(const struct tls_server_config *config, const struct t
 /* Returns: whether certificates_reload has files to read. Shape: config NULL: the server is plain. */
 bool certificates_have_files(const struct tls_server_config *config);
 
-/* Reads the files again and replaces the contexts of all workers, or of none; logs which. Shape: config NULL:
- * the server is plain. */
-void certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count);
+/* Reads the files again and replaces the contexts of all workers, or of none, and then logs why. Shape:
+ * config NULL: the server is plain; *pending: counts the workers whose `replaced` is to come. Returns:
+ * whether it replaces them. */
+bool certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count,
+                         atomic_size_t *pending);
 
 #endif

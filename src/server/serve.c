@@ -7,6 +7,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "capacity.h"
 #include "certificates.h"
 #include "confinement.h"
 #include "connection.h"
@@ -16,30 +17,13 @@
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/os/loop.h"
-#include "tcpgreet/os/memory.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
 #include "worker.h"
 
 enum {
-    RESERVED_DESCRIPTORS = 24, /* standard streams, the main loop, the log, a reload's files */
-    DESCRIPTORS_A_WORKER = 6,  /* its loop */
-    REJECTIONS = 64,           /* connections being rejected at once, by all workers */
-    HANDSHAKES_SHARE = 4,      /* one in so many connections may be in its TLS handshake */
     LOG_FLUSH_MS = 500,
     TRIM_MS = 2000 /* after an ebb of connections: those that end with it are freed */
-};
-
-/* What is used at most, measured with bench/flood, rounded up: an idle server, a worker's part of it (with
- * the buffers of the TLS connections used last), and connections that never read: what is queued for them
- * (CONN_QUEUE_BYTES), what they have sent (CONN_READ_BYTES), and with TLS a record of each kind and OpenSSL's
- * own. */
-enum {
-    SERVER_BYTES = 8 * 1024 * 1024,
-    WORKER_BYTES = 6 * 1024 * 1024,
-    PLAIN_CONNECTION_BYTES = 84 * 1024,
-    TLS_CONNECTION_BYTES = 140 * 1024,
-    CONNECTIONS_MIN = 16 /* however little memory there is */
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -52,6 +36,7 @@ struct server {
     uv_async_t stopped;
     uv_async_t failed;
     uv_async_t ebbed;
+    uv_async_t replaced;
     uv_timer_t trim;
     struct sockets sockets;
     struct session_policy policy;
@@ -60,6 +45,9 @@ struct server {
     size_t worker_count; /* to be started */
     size_t workers_made; /* in workers */
     atomic_size_t workers_running;
+    atomic_size_t pending; /* workers that are yet to take up what was reloaded, and who counts them */
+    bool is_reloading;
+    bool reload_again; /* a signal came meanwhile */
     struct limits *limits;
     struct accept_log accept_log;
     struct supervision supervision;
@@ -74,63 +62,6 @@ static void on_ebb(void *context)
 {
     struct server *server = context;
     uv_async_send(&server->ebbed);
-}
-
-/* How many connections the descriptors are for; rejecting some needs them, too. Returns: of how many. */
-static size_t count_descriptors(const struct server *server, const struct worker_config *config,
-                                size_t *max_rejections)
-{
-    size_t limit = process_raise_descriptors();
-    size_t reserved =
-        RESERVED_DESCRIPTORS + server->worker_count * (DESCRIPTORS_A_WORKER + server->sockets.count);
-    size_t each = acceptor_descriptors(&config->streams);
-    size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
-    size_t wanted = (size_t)server->config->max_connections;
-
-    *max_rejections = rest / 8 < REJECTIONS ? rest / 8 : REJECTIONS;
-    if (wanted > rest - *max_rejections)
-        server_log_descriptors(wanted, limit, (wanted + REJECTIONS) * each + reserved);
-    return rest - *max_rejections;
-}
-
-/* How many connections fit: into the descriptors, and at their largest into half of the memory. The kernel's
- * buffers of their sockets need the rest. */
-static size_t count_connections(const struct server *server, const struct worker_config *config,
-                                size_t *max_rejections)
-{
-    uint64_t each = server->config->use_tls ? TLS_CONNECTION_BYTES : PLAIN_CONNECTION_BYTES;
-    uint64_t base = SERVER_BYTES + (uint64_t)server->worker_count * WORKER_BYTES;
-    uint64_t memory = memory_limit("");
-    size_t count = count_descriptors(server, config, max_rejections);
-    size_t wanted = (size_t)server->config->max_connections;
-
-    if (memory > 0 && memory / 2 < base + count * each)
-        count = memory / 2 > base + CONNECTIONS_MIN * each ? (size_t)((memory / 2 - base) / each)
-                                                           : CONNECTIONS_MIN;
-    if (memory > 0 && memory / 2 < base + wanted * each)
-        server_log_memory(wanted, base + wanted * each, memory);
-    if (wanted > 0)
-        count = wanted;
-    server_log_bound(count, base + count * each);
-    return count;
-}
-
-static struct limits_config limits_of(struct server *server, const struct worker_config *config)
-{
-    size_t max_rejections;
-    size_t max_connections = count_connections(server, config, &max_rejections);
-    size_t per_address = (size_t)server->config->max_per_address;
-    size_t handshakes = (size_t)server->config->max_handshakes;
-    size_t half = max_connections > 1 ? max_connections / 2 : 1;
-    size_t share = max_connections > HANDSHAKES_SHARE ? max_connections / HANDSHAKES_SHARE : 1;
-
-    return (struct limits_config){.max_connections = max_connections,
-                                  .max_per_address = per_address > 0 ? per_address : half,
-                                  .max_rate_per_address = (size_t)server->config->max_rate_per_address,
-                                  .max_handshakes = handshakes > 0 ? handshakes : share,
-                                  .max_rejections = max_rejections,
-                                  .ebbed = on_ebb,
-                                  .context = server};
 }
 
 static void log_counters(struct server *server)
@@ -171,11 +102,38 @@ static void stop_at_once(struct server *server)
     stop_workers(server, true);
 }
 
+/* Also from a worker's thread. */
+static void on_worker_replaced(void *context)
+{
+    struct server *server = context;
+    if (atomic_fetch_sub(&server->pending, 1) == 1)
+        uv_async_send(&server->replaced);
+}
+
 static void reload(struct server *server)
 {
+    server->reload_again = server->is_reloading;
+    if (server->is_reloading)
+        return;
     supervision_reloading(&server->supervision);
-    certificates_reload(tls_config(server), server->workers, server->workers_made);
+    atomic_store(&server->pending, 1);
+    server->is_reloading =
+        certificates_reload(tls_config(server), server->workers, server->workers_made, &server->pending);
+    if (server->is_reloading)
+        on_worker_replaced(server);
+    else
+        supervision_reloaded(&server->supervision);
+}
+
+/* Every worker uses what was read. */
+static void on_replaced(uv_async_t *async)
+{
+    struct server *server = async->data;
+    server_log_reloaded();
     supervision_reloaded(&server->supervision);
+    server->is_reloading = false;
+    if (server->reload_again)
+        reload(server);
 }
 
 /* The first one begins the shutdown, the second one ends it. */
@@ -260,6 +218,15 @@ static int watch_signal(struct server *server, uv_signal_t *handle, int number)
     return result == 0 ? uv_signal_start(handle, on_signal, number) : result;
 }
 
+/* SIGHUP would end a process that does not watch it yet: until then it waits. */
+static void set_hangup(int how)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(how, &hangup, NULL);
+}
+
 static int watch_signals(struct server *server, struct err *err)
 {
     int result = uv_async_init(&server->loop, &server->stopped, on_stopped);
@@ -268,10 +235,14 @@ static int watch_signals(struct server *server, struct err *err)
     if (result == 0)
         result = uv_async_init(&server->loop, &server->ebbed, on_ebbed);
     if (result == 0)
+        result = uv_async_init(&server->loop, &server->replaced, on_replaced);
+    if (result == 0)
         result = uv_timer_init(&server->loop, &server->trim);
-    server->failed.data = server->ebbed.data = server->trim.data = server;
+    server->failed.data = server->ebbed.data = server->replaced.data = server->trim.data = server;
     for (size_t i = 0; result == 0 && i < SIGNALS; i++)
         result = watch_signal(server, &server->signals[i], handled_signals[i]);
+    if (result == 0)
+        set_hangup(SIG_UNBLOCK);
     return result == 0 ? 0 : loop_fail(err, result, "cannot watch signals");
 }
 
@@ -321,10 +292,16 @@ static int init_worker_config(struct server *server, struct worker_config *confi
         .handshake_ms = server->config->handshake_timeout_ms,
         .drain_ms = server->config->drain_timeout_ms,
         .failed = on_listener_failed,
+        .replaced = on_worker_replaced,
         .stopped = on_worker_stopped,
         .context = server,
     };
-    const struct limits_config limits = limits_of(server, config);
+    const struct capacity capacity = {.workers = server->worker_count,
+                                      .listeners = server->sockets.count,
+                                      .descriptors = acceptor_descriptors(&config->streams)};
+    struct limits_config limits = capacity_limits(server->config, &capacity);
+    limits.ebbed = on_ebb;
+    limits.context = server;
     config->limits = server->limits = limits_new(&limits, err);
     return server->limits != NULL ? 0 : -1;
 }
@@ -455,6 +432,7 @@ int serve(const struct server_config *config, struct err *err)
                                        .pause_ms = config->pause_ms,
                                        .whoami = config->whoami ? connection_whoami : NULL}};
 
+    set_hangup(SIG_BLOCK);
     if (server_confinement_prepare(config, err) < 0 || open_log(config, err) < 0)
         return -1;
     int result = loop_init(&server.loop);

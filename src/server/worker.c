@@ -46,6 +46,7 @@ struct worker {
     enum command obeyed;
     bool final_message_sent;
     bool is_started;
+    bool has_ended; /* under the queue's lock: its loop runs no more */
 };
 
 /* Returns: false where the worker is to end, or its queue is full. */
@@ -162,6 +163,8 @@ static void take_up_tls(struct worker *worker)
     tls_server_inherit(tls, worker->connections.streams.tls);
     tls_server_free(worker->connections.streams.tls);
     worker->connections.streams.tls = tls;
+    if (worker->config.replaced != NULL)
+        worker->config.replaced(worker->config.context);
 }
 
 static void begin_end(struct worker *worker)
@@ -196,6 +199,10 @@ static void run(void *context)
     struct worker *worker = context;
     trace(.step = TRACE_WAIT, .fd = -1);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
+    uv_mutex_lock(&worker->queue.mutex);
+    worker->has_ended = true;
+    uv_mutex_unlock(&worker->queue.mutex);
+    take_up_tls(worker); /* what came too late to be noticed */
     if (worker->config.stopped != NULL)
         worker->config.stopped(worker->config.context);
 }
@@ -324,10 +331,18 @@ void worker_stop(struct worker *worker, bool at_once)
     }
 }
 
-void worker_replace_tls(struct worker *worker, struct tls_server *tls)
+bool worker_replace_tls(struct worker *worker, struct tls_server *tls)
 {
-    tls_server_free(atomic_exchange(&worker->new_tls, tls)); /* one that was never taken up */
-    uv_async_send(&worker->wake);
+    uv_mutex_lock(&worker->queue.mutex);
+    bool has_ended = worker->has_ended;
+    if (!has_ended) {
+        atomic_store(&worker->new_tls, tls);
+        uv_async_send(&worker->wake);
+    }
+    uv_mutex_unlock(&worker->queue.mutex);
+    if (has_ended)
+        tls_server_free(tls);
+    return !has_ended;
 }
 
 void worker_ping(struct worker *worker)

@@ -33,6 +33,8 @@ struct worker_config {
     /* From the worker's thread, once for each listener from which accepting can never work again; the worker
      * goes on without it. NULL. */
     void (*failed)(void *context, const struct err *err);
+    void (*replaced)(
+        void *context); /* from the worker's thread, for each worker_replace_tls that is done; NULL */
     void (*stopped)(void *context); /* from the worker's thread, once, as its last act; NULL */
     void *context;
 };
@@ -53,9 +55,10 @@ int worker_start(struct worker *worker, struct err *err);
  * asks for more holds. Thread: any, several at a time; returns at once. */
 void worker_stop(struct worker *worker, bool at_once);
 
-/* From now on new connections use this identity; running dialogues stay as they are, ticket keys too.
- * Takes: tls. Thread: one at a time, any; returns at once. */
-void worker_replace_tls(struct worker *worker, struct tls_server *tls);
+/* Soon new connections use this identity; running dialogues stay as they are, ticket keys too. Takes: tls.
+ * Returns: false where the worker has ended; else `replaced` is called, and until then this is not called
+ * again. Thread: one at a time, any; returns at once. */
+bool worker_replace_tls(struct worker *worker, struct tls_server *tls);
 
 /* Asks it for a sign of life. Thread: one at a time, any; returns at once. */
 void worker_ping(struct worker *worker);

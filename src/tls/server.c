@@ -4,7 +4,6 @@
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "certificate.h"
 #include "context.h"
@@ -25,7 +24,6 @@ struct identities {
     struct tls_identity list[TLS_FILES_MAX];
     size_t count;
     struct tls_trust trust;
-    bool trusts_directory;                        /* client_ca is one */
     unsigned char policy[SSL_MAX_SID_CTX_LENGTH]; /* a digest of what a client must prove */
     struct tls_retained retained;
     unsigned char alpn[ALPN_BYTES];
@@ -129,15 +127,12 @@ static int use_defaults(SSL_CTX *context, const struct identities *identities, s
     return 0;
 }
 
-/* What a client must prove, as bytes: the CAs and revocation lists of files, or the folder with its last
- * change. */
-static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_server_config *config,
-                        bool is_directory)
+/* What a client must prove, as bytes: the CAs and revocation lists. */
+static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_server_config *config)
 {
     STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
     unsigned char print[EVP_MAX_MD_SIZE];
     unsigned length;
-    struct stat status;
 
     if (EVP_DigestUpdate(sum, &config->client_auth, sizeof config->client_auth) != 1)
         return -1;
@@ -151,12 +146,7 @@ static int digest_trust(EVP_MD_CTX *sum, SSL_CTX *context, const struct tls_serv
                             EVP_DigestUpdate(sum, print, length) != 1))
             return -1;
     }
-    if (!is_directory || stat(config->client_ca, &status) < 0)
-        return 0;
-    return EVP_DigestUpdate(sum, config->client_ca, strlen(config->client_ca)) == 1 &&
-                   EVP_DigestUpdate(sum, &status.st_mtime, sizeof status.st_mtime) == 1
-               ? 0
-               : -1;
+    return 0;
 }
 
 static int digest_policy(struct tls_server *server, const struct tls_server_config *config, struct err *err)
@@ -165,8 +155,7 @@ static int digest_policy(struct tls_server *server, const struct tls_server_conf
     unsigned char digest[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *sum = EVP_MD_CTX_new();
     int done = sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1 &&
-               digest_trust(sum, server->context, config, identities->trusts_directory) == 0 &&
-               EVP_DigestFinal_ex(sum, digest, NULL) == 1;
+               digest_trust(sum, server->context, config) == 0 && EVP_DigestFinal_ex(sum, digest, NULL) == 1;
     EVP_MD_CTX_free(sum);
     if (!done)
         return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
@@ -207,8 +196,8 @@ static SSL_TICKET_RETURN on_opened_ticket(SSL *ssl, SSL_SESSION *session, const 
 static int load_client_cas(struct tls_server *server, const struct tls_server_config *config, struct err *err)
 {
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-    server->identities->trusts_directory = tls_store_is_directory(config->client_ca);
-    if (names == NULL || tls_store_add(server->context, "--client-ca", config->client_ca, names, err) < 0) {
+    if (names == NULL || tls_store_read(server->context, "--client-ca", config->client_ca, names,
+                                        config->policy.crl, err) < 0) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return tls_fail(err, ERR_INTERNAL, "reading the client CAs");
     }
@@ -217,15 +206,13 @@ static int load_client_cas(struct tls_server *server, const struct tls_server_co
 }
 
 /* One reading is for all copies: the files may change meanwhile. */
-static int copy_client_cas(struct tls_server *server, const struct tls_server_config *config,
-                           const struct tls_server *from, struct err *err)
+static int copy_client_cas(struct tls_server *server, const struct tls_server *from, struct err *err)
 {
-    bool is_directory = server->identities->trusts_directory = from->identities->trusts_directory;
     STACK_OF(X509_NAME) *names = SSL_dup_CA_list(SSL_CTX_get_client_CA_list(from->context));
     if (names == NULL)
         return tls_fail(err, ERR_INTERNAL, "copying the client CAs");
     SSL_CTX_set_client_CA_list(server->context, names);
-    return tls_store_copy(server->context, from->context, is_directory ? config->client_ca : NULL, err);
+    return tls_store_copy(server->context, from->context, err);
 }
 
 static int set_client_auth(struct tls_server *server, const struct tls_server_config *config,
@@ -235,8 +222,7 @@ static int set_client_auth(struct tls_server *server, const struct tls_server_co
 
     if (config->client_auth == TLS_CLIENT_AUTH_NONE)
         return 0;
-    if ((from != NULL ? copy_client_cas(server, config, from, err) : load_client_cas(server, config, err)) <
-        0)
+    if ((from != NULL ? copy_client_cas(server, from, err) : load_client_cas(server, config, err)) < 0)
         return -1;
     if (config->client_auth == TLS_CLIENT_AUTH_REQUIRE)
         mode |= SSL_VERIFY_FAIL_IF_NO_PEER_CERT;

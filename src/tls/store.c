@@ -238,13 +238,18 @@ enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory)
     return fault;
 }
 
+static int fail_unhashed(const char *what, const char *path, struct err *err)
+{
+    return err_set(
+        err, ERR_SYSTEM_FILE, 0,
+        "%s %s has no hashed links, by which certificates in a directory are found: run openssl rehash %s",
+        what, path, path);
+}
+
 static int add_directory(SSL_CTX *context, const char *what, const char *path, struct err *err)
 {
     if (look_into(path) != DIRECTORY_HASHED)
-        return err_set(
-            err, ERR_SYSTEM_FILE, 0,
-            "%s %s has no hashed links, by which certificates in a directory are found: run openssl rehash %s",
-            what, path, path);
+        return fail_unhashed(what, path, err);
     if (SSL_CTX_load_verify_dir(context, path) == 1)
         return 0;
     ERR_clear_error();
@@ -314,10 +319,56 @@ int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF
     return err_set_from(err, &why, "%s", why.text);
 }
 
-bool tls_store_is_directory(const char *path)
+/* "5ed36f99.r0": a link to a revocation list. */
+static bool is_hashed_crl(const char *name)
+{
+    char certificate[NAME_MAX + 1];
+    const char *dot = strchr(name, '.');
+    if (dot == NULL || dot[1] != 'r')
+        return false;
+    snprintf(certificate, sizeof certificate, "%.*s%s", (int)(dot + 1 - name), name, dot + 2);
+    return is_hashed(certificate);
+}
+
+/* Reads what OpenSSL would find there. */
+static int read_entry(SSL_CTX *context, const char *what, const char *path, const char *name, const char *crl,
+                      struct err *err)
+{
+    char whole[PATH_MAX];
+    bool is_crl = crl != NULL && is_hashed_crl(name);
+    if (!is_crl && !is_hashed(name))
+        return 0;
+    if (snprintf(whole, sizeof whole, "%s/%s", path, name) >= (int)sizeof whole)
+        return err_set(err, ERR_SYSTEM_FILE, ENAMETOOLONG, "%s %s/%s: %s", what, path, name,
+                       strerror(ENAMETOOLONG));
+    return is_crl ? tls_store_add_crls(context, whole, err)
+                  : add_file(SSL_CTX_get_cert_store(context), what, whole, NULL, err);
+}
+
+static int read_directory(SSL_CTX *context, const char *what, const char *path, const char *crl,
+                          struct err *err)
+{
+    int result = 0;
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return err_set(err, ERR_SYSTEM_FILE, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
+    for (struct dirent *entry; result == 0 && (entry = readdir(directory)) != NULL;)
+        result = read_entry(context, what, path, entry->d_name, crl, err);
+    closedir(directory);
+    return result;
+}
+
+int tls_store_read(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                   const char *crl, struct err *err)
 {
     struct stat status;
-    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+    if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode))
+        return tls_store_add(context, what, path, names, err);
+    if (X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN) != 1)
+        return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
+    if (look_into(path) != DIRECTORY_HASHED)
+        return fail_unhashed(what, path, err);
+    return read_directory(context, what, path, crl, err);
 }
 
 static bool copy_object(X509_STORE *store, const X509_OBJECT *object)
@@ -333,12 +384,11 @@ static bool copy_object(X509_STORE *store, const X509_OBJECT *object)
     return copied;
 }
 
-int tls_store_copy(SSL_CTX *context, SSL_CTX *from, const char *directory, struct err *err)
+int tls_store_copy(SSL_CTX *context, SSL_CTX *from, struct err *err)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(context), *original = SSL_CTX_get_cert_store(from);
     unsigned long flags = X509_VERIFY_PARAM_get_flags(SSL_CTX_get0_param(from));
     bool copied = X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), flags) == 1 &&
-                  (directory == NULL || SSL_CTX_load_verify_dir(context, directory) == 1) &&
                   X509_STORE_lock(original) == 1;
     if (copied) {
         const STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(original);

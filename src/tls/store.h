@@ -20,12 +20,14 @@ int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF
  * system-permission. */
 int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err);
 
-/* Trusts and checks what another context does, without reading a file again and sharing nothing with it.
- * Shape: directory: what tls_store_add was given, where it was one; NULL. Errors: internal. */
-int tls_store_copy(SSL_CTX *context, SSL_CTX *from, const char *directory, struct err *err);
+/* The same, but of a directory everything is read now: a change of it changes nothing any more. crl: the
+ * option --crl has revocation lists in it checked, too; NULL. Errors: as tls_store_add. */
+int tls_store_read(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                   const char *crl, struct err *err);
 
-/* Returns: whether path is a directory, of which certificates are read when they are needed. */
-bool tls_store_is_directory(const char *path);
+/* Trusts and checks what another context does that has read everything, without reading a file again and
+ * sharing nothing with it. Errors: internal. */
+int tls_store_copy(SSL_CTX *context, SSL_CTX *from, struct err *err);
 
 /* What keeps the system's trust store from being one. */
 enum tls_store_fault {
