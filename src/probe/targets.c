@@ -90,9 +90,9 @@ static void add_failure(struct run *run, const struct slot *slot, const struct p
     if (out == NULL)
         return; /* the count has it */
     int code = probe_report_nagios_line(result, &slot->target.config.limits, out);
-    (void)fclose(out);
+    bool is_whole = fclose(out) == 0;
     run->plugin_code = probe_plugin_worse(code, run->plugin_code);
-    if (code != PROBE_PLUGIN_OK && ftell(run->failures.file) + (long)length < FAILURES_BYTES)
+    if (is_whole && code != PROBE_PLUGIN_OK && ftell(run->failures.file) + (long)length < FAILURES_BYTES)
         (void)fprintf(run->failures.file, "%s\n", text);
     free(text);
 }
@@ -339,11 +339,13 @@ static int prepare(struct run *run, struct err *err)
     return run->output.queue != NULL ? 0 : -1;
 }
 
-static void put_plugin(struct run *run, FILE *out)
+static int put_plugin(struct run *run, FILE *out, struct err *err)
 {
     run->plugin_code = probe_totals_nagios(&run->totals, run->plugin_code, out);
-    (void)fflush(run->failures.file);
+    if (fflush(run->failures.file) != 0 || ferror(run->failures.file))
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for the list of failed targets");
     (void)fwrite(run->failures.data, 1, run->failures.length, out);
+    return 0;
 }
 
 /* Returns: 0, -1 with err. */
@@ -360,8 +362,7 @@ static int put_end(struct run *run, FILE *out, struct err *err)
     case FORMAT_PROMETHEUS:
         return probe_exposition_close(&run->exposition, out, err);
     default:
-        put_plugin(run, out);
-        return 0;
+        return put_plugin(run, out, err);
     }
 }
 
