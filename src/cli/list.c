@@ -42,11 +42,13 @@ static int read_text(struct option_list *list, const char *file, struct err *err
 
     if (is_standard_input(file)) {
         (void)snprintf(list->name, sizeof(list->name), "standard input");
-        if (input_read_all(&list->text, err) < 0)
+        if (input_read_all(NULL, list->name, &list->text, err) < 0)
             return -1;
     } else {
         escape_text((struct bytes){file, strlen(file)}, list->name, sizeof(list->name));
-        if (file_read("--targets", file, &list->text, err) < 0)
+        int result = input_is_fifo(file) ? input_read_all(file, list->name, &list->text, err)
+                                         : file_read("--targets", file, &list->text, err);
+        if (result < 0)
             return -1;
     }
     if (list->text.length >= sizeof(mark) - 1 && memcmp(list->text.data, mark, sizeof(mark) - 1) == 0)

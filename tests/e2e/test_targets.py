@@ -54,6 +54,29 @@ class Lists(Case):
         path.write_bytes(content)
         return path
 
+    def test_a_list_comes_through_a_fifo_in_pieces_after_its_reader(self):
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        with Server() as server:
+            process = spawn(("--probe", "--targets", fifo), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            with open(fifo, "wb", buffering=0) as writer:  # opens once there is a reader
+                writer.write(b"::1 ")
+                writer.write(f"{server.port}\n".encode())
+            out, err = process.communicate(timeout=LIMIT_S)
+        self.assertEqual((process.returncode, err), (0, b""))
+        self.assertIn(b"1/1 targets OK", out)
+
+    def test_a_fifo_without_a_writer_is_awaited_until_a_signal(self):
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        process = spawn(("--probe", "--targets", fifo), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        status = pathlib.Path(f"/proc/{process.pid}/status")
+        await_that(lambda: int(re.search(r"SigCgt:\s+(\S+)", status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1,
+                   "the handler of the signal")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.communicate(timeout=LIMIT_S)[0], b"")
+        self.assertEqual(process.returncode, 143)
+
     def test_blank_lines_comments_and_ends_of_lines_of_any_kind(self):
         with Server() as server:
             at = f"::1 {server.port}".encode()
