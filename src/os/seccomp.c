@@ -80,6 +80,14 @@ static bool load_library(void)
 
 #endif
 
+#ifdef __s390__
+enum { CLONE_FLAGS = 1 };
+static const uint64_t executable = 0; /* mmap's arguments are in memory there */
+#else
+enum { CLONE_FLAGS = 0 };
+static const uint64_t executable = PROT_EXEC;
+#endif
+
 enum { SERVER = SECCOMP_SERVER, EXPORTER = SECCOMP_EXPORTER, HELPER = SECCOMP_HELPER };
 enum { SERVES = SERVER | EXPORTER, ALL = SERVES | HELPER };
 enum { READING = 8 /* only where files are opened */ };
@@ -236,7 +244,7 @@ static int allow_value(scmp_filter_ctx filter, const char *name, unsigned argume
 /* Memory that is never executable, but for a module that the C library loads to look up a name. */
 static int allow_memory(scmp_filter_ctx filter, enum seccomp_role role)
 {
-    uint64_t mask = role == SECCOMP_EXPORTER ? 0 : PROT_EXEC;
+    uint64_t mask = role == SECCOMP_EXPORTER ? 0 : executable;
     return allow_bits(filter, "mmap", 2, mask, 0) != 0 || allow_bits(filter, "mmap2", 2, mask, 0) != 0 ||
                    allow_bits(filter, "mprotect", 2, PROT_EXEC, 0) != 0
                ? -1
@@ -251,7 +259,7 @@ static int allow_threads(scmp_filter_ctx filter, enum seccomp_role role)
         return -1;
     if (role == SECCOMP_HELPER)
         return 0;
-    return allow_bits(filter, "clone", 0, CLONE_THREAD, CLONE_THREAD) != 0 ||
+    return allow_bits(filter, "clone", CLONE_FLAGS, CLONE_THREAD, CLONE_THREAD) != 0 ||
                    answer(filter, SCMP_ACT_ALLOW, "prlimit64", 2, reading) != 0 ||
                    allow_value(filter, "prctl", 0, PR_SET_NAME) != 0 ||
                    allow_value(filter, "prctl", 0, PR_SET_VMA) != 0
