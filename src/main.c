@@ -12,6 +12,7 @@
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/http/http.h"
 #include "tcpgreet/net/resolver.h"
+#include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/sandbox.h"
 #include "tcpgreet/os/service_manager.h"
@@ -130,7 +131,7 @@ int main(int argc, char **argv)
     if (err.reason != ERR_OK)
         code = report(&err, options.probe.format);
     message_close();
-    if (resolver_pending() > 0)
+    if (resolver_pending() > 0 || loop_is_left())
         _exit(code); /* exit would wait for the C library's resolver, whose answer is no longer needed */
     return code;
 }

@@ -327,6 +327,8 @@ static int check_tls(const struct check *check)
     if (check->options->server.misbehaviour.kind == STREAM_MISBEHAVE_NO_CLOSE_NOTIFY &&
         !is_given(check, "tls"))
         return err_set(check->err, ERR_USAGE, 0, "--misbehave no-close-notify needs --tls");
+    if (is_given(check, "watch") && !is_given(check, "cert") && !is_given(check, "ticket-keys"))
+        return err_set(check->err, ERR_USAGE, 0, "--watch has no files: it needs --cert or --ticket-keys");
     return check_identities(check);
 }
 

@@ -148,6 +148,7 @@ const struct option_row option_rows[] = {
     OPTION(TLS, alpn, "alpn", "LIST", "application protocols, comma-separated",
            IN(L(tls.policy.alpn), C(tls.policy.alpn), P(tls.policy.alpn), B(tls.policy.alpn))),
     OPTION(TLS, text, "ticket-keys", "FILE", "server: session ticket keys", IN(L(tls.ticket_keys))),
+    OPTION(TLS, flag, "watch", NULL, "server: reload when these files change", NEEDS("tls"), IN(L(watch))),
 
     OPTION(SERVER, integer, "workers", "N", "threads (one per processor; bench: 1)", RANGE("1", "256"),
            IN(L(workers), B(workers))),

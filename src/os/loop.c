@@ -51,6 +51,18 @@ int loop_open(uv_loop_t *loop, struct err *err)
     return result == 0 ? 0 : loop_fail(err, result, "cannot start an event loop");
 }
 
+static bool is_left;
+
+void loop_leave(void)
+{
+    is_left = true;
+}
+
+bool loop_is_left(void)
+{
+    return is_left;
+}
+
 static void *pass(void *gate)
 {
     (void)pthread_mutex_lock(gate);

@@ -168,6 +168,10 @@ static const struct call {
     {"eventfd2", SERVES},
     {"pipe2", SERVES},
 
+    {"inotify_init1", SERVER | READING},
+    {"inotify_add_watch", SERVER | READING},
+    {"inotify_rm_watch", SERVER | READING},
+
     {"accept4", SERVES},
     {"accept", SERVES},
     {"recvfrom", ALL},

@@ -122,6 +122,16 @@ void server_log_unsupervised(const struct err *err)
     log_event(&(struct log_event){LOG_WARNING, "unsupervised", LOG_FACTS(FACTS_OF(err))}, "%s", err->text);
 }
 
+void server_log_unwatched(const char *directory, const char *why, int interval_s)
+{
+    char text[256];
+    escape_text((struct bytes){directory, strlen(directory)}, text, sizeof text);
+    log_event(&(struct log_event){LOG_WARNING, "unwatched",
+                                  LOG_FACTS(log_text("path", text), log_text("error", why))},
+              "Changes in %s are not reported (%s): its files are looked at every %d s", text, why,
+              interval_s);
+}
+
 void server_log_reloaded(void)
 {
     log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL}, "Certificates reloaded");

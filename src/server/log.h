@@ -47,6 +47,9 @@ void server_log_pin(const struct endpoint *at, const char *pin);
 /* The service manager asks for notifications that cannot be sent. */
 void server_log_unsupervised(const struct err *err);
 
+/* --watch: the kernel does not report changes of a directory, which is looked at every interval_s instead. */
+void server_log_unwatched(const char *directory, const char *why, int interval_s);
+
 /* The result of a reload. */
 void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);

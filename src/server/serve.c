@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "capacity.h"
+#include "certificate_watch.h"
 #include "certificates.h"
 #include "confinement.h"
 #include "connection.h"
@@ -23,7 +24,8 @@
 
 enum {
     LOG_FLUSH_MS = 500,
-    TRIM_MS = 2000 /* after an ebb of connections: those that end with it are freed */
+    SETTLE_MS = 1000, /* of --watch */
+    TRIM_MS = 2000    /* after an ebb of connections: those that end with it are freed */
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -51,6 +53,7 @@ struct server {
     struct limits *limits;
     struct accept_log accept_log;
     struct supervision supervision;
+    struct certificate_watch *watch; /* NULL: none */
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
     bool hangs_up;      /* with its terminal, unless it has files to reload */
@@ -133,6 +136,13 @@ static void on_replaced(uv_async_t *async)
     supervision_reloaded(&server->supervision);
     server->is_reloading = false;
     if (server->reload_again)
+        reload(server);
+}
+
+static void on_files_changed(void *context)
+{
+    struct server *server = context;
+    if (!server->stopping)
         reload(server);
 }
 
@@ -255,13 +265,17 @@ static void close_handle(uv_handle_t *handle, void *context)
 
 /* From here on signals have no effect: without a handler, one more would kill a process that is about to exit
  * with 0. */
-static void close_loop(uv_loop_t *loop)
+static void close_loop(uv_loop_t *loop, struct certificate_watch *watch)
 {
     sigset_t handled;
     sigemptyset(&handled);
     for (size_t i = 0; i < SIGNALS; i++)
         sigaddset(&handled, handled_signals[i]);
     pthread_sigmask(SIG_BLOCK, &handled, NULL);
+    if (!certificate_watch_close(watch)) {
+        loop_leave();
+        return;
+    }
     uv_walk(loop, close_handle, NULL);
     uv_run(loop, UV_RUN_DEFAULT);
     uv_loop_close(loop);
@@ -367,6 +381,9 @@ static int run_workers(struct server *server, struct err *err)
     if (server->config->proxy_protocol && server->config->proxy_from.count == 0)
         server_log_proxy_from_any(server->sockets.list, server->sockets.count);
     int result = make_workers(server, err);
+    if (result == 0 && server->watch != NULL)
+        certificate_watch_start(server->watch, &server->loop,
+                                &(struct certificate_watch_use){SETTLE_MS, on_files_changed, server});
     if (result == 0)
         result = start_threads(server, err);
     if (result == 0)
@@ -393,20 +410,30 @@ static size_t count_workers(const struct server_config *config)
     return workers < SERVER_WORKERS_MAX ? workers : SERVER_WORKERS_MAX;
 }
 
+/* Before the files are read, so that no change is missed. */
+static int start_watch(struct server *server, struct err *err)
+{
+    if (!server->config->watch)
+        return 0;
+    server->watch = certificate_watch_new(&server->config->tls, err);
+    return server->watch != NULL ? 0 : -1;
+}
+
 /* Runs the loop until the server has shut down. */
 static int run_server(struct server *server, struct err *err)
 {
     const struct server_config *config = server->config;
     int result = -1;
 
-    if ((!config->use_tls || certificates_open(&config->tls, server->tls, server->worker_count, err) == 0) &&
+    if (start_watch(server, err) == 0 &&
+        (!config->use_tls || certificates_open(&config->tls, server->tls, server->worker_count, err) == 0) &&
         watch_signals(server, err) == 0 &&
         sockets_open(&server->sockets, config, server->worker_count > 1, err) == 0)
         result = run_workers(server, err);
     sockets_close(&server->sockets);
     for (size_t i = 0; i < server->worker_count; i++)
         tls_server_free(server->tls[i]);
-    close_loop(&server->loop);
+    close_loop(&server->loop, server->watch);
     return result;
 }
 
@@ -423,15 +450,16 @@ static int open_log(const struct server_config *config, struct err *err)
 
 int serve(const struct server_config *config, struct err *err)
 {
-    struct server server = {.config = config,
-                            .worker_count = count_workers(config),
-                            .hangs_up = process_hangs_up(),
-                            .accept_log = ACCEPT_LOG_INIT,
-                            .policy = {.idle_ms = config->idle_timeout_ms,
-                                       .name_ms = config->name_timeout_ms,
-                                       .pause_ms = config->pause_ms,
-                                       .whoami = config->whoami ? connection_whoami : NULL}};
+    static struct server server; /* its loop may be needed until the process ends */
 
+    server.config = config;
+    server.worker_count = count_workers(config);
+    server.hangs_up = process_hangs_up();
+    server.accept_log = (struct accept_log)ACCEPT_LOG_INIT;
+    server.policy = (struct session_policy){.idle_ms = config->idle_timeout_ms,
+                                            .name_ms = config->name_timeout_ms,
+                                            .pause_ms = config->pause_ms,
+                                            .whoami = config->whoami ? connection_whoami : NULL};
     set_hangup(SIG_BLOCK);
     if (server_confinement_prepare(config, err) < 0 || open_log(config, err) < 0)
         return -1;

@@ -2,6 +2,7 @@
 #ifndef TCPGREET_OS_LOOP_H
 #define TCPGREET_OS_LOOP_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "tcpgreet/base/err.h"
@@ -17,6 +18,13 @@ int loop_fail(struct err *err, int result, const char *what);
 /* A client's loop: only where its sockets and the C library's resolver, which calls a name unknown where it
  * can open nothing, will have descriptors, too. Errors: system-descriptors, internal. Returns: 0, -1. */
 int loop_open(uv_loop_t *loop, struct err *err);
+
+/* A thread of libuv's pool may be blocked for ever, and its loop is left as it is: the process must end with
+ * _exit, as exit would wait for the thread. */
+void loop_leave(void);
+
+/* Returns: whether one was left. */
+bool loop_is_left(void);
 
 /* Makes libuv's pool of threads, in which names are looked up, larger than its 4, or smaller where the system
  * does not allow that many. Nothing where it is in use

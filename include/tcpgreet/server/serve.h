@@ -36,6 +36,7 @@ struct server_config {
     int64_t pause_ms; /* 0: off */
     bool use_tls;
     struct tls_server_config tls;
+    bool watch;       /* its files: a change reloads them */
     const char *user; /* that it becomes once all is open; NULL: none */
     bool no_sandbox;
     struct stream_misbehaviour misbehaviour;

@@ -1,0 +1,430 @@
+#include "certificate_watch.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "certificates.h"
+#include "log.h"
+
+#ifndef PATH_MAX
+#define PATH_MAX 4096
+#endif
+
+enum {
+    DIRECTORIES_MAX = 64,
+    LINKS_MAX = 40, /* as the kernel follows. Source: path_resolution(7) */
+};
+
+/* What a look at the files has found. */
+struct look {
+    uint64_t hash;   /* of all files: other files, or other contents, give another one */
+    bool is_missing; /* at least one file is not there */
+    bool is_blind;   /* this process, which has given up rights, may not look at one */
+    size_t directory_count;
+    char *directories[DIRECTORIES_MAX]; /* ours */
+};
+
+struct directory {
+    uv_fs_event_t event;
+    struct certificate_watch *watch;
+};
+
+/*
+ * Invariants: a look is under way exactly while is_looking, and then only the pool's thread uses `next`;
+ * handles is the number of handles that are not closed yet.
+ */
+struct certificate_watch {
+    const char *files[CERTIFICATES_FILES_MAX];
+    uv_loop_t *loop; /* NULL: it was not started */
+    uv_timer_t settle;
+    uv_timer_t regular;
+    uv_work_t work;
+    struct look now;  /* what is known */
+    struct look next; /* what is being found out */
+    struct directory *directories[DIRECTORIES_MAX];
+    size_t directory_count;
+    uint64_t first_ms; /* the first change that does not count yet; 0: none */
+    bool is_looking;
+    bool look_again; /* a change came while it was looking */
+    bool was_missing;
+    bool has_event; /* a directory has changed since the last look */
+    bool is_closing;
+    bool has_warned;
+    size_t handles;
+    struct certificate_watch_use use;
+};
+
+static void hash_bytes(uint64_t *hash, const void *data, size_t length)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < length; i++) /* FNV-1a */
+        *hash = (*hash ^ bytes[i]) * UINT64_C(1099511628211);
+}
+
+static void hash_stat(uint64_t *hash, const struct stat *at)
+{
+#ifdef __APPLE__
+    const int64_t changed[] = {at->st_mtimespec.tv_sec, at->st_mtimespec.tv_nsec, at->st_ctimespec.tv_sec,
+                               at->st_ctimespec.tv_nsec};
+#else
+    const int64_t changed[] = {at->st_mtim.tv_sec, at->st_mtim.tv_nsec, at->st_ctim.tv_sec,
+                               at->st_ctim.tv_nsec};
+#endif
+    const uint64_t same[] = {(uint64_t)at->st_dev, (uint64_t)at->st_ino, (uint64_t)at->st_size};
+    hash_bytes(hash, changed, sizeof changed);
+    hash_bytes(hash, same, sizeof same);
+}
+
+/* A directory of CAs: its order does not count. */
+static uint64_t hash_entries(const char *path)
+{
+    uint64_t sum = 0;
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        struct stat at;
+        uint64_t hash = UINT64_C(14695981039346656037);
+        if (fstatat(dirfd(directory), entry->d_name, &at, 0) < 0)
+            continue;
+        hash_bytes(&hash, entry->d_name, strlen(entry->d_name));
+        hash_stat(&hash, &at);
+        sum += hash;
+    }
+    if (directory != NULL)
+        (void)closedir(directory);
+    return sum;
+}
+
+/* Returns: false where memory is exhausted, or there are too many. */
+static bool add_directory(struct look *look, const char *path)
+{
+    if (path[0] == '\0')
+        path = ".";
+    for (size_t i = 0; i < look->directory_count; i++)
+        if (strcmp(look->directories[i], path) == 0)
+            return true;
+    if (look->directory_count == DIRECTORIES_MAX)
+        return false;
+    look->directories[look->directory_count] = strdup(path);
+    if (look->directories[look->directory_count] == NULL)
+        return false;
+    look->directory_count++;
+    return true;
+}
+
+/* A path that is being walked. */
+struct way {
+    char walked[PATH_MAX]; /* free of links; "" is the working directory */
+    char rest[PATH_MAX];   /* to be walked */
+    int links;             /* followed */
+};
+
+/* Moves the first name of the rest behind what is walked. Returns: false where there is none, or it does not
+ * fit. */
+static bool take_name(struct way *way, char child[PATH_MAX])
+{
+    const char *name = way->rest + strspn(way->rest, "/");
+    size_t length = strcspn(name, "/"), walked = strlen(way->walked);
+    bool is_slash_needed = walked > 0 && way->walked[walked - 1] != '/';
+
+    if (length == 0)
+        return false;
+    int all =
+        snprintf(child, PATH_MAX, "%s%s%.*s", way->walked, is_slash_needed ? "/" : "", (int)length, name);
+    memmove(way->rest, name + length, strlen(name + length) + 1);
+    return all > 0 && all < PATH_MAX;
+}
+
+/* Begins to walk a path, from the root or from what is walked. Returns: false where it is too long. */
+static bool set_rest(struct way *way, const char *path, const char *behind)
+{
+    char rest[PATH_MAX];
+    int all = snprintf(rest, sizeof rest, "%s/%s", path, behind);
+
+    if (path[0] == '/')
+        (void)snprintf(way->walked, sizeof way->walked, "/");
+    memcpy(way->rest, rest, sizeof rest);
+    return all > 0 && all < PATH_MAX;
+}
+
+static bool follow_link(struct way *way, const char *link)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlink(link, target, sizeof target - 1);
+
+    if (length <= 0 || ++way->links > LINKS_MAX)
+        return false;
+    target[length] = '\0';
+    return set_rest(way, target, way->rest);
+}
+
+/* Adds each directory in which something on the way to a file may be replaced: the one that holds it, and
+ * those that hold a symbolic link. */
+static void add_way(struct look *look, const char *path)
+{
+    struct way way = {0};
+    char child[PATH_MAX];
+
+    if (!set_rest(&way, path, ""))
+        return;
+    while (take_name(&way, child)) {
+        struct stat at;
+        bool is_link = lstat(child, &at) == 0 && S_ISLNK(at.st_mode);
+        bool is_last = way.rest[strspn(way.rest, "/")] == '\0';
+        if ((is_link || is_last) && !add_directory(look, way.walked))
+            return;
+        if (!is_link)
+            memcpy(way.walked, child, sizeof child);
+        else if (!follow_link(&way, child))
+            return;
+    }
+}
+
+static void take_look(const struct certificate_watch *watch, struct look *look)
+{
+    *look = (struct look){.hash = UINT64_C(14695981039346656037)};
+    for (size_t i = 0; watch->files[i] != NULL; i++) {
+        struct stat at;
+        add_way(look, watch->files[i]);
+        if (stat(watch->files[i], &at) < 0) {
+            look->is_blind = look->is_blind || errno == EACCES;
+            look->is_missing = true;
+            hash_bytes(&look->hash, &i, sizeof i);
+            continue;
+        }
+        hash_stat(&look->hash, &at);
+        if (!S_ISDIR(at.st_mode))
+            continue;
+        (void)add_directory(look, watch->files[i]);
+        uint64_t entries = hash_entries(watch->files[i]);
+        hash_bytes(&look->hash, &entries, sizeof entries);
+    }
+}
+
+static void free_look(struct look *look)
+{
+    while (look->directory_count > 0)
+        free(look->directories[--look->directory_count]);
+}
+
+static void look_soon(struct certificate_watch *watch, uint64_t wait_ms);
+
+static void on_change(uv_fs_event_t *event, const char *name, int events, int status)
+{
+    struct directory *directory = event->data;
+    struct certificate_watch *watch = directory->watch;
+    uint64_t now_ms = uv_now(watch->loop);
+
+    (void)name;
+    (void)events;
+    (void)status; /* a directory that is gone is looked at, too */
+    watch->has_event = true;
+    if (watch->first_ms == 0)
+        watch->first_ms = now_ms;
+    if (now_ms - watch->first_ms < (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST)
+        look_soon(watch, watch->use.settle_ms);
+}
+
+static void free_if_closed(struct certificate_watch *watch)
+{
+    if (watch->handles > 0 || watch->is_looking || !watch->is_closing)
+        return;
+    free_look(&watch->now);
+    free_look(&watch->next);
+    free(watch);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct certificate_watch *watch = handle->data;
+    watch->handles--;
+    free_if_closed(watch);
+}
+
+static void on_directory_closed(uv_handle_t *handle)
+{
+    struct directory *directory = handle->data;
+    struct certificate_watch *watch = directory->watch;
+    free(directory);
+    watch->handles--;
+    free_if_closed(watch);
+}
+
+static void close_events(struct certificate_watch *watch)
+{
+    for (size_t i = 0; i < watch->directory_count; i++)
+        uv_close((uv_handle_t *)&watch->directories[i]->event, on_directory_closed);
+    watch->directory_count = 0;
+}
+
+/* Returns: 0, or an error of libuv. */
+static int watch_directory(struct certificate_watch *watch, const char *path)
+{
+    struct directory *directory = calloc(1, sizeof *directory);
+
+    if (directory == NULL)
+        return UV_ENOMEM;
+    directory->watch = watch;
+    int result = uv_fs_event_init(watch->loop, &directory->event);
+    if (result != 0) {
+        free(directory);
+        return result;
+    }
+    directory->event.data = directory;
+    watch->handles++;
+    watch->directories[watch->directory_count++] = directory;
+    return uv_fs_event_start(&directory->event, on_change, path, 0);
+}
+
+/* Where the kernel cannot report, the regular look remains. A directory that is gone comes back with a link
+ * or a directory above it, or is found by that look. */
+static void watch_directories(struct certificate_watch *watch)
+{
+    close_events(watch);
+    for (size_t i = 0; i < watch->now.directory_count; i++) {
+        int result = watch_directory(watch, watch->now.directories[i]);
+        if (result == 0 || result == UV_ENOENT || watch->has_warned)
+            continue;
+        watch->has_warned = true;
+        server_log_unwatched(watch->now.directories[i], uv_strerror(result),
+                             (int)(watch->use.settle_ms * CERTIFICATE_WATCH_LOOK / 1000));
+    }
+}
+
+static void on_look(uv_work_t *work)
+{
+    struct certificate_watch *watch = work->data;
+    take_look(watch, &watch->next);
+}
+
+static bool leads_elsewhere(const struct look *a, const struct look *b)
+{
+    bool same = a->directory_count == b->directory_count;
+    for (size_t i = 0; same && i < a->directory_count; i++)
+        same = strcmp(a->directories[i], b->directories[i]) == 0;
+    return !same;
+}
+
+/* A file that is not there may be about to be replaced: it has the time for that once. */
+static bool is_given_time(struct certificate_watch *watch)
+{
+    bool is_new = watch->next.is_missing && !watch->was_missing;
+    watch->was_missing = watch->next.is_missing;
+    return is_new;
+}
+
+/* What changes between a look and the watches that follow it is found by one more look. */
+static void take_over(struct certificate_watch *watch)
+{
+    bool has_changed = watch->next.hash != watch->now.hash,
+         leads = leads_elsewhere(&watch->next, &watch->now);
+
+    free_look(&watch->now);
+    watch->now = watch->next;
+    watch->next = (struct look){0};
+    if (has_changed || leads) {
+        watch_directories(watch);
+        watch->look_again = true;
+    }
+    if (has_changed)
+        watch->use.changed(watch->use.context);
+}
+
+static void after_look(uv_work_t *work, int status)
+{
+    struct certificate_watch *watch = work->data;
+    uint64_t wait_ms = watch->use.settle_ms;
+
+    watch->is_looking = false;
+    if (watch->is_closing) {
+        free_if_closed(watch);
+        return;
+    }
+    if (status == 0 && watch->next.is_blind) {
+        free_look(&watch->next);
+        if (watch->has_event)
+            watch->use.changed(watch->use.context);
+        watch->has_event = false;
+    } else if (status == 0 && is_given_time(watch)) {
+        free_look(&watch->next);
+        watch->look_again = true;
+        wait_ms = (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST;
+    } else if (status == 0) {
+        watch->has_event = false;
+        take_over(watch);
+    }
+    if (watch->look_again)
+        look_soon(watch, wait_ms);
+    watch->look_again = false;
+}
+
+static void on_settled(uv_timer_t *timer)
+{
+    struct certificate_watch *watch = timer->data;
+
+    watch->first_ms = 0;
+    if (watch->is_looking) {
+        watch->look_again = true;
+        return;
+    }
+    watch->work.data = watch;
+    watch->is_looking = uv_queue_work(watch->loop, &watch->work, on_look, after_look) == 0;
+}
+
+static void look_soon(struct certificate_watch *watch, uint64_t wait_ms)
+{
+    (void)uv_timer_start(&watch->settle, on_settled, wait_ms, 0);
+}
+
+struct certificate_watch *certificate_watch_new(const struct tls_server_config *config, struct err *err)
+{
+    struct certificate_watch *watch = calloc(1, sizeof *watch);
+
+    if (watch == NULL) {
+        err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory to watch files");
+        return NULL;
+    }
+    certificates_list_files(config, watch->files);
+    take_look(watch, &watch->now);
+    return watch;
+}
+
+void certificate_watch_start(struct certificate_watch *watch, uv_loop_t *loop,
+                             const struct certificate_watch_use *use)
+{
+    const uint64_t look_ms = (uint64_t)use->settle_ms * CERTIFICATE_WATCH_LOOK;
+
+    watch->loop = loop;
+    watch->use = *use;
+    watch->settle.data = watch->regular.data = watch;
+    watch->handles = 2;
+    (void)uv_timer_init(loop, &watch->settle); /* which cannot fail, nor do timers with a callback */
+    (void)uv_timer_init(loop, &watch->regular);
+    (void)uv_timer_start(&watch->regular, on_settled, look_ms, look_ms);
+    watch_directories(watch);
+    look_soon(watch, watch->use.settle_ms); /* what has changed since the first look */
+}
+
+bool certificate_watch_close(struct certificate_watch *watch)
+{
+    if (watch == NULL)
+        return true;
+    bool is_looking = watch->is_looking && uv_cancel((uv_req_t *)&watch->work) != 0;
+    watch->is_closing = true;
+    close_events(watch);
+    if (watch->loop != NULL) {
+        uv_close((uv_handle_t *)&watch->settle, on_closed);
+        uv_close((uv_handle_t *)&watch->regular, on_closed);
+    }
+    free_if_closed(watch);
+    return !is_looking;
+}
