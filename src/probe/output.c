@@ -175,8 +175,8 @@ void probe_output_attempt(const struct probe_output *output, const struct probe_
     if (out == NULL)
         return;
     probe_summary_round(result, "", &output->style, out);
-    (void)fclose(out);
-    for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL && rest != NULL;)
+    bool is_whole = fclose(out) == 0;
+    for (char *rest = is_whole ? text : NULL, *line; (line = strsep(&rest, "\n")) != NULL && rest != NULL;)
         message_event(
             &(struct log_event){LOG_NOTICE, "attempt", LOG_FACTS(log_text("target", result->target))}, "%s",
             line);

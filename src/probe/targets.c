@@ -81,20 +81,31 @@ static void clear_progress(struct run *run)
     run->shows_progress = false;
 }
 
-static void add_failure(struct run *run, const struct slot *slot, const struct probe_result *result)
+static int fail_memory(struct err *err)
+{
+    return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a report");
+}
+
+/* Returns: 0, -1: a failure that cannot be counted must not end as OK. */
+static int add_failure(struct run *run, const struct slot *slot, const struct probe_result *result)
 {
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
 
     if (out == NULL)
-        return; /* the count has it */
+        return fail_memory(run->err);
     int code = probe_report_nagios_line(result, &slot->target.config.limits, out);
-    bool is_whole = fclose(out) == 0;
+    bool is_whole = ferror(out) == 0;
+    if (fclose(out) != 0 || !is_whole) {
+        free(text);
+        return fail_memory(run->err);
+    }
     run->plugin_code = probe_plugin_worse(code, run->plugin_code);
-    if (is_whole && code != PROBE_PLUGIN_OK && ftell(run->failures.file) + (long)length < FAILURES_BYTES)
-        (void)fprintf(run->failures.file, "%s\n", text);
+    if (code != PROBE_PLUGIN_OK && ftell(run->failures.file) + (long)length < FAILURES_BYTES)
+        (void)fprintf(run->failures.file, "%s\n", text); /* put_plugin checks it */
     free(text);
+    return 0;
 }
 
 static int queue_line(struct run *run, const struct probe_result *result)
@@ -122,8 +133,7 @@ static int report(struct run *run, const struct slot *slot, struct probe_result 
         probe_exposition_add(&run->exposition, result, is_repeated ? result->line : 0);
         return 0;
     case FORMAT_NAGIOS:
-        add_failure(run, slot, result);
-        return 0;
+        return add_failure(run, slot, result);
     case FORMAT_TEXT:
         if (run->common->quiet)
             return 0;
@@ -339,12 +349,13 @@ static int prepare(struct run *run, struct err *err)
     return run->output.queue != NULL ? 0 : -1;
 }
 
+/* Returns: 0, -1 with err. */
 static int put_plugin(struct run *run, FILE *out, struct err *err)
 {
     run->plugin_code = probe_totals_nagios(&run->totals, run->plugin_code, out);
-    if (fflush(run->failures.file) != 0 || ferror(run->failures.file))
-        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for the list of failed targets");
-    (void)fwrite(run->failures.data, 1, run->failures.length, out);
+    if (fflush(run->failures.file) != 0 || ferror(run->failures.file) != 0)
+        return fail_memory(err);
+    (void)fwrite(run->failures.data, 1, run->failures.length, out); /* output_text_close checks it */
     return 0;
 }
 
