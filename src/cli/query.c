@@ -39,6 +39,8 @@ static int check_tls(const struct probe_config *probe, struct err *err)
 
 static int check_phases(const struct probe_config *probe, struct err *err)
 {
+    if (probe->proxy.kind != PROXY_NONE && probe->until == PROBE_UNTIL_RESOLVE)
+        return err_set(err, ERR_USAGE, 0, "until=resolve shows nothing here: the proxy resolves the name");
     if (probe->expect_alert > 0 && probe->until != PROBE_UNTIL_TLS)
         return err_set(err, ERR_USAGE, 0, "expect_alert ends the probe with TLS: it excludes another until");
     if (probe->limits.expect_days.warning > 0 && probe->until < PROBE_UNTIL_TLS)

@@ -210,6 +210,12 @@ class QueryTest(Case):
                              len(self.REFUSED))
             self.assertEqual(exporter.value('tcpgreet_exporter_probes_total{reason="ok"}'), 0)
 
+    def test_a_proxy_leaves_nothing_to_resolve(self):
+        with Exporter("--proxy", "http://127.0.0.1:1") as exporter:
+            status, _, text = exporter.probe("localhost:80", until="resolve")
+        self.assertEqual(status, 400, text)
+        self.assertIn("the proxy resolves the name", text)
+
     def test_a_path_has_one_spelling(self):
         with Exporter() as exporter:
             for path in "/Probe", "/probe/", "/%70robe", "//probe", "/./probe", "/metrics/..", "/favicon.ico":
