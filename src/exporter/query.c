@@ -149,7 +149,12 @@ int exporter_query_parse(struct exporter_query *query, const struct exporter_con
         return err_set(err, ERR_USAGE, 0, "parameter target is missing: target=HOST:PORT");
     if (query->probe.timeout_ms == 0)
         query->probe.timeout_ms = EXPORTER_TIMEOUT_MS;
-    return config->parser.complete(&query->probe, err);
+    bool is_plain = parse.given[TLS] && !query->probe.use_tls;
+    if (config->parser.complete(&query->probe, err) != 0)
+        return -1;
+    if (is_plain && query->probe.use_tls)
+        return err_set(err, ERR_USAGE, 0, "tls=0 excludes starttls, expect_alert and until=tls");
+    return 0;
 }
 
 /* Returns: 0 for what is no number of seconds. */

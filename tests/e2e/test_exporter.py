@@ -210,6 +210,14 @@ class QueryTest(Case):
                              len(self.REFUSED))
             self.assertEqual(exporter.value('tcpgreet_exporter_probes_total{reason="ok"}'), 0)
 
+    @unittest.skipUnless(HAS_TLS, "needs TLS")
+    def test_what_implies_tls_excludes_a_probe_without(self):
+        with Exporter() as exporter:
+            for implied in ({"until": "tls"}, {"starttls": "smtp"}):
+                status, _, text = exporter.probe("127.0.0.1:1", tls="0", **implied)
+                self.assertEqual(status, 400, text)
+                self.assertIn("tls=0 excludes", text)
+
     def test_a_proxy_leaves_nothing_to_resolve(self):
         with Exporter("--proxy", "http://127.0.0.1:1") as exporter:
             status, _, text = exporter.probe("localhost:80", until="resolve")
