@@ -304,11 +304,13 @@ void http_reply_text(struct http_request *request, enum http_status status, cons
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
+static void on_pause_over(uv_timer_t *timer);
 
 static void poll_listeners(struct http *http)
 {
     for (size_t i = 0; i < http->listener_count; i++)
-        (void)uv_poll_start(&http->listeners[i].poll, UV_READABLE, on_readable);
+        if (uv_poll_start(&http->listeners[i].poll, UV_READABLE, on_readable) != 0)
+            uv_timer_start(&http->pause, on_pause_over, PAUSE_MS, 0);
 }
 
 static void on_pause_over(uv_timer_t *timer)

@@ -302,24 +302,9 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
     advance(dialer);
 }
 
-/* Returns: 0, or -1 with err where this attempt has failed already. */
-static int start_attempt(struct dialer *dialer, int number, enum reach *reach, struct err *err)
+/* Returns: 0, or -1 with err. */
+static int watch_attempt(struct dialer *dialer, struct attempt *attempt, struct err *err)
 {
-    bool from = endpoint_family(&dialer->source) != AF_UNSPEC;
-    char text[ENDPOINT_TEXT_BYTES];
-    struct attempt *attempt = calloc(1, sizeof *attempt);
-    if (attempt == NULL)
-        return err_set(err, ERR_INTERNAL, 0, "no memory for a connection");
-
-    dialer->facts.attempts++;
-    attempt->begin_ns = uv_hrtime();
-    attempt->number = number;
-    const struct endpoint *to = race_endpoint(&dialer->race, number);
-    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, reach, err);
-    if (attempt->fd < 0) {
-        free(attempt);
-        return err_context(err, "%s", endpoint_format(to, text));
-    }
     int result = uv_poll_init(dialer->loop, &attempt->poll, attempt->fd);
     if (result != 0) {
         stream_tcp_close(attempt->fd);
@@ -330,8 +315,36 @@ static int start_attempt(struct dialer *dialer, int number, enum reach *reach, s
     attempt->dialer = dialer;
     attempt->next = dialer->attempts;
     dialer->attempts = attempt;
-    uv_poll_start(&attempt->poll, UV_WRITABLE, on_outcome);
+    result = uv_poll_start(&attempt->poll, UV_WRITABLE, on_outcome);
+    if (result != 0) {
+        drop_attempt(attempt, false);
+        return err_set(err, ERR_INTERNAL, 0, "cannot watch a connection: %s", uv_strerror(result));
+    }
     return 0;
+}
+
+/* Returns: 0, or -1 with err where this attempt has failed already. */
+static int start_attempt(struct dialer *dialer, int number, enum reach *reach, struct err *err)
+{
+    bool from = endpoint_family(&dialer->source) != AF_UNSPEC;
+    char text[ENDPOINT_TEXT_BYTES];
+    const struct endpoint *to = race_endpoint(&dialer->race, number);
+    struct attempt *attempt = calloc(1, sizeof *attempt);
+
+    dialer->facts.attempts++;
+    if (attempt == NULL) {
+        err_set(err, ERR_INTERNAL, 0, "not enough memory for a connection");
+        return err_context(err, "%s", endpoint_format(to, text));
+    }
+    attempt->begin_ns = uv_hrtime();
+    attempt->number = number;
+    attempt->fd = stream_tcp_connect(to, from ? &dialer->source : NULL, reach, err);
+    int result = -1;
+    if (attempt->fd < 0)
+        free(attempt);
+    else
+        result = watch_attempt(dialer, attempt, err);
+    return result == 0 ? 0 : err_context(err, "%s", endpoint_format(to, text));
 }
 
 static void on_timer(uv_timer_t *timer)

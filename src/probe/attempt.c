@@ -381,16 +381,18 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
 
 static int watch(struct probe_trial *trial, struct err *err)
 {
-    int result = uv_poll_init(probe_scope_loop(trial->scope), &trial->poll, trial->fd);
-    if (result != 0) {
+    int code = uv_poll_init(probe_scope_loop(trial->scope), &trial->poll, trial->fd);
+    if (code != 0) {
         stream_tcp_close(trial->fd);
-        return err_set(err, ERR_INTERNAL, 0, "cannot watch a connection: %s", uv_strerror(result));
+    } else {
+        trial->poll.data = trial;
+        trial->stage = PROBE_STAGE_CONNECTING;
+        trial->holds++;
+        code = uv_poll_start(&trial->poll, UV_WRITABLE, on_outcome);
+        if (code != 0)
+            stop_connecting(trial, false);
     }
-    trial->poll.data = trial;
-    trial->stage = PROBE_STAGE_CONNECTING;
-    trial->holds++;
-    uv_poll_start(&trial->poll, UV_WRITABLE, on_outcome);
-    return 0;
+    return code == 0 ? 0 : err_set(err, ERR_INTERNAL, 0, "cannot watch a connection: %s", uv_strerror(code));
 }
 
 void probe_trial_start(struct probe_trial *trial)

@@ -404,8 +404,7 @@ int probe(const struct probe_config *config, struct err *err)
     run->err = err;
     if (prepare(run, err) == 0) {
         start_round(&run->pause);
-        if (err->reason == ERR_OK)
-            uv_run(&run->loop, UV_RUN_DEFAULT);
+        uv_run(&run->loop, UV_RUN_DEFAULT); /* at least to use up the stop of a round that did not start */
         uv_timer_stop(&run->progress);
         clear_progress(run);
         code = report(run, err);

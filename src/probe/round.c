@@ -322,12 +322,11 @@ struct probe_round *probe_round_start(const struct probe_plan *plan, struct prob
     round->scope.policy = (struct session_policy){
         .answer_ms = plan->answer_timeout_ms, .framing = plan->framing, .over_tls = plan->tls != NULL};
     if ((plan->proxy != NULL && connector_route(&round->scope.route, plan->proxy, plan->target, err) < 0) ||
-        resolver_narrow(&query, plan->source, &round->scope.source, err) < 0 ||
-        uv_timer_init(plan->shared->loop, &round->deadline) != 0) {
-        err_set(err, ERR_INTERNAL, 0, "cannot make a timer");
+        resolver_narrow(&query, plan->source, &round->scope.source, err) < 0) {
         free(round);
         return NULL;
     }
+    uv_timer_init(plan->shared->loop, &round->deadline);
     round->deadline.data = round;
     probe_round_describe(plan, result);
     describe_questions(&query, result->answers);

@@ -128,6 +128,15 @@ static enum next accept_some(struct accept_listener *at)
     return next;
 }
 
+static void pause_polling(struct accept_listener *at, int status)
+{
+    char text[ENDPOINT_TEXT_BYTES];
+    struct err err = {0};
+    err_set(&err, ERR_SYSTEM_OTHER, -status, "cannot wait for connections on %s: %s",
+            endpoint_format(&at->listener.at, text), uv_strerror(status));
+    pause_accepting(at, LISTENER_REFUSED, &err);
+}
+
 /* Where a socket has an error pending, libuv stops polling it and reports that in status. */
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
@@ -135,20 +144,18 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     enum next next = accept_some(at);
     (void)events;
 
-    if (status < 0 && next != AWAIT_RETRY) {
-        char text[ENDPOINT_TEXT_BYTES];
-        struct err err = {0};
-        err_set(&err, ERR_SYSTEM_OTHER, -status, "cannot wait for connections on %s: %s",
-                endpoint_format(&at->listener.at, text), uv_strerror(status));
-        pause_accepting(at, LISTENER_REFUSED, &err);
-    }
+    if (status < 0 && next != AWAIT_RETRY)
+        pause_polling(at, status);
 }
 
 static void on_pause_over(uv_timer_t *timer)
 {
     struct accept_listener *at = timer->data;
-    if (accept_some(at) != AWAIT_RETRY)
-        uv_poll_start(&at->poll, UV_READABLE, on_readable);
+    if (accept_some(at) == AWAIT_RETRY)
+        return;
+    int result = uv_poll_start(&at->poll, UV_READABLE, on_readable);
+    if (result != 0)
+        pause_polling(at, result);
 }
 
 void accept_retry(struct accept *accept)
