@@ -28,12 +28,13 @@ static pcre2_code *compile(const char *text, struct pattern_fault *fault)
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     int code = 0;
 
-    *fault = (struct pattern_fault){0, "memory is exhausted"};
+    *fault = (struct pattern_fault){.exhausted = true, .words = "not enough memory"};
     if (context == NULL)
         return NULL;
     pcre2_set_newline(context, PCRE2_NEWLINE_ANYCRLF);
     pcre2_code *compiled =
         pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED, options, &code, &fault->offset, context);
+    fault->exhausted = compiled == NULL && code == PCRE2_ERROR_HEAP_FAILED;
     if (compiled == NULL)
         (void)pcre2_get_error_message(code, (PCRE2_UCHAR *)fault->words, sizeof fault->words);
     pcre2_compile_context_free(context);
@@ -51,7 +52,7 @@ struct pattern *pattern_new(const char *text, struct pattern_fault *fault)
         pattern->limits = pcre2_match_context_create(NULL);
     if (pattern == NULL || pattern->limits == NULL) {
         if (pattern == NULL || pattern->code != NULL)
-            *fault = (struct pattern_fault){0, "memory is exhausted"};
+            *fault = (struct pattern_fault){.exhausted = true, .words = "not enough memory"};
         pattern_free(pattern);
         return NULL;
     }
@@ -128,7 +129,7 @@ const char *pattern_version(char *text, size_t room)
 struct pattern *pattern_new(const char *text, struct pattern_fault *fault)
 {
     (void)text;
-    *fault = (struct pattern_fault){0, "not available in this build"};
+    *fault = (struct pattern_fault){.words = "not available in this build"};
     return NULL;
 }
 

@@ -11,8 +11,9 @@ enum { PATTERN_FAULT_BYTES = 128 };
 
 struct pattern; /* compiled; it does not change, so that any number of searches may share it */
 
-/* Why a text is no pattern. Shape: words: PCRE2's. */
+/* Why a text is no pattern. Shape: words: PCRE2's; exhausted: there was not enough memory to find out. */
 struct pattern_fault {
+    bool exhausted;
     size_t offset;
     char words[PATTERN_FAULT_BYTES];
 };

@@ -89,8 +89,8 @@ static int read_pattern(struct script_step *step, struct err *err)
         return -1;
     step->pattern = pattern_new(step->text, &fault);
     if (step->pattern == NULL)
-        return err_set(err, ERR_USAGE, 0, "%s \"%s\": %s, at offset %zu", option, script_quote(step, shown),
-                       fault.words, fault.offset);
+        return err_set(err, fault.exhausted ? ERR_INTERNAL : ERR_USAGE, 0, "%s \"%s\": %s, at offset %zu",
+                       option, script_quote(step, shown), fault.words, fault.offset);
     if (pattern_search(step->pattern, (struct bytes){0}, &from, true, &span) != PATTERN_MATCH)
         return 0;
     return err_set(
