@@ -15,6 +15,12 @@ size_t query_path_length(const char *uri)
     return strcspn(uri, "?#");
 }
 
+bool query_has_path(const char *uri, const char *path)
+{
+    size_t length = query_path_length(uri);
+    return strlen(path) == length && strncmp(path, uri, length) == 0;
+}
+
 const char *query_begin(const char *uri)
 {
     const char *end = uri + query_path_length(uri);

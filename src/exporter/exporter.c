@@ -8,16 +8,17 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "access.h"
 #include "confinement.h"
-#include "listeners.h"
 #include "metrics.h"
 #include "page.h"
 #include "query.h"
 #include "recent.h"
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/core/query.h"
+#include "tcpgreet/http/access.h"
+#include "tcpgreet/http/body.h"
 #include "tcpgreet/http/http.h"
+#include "tcpgreet/http/listeners.h"
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
@@ -37,7 +38,7 @@ struct exporter {
     uv_loop_t loop;
     uv_signal_t end[SIGNALS_OF_END];
     uv_signal_t hangup;
-    struct listeners listeners;
+    struct http_listeners listeners;
     size_t limit; /* of probes in flight */
     struct http *http;
     struct probe_engine *engine;
@@ -56,40 +57,10 @@ struct probing {
     struct exporter_query query;
 };
 
-/* A body that is being written. */
-struct body {
-    FILE *out;
-    char *data;
-    size_t length;
-};
-
-static bool open_body(struct body *body)
-{
-    *body = (struct body){0};
-    body->out = open_memstream(&body->data, &body->length);
-    return body->out != NULL;
-}
-
-static void reply_body(struct http_request *request, struct body *body, const char *content_type,
-                       const char *style)
-{
-    bool is_whole = ferror(body->out) == 0;
-    struct http_answer answer = {.status = HTTP_OK, .content_type = content_type, .style = style};
-
-    if (fclose(body->out) != 0 || !is_whole) {
-        free(body->data);
-        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
-        return;
-    }
-    answer.body = body->data;
-    answer.length = body->length;
-    http_reply(request, &answer);
-}
-
 /* The facts of a failure, for the log. */
 #define FACTS_OF(err) log_text("reason", err_word((err)->reason)), log_text("error", (err)->text)
 
-#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define HTTP_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 static void refuse(struct exporter *exporter, struct http_request *request, enum metrics_refusal cause,
                    const char *why)
@@ -140,16 +111,14 @@ static void on_probed(void *context, struct probe_result *result)
     struct probing *probing = context;
     struct exporter *exporter = probing->exporter;
     struct probe_brief brief = probe_result_brief(result);
-    struct body body;
+    struct http_body body;
 
     metrics_count(&exporter->metrics, &brief);
     log_probe(result, &brief);
-    if (open_body(&body)) {
+    if (http_body_open(&body, probing->request)) {
         metrics_put_probe(&brief, body.out);
         probe_report_prometheus(result, body.out);
-        reply_body(probing->request, &body, METRICS_TYPE, NULL);
-    } else {
-        http_reply_text(probing->request, HTTP_INTERNAL_ERROR, "not enough memory");
+        http_body_reply(probing->request, &body, HTTP_METRICS_TYPE, NULL);
     }
     recent_add(&exporter->recent, result);
     free_probing(probing);
@@ -188,14 +157,12 @@ static void serve_probe(struct exporter *exporter, struct http_request *request)
 
 static void serve_metrics(struct exporter *exporter, struct http_request *request)
 {
-    struct body body;
+    struct http_body body;
 
-    if (!open_body(&body)) {
-        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+    if (!http_body_open(&body, request))
         return;
-    }
     metrics_put(&exporter->metrics, probe_engine_in_flight(exporter->engine), exporter->limit, body.out);
-    reply_body(request, &body, METRICS_TYPE, NULL);
+    http_body_reply(request, &body, HTTP_METRICS_TYPE, NULL);
 }
 
 static void serve_health(struct exporter *exporter, struct http_request *request)
@@ -206,27 +173,23 @@ static void serve_health(struct exporter *exporter, struct http_request *request
 
 static void serve_page(struct exporter *exporter, struct http_request *request)
 {
-    struct body body;
+    struct http_body body;
 
-    if (!open_body(&body)) {
-        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+    if (!http_body_open(&body, request))
         return;
-    }
     page_put(&exporter->recent, probe_engine_in_flight(exporter->engine), (int64_t)time(NULL), body.out);
-    reply_body(request, &body, "text/html; charset=utf-8", "'self'");
+    http_body_reply(request, &body, "text/html; charset=utf-8", "'self'");
 }
 
 static void serve_style(struct exporter *exporter, struct http_request *request)
 {
-    struct body body;
+    struct http_body body;
 
     (void)exporter;
-    if (!open_body(&body)) {
-        http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
+    if (!http_body_open(&body, request))
         return;
-    }
     page_put_style(body.out);
-    reply_body(request, &body, "text/css; charset=utf-8", NULL);
+    http_body_reply(request, &body, "text/css; charset=utf-8", NULL);
 }
 
 static const struct route {
@@ -237,13 +200,11 @@ static const struct route {
     {"/", serve_page},       {"/style.css", serve_style},
 };
 
-/* Returns: NULL where there is none. The path is compared as it was sent: it has no other spelling. */
+/* Returns: NULL where there is none. */
 static const struct route *find_route(const char *uri)
 {
-    size_t length = query_path_length(uri);
-
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
-        if (strlen(routes[i].path) == length && strncmp(routes[i].path, uri, length) == 0)
+        if (query_has_path(uri, routes[i].path))
             return &routes[i];
     return NULL;
 }
@@ -252,13 +213,13 @@ static void on_request(void *context, struct http_request *request)
 {
     struct exporter *exporter = context;
     const struct route *route = find_route(http_request_uri(request));
-    struct access access = {.host = http_request_header(request, "Host"),
-                            .origin = http_request_header(request, "Origin"),
-                            .site = http_request_header(request, "Sec-Fetch-Site"),
-                            .own_host = exporter->config->listen[0].host,
-                            .is_local = exporter->listeners.is_local,
-                            .acts = route != NULL && route->serve == serve_probe};
-    const char *why = access_refusal(&access);
+    struct http_access access = {.host = http_request_header(request, "Host"),
+                                 .origin = http_request_header(request, "Origin"),
+                                 .site = http_request_header(request, "Sec-Fetch-Site"),
+                                 .own_host = exporter->config->listen[0].host,
+                                 .is_local = exporter->listeners.is_local,
+                                 .acts = route != NULL && route->serve == serve_probe};
+    const char *why = http_access_refusal(&access);
 
     if (why != NULL)
         refuse(exporter, request, METRICS_FORBIDDEN, why);
@@ -404,7 +365,7 @@ static void close_all(struct exporter *exporter)
     pthread_sigmask(SIG_BLOCK, &handled, NULL);
     http_close(exporter->http);
     if (exporter->http == NULL)
-        listeners_close(&exporter->listeners);
+        http_listeners_close(&exporter->listeners);
     probe_engine_close(exporter->engine);
     for (struct probing *at = exporter->first, *next; at != NULL; at = next) {
         next = at->next;
@@ -423,8 +384,8 @@ static int open_listeners(struct exporter *exporter, struct err *err)
 {
     struct service_manager *manager = exporter->config->manager;
     if (manager != NULL && manager->socket_count > 0)
-        return listeners_adopt(&exporter->listeners, manager, err);
-    return listeners_open(&exporter->listeners, exporter->config->listen, err);
+        return http_listeners_adopt(&exporter->listeners, manager, err);
+    return http_listeners_open(&exporter->listeners, exporter->config->listen, EXPORTER_LISTEN_MAX, err);
 }
 
 /* A loop that runs is enough: probes have limits of their own. */

@@ -7,20 +7,20 @@
 #include <stdio.h>
 
 #include "tcpgreet/base/err.h"
+#include "tcpgreet/format/exposition.h"
 #include "tcpgreet/probe/faces.h"
 
 /* Why a request was answered without a probe. */
 enum metrics_refusal { METRICS_BAD_REQUEST, METRICS_FORBIDDEN, METRICS_BUSY, METRICS_REFUSALS };
 
 #define METRICS_COUNT(reason, word, code) +1
-enum { METRICS_REASONS = 0 ERR_REASONS(METRICS_COUNT), METRICS_BUCKETS = 15 };
+enum { METRICS_REASONS = 0 ERR_REASONS(METRICS_COUNT) };
 
 /* Starts as {0}. */
 struct metrics {
     uint64_t probes[METRICS_REASONS];
     uint64_t refusals[METRICS_REFUSALS];
-    uint64_t buckets[METRICS_BUCKETS]; /* the last: all that are longer */
-    double duration_sum_s;
+    struct exposition_histogram durations;
 };
 
 void metrics_count(struct metrics *metrics, const struct probe_brief *brief);

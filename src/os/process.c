@@ -1,5 +1,6 @@
 #include "tcpgreet/os/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #ifdef TCPGREET_HAVE_MALLOC_TRIM
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <uv.h>
 
 int process_write(int fd, struct bytes bytes, struct err *err)
 {
@@ -101,4 +103,38 @@ void process_trim_memory(void)
 #ifdef TCPGREET_HAVE_MALLOC_TRIM
     (void)malloc_trim(0);
 #endif
+}
+
+static double seconds_of(uv_timeval_t time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+static double count_descriptors(void)
+{
+    double count = -3; /* ".", "..", and the one of the listing */
+    DIR *folder = opendir("/proc/self/fd");
+
+    if (folder == NULL)
+        return 0;
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+struct process_usage process_usage(void)
+{
+    struct process_usage usage = {.descriptors = count_descriptors()};
+    struct rlimit limit;
+    uv_rusage_t times;
+    size_t resident;
+
+    if (uv_getrusage(&times) == 0)
+        usage.cpu_s = seconds_of(times.ru_utime) + seconds_of(times.ru_stime);
+    if (uv_resident_set_memory(&resident) == 0)
+        usage.resident_bytes = (double)resident;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+        usage.descriptor_limit = (double)limit.rlim_cur;
+    return usage;
 }

@@ -2,6 +2,7 @@
 #ifndef TCPGREET_CORE_QUERY_H
 #define TCPGREET_CORE_QUERY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { QUERY_NAME_BYTES = 64, QUERY_VALUE_BYTES = 1152 };
@@ -26,6 +27,9 @@ const char *query_origin_form(const char *uri);
 
 /* Returns: the length of the path in front of "?", or of the whole. */
 size_t query_path_length(const char *uri);
+
+/* Returns: whether that is the path, compared as it was sent: it has no other spelling. */
+bool query_has_path(const char *uri, const char *path);
 
 /* Returns: what stands behind the path: "" where there is no query. */
 const char *query_begin(const char *uri);

@@ -34,4 +34,14 @@ size_t process_raise_descriptors(void);
  * Source: malloc_trim(3). */
 void process_trim_memory(void);
 
+/* What this process uses. 0: the system does not show it. */
+struct process_usage {
+    double cpu_s;
+    double resident_bytes;
+    double descriptors;
+    double descriptor_limit;
+};
+
+struct process_usage process_usage(void);
+
 #endif

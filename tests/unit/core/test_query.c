@@ -93,6 +93,10 @@ static void the_query_begins_behind_the_path(void **state)
     assert_int_equal(query_path_length("/probe"), 6);
     assert_int_equal(query_path_length("/probe#a?b"), 6);
     assert_int_equal(query_path_length(""), 0);
+    assert_true(query_has_path("/probe?a", "/probe"));
+    assert_false(query_has_path("/probes", "/probe"));
+    assert_false(query_has_path("/prob", "/probe"));
+    assert_false(query_has_path("/%70robe", "/probe"));
     assert_string_equal(query_begin("/probe?a=1"), "a=1");
     assert_string_equal(query_begin("/probe?"), "");
     assert_string_equal(query_begin("/probe"), "");

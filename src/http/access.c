@@ -1,4 +1,4 @@
-#include "access.h"
+#include "tcpgreet/http/access.h"
 
 #include <string.h>
 #include <strings.h>
@@ -13,9 +13,9 @@ static bool parse_host(const char *field, struct target *host)
            host->kind != TARGET_EVERY_ADDRESS;
 }
 
-/* A name that its owner lets point to this machine makes a foreign page and the exporter one site to a
+/* A name that its owner lets point to this machine makes a foreign page and this server one site to a
  * browser: DNS rebinding. An address cannot. */
-static bool is_host_ours(const struct access *access)
+static bool is_host_ours(const struct http_access *access)
 {
     struct target host;
 
@@ -30,7 +30,7 @@ static bool is_foreign(const char *site)
     return site != NULL && strcmp(site, "none") != 0 && strcmp(site, "same-origin") != 0;
 }
 
-const char *access_refusal(const struct access *access)
+const char *http_access_refusal(const struct http_access *access)
 {
     if (access->is_local && !is_host_ours(access))
         return "the Host field names neither an address nor localhost, as after DNS rebinding (a reverse proxy must "

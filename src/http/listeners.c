@@ -1,11 +1,11 @@
-#include "listeners.h"
+#include "tcpgreet/http/listeners.h"
 
 #include <stdio.h>
 
 enum { BACKLOG = 256 };
 
 /* Opens one more. Returns: how many sockets were opened, 0 with err. */
-static size_t open_at(struct listeners *listeners, const struct target *target, struct err *err)
+static size_t open_at(struct http_listeners *listeners, const struct target *target, struct err *err)
 {
     struct listener_options how = {.backlog = BACKLOG,
                                    .want_v6 = true,
@@ -22,7 +22,7 @@ static size_t open_at(struct listeners *listeners, const struct target *target, 
 }
 
 /* Loopback of both families, or of the one that this machine has; port 0 becomes the same for both. */
-static int open_loopback(struct listeners *listeners, const char *service, struct err *err)
+static int open_loopback(struct http_listeners *listeners, const char *service, struct err *err)
 {
     static const char *const hosts[] = {"::1", "127.0.0.1"};
     char port[TARGET_SERVICE_BYTES];
@@ -46,14 +46,14 @@ static int open_loopback(struct listeners *listeners, const char *service, struc
     return 0;
 }
 
-static void find_out_whether_local(struct listeners *listeners)
+static void find_out_whether_local(struct http_listeners *listeners)
 {
     listeners->is_local = true;
     for (size_t i = 0; i < listeners->count; i++)
         listeners->is_local = listeners->is_local && endpoint_is_loopback(&listeners->list[i].at);
 }
 
-int listeners_adopt(struct listeners *listeners, struct service_manager *manager, struct err *err)
+int http_listeners_adopt(struct http_listeners *listeners, struct service_manager *manager, struct err *err)
 {
     for (size_t i = 0; i < manager->socket_count; i++) {
         struct service_manager_socket *from = &manager->sockets[i];
@@ -67,10 +67,10 @@ int listeners_adopt(struct listeners *listeners, struct service_manager *manager
     return 0;
 }
 
-int listeners_open(struct listeners *listeners, const struct target asked[EXPORTER_LISTEN_MAX],
-                   struct err *err)
+int http_listeners_open(struct http_listeners *listeners, const struct target *asked, size_t count,
+                        struct err *err)
 {
-    for (size_t i = 0; i < EXPORTER_LISTEN_MAX && asked[i].service[0] != '\0'; i++)
+    for (size_t i = 0; i < count && asked[i].service[0] != '\0'; i++)
         if (asked[i].kind == TARGET_EVERY_ADDRESS ? open_loopback(listeners, asked[i].service, err) < 0
                                                   : open_at(listeners, &asked[i], err) == 0)
             return -1;
@@ -78,7 +78,7 @@ int listeners_open(struct listeners *listeners, const struct target asked[EXPORT
     return 0;
 }
 
-void listeners_close(struct listeners *listeners)
+void http_listeners_close(struct http_listeners *listeners)
 {
     for (size_t i = 0; i < listeners->count; i++)
         listener_close(&listeners->list[i]);
