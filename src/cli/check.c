@@ -184,6 +184,8 @@ static int check_targets(const struct check *check)
         (const struct target *)(const void *)((const char *)check->options + field->offset);
     char option[OPTION_TITLE_BYTES];
 
+    if (is_given(check, "metrics") && check_zone(check, "--metrics", &check->options->server.metrics) != 0)
+        return -1;
     if (is_given(check, "proxy") && check_proxy(check) != 0)
         return -1;
     if (is_given(check, "proxy") && check->options->mode != MODE_EXPORTER)

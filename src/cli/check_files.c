@@ -57,6 +57,8 @@ int options_check_system(const struct options *options, struct err *err)
         return -1;
     if (options->mode == MODE_BENCH_MERGE)
         return bench_merge_available(err) != 0 ? -1 : check_merged(options, err);
+    if (options->server.metrics.service[0] != '\0' && http_available("--metrics", err) != 0)
+        return -1;
     if (options->mode == MODE_EXPORTER && http_available("--exporter", err) != 0)
         return -1;
     if (!options->server.use_tls && !options->probe.use_tls && !has_tls_files(options))

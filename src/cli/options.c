@@ -110,7 +110,7 @@ static int refuse_port(struct parse *parse)
 
 static int take_target(struct parse *parse, const struct option_row *row, const char *first)
 {
-    const struct option_field *field = &row->fields[row->mode];
+    const struct option_field *field = &row->fields[row->mode != MODE_NONE ? row->mode : MODE_LISTEN];
     struct target *list = (struct target *)(void *)((char *)parse->options + field->offset);
     size_t most = field->size / sizeof(*list);
     struct target target;

@@ -167,6 +167,7 @@ const struct option_row option_rows[] = {
     OPTION(SERVER, prefix, "proxy-from", "CIDR", "who may send one (any); repeatable", REPEATABLE,
            NEEDS("proxy-protocol"), IN(L(proxy_from))),
     OPTION(SERVER, flag, "whoami", NULL, "answer \"whoami\" with the connection's facts", IN(L(whoami))),
+    OPTION(SERVER, listener, "metrics", "[HOST] PORT", "metrics for Prometheus, and health", IN(L(metrics))),
     OPTION(SERVER, misbehave, "misbehave", "KIND", "misbehave on purpose, to test checks",
            IN(L(misbehaviour))),
     OPTION(SERVER, text, "user", "NAME", "become this user once all is open", IN(L(user), X(user))),

@@ -28,7 +28,8 @@ static size_t count_descriptors(const struct server_config *config, const struct
                                 size_t *max_rejections)
 {
     size_t limit = process_raise_descriptors();
-    size_t reserved = RESERVED_DESCRIPTORS + capacity->workers * (DESCRIPTORS_A_WORKER + capacity->listeners);
+    size_t reserved = RESERVED_DESCRIPTORS + capacity->reserved +
+                      capacity->workers * (DESCRIPTORS_A_WORKER + capacity->listeners);
     size_t each = capacity->descriptors;
     size_t rest = limit > reserved + 2 * each ? (limit - reserved) / each : 2;
     size_t wanted = (size_t)config->max_connections;

@@ -11,6 +11,7 @@
 struct capacity {
     size_t workers;
     size_t listeners;   /* of each worker */
+    size_t reserved;    /* descriptors for other purposes */
     size_t descriptors; /* of each connection */
 };
 

@@ -79,8 +79,7 @@ bool certificates_have_files(const struct tls_server_config *config)
     return config != NULL && (!is_made_for_this_run(config) || config->ticket_keys != NULL);
 }
 
-bool certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count,
-                         atomic_size_t *pending)
+bool certificates_reload(const struct tls_server_config *config, const struct certificates_users *users)
 {
     struct tls_server *tls[SERVER_WORKERS_MAX];
     struct err err = {0};
@@ -91,14 +90,15 @@ bool certificates_reload(const struct tls_server_config *config, struct worker *
     }
     struct tls_server_config unattended = *config;
     unattended.policy.may_ask = false; /* it would stop the loop */
-    if (certificates_open(&unattended, tls, count, &err) < 0) {
+    if (certificates_open(&unattended, tls, users->count, &err) < 0) {
         server_log_reload_failed(&err);
         return false;
     }
-    for (size_t i = 0; i < count; i++) {
-        atomic_fetch_add(pending, 1);
-        if (!worker_replace_tls(workers[i], tls[i]))
-            atomic_fetch_sub(pending, 1);
+    expiry_read(users->expiry, tls[0]);
+    for (size_t i = 0; i < users->count; i++) {
+        atomic_fetch_add(users->pending, 1);
+        if (!worker_replace_tls(users->workers[i], tls[i]))
+            atomic_fetch_sub(users->pending, 1);
     }
     return true;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "expiry.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/tls/tls.h"
@@ -29,10 +30,17 @@ void certificates_log_pin(const struct tls_server_config *config, const struct t
 /* Returns: whether certificates_reload has files to read. Shape: config NULL: the server is plain. */
 bool certificates_have_files(const struct tls_server_config *config);
 
+/* Whose contexts are replaced. Shape: *pending: counts the workers whose `replaced` is to come. */
+struct certificates_users {
+    struct worker *const *workers;
+    size_t count;
+    atomic_size_t *pending;
+    struct expiry *expiry; /* is read again, too */
+};
+
 /* Reads the files again and replaces the contexts of all workers, or of none, and then logs why. Shape:
- * config NULL: the server is plain; *pending: counts the workers whose `replaced` is to come. Returns:
+ * config NULL: the server is plain. Returns:
  * whether it replaces them. */
-bool certificates_reload(const struct tls_server_config *config, struct worker *const *workers, size_t count,
-                         atomic_size_t *pending);
+bool certificates_reload(const struct tls_server_config *config, const struct certificates_users *users);
 
 #endif

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "ending.h"
 #include "log.h"
+#include "proxied.h"
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/base/trace.h"
 #include "tcpgreet/net/stream_tcp.h"
@@ -14,13 +16,6 @@
 
 enum { LEAST_RATE = 64 /* bytes a second: docs/protocol.md */ };
 
-/* What is kept of a PROXY header. */
-struct proxied {
-    struct endpoint sender;
-    size_t length;
-    char raw[]; /* the header */
-};
-
 /* One connection that is being served, or rejected. */
 struct connection {
     struct conn conn;
@@ -28,9 +23,12 @@ struct connection {
     struct handshake handshake;
     struct connection *next, *previous;
     int64_t since_ms;
-    uint64_t number; /* of those since the start, where whoami is answered */
+    uint64_t since_ns; /* uv_hrtime: it was accepted; once its stream is up, since then */
+    uint64_t number;   /* of those since the start, where whoami is answered */
     struct endpoint peer;
     uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
+    uint32_t measured_in, measured_out; /* of its bytes, modulo 2^32 */
+    bool is_up;
     bool rejected;
     bool lingers;            /* it has a place among those being rejected */
     bool logged;             /* as accepted */
@@ -63,23 +61,13 @@ static struct endpoint local_address(const struct connection *connection)
     return local;
 }
 
-/* Returns: {0} without one; its views are of what is kept. */
-static struct proxy_header header_of(const struct proxied *proxied)
-{
-    struct proxy_header header = {0};
-    size_t length;
-    if (proxied != NULL)
-        (void)proxy_header_parse((struct bytes){proxied->raw, proxied->length}, &header, &length);
-    return header;
-}
-
 /* Returns: whose connection it is, for the log. */
 static struct server_log_peer log_peer(const struct connection *connection)
 {
     const struct proxied *proxied = connection->proxied;
     return (struct server_log_peer){.address = &connection->peer,
                                     .proxy_peer = proxied != NULL ? &proxied->sender : NULL,
-                                    .unique_id = header_of(proxied).unique_id};
+                                    .unique_id = proxied_header(proxied).unique_id};
 }
 
 /* Whether each connection is logged as soon as its peer is known. */
@@ -126,9 +114,29 @@ static void trace_names(const struct connection *connection, const struct conn_a
         trace(.step = TRACE_NAME_PAUSE, .fd = fd, .data = advance->in);
 }
 
+static struct measures *measures_of(const struct connection *connection)
+{
+    return list_of(connection)->config.measures;
+}
+
+/* What was sent since is measured the next time. */
+static void measure_bytes(struct connection *connection)
+{
+    struct measures *measures = measures_of(connection);
+    uint32_t in = (uint32_t)connection->conn.bytes_in - connection->measured_in;
+    uint32_t out = (uint32_t)connection->conn.bytes_out - connection->measured_out;
+
+    measures_add(measures, MEASURE_BYTES_IN, in);
+    measures_add(measures, MEASURE_BYTES_OUT, out);
+    connection->measured_in += in;
+    connection->measured_out += out;
+}
+
 static void on_advanced(void *context, const struct conn_advance *advance)
 {
     struct connection *connection = context;
+
+    measure_bytes(connection);
     uint16_t names = (uint16_t)(connection->session.names - connection->counted);
 
     if (names > 0)
@@ -165,53 +173,32 @@ static void on_up(void *context)
 {
     struct connection *connection = context;
     struct connections *connections = list_of(connection);
+    const uint64_t now_ns = uv_hrtime();
+    const uint64_t taken_ns = now_ns - connection->since_ns;
+
+    connection->since_ns = now_ns;
+    connection->is_up = true;
     if (connections->streams.tls == NULL)
         return;
     handshakes_end(&connections->handshakes, &connection->handshake);
+    measures_add_handshake(connections->config.measures, connection->conn.stream, taken_ns);
     counters_add(&connections->config.counters->handshakes, 1);
     counters_add(&connections->config.counters->resumed, stream_tls_resumed(connection->conn.stream));
 }
 
-/* A peer that closed without sending anything: a scanner, a load balancer's check. */
-static bool was_silent(const struct connection *connection, const struct err *err)
+static struct ending ending_of(const struct connection *connection)
 {
-    bool gone = err == NULL || err->reason == ERR_DIALOGUE_RESET || err->reason == ERR_DIALOGUE_EARLY_END;
-    return connection->conn.bytes_in == 0 && gone && connection->session.end != SESSION_END_STOPPED;
-}
-
-static bool has_timed_out(enum session_end end, enum err_reason reason)
-{
-    return end == SESSION_END_IDLE || end == SESSION_END_NAME_TIMEOUT || reason == ERR_DIALOGUE_TIMEOUT ||
-           reason == ERR_TLS_TIMEOUT || reason == ERR_TLS_SILENT_PEER;
-}
-
-static void count_end(struct counters *counters, const struct connection *connection)
-{
-    const struct err *err = connection->conn.failure;
-    enum err_reason reason = err != NULL ? err->reason : ERR_OK;
-    enum session_end end = (enum session_end)connection->session.end;
-
-    counters_add(&counters->open, -1);
-    if (has_timed_out(end, reason))
-        counters_add(&counters->timed_out, 1);
-    else if (end == SESSION_END_TLS_CLIENT || end == SESSION_END_HTTP_CLIENT ||
-             reason == ERR_TLS_PLAINTEXT_PEER)
-        counters_add(&counters->unknown_protocol, 1);
-    else if (reason == ERR_CONNECT_PROXY)
-        counters_add(&counters->proxy_header, 1);
-    else if (was_silent(connection, err))
-        counters_add(&counters->silent, 1);
-    else if (err != NULL)
-        counters_add(&counters->failed, 1);
+    return (struct ending){.conn = &connection->conn,
+                           .session = &connection->session,
+                           .dialogue_ns = connection->is_up ? uv_hrtime() - connection->since_ns : 0};
 }
 
 /* While the stream is still there: it knows the facts. */
-static void log_closed(const struct connection *connection)
+static void log_closed(const struct connection *connection, const struct ending *ending)
 {
     const struct conn *conn = &connection->conn;
     const struct session *session = &connection->session;
-    const bool is_minor =
-        connection->rejected || (was_silent(connection, conn->failure) && !connection->logged);
+    const bool is_minor = connection->rejected || (ending_is_silent(ending) && !connection->logged);
     if (!log_enabled(is_minor ? LOG_DEBUG : LOG_INFO))
         return;
     const struct endpoint local = local_address(connection);
@@ -235,10 +222,14 @@ static void log_closed(const struct connection *connection)
 static void on_closing(void *context)
 {
     struct connection *connection = context;
+    const struct connections_config *config = &list_of(connection)->config;
+    const struct ending ending = ending_of(connection);
+
     handshakes_end(&list_of(connection)->handshakes, &connection->handshake);
+    measure_bytes(connection);
     if (!connection->rejected)
-        count_end(list_of(connection)->config.counters, connection);
-    log_closed(connection);
+        ending_count(&ending, config->counters, config->measures);
+    log_closed(connection, &ending);
 }
 
 bool connection_whoami(const struct session *session, struct sink *out)
@@ -248,7 +239,7 @@ bool connection_whoami(const struct session *session, struct sink *out)
                                                   offsetof(struct connection, session));
     const struct proxied *proxied = connection->proxied;
     const struct endpoint local = local_address(connection);
-    const struct proxy_header header = header_of(proxied);
+    const struct proxy_header header = proxied_header(proxied);
     struct stream_tls_facts tls;
 
     (void)stream_tls_facts(connection->conn.stream, &tls);
@@ -297,11 +288,13 @@ static void on_done(void *context, const struct conn_result *result)
 }
 
 /* The address that counts has too many connections. The message is sent, unless that needed a handshake. */
-static enum err_reason reject_proxied(struct connections *connections, struct connection *connection)
+static enum err_reason reject_proxied(struct connections *connections, struct connection *connection,
+                                      enum limits_result why)
 {
     const struct connections_config *config = &connections->config;
 
     counters_add(&config->counters->rejected, 1);
+    measures_add(config->measures, MEASURE_REJECTED + (size_t)why, 1);
     counters_add(&config->counters->open, -1);
     limits_release(config->limits, &(struct limits_peer){&connection->peer, false});
     connection->rejected = true;
@@ -317,19 +310,18 @@ static enum err_reason on_proxied(void *context, const struct proxy_header *head
 {
     struct connection *connection = context;
     struct connections *connections = list_of(connection);
-    struct proxied *proxied = malloc(sizeof *proxied + raw.length);
 
-    if (proxied == NULL)
+    connection->proxied = proxied_new(&connection->peer, raw);
+    if (connection->proxied == NULL)
         return ERR_INTERNAL;
-    *proxied = (struct proxied){.sender = connection->peer, .length = raw.length};
-    memcpy(proxied->raw, raw.data, raw.length);
-    connection->proxied = proxied;
     if (header->kind == PROXY_HEADER_PROXIED)
         connection->peer = header->source;
     if (connection->rejected)
         return ERR_OK;
-    if (limits_count(connections->config.limits, &connection->peer, now_ms(connections)) != LIMITS_ACCEPTED)
-        return reject_proxied(connections, connection);
+    enum limits_result result =
+        limits_count(connections->config.limits, &connection->peer, now_ms(connections));
+    if (result != LIMITS_ACCEPTED)
+        return reject_proxied(connections, connection, result);
     connection->is_counted = true;
     if (now_ms(connections) - connection->since_ms >= CONN_NOTICE_MS || is_traced())
         log_accepted(connection);
@@ -376,6 +368,7 @@ static struct connection *start(struct connections *connections, const struct ac
     connection->rejected = connection->lingers = rejected;
     connection->is_counted = !connections->streams.proxy_header;
     connection->since_ms = now_ms(connections);
+    connection->since_ns = uv_hrtime();
     if (connections->config.policy->whoami != NULL)
         connection->number = whoami_next_number();
     struct stream *stream = acceptor_stream(&connections->streams, &request, err);
@@ -435,8 +428,12 @@ static struct limits_peer place_of(const struct connections *connections,
 bool connections_reserve(struct connections *connections, const struct accepted_socket *accepted)
 {
     const struct limits_peer peer = place_of(connections, accepted);
-    return acceptor_admits(&connections->streams, &accepted->peer) &&
-           limits_take(connections->config.limits, &peer, now_ms(connections)) == LIMITS_ACCEPTED;
+    if (!acceptor_admits(&connections->streams, &accepted->peer))
+        return false;
+    enum limits_result result = limits_take(connections->config.limits, &peer, now_ms(connections));
+    if (result != LIMITS_ACCEPTED)
+        measures_add(connections->config.measures, MEASURE_REJECTED + (size_t)result, 1);
+    return result == LIMITS_ACCEPTED;
 }
 
 void connections_serve(struct connections *connections, const struct accepted_socket *accepted)
@@ -464,6 +461,7 @@ void connections_reject(struct connections *connections, const struct accepted_s
 
     if (!acceptor_admits(&connections->streams, &accepted->peer)) {
         counters_add(&config->counters->proxy_header, 1);
+        measures_add(config->measures, MEASURE_PROXY_FROM, 1);
         server_log_proxy_from(&accepted->peer);
         stream_tcp_close(accepted->fd);
         return;

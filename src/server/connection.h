@@ -10,6 +10,7 @@
 #include "counters.h"
 #include "handshakes.h"
 #include "limits.h"
+#include "measures.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/acceptor.h"
 #include "tcpgreet/link/conn.h"
@@ -23,6 +24,7 @@ struct connections_config {
     struct limits *limits;               /* borrowed: of all workers together */
     int64_t handshake_ms;
     struct counters *counters;    /* borrowed */
+    struct measures *measures;    /* borrowed */
     void (*wake)(void *context);  /* from any thread, with a lock held: connections_wake is due */
     void (*ended)(void *context); /* from the loop, after each end: its descriptors are closed */
     void *context;

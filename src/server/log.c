@@ -232,6 +232,11 @@ static const char *const end_words[SESSION_ENDS] = {
     [SESSION_END_TOO_MANY] = "too-many",
 };
 
+const char *server_log_end_word(enum session_end end)
+{
+    return end_words[end];
+}
+
 static void log_closed(enum log_level level, const struct server_log_closed *closed, uint64_t suppressed)
 {
     const struct stream_tls_facts *tls = closed->tls;
@@ -287,16 +292,22 @@ void server_log_dropped(const struct endpoint *peer, const struct err *err)
         "Connection from %s is dropped: %s%s", text, err->text, more_of(suppressed, more, sizeof more));
 }
 
-void server_log_limit(const struct limits_config *limits, enum limits_result result,
-                      const struct endpoint *peer, uint64_t suppressed)
+const char *server_log_limit_word(enum limits_result result)
 {
     static const char *const words[LIMITS_RESULTS] = {[LIMITS_FULL] = "max-connections",
                                                       [LIMITS_ADDRESS_FULL] = "max-per-address",
-                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address"};
+                                                      [LIMITS_ADDRESS_RATE] = "max-rate-per-address",
+                                                      [LIMITS_HANDSHAKES] = "max-handshakes"};
+    return words[result];
+}
+
+void server_log_limit(const struct limits_config *limits, enum limits_result result,
+                      const struct endpoint *peer, uint64_t suppressed)
+{
     char text[ENDPOINT_TEXT_BYTES], more[64] = "";
     const struct log_event event = {LOG_WARNING, "rejected",
                                     LOG_FACTS(log_text("peer", endpoint_format(peer, text)),
-                                              log_text("reason", words[result]),
+                                              log_text("reason", server_log_limit_word(result)),
                                               suppressed_field(suppressed))};
     if (suppressed > 0)
         snprintf(more, sizeof more, "; rejected since the last such line: %" PRIu64, suppressed);
@@ -362,6 +373,12 @@ void server_log_proxy_from(const struct endpoint *peer)
                                             suppressed_field(suppressed))},
               "Connection from %s rejected: it may not send a PROXY header (see --proxy-from)%s", text,
               more_of(suppressed, more, sizeof more));
+}
+
+void server_log_metrics_failed(const struct err *err, bool for_good)
+{
+    log_event(&(struct log_event){LOG_ERROR, "metrics-failed", LOG_FACTS(FACTS_OF(err))}, "Metrics: %s%s",
+              err->text, for_good ? "; they cannot be read any more" : "");
 }
 
 void server_log_accept_paused(const struct err *err, uint64_t suppressed)

@@ -80,11 +80,17 @@ struct server_log_closed {
 };
 void server_log_closed(const struct server_log_closed *closed);
 
+/* Returns: the word of an end, the reason in JSON; NULL for one of a client. */
+const char *server_log_end_word(enum session_end end);
+
 /* A connection that could not be served. */
 void server_log_dropped(const struct endpoint *peer, const struct err *err);
 
 /* A TLS handshake waits for others. Shape: suppressed: others that waited since the last of these lines. */
 void server_log_waiting(const struct endpoint *peer, size_t max_handshakes, uint64_t suppressed);
+
+/* Returns: the option of a limit, without its dashes: the reason in JSON. */
+const char *server_log_limit_word(enum limits_result result);
 
 /* A connection is rejected. Shape: result: LIMITS_ACCEPTED excluded; suppressed: rejections by the same limit
  * since the last of these lines. */
@@ -102,6 +108,9 @@ void server_log_proxy_from_any(const struct listener *listeners, size_t count);
 
 /* A connection is rejected, because its peer may not send a PROXY header. */
 void server_log_proxy_from(const struct endpoint *peer);
+
+/* The listener of --metrics cannot accept. Shape: for_good: it is not tried again. */
+void server_log_metrics_failed(const struct err *err, bool for_good);
 
 /* Shape: err NULL: a signal asked for it. */
 void server_log_shutdown(const struct err *err, int64_t drain_ms);

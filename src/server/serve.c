@@ -13,6 +13,7 @@
 #include "confinement.h"
 #include "connection.h"
 #include "log.h"
+#include "metrics.h"
 #include "sockets.h"
 #include "supervision.h"
 #include "tcpgreet/base/log.h"
@@ -54,6 +55,9 @@ struct server {
     struct accept_log accept_log;
     struct supervision supervision;
     struct certificate_watch *watch; /* NULL: none */
+    struct metrics metrics;
+    struct metrics_source metrics_source;
+    struct expiry expiry;
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
     bool hangs_up;      /* with its terminal, unless it has files to reload */
@@ -120,8 +124,9 @@ static void reload(struct server *server)
         return;
     supervision_reloading(&server->supervision);
     atomic_store(&server->pending, 1);
-    server->is_reloading =
-        certificates_reload(tls_config(server), server->workers, server->workers_made, &server->pending);
+    server->is_reloading = certificates_reload(
+        tls_config(server), &(struct certificates_users){server->workers, server->workers_made,
+                                                         &server->pending, &server->expiry});
     if (server->is_reloading)
         on_worker_replaced(server);
     else
@@ -312,6 +317,7 @@ static int init_worker_config(struct server *server, struct worker_config *confi
     };
     const struct capacity capacity = {.workers = server->worker_count,
                                       .listeners = server->sockets.count,
+                                      .reserved = server->metrics.http != NULL ? METRICS_DESCRIPTORS : 0,
                                       .descriptors = acceptor_descriptors(&config->streams)};
     struct limits_config limits = capacity_limits(server->config, &capacity);
     limits.ebbed = on_ebb;
@@ -389,6 +395,8 @@ static int run_workers(struct server *server, struct err *err)
     if (result == 0)
         result = sockets_announce(&server->sockets, server->config, err);
     if (result == 0)
+        result = metrics_announce(&server->metrics, err);
+    if (result == 0)
         result = start_supervision(server, err);
     if (result < 0)
         stop_workers(server, true);
@@ -419,6 +427,17 @@ static int start_watch(struct server *server, struct err *err)
     return server->watch != NULL ? 0 : -1;
 }
 
+static int open_metrics(struct server *server, struct err *err)
+{
+    expiry_read(&server->expiry, server->tls[0]);
+    server->metrics_source = (struct metrics_source){.workers = server->workers,
+                                                     .worker_count = &server->workers_made,
+                                                     .is_stopping = &server->stopping,
+                                                     .expiry = &server->expiry};
+    return metrics_open(&server->metrics, &server->config->metrics, &server->loop, &server->metrics_source,
+                        err);
+}
+
 /* Runs the loop until the server has shut down. */
 static int run_server(struct server *server, struct err *err)
 {
@@ -428,8 +447,10 @@ static int run_server(struct server *server, struct err *err)
     if (start_watch(server, err) == 0 &&
         (!config->use_tls || certificates_open(&config->tls, server->tls, server->worker_count, err) == 0) &&
         watch_signals(server, err) == 0 &&
-        sockets_open(&server->sockets, config, server->worker_count > 1, err) == 0)
+        sockets_open(&server->sockets, config, server->worker_count > 1, err) == 0 &&
+        open_metrics(server, err) == 0)
         result = run_workers(server, err);
+    metrics_close(&server->metrics);
     sockets_close(&server->sockets);
     for (size_t i = 0; i < server->worker_count; i++)
         tls_server_free(server->tls[i]);

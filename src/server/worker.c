@@ -37,6 +37,7 @@ struct worker {
     struct accept *accept;
     struct connections connections;
     struct counters counters;
+    struct measures measures;
     struct queue queue;
     size_t turn; /* whose the next connection is: an index of peers, or peer_count: its own */
     _Atomic(struct tls_server *) new_tls; /* to be taken up, from other threads; NULL */
@@ -227,6 +228,7 @@ static int init_connections(struct worker *worker, const struct worker_config *c
                                                          .limits = config->limits,
                                                          .handshake_ms = config->handshake_ms,
                                                          .counters = &worker->counters,
+                                                         .measures = &worker->measures,
                                                          .wake = on_handshake_over,
                                                          .ended = on_connection_ended,
                                                          .context = worker},
@@ -359,6 +361,11 @@ bool worker_has_answered(const struct worker *worker)
 void worker_count(struct worker *worker, struct counters_sum *sum)
 {
     counters_sum(&worker->counters, sum);
+}
+
+void worker_measure(struct worker *worker, struct measures_sum *sum)
+{
+    measures_sum(&worker->measures, sum);
 }
 
 void worker_free(struct worker *worker)

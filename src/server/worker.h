@@ -9,6 +9,7 @@
 #include "accept_log.h"
 #include "counters.h"
 #include "limits.h"
+#include "measures.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/acceptor.h"
@@ -68,6 +69,9 @@ bool worker_has_answered(const struct worker *worker);
 
 /* Adds what it has counted so far. Thread: any. */
 void worker_count(struct worker *worker, struct counters_sum *sum);
+
+/* The same of what it has measured. */
+void worker_measure(struct worker *worker, struct measures_sum *sum);
 
 /* Waits for the thread, where it was started, and frees it. Call worker_stop before. Shape: NULL is allowed.
  */

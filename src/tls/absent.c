@@ -18,6 +18,12 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
     return false;
 }
 
+bool stream_tls_is_1_3(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
 bool stream_tls_resumed(const struct stream *stream)
 {
     (void)stream;
@@ -119,6 +125,16 @@ struct stream *tls_server_stream(struct tls_server *server, struct stream *lower
 void tls_server_free(struct tls_server *server)
 {
     (void)server;
+}
+
+bool tls_server_chain(const struct tls_server *server, size_t index, size_t depth,
+                      struct tls_chain_facts *facts)
+{
+    (void)server;
+    (void)index;
+    (void)depth;
+    (void)facts;
+    return false;
 }
 
 bool tls_server_identity(const struct tls_server *server, size_t index, struct tls_identity_facts *facts)

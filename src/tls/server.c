@@ -358,3 +358,17 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
         tls_pin_format(&pin, facts->pin);
     return true;
 }
+
+bool tls_server_chain(const struct tls_server *server, size_t index, size_t depth,
+                      struct tls_chain_facts *facts)
+{
+    if (index >= server->identities->count)
+        return false;
+    const struct tls_identity *identity = &server->identities->list[index];
+    if (depth > 0 && (int)depth > sk_X509_num(identity->chain))
+        return false;
+    X509 *certificate = depth == 0 ? identity->certificate : sk_X509_value(identity->chain, (int)depth - 1);
+    facts->not_after = tls_seconds(X509_get0_notAfter(certificate));
+    tls_certificate_title(certificate, facts->subject, sizeof facts->subject);
+    return true;
+}

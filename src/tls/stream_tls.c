@@ -336,6 +336,12 @@ uint64_t stream_tls_answered_ns(const struct stream *stream)
     return tls != NULL ? tls->answered_ns : 0;
 }
 
+bool stream_tls_is_1_3(const struct stream *stream)
+{
+    const struct stream_tls *tls = (const struct stream_tls *)stream_find(stream, STREAM_LAYER_TLS);
+    return tls != NULL && tls->progress >= STREAM_TLS_UP && SSL_version(tls->ssl) == TLS1_3_VERSION;
+}
+
 bool stream_tls_is_certificate_requested(const struct stream *stream)
 {
     const struct stream_tls *tls = (const struct stream_tls *)stream_find(stream, STREAM_LAYER_TLS);

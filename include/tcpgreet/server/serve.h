@@ -26,6 +26,7 @@ struct server_config {
     int max_rate_per_address;      /* new ones a second; 0: any */
     int max_handshakes;            /* TLS, in progress at a time; 0: a quarter of max_connections */
     int backlog;                   /* 0: SOMAXCONN */
+    struct target metrics;         /* where metrics are read; without a service: nowhere */
     bool whoami;                   /* that name is answered with the connection as the server sees it */
     bool proxy_protocol;           /* every connection begins with a PROXY header */
     struct prefix_list proxy_from; /* who may send one; none: any */

@@ -48,6 +48,9 @@ bool stream_tls_facts(const struct stream *stream, struct stream_tls_facts *fact
 /* Returns: whether a layer of stream is TLS, its handshake done, and a session resumed. */
 bool stream_tls_resumed(const struct stream *stream);
 
+/* Returns: whether a layer of stream is TLS 1.3, its handshake done. */
+bool stream_tls_is_1_3(const struct stream *stream);
+
 /* Returns: whether stream is TLS and its server has requested a client certificate. In TLS 1.3 the handshake
  * is done before the server has judged it: a refusal comes as an alert, with a later read. */
 bool stream_tls_is_certificate_requested(const struct stream *stream);

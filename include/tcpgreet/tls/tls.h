@@ -134,6 +134,17 @@ bool tls_server_identity(const struct tls_server *server, size_t index, struct t
 const char *tls_store_file(void);
 const char *tls_store_directory(void);
 
+/* A certificate that a server sends. */
+struct tls_chain_facts {
+    char subject[160];
+    int64_t not_after; /* seconds since 1970 */
+};
+
+/* Shape: index as tls_server_identity; depth 0: its own, then those that are sent along, in their order.
+ * Returns: false beyond the last. */
+bool tls_server_chain(const struct tls_server *server, size_t index, size_t depth,
+                      struct tls_chain_facts *facts);
+
 /* "sha256:" and 64 hexadecimal digits. Returns: 0, or -1 where text is not of that form. Also without TLS. */
 int tls_pin_parse(const char *text, struct tls_pin *pin);
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
