@@ -372,6 +372,7 @@ static void close_all(struct exporter *exporter)
         free(at);
     }
     recent_fini(&exporter->recent);
+    process_meter_close(&exporter->metrics.meter);
     if (resolver_pending() > 0)
         return;                             /* the loop is left to the end of the process */
     uv_run(&exporter->loop, UV_RUN_NOWAIT); /* what closes by itself does so */
@@ -416,6 +417,7 @@ static int start_supervision(struct exporter *exporter, struct err *err)
 static int run(struct exporter *exporter, struct err *err)
 {
     exporter->failure = err;
+    process_meter_open(&exporter->metrics.meter); /* before the sandbox */
     int result = -1;
     if (check_tls(&exporter->config->probe, err) == 0 && watch_signals(exporter, err) == 0 &&
         open_listeners(exporter, err) == 0 && open_services(exporter, err) == 0 &&

@@ -43,7 +43,7 @@ void metrics_put(const struct metrics *metrics, size_t in_flight, size_t limit, 
     durations.name = NAME "probe_duration_seconds";
     durations.help = "How long the probes took.";
     exposition_put_histogram(out, &durations);
-    const struct process_usage usage = process_usage();
+    const struct process_usage usage = process_meter_read(&metrics->meter);
     exposition_process(out, &usage);
 }
 

@@ -8,6 +8,7 @@
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/format/exposition.h"
+#include "tcpgreet/os/process.h"
 #include "tcpgreet/probe/faces.h"
 
 /* Why a request was answered without a probe. */
@@ -16,11 +17,12 @@ enum metrics_refusal { METRICS_BAD_REQUEST, METRICS_FORBIDDEN, METRICS_BUSY, MET
 #define METRICS_COUNT(reason, word, code) +1
 enum { METRICS_REASONS = 0 ERR_REASONS(METRICS_COUNT) };
 
-/* Starts as {0}. */
+/* Starts as {0}, but its meter is opened before it is read. */
 struct metrics {
     uint64_t probes[METRICS_REASONS];
     uint64_t refusals[METRICS_REFUSALS];
     struct exposition_histogram durations;
+    struct process_meter meter;
 };
 
 void metrics_count(struct metrics *metrics, const struct probe_brief *brief);

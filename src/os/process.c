@@ -1,6 +1,5 @@
 #include "tcpgreet/os/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #ifdef TCPGREET_HAVE_MALLOC_TRIM
@@ -8,8 +7,10 @@
 #endif
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -105,35 +106,65 @@ void process_trim_memory(void)
 #endif
 }
 
-static double seconds_of(uv_timeval_t time)
+void process_meter_open(struct process_meter *meter)
 {
-    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+    meter->memory = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    meter->descriptors = opendir("/proc/self/fd");
 }
 
-static double count_descriptors(void)
+void process_meter_close(struct process_meter *meter)
 {
-    double count = -3; /* ".", "..", and the one of the listing */
-    DIR *folder = opendir("/proc/self/fd");
+    if (meter->memory >= 0)
+        close(meter->memory);
+    if (meter->descriptors != NULL)
+        closedir(meter->descriptors);
+    *meter = (struct process_meter){.memory = -1};
+}
 
-    if (folder == NULL)
+/* Source: clock_gettime(3). */
+static double cpu_seconds(void)
+{
+    struct timespec used;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0)
         return 0;
-    while (readdir(folder) != NULL)
-        count++;
-    closedir(folder);
-    return count;
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
 }
 
-struct process_usage process_usage(void)
+/* Source: proc(5), statm: pages; the second number is resident. */
+static double resident_bytes(const struct process_meter *meter)
 {
-    struct process_usage usage = {.descriptors = count_descriptors()};
-    struct rlimit limit;
-    uv_rusage_t times;
+    char text[128];
+    unsigned long long pages;
     size_t resident;
 
-    if (uv_getrusage(&times) == 0)
-        usage.cpu_s = seconds_of(times.ru_utime) + seconds_of(times.ru_stime);
-    if (uv_resident_set_memory(&resident) == 0)
-        usage.resident_bytes = (double)resident;
+    if (meter->memory < 0)
+        return uv_resident_set_memory(&resident) == 0 ? (double)resident : 0;
+    ssize_t length = lseek(meter->memory, 0, SEEK_SET) == 0 ? read(meter->memory, text, sizeof text - 1) : -1;
+    if (length <= 0)
+        return 0;
+    text[length] = '\0';
+    return sscanf(text, "%*u %llu", &pages) == 1 ? (double)pages * (double)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static double count_descriptors(const struct process_meter *meter)
+{
+    double count = -2; /* "." and ".." */
+
+    if (meter->descriptors == NULL)
+        return 0;
+    rewinddir(meter->descriptors);
+    while (readdir(meter->descriptors) != NULL)
+        count++;
+    return count > 0 ? count : 0;
+}
+
+struct process_usage process_meter_read(const struct process_meter *meter)
+{
+    struct process_usage usage = {.cpu_s = cpu_seconds(),
+                                  .resident_bytes = resident_bytes(meter),
+                                  .descriptors = count_descriptors(meter)};
+    struct rlimit limit;
+
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
         usage.descriptor_limit = (double)limit.rlim_cur;
     return usage;

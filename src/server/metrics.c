@@ -144,9 +144,10 @@ static void put_expiry(const struct expiry *expiry, FILE *out)
     }
 }
 
-static void put_all(const struct metrics_source *source, FILE *out)
+static void put_all(const struct metrics *metrics, FILE *out)
 {
-    const struct process_usage usage = process_usage();
+    const struct metrics_source *source = metrics->source;
+    const struct process_usage usage = process_meter_read(&metrics->meter);
     struct totals totals = {0};
     const uint64_t *counts = totals.measures.counts;
 
@@ -174,7 +175,7 @@ static void serve_metrics(const struct metrics *metrics, struct http_request *re
 
     if (!http_body_open(&body, request))
         return;
-    put_all(metrics->source, body.out);
+    put_all(metrics, body.out);
     http_body_reply(request, &body, HTTP_METRICS_TYPE, NULL);
 }
 
@@ -229,8 +230,10 @@ int metrics_open(struct metrics *metrics, const struct target *at, uv_loop_t *lo
 {
     metrics->at = at;
     metrics->source = source;
+    metrics->meter = (struct process_meter){.memory = -1};
     if (at->service[0] == '\0')
         return 0;
+    process_meter_open(&metrics->meter);
     if (http_listeners_open(&metrics->listeners, at, 1, err) < 0)
         return err_context(err, "--metrics");
     const struct http_config config = {.listeners = metrics->listeners.list,
@@ -260,6 +263,9 @@ int metrics_announce(const struct metrics *metrics, struct err *err)
 
 void metrics_close(struct metrics *metrics)
 {
+    if (metrics->at == NULL)
+        return; /* it was never opened */
+    process_meter_close(&metrics->meter);
     http_close(metrics->http);
     if (metrics->http == NULL)
         http_listeners_close(&metrics->listeners);

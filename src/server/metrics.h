@@ -10,6 +10,7 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/http/listeners.h"
+#include "tcpgreet/os/process.h"
 #include "worker.h"
 
 enum {
@@ -23,6 +24,7 @@ struct metrics {
     struct http_listeners listeners;
     struct http *http; /* NULL: not open */
     const struct metrics_source *source;
+    struct process_meter meter;
 };
 
 /* What is shown. Borrowed until metrics_close; read on the loop's thread. */

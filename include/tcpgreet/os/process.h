@@ -2,6 +2,7 @@
 #ifndef TCPGREET_OS_PROCESS_H
 #define TCPGREET_OS_PROCESS_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -42,6 +43,15 @@ struct process_usage {
     double descriptor_limit;
 };
 
-struct process_usage process_usage(void);
+/* Where that is read: opened before a sandbox hides it. Starts as {.memory = -1}, for what the system shows
+ * without. */
+struct process_meter {
+    int memory;
+    DIR *descriptors;
+};
+
+void process_meter_open(struct process_meter *meter);
+struct process_usage process_meter_read(const struct process_meter *meter);
+void process_meter_close(struct process_meter *meter);
 
 #endif
