@@ -186,7 +186,6 @@ static int canonical_host(const char *host, char *name, size_t room, struct err 
     const char *why;
     bool fits = idn_to_ascii(host, name, room, &why) == 0 ||
                 snprintf(name, room, "%s", host) < (int)room; /* which is the name of no certificate */
-    size_t length = strlen(host);
 
     if (strchr(host, ':') != NULL)
         name[strcspn(name, "%")] = '\0';
@@ -194,7 +193,8 @@ static int canonical_host(const char *host, char *name, size_t room, struct err 
         *letter = (char)tolower((unsigned char)*letter);
     if (!fits)
         return err_set_facts(err, ERR_CERT_NAME, &(struct err_facts){.detail = ERR_DETAIL_HOST_UNFIT},
-                             "no certificate can be for a host name of %zu bytes", length);
+                             "no certificate can be for a host name of %zu bytes", strlen(host));
+    size_t length = strlen(name);
     if (length > 1 && name[length - 1] == '.')
         name[length - 1] = '\0';
     if (name[0] == '\0' || name[0] == '.') /* to OpenSSL: any name, any name below */
