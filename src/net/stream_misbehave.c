@@ -359,6 +359,7 @@ static struct stream *timed_new(const struct stream_misbehaviour *how, uv_loop_t
     }
     uv_timer_init(loop, &timed->timer);
     timed->poll.data = timed->timer.data = timed;
+    watch(timed, UV_READABLE); /* a caller may wait for its peer before its first operation */
     return &timed->misbehaving.base;
 failed:
     free(timed);
