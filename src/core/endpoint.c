@@ -115,13 +115,33 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
     }
 }
 
+static const struct if_nameindex *kept; /* NULL: none; for ever */
+
+void endpoint_keep_zones(void)
+{
+    if (kept == NULL)
+        kept = if_nameindex();
+}
+
+/* Returns: the interface's name, in room or kept; NULL where no interface has that index. */
+static const char *zone_name(uint32_t zone, char room[IF_NAMESIZE])
+{
+    if (if_indextoname(zone, room) != NULL)
+        return room;
+    for (const struct if_nameindex *one = kept; one != NULL && one->if_name != NULL; one++)
+        if (one->if_index == zone)
+            return one->if_name;
+    return NULL;
+}
+
 /* Writes "%eth0", or "%7" where no interface has that index, or nothing for zone 0. */
 static void format_zone(uint32_t zone, char text[1 + IF_NAMESIZE])
 {
-    char name[IF_NAMESIZE];
+    char room[IF_NAMESIZE];
+    const char *name = zone != 0 ? zone_name(zone, room) : NULL;
     if (zone == 0)
         text[0] = '\0';
-    else if (if_indextoname(zone, name) != NULL)
+    else if (name != NULL)
         (void)snprintf(text, 1 + IF_NAMESIZE, "%%%s", name);
     else
         (void)snprintf(text, 1 + IF_NAMESIZE, "%%%u", (unsigned)zone);

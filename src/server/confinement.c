@@ -2,6 +2,7 @@
 
 #include "certificates.h"
 #include "log.h"
+#include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/os/sandbox.h"
 
 int server_confinement_prepare(const struct server_config *config, struct err *err)
@@ -18,6 +19,7 @@ int server_confinement_enter(struct err *err)
 {
     char sandbox[SANDBOX_TEXT_BYTES];
 
+    endpoint_keep_zones();
     if (sandbox_enter(sandbox, err) < 0)
         return -1;
     server_log_sandbox(sandbox, sandbox_is_root());

@@ -47,6 +47,10 @@ void endpoint_set_port(struct endpoint *endpoint, uint16_t port);
 /* Returns: whether family, address, port and zone are the same. */
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
+/* Keeps the names that the interfaces have now for endpoint_format, in a process that may not ask for them
+ * later. Thread: before any other starts. Source: if_nameindex(3). */
+void endpoint_keep_zones(void);
+
 /* Writes "[::1]:6000", "[fe80::1%eth0]:6000" or "127.0.0.1:6000".
  * Returns: text. Source: RFC 5952, RFC 4007 section 11. */
 const char *endpoint_format(const struct endpoint *endpoint, char text[ENDPOINT_TEXT_BYTES]);
