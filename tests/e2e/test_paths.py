@@ -117,13 +117,13 @@ class Paths(Path):
             self.assertFails(self.connect("four.test", server.port, "-6"), 3, "resolve-not-found")
         with self.server(FAR4, "0") as server:
             self.assertFails(self.connect("both.test", server.port, "-6"), 4, "connect-refused")
-            self.assertEqual(server.log.bytes(), b"")
+            self.assertNotIn(b"connection from", server.log.bytes())
 
     def test_4_never_falls_to_ipv6(self):
         with self.server(FAR6, "0") as server:
             self.assertFails(self.connect("both.test", server.port, "-4"), 4, "connect-refused")
             self.assertFails(self.connect("six.test", server.port, "-4"), 3, "resolve-not-found")
-            self.assertEqual(server.log.bytes(), b"")
+            self.assertNotIn(b"connection from", server.log.bytes())
 
     def test_4_does_not_wait_for_ipv6(self):
         with self.server() as server:
