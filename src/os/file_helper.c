@@ -2,12 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tcpgreet/base/file.h"
@@ -15,7 +16,8 @@
 #include <sys/prctl.h>
 #endif
 
-enum { ANSWER_SECONDS = 10, DESCRIPTORS_MAX = 65536 };
+/* The main loop waits meanwhile, also with signals that end the server. */
+enum { ANSWER_MS = 5000, MS_PER_SECOND = 1000, NS_PER_MS = 1000000, DESCRIPTORS_MAX = 65536 };
 
 struct request {
     uint32_t number;
@@ -28,12 +30,13 @@ struct reply {
     int32_t native;
 };
 
-/* Invariant: one request is under way at a time. */
+/* Invariant: one request is under way at a time, so that none can fill the socket and block. */
 static struct {
     pthread_mutex_t lock;
     const char *const *files;
     int socket;
     uint32_t number;
+    bool is_late; /* the request's reply did not come in time */
 } helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1};
 
 union control {
@@ -131,37 +134,71 @@ static _Noreturn void run(int socket, const char *const *files, void (*confine)(
     _exit(0);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * MS_PER_SECOND + now.tv_nsec / NS_PER_MS;
+}
+
+/* Signals do not prolong the wait. */
+static bool await_reply(int64_t deadline_ms)
+{
+    struct pollfd reply = {.fd = helper.socket, .events = POLLIN};
+    int ready;
+    do {
+        int64_t left_ms = deadline_ms - now_ms();
+        ready = poll(&reply, 1, left_ms > 0 ? (int)left_ms : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
 /* Returns: 0; an error number. */
-static int receive_reply(uint32_t number, int *fd)
+static int receive_reply(int64_t deadline_ms, int *fd)
 {
     struct reply reply = {0};
-    do {
-        union control control = {.bytes = {0}};
-        struct iovec part = {&reply, sizeof reply};
-        struct msghdr message = message_of(&part, &control);
-        ssize_t length = recvmsg(helper.socket, &message, MSG_CMSG_CLOEXEC);
-        if (length < 0 && errno == EINTR)
-            continue;
-        if (length != (ssize_t)sizeof reply)
-            return length < 0 && errno == EAGAIN ? ETIMEDOUT : ECHILD;
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        if (*fd >= 0)
-            (void)close(*fd); /* of an answer that came too late */
-        *fd = -1;
-        if (head != NULL && head->cmsg_type == SCM_RIGHTS)
-            memcpy(fd, CMSG_DATA(head), sizeof *fd);
-    } while (reply.number != number);
+    union control control = {.bytes = {0}};
+    struct iovec part = {&reply, sizeof reply};
+    struct msghdr message = message_of(&part, &control);
+    ssize_t length;
+
+    helper.is_late = !await_reply(deadline_ms);
+    if (helper.is_late)
+        return ETIMEDOUT;
+    do
+        length = recvmsg(helper.socket, &message, MSG_CMSG_CLOEXEC);
+    while (length < 0 && errno == EINTR);
+    if (length != (ssize_t)sizeof reply || reply.number != helper.number)
+        return ECHILD;
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (head != NULL && head->cmsg_type == SCM_RIGHTS)
+        memcpy(fd, CMSG_DATA(head), sizeof *fd);
     return reply.native != 0 ? reply.native : *fd >= 0 ? 0 : EMFILE; /* without room the kernel drops it */
+}
+
+static int request_file(uint32_t file, int *fd)
+{
+    int64_t deadline_ms = now_ms() + ANSWER_MS;
+
+    if (helper.is_late) { /* what comes too late is of no use */
+        int late = -1;
+        (void)receive_reply(now_ms(), &late);
+        if (late >= 0)
+            (void)close(late);
+        if (helper.is_late)
+            return ETIMEDOUT;
+    }
+    struct request request = {++helper.number, file};
+    if (send(helper.socket, &request, sizeof request, MSG_NOSIGNAL) != (ssize_t)sizeof request)
+        return ECHILD;
+    return receive_reply(deadline_ms, fd);
 }
 
 static int ask(uint32_t file)
 {
     int fd = -1;
     (void)pthread_mutex_lock(&helper.lock);
-    struct request request = {++helper.number, file};
-    int native = send(helper.socket, &request, sizeof request, MSG_NOSIGNAL) == (ssize_t)sizeof request
-                     ? receive_reply(request.number, &fd)
-                     : ECHILD;
+    int native = request_file(file, &fd);
     (void)pthread_mutex_unlock(&helper.lock);
     errno = native;
     return native == 0 ? fd : -1;
@@ -178,7 +215,6 @@ static int open_by_helper(const char *path)
 int file_helper_start(const char *const *files, void (*confine)(const char *const *files), struct err *err)
 {
     int ends[2];
-    const struct timeval limit = {.tv_sec = ANSWER_SECONDS};
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return err_set(err, err_reason_of_system(errno), errno,
@@ -193,7 +229,6 @@ int file_helper_start(const char *const *files, void (*confine)(const char *cons
         return err_set(err, err_reason_of_system(native), native,
                        "cannot start the process that opens files: %s", strerror(native));
     }
-    (void)setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     helper.files = files;
     helper.socket = ends[0];
     file_open_by(open_by_helper);

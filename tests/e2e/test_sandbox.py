@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import unittest
 
 import harness
@@ -414,6 +415,33 @@ class Reload(Case):
             os.kill(helper_of(server), signal.SIGKILL)
             server.send_signal(signal.SIGHUP)
             server.log.expect("Cannot reload the certificates, keeping the current ones: .*No child processes")
+            self.shown(server)
+
+    @needs_root
+    def test_signals_do_not_prolong_the_wait_for_a_stopped_helper_process(self):
+        certificates = tls_harness.Certificates()
+        failed = "Cannot reload the certificates, keeping the current ones: .*timed out"
+        with Server("--tls", *certificates.serve(), "--user", OTHER) as server:
+            helper = helper_of(server)
+            os.kill(helper, signal.SIGSTOP)
+            over = threading.Event()
+
+            def signals():
+                while not over.wait(0.2):
+                    server.send_signal(signal.SIGHUP)
+            thread = threading.Thread(target=signals)
+            thread.start()
+            try:
+                server.log.expect(failed)
+            finally:
+                over.set()
+                thread.join()
+                os.kill(helper, signal.SIGCONT)
+
+            def reloaded():
+                server.send_signal(signal.SIGHUP)
+                return b"Certificates reloaded" in server.log.bytes()
+            await_that(reloaded, "the helper process serves again")
             self.shown(server)
 
 
