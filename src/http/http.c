@@ -152,6 +152,17 @@ static void on_overdue(uv_timer_t *timer)
     run(http);
 }
 
+static void forget(struct http_request *request)
+{
+    leave(request);
+    free(request->uri);
+    if (request->response != NULL)
+        mhd.destroy_response(request->response);
+    request->uri = NULL;
+    request->response = NULL;
+}
+
+/* A request whose parameters the library cannot keep has no other end than that of its connection. */
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -161,7 +172,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
         http->connections--;
         if (request != NULL)
-            leave(request);
+            forget(request);
         free(request);
         return;
     }
@@ -200,11 +211,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     (void)code;
     if (request == NULL)
         return;
-    free(request->uri);
-    if (request->response != NULL)
-        mhd.destroy_response(request->response);
-    request->uri = NULL;
-    request->response = NULL;
+    forget(request);
     request->is_answered = request->is_announced = false;
     await(request);
 }
@@ -304,18 +311,14 @@ void http_reply_text(struct http_request *request, enum http_status status, cons
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events);
-static void on_pause_over(uv_timer_t *timer);
-
-static void poll_listeners(struct http *http)
-{
-    for (size_t i = 0; i < http->listener_count; i++)
-        if (uv_poll_start(&http->listeners[i].poll, UV_READABLE, on_readable) != 0)
-            uv_timer_start(&http->pause, on_pause_over, PAUSE_MS, 0);
-}
 
 static void on_pause_over(uv_timer_t *timer)
 {
-    poll_listeners(timer->data);
+    struct http *http = timer->data;
+
+    for (size_t i = 0; i < http->listener_count; i++)
+        if (uv_poll_start(&http->listeners[i].poll, UV_READABLE, on_readable) != 0)
+            uv_timer_start(timer, on_pause_over, PAUSE_MS, 0);
 }
 
 static void pause_accepting(struct http *http)
@@ -346,8 +349,7 @@ static bool accept_one(struct http_listener *at)
     enum listener_result result = listener_accept(&at->listener, &fd, &peer, &err);
     if (result == LISTENER_ACCEPTED) /* the library takes fd, also on failure */
         (void)mhd.add_connection(http->daemon, fd, &peer.address.any, endpoint_length(&peer));
-    if (result == LISTENER_ACCEPTED)
-        http->is_failing = false;
+    http->is_failing = http->is_failing && result != LISTENER_ACCEPTED;
     if (result == LISTENER_ACCEPTED || result == LISTENER_LOST || result == LISTENER_EMPTY)
         return result != LISTENER_EMPTY;
     pause_accepting(http);
@@ -414,8 +416,7 @@ static struct http *new_http(uv_loop_t *loop, const struct http_config *config)
         if (http == NULL)
             listener_close(&listener);
         else
-            http->listeners[i] =
-                (struct http_listener){.http = http, .poll.data = &http->listeners[i], .listener = listener};
+            http->listeners[i] = (struct http_listener){http, {.data = &http->listeners[i]}, listener};
     }
     if (http == NULL)
         return NULL;

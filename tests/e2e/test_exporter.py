@@ -321,6 +321,13 @@ class LimitsTest(Case):
                 self.assertEqual(status, 400, wrong)
                 self.assertIn("X-Prometheus-Scrape-Timeout-Seconds", text)
 
+    def test_a_query_with_too_many_parameters_leaks_nothing(self):
+        with Exporter() as exporter:
+            for _ in range(20):
+                exporter.begin("/probe?" + "a=b&" * 300).close()
+            self.assertEqual(exporter.get("/healthz")[0], 200)
+            self.assertEqual(exporter.stop(), 0)  # under LeakSanitizer, else it shows little
+
     def test_a_connection_is_kept_and_a_peer_that_leaves_costs_nothing(self):
         with listening("127.0.0.1") as silent, Exporter() as exporter:
             connection = http.client.HTTPConnection(exporter.host, exporter.port, timeout=LIMIT_S)
