@@ -34,7 +34,7 @@
         apply(version)
 
 /* libseccomp's functions. A client does without them, and starts sooner. */
-#define MEMBER(name) __typeof__(&seccomp_##name) name;
+#define MEMBER(name) __typeof__(&seccomp_##name) name; /* NOLINT(bugprone-macro-parentheses): declared */
 struct library {
     FUNCTIONS(MEMBER)
 };

@@ -62,25 +62,40 @@ struct certificate_watch {
     struct certificate_watch_use use;
 };
 
+#define FNV_PRIME UINT64_C(1099511628211)
+
 static void hash_bytes(uint64_t *hash, const void *data, size_t length)
 {
     const unsigned char *bytes = data;
     for (size_t i = 0; i < length; i++) /* FNV-1a */
-        *hash = (*hash ^ bytes[i]) * UINT64_C(1099511628211);
+        *hash = (*hash ^ bytes[i]) * FNV_PRIME;
+}
+
+static void hash_number(uint64_t *hash, uint64_t number)
+{
+    for (; number != 0; number >>= CHAR_BIT)
+        *hash = (*hash ^ (number & UCHAR_MAX)) * FNV_PRIME;
+    *hash *= FNV_PRIME;
+}
+
+static void hash_time(uint64_t *hash, const struct timespec *at)
+{
+    hash_number(hash, (uint64_t)at->tv_sec);
+    hash_number(hash, (uint64_t)at->tv_nsec);
 }
 
 static void hash_stat(uint64_t *hash, const struct stat *at)
 {
 #ifdef __APPLE__
-    const int64_t changed[] = {at->st_mtimespec.tv_sec, at->st_mtimespec.tv_nsec, at->st_ctimespec.tv_sec,
-                               at->st_ctimespec.tv_nsec};
+    hash_time(hash, &at->st_mtimespec);
+    hash_time(hash, &at->st_ctimespec);
 #else
-    const int64_t changed[] = {at->st_mtim.tv_sec, at->st_mtim.tv_nsec, at->st_ctim.tv_sec,
-                               at->st_ctim.tv_nsec};
+    hash_time(hash, &at->st_mtim);
+    hash_time(hash, &at->st_ctim);
 #endif
-    const uint64_t same[] = {(uint64_t)at->st_dev, (uint64_t)at->st_ino, (uint64_t)at->st_size};
-    hash_bytes(hash, changed, sizeof changed);
-    hash_bytes(hash, same, sizeof same);
+    hash_number(hash, (uint64_t)at->st_dev);
+    hash_number(hash, (uint64_t)at->st_ino);
+    hash_number(hash, (uint64_t)at->st_size);
 }
 
 /* A directory of CAs: its order does not count. */
@@ -198,7 +213,7 @@ static void take_look(const struct certificate_watch *watch, struct look *look)
         if (stat(watch->files[i], &at) < 0) {
             look->is_blind = look->is_blind || errno == EACCES;
             look->is_missing = true;
-            hash_bytes(&look->hash, &i, sizeof i);
+            hash_number(&look->hash, i);
             continue;
         }
         hash_stat(&look->hash, &at);
@@ -206,7 +221,7 @@ static void take_look(const struct certificate_watch *watch, struct look *look)
             continue;
         (void)add_directory(look, watch->files[i]);
         uint64_t entries = hash_entries(watch->files[i]);
-        hash_bytes(&look->hash, &entries, sizeof entries);
+        hash_number(&look->hash, entries);
     }
 }
 

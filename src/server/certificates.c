@@ -81,7 +81,7 @@ bool certificates_have_files(const struct tls_server_config *config)
 
 bool certificates_reload(const struct tls_server_config *config, const struct certificates_users *users)
 {
-    struct tls_server *tls[SERVER_WORKERS_MAX];
+    struct tls_server *tls[SERVER_WORKERS_MAX] = {NULL};
     struct err err = {0};
 
     if (!certificates_have_files(config)) {

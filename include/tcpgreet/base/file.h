@@ -29,7 +29,7 @@ int file_open(const char *path);
 
 /* From now on file_read opens through this function instead of file_open, with the same results. Thread: no
  * other is running. */
-void file_open_by(int (*open_file)(const char *path));
+void file_open_by(int (*function)(const char *path));
 
 /* Overwrites the contents, which may be a secret, and frees them. Shape: {0} is allowed. */
 void file_free(struct file *file);
