@@ -272,10 +272,6 @@ static int watch(struct run *run, struct err *err)
 
     bool may_show = !run->config->quiet && !run->config->explain && !is_series(run);
 
-    run->limit.data = run->pause.data = run->progress.data = run;
-    uv_timer_init(&run->loop, &run->limit); /* which cannot fail */
-    uv_timer_init(&run->loop, &run->pause);
-    uv_timer_init(&run->loop, &run->progress);
     if (may_show)
         uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
     if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) < 0)
@@ -315,6 +311,11 @@ static int prepare(struct run *run, struct err *err)
 {
     const struct probe_config *config = run->config;
 
+    run->limit.data = run->pause.data = run->progress.data = run;
+    /* Which cannot fail. From libuv 1.45 on, only a timer that was initialised can be stopped. */
+    uv_timer_init(&run->loop, &run->limit);
+    uv_timer_init(&run->loop, &run->pause);
+    uv_timer_init(&run->loop, &run->progress);
     probe_output_init(&run->output, config);
     if (config->explain)
         explain_start(explain_line, NULL);
