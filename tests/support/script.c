@@ -45,7 +45,8 @@ static void check_invariants(struct script *script)
         return;
     }
     if (session->dialogue.state == DIALOGUE_SENDING) {
-        CHECK(left.length > 0 && sink_room(&script->out) < GREETING_ANSWER_MAX);
+        size_t most = session->policy->whoami != NULL ? WHOAMI_BYTES : GREETING_ANSWER_MAX;
+        CHECK(left.length > 0 && sink_room(&script->out) < most);
         CHECK(session->dialogue.deadline_ms == DIALOGUE_NEVER);
         return;
     }
