@@ -116,7 +116,8 @@ class Balanced(Case):
         failed = 0
         for code, result, err in self.results(benches):
             failed += sum(result["failures"].values())
-            self.assertLessEqual(set(result["failures"]), {"dialogue-reset", "dialogue-early-end", "dialogue-truncated"}, err)
+            ends = {"dialogue-reset", "dialogue-early-end", "dialogue-truncated", "tls-protocol"}  # the last: in a handshake
+            self.assertLessEqual(set(result["failures"]), ends, err)
         self.assertGreater(failed, 0)
         self.assertLessEqual(failed, own)
         self.assertLess(failed, 2 * connections)
