@@ -3,7 +3,6 @@
 #include <time.h>
 
 #include "log.h"
-#include "tcpgreet/server/serve.h"
 
 enum { SECONDS_A_DAY = 24 * 60 * 60 };
 
@@ -77,28 +76,4 @@ void certificates_log_pin(const struct tls_server_config *config, const struct t
 bool certificates_have_files(const struct tls_server_config *config)
 {
     return config != NULL && (!is_made_for_this_run(config) || config->ticket_keys != NULL);
-}
-
-bool certificates_reload(const struct tls_server_config *config, const struct certificates_users *users)
-{
-    struct tls_server *tls[SERVER_WORKERS_MAX] = {NULL};
-    struct err err = {0};
-
-    if (!certificates_have_files(config)) {
-        server_log_reload_nothing(config != NULL);
-        return false;
-    }
-    struct tls_server_config unattended = *config;
-    unattended.policy.may_ask = false; /* it would stop the loop */
-    if (certificates_open(&unattended, tls, users->count, &err) < 0) {
-        server_log_reload_failed(&err);
-        return false;
-    }
-    expiry_read(users->expiry, tls[0]);
-    for (size_t i = 0; i < users->count; i++) {
-        atomic_fetch_add(users->pending, 1);
-        if (!worker_replace_tls(users->workers[i], tls[i]))
-            atomic_fetch_sub(users->pending, 1);
-    }
-    return true;
 }

@@ -2,15 +2,12 @@
 #ifndef TCPGREET_SERVER_CERTIFICATES_H
 #define TCPGREET_SERVER_CERTIFICATES_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "expiry.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/tls/tls.h"
-#include "worker.h"
 
 enum { CERTIFICATES_FILES_MAX = 2 * TLS_FILES_MAX + 5 };
 
@@ -19,7 +16,7 @@ void certificates_list_files(const struct tls_server_config *config,
                              const char *files[CERTIFICATES_FILES_MAX]);
 
 /* Makes one context for each worker, with the same identities and ticket keys, and logs certificates that
- * expire soon. Returns: 0 with all of them, -1 with none. Errors: as tls_server_new. */
+ * expire soon. Returns: 0 with all of them, -1 with none. Errors: as tls_server_new. Thread: any. */
 int certificates_open(const struct tls_server_config *config, struct tls_server **tls, size_t count,
                       struct err *err);
 
@@ -27,20 +24,7 @@ int certificates_open(const struct tls_server_config *config, struct tls_server 
 void certificates_log_pin(const struct tls_server_config *config, const struct tls_server *tls,
                           const struct endpoint *address);
 
-/* Returns: whether certificates_reload has files to read. Shape: config NULL: the server is plain. */
+/* Returns: whether a reload has files to read. Shape: config NULL: the server is plain. */
 bool certificates_have_files(const struct tls_server_config *config);
-
-/* Whose contexts are replaced. Shape: *pending: counts the workers whose `replaced` is to come. */
-struct certificates_users {
-    struct worker *const *workers;
-    size_t count;
-    atomic_size_t *pending;
-    struct expiry *expiry; /* is read again, too */
-};
-
-/* Reads the files again and replaces the contexts of all workers, or of none, and then logs why. Shape:
- * config NULL: the server is plain. Returns:
- * whether it replaces them. */
-bool certificates_reload(const struct tls_server_config *config, const struct certificates_users *users);
 
 #endif

@@ -14,6 +14,7 @@
 #include "connection.h"
 #include "log.h"
 #include "metrics.h"
+#include "reload.h"
 #include "sockets.h"
 #include "supervision.h"
 #include "tcpgreet/base/log.h"
@@ -39,7 +40,6 @@ struct server {
     uv_async_t stopped;
     uv_async_t failed;
     uv_async_t ebbed;
-    uv_async_t replaced;
     uv_timer_t trim;
     struct sockets sockets;
     struct session_policy policy;
@@ -48,9 +48,6 @@ struct server {
     size_t worker_count; /* to be started */
     size_t workers_made; /* in workers */
     atomic_size_t workers_running;
-    atomic_size_t pending; /* workers that are yet to take up what was reloaded, and who counts them */
-    bool is_reloading;
-    bool reload_again; /* a signal came meanwhile */
     struct limits *limits;
     struct accept_log accept_log;
     struct supervision supervision;
@@ -58,6 +55,7 @@ struct server {
     struct metrics metrics;
     struct metrics_source metrics_source;
     struct expiry expiry;
+    struct reload reload;
     atomic_bool has_failed;
     struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
     bool hangs_up;      /* with its terminal, unless it has files to reload */
@@ -109,46 +107,18 @@ static void stop_at_once(struct server *server)
     stop_workers(server, true);
 }
 
-/* Also from a worker's thread. */
+/* From a worker's thread. */
 static void on_worker_replaced(void *context)
 {
     struct server *server = context;
-    if (atomic_fetch_sub(&server->pending, 1) == 1)
-        uv_async_send(&server->replaced);
-}
-
-static void reload(struct server *server)
-{
-    server->reload_again = server->is_reloading;
-    if (server->is_reloading)
-        return;
-    supervision_reloading(&server->supervision);
-    atomic_store(&server->pending, 1);
-    server->is_reloading = certificates_reload(
-        tls_config(server), &(struct certificates_users){server->workers, server->workers_made,
-                                                         &server->pending, &server->expiry});
-    if (server->is_reloading)
-        on_worker_replaced(server);
-    else
-        supervision_reloaded(&server->supervision);
-}
-
-/* Every worker uses what was read. */
-static void on_replaced(uv_async_t *async)
-{
-    struct server *server = async->data;
-    server_log_reloaded();
-    supervision_reloaded(&server->supervision);
-    server->is_reloading = false;
-    if (server->reload_again)
-        reload(server);
+    reload_worker_replaced(&server->reload);
 }
 
 static void on_files_changed(void *context)
 {
     struct server *server = context;
     if (!server->stopping)
-        reload(server);
+        reload_start(&server->reload);
 }
 
 /* The first one begins the shutdown, the second one ends it. */
@@ -172,7 +142,7 @@ static void on_signal(uv_signal_t *handle, int number)
         if (server->hangs_up && !certificates_have_files(tls_config(server)))
             end_by_signal(server);
         else
-            reload(server);
+            reload_start(&server->reload);
         break;
     default:
         end_by_signal(server);
@@ -250,10 +220,12 @@ static int watch_signals(struct server *server, struct err *err)
     if (result == 0)
         result = uv_async_init(&server->loop, &server->ebbed, on_ebbed);
     if (result == 0)
-        result = uv_async_init(&server->loop, &server->replaced, on_replaced);
+        result = reload_init(&server->reload, &server->loop,
+                             &(struct reload_use){tls_config(server), server->workers, &server->workers_made,
+                                                  &server->expiry, &server->supervision});
     if (result == 0)
         result = uv_timer_init(&server->loop, &server->trim);
-    server->failed.data = server->ebbed.data = server->replaced.data = server->trim.data = server;
+    server->failed.data = server->ebbed.data = server->trim.data = server;
     for (size_t i = 0; result == 0 && i < SIGNALS; i++)
         result = watch_signal(server, &server->signals[i], handled_signals[i]);
     if (result == 0)
@@ -270,20 +242,20 @@ static void close_handle(uv_handle_t *handle, void *context)
 
 /* From here on signals have no effect: without a handler, one more would kill a process that is about to exit
  * with 0. */
-static void close_loop(uv_loop_t *loop, struct certificate_watch *watch)
+static void close_loop(struct server *server)
 {
     sigset_t handled;
     sigemptyset(&handled);
     for (size_t i = 0; i < SIGNALS; i++)
         sigaddset(&handled, handled_signals[i]);
     pthread_sigmask(SIG_BLOCK, &handled, NULL);
-    if (!certificate_watch_close(watch)) {
+    if (!certificate_watch_close(server->watch) || reload_is_reading(&server->reload)) {
         loop_leave();
         return;
     }
-    uv_walk(loop, close_handle, NULL);
-    uv_run(loop, UV_RUN_DEFAULT);
-    uv_loop_close(loop);
+    uv_walk(&server->loop, close_handle, NULL);
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&server->loop);
 }
 
 static int make_worker(struct server *server, struct worker_config *config, struct err *err)
@@ -454,7 +426,7 @@ static int run_server(struct server *server, struct err *err)
     sockets_close(&server->sockets);
     for (size_t i = 0; i < server->worker_count; i++)
         tls_server_free(server->tls[i]);
-    close_loop(&server->loop, server->watch);
+    close_loop(server);
     return result;
 }
 

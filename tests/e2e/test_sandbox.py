@@ -417,6 +417,34 @@ class Reload(Case):
             server.log.expect("Cannot reload the certificates, keeping the current ones: .*No child processes")
             self.shown(server)
 
+    @contextlib.contextmanager
+    def reloading(self, **more):
+        """A server that waits for its helper process, which is stopped, to open a file."""
+        certificates = tls_harness.Certificates()
+        with Server("--tls", *certificates.serve(), "--user", OTHER, **more) as server:
+            helper = helper_of(server)
+            os.kill(helper, signal.SIGSTOP)
+            try:
+                server.send_signal(signal.SIGHUP)
+                yield server
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(helper, signal.SIGCONT)
+
+    @needs_root
+    def test_signals_have_their_effect_while_files_are_read(self):
+        with self.reloading() as server:
+            server.send_signal(signal.SIGUSR1)
+            server.log.expect("Cannot reload")
+            self.assertLess(server.log.bytes().index(b"Counters"), server.log.bytes().index(b"Cannot reload"))
+
+    @needs_root
+    def test_a_server_ends_while_files_are_read(self):
+        with self.reloading() as server:
+            server.send_signal(signal.SIGTERM)
+            server.wait()
+        self.assertNotIn(b"Cannot reload", server.log.bytes())
+
     @needs_root
     def test_signals_do_not_prolong_the_wait_for_a_stopped_helper_process(self):
         certificates = tls_harness.Certificates()
