@@ -38,7 +38,7 @@ enum { RING_BYTES = 256 * 1024, LEVEL_CLOSED = -1 };
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t queued;  /* there is something to write, or to stop */
-    pthread_cond_t drained; /* nothing is queued, or running has become false */
+    pthread_cond_t drained; /* nothing is queued, a write has failed, or running has become false */
     atomic_int level;       /* enum log_level, LEVEL_CLOSED */
     atomic_int format;      /* enum log_format */
     atomic_int stamp;       /* enum log_stamp */
@@ -50,7 +50,7 @@ static struct {
     bool stopping;
     bool abandoned;
     bool stalled;        /* a write failed; the next line tries again */
-    int failure;         /* errno of a failed write since the last report, 0 */
+    int failure;         /* errno of a failed write since the last report or success, 0 */
     uint64_t dropped;    /* since log_open */
     uint64_t unreported; /* of those, not yet reported in the log */
     size_t head;
@@ -134,10 +134,11 @@ static void write_queue(void)
     pthread_mutex_lock(&journal.lock);
     if (journal.abandoned)
         return;
-    if (native == EPIPE || native == EBADF) {
+    if (native == EBADF) {
         drop_queue(); /* from now on no line is queued */
     } else if (native != 0 && native != EINTR && native != EAGAIN) {
-        journal.failure = native;
+        journal.failure = native; /* a disk may have room again, and a FIFO another reader */
+        pthread_cond_broadcast(&journal.drained);
     } else {
         size_t taken = written > 0 ? (size_t)written : 0;
         journal.head = (journal.head + taken) % RING_BYTES;
@@ -145,6 +146,8 @@ static void write_queue(void)
         journal.stalled = false;
         if (taken > 0 && journal.unreported > 0)
             report_dropped();
+        else if (taken > 0)
+            journal.failure = 0;
         if (journal.length == 0)
             pthread_cond_broadcast(&journal.drained);
     }
@@ -170,12 +173,11 @@ static void *writer_main(void *unused)
     return NULL;
 }
 
-/* The thread takes no signals; the first gmtime_r reads the time zone here, not in log_write. */
+/* The thread takes no signals. */
 static int start_writer(void)
 {
     sigset_t all;
     sigset_t before;
-    (void)gmtime_r(&(time_t){0}, &(struct tm){0});
     (void)sigfillset(&all);
     int failure = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (failure != 0)
@@ -185,8 +187,10 @@ static int start_writer(void)
     return failure;
 }
 
-static void init_drained(void)
+/* The first gmtime_r reads the time zone: here, and not in log_event, which a sandbox may confine. */
+static void init(void)
 {
+    (void)gmtime_r(&(time_t){0}, &(struct tm){0});
     pthread_condattr_t attributes;
     (void)pthread_condattr_init(&attributes);
 #ifndef __APPLE__
@@ -199,7 +203,7 @@ static void init_drained(void)
 int log_open(const struct log_config *config)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, init_drained);
+    (void)pthread_once(&once, init);
     pthread_mutex_lock(&journal.lock);
     int failure = EBUSY;
     if (!journal.running && !journal.held) {
@@ -334,7 +338,7 @@ bool log_drain(int wait_ms)
     int failure = 0;
 
     pthread_mutex_lock(&journal.lock);
-    while (journal.running && journal.length > 0 && failure == 0)
+    while (journal.running && journal.length > 0 && journal.failure == 0 && failure == 0)
         failure = pthread_cond_timedwait(&journal.drained, &journal.lock, &end);
     bool is_drained = journal.length == 0;
     pthread_mutex_unlock(&journal.lock);

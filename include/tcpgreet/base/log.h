@@ -101,8 +101,9 @@ int log_release(void);
 
 /* Queues one line. Texts must hold no unescaped bytes of a peer (escape.h); what is not UTF-8 is escaped, and
  * in text form every byte above 0x7e where the locale's character set, at log_open, is not UTF-8.
- * If no process reads and the queue (256 KiB) is full, the line is dropped and counted; a line with the count
- * follows when there is space. Thread: any. Never blocks, never allocates. */
+ * If no process reads, or the disk is full, each line tries again; if the queue (256 KiB) is full, too, the
+ * line is dropped and counted; a line with the count follows when there is space. Thread: any. Never blocks,
+ * never allocates. */
 __attribute__((format(printf, 2, 3))) void log_event(const struct log_event *event, const char *format, ...);
 
 /* The same, of a line without facts. */
@@ -112,7 +113,8 @@ __attribute__((format(printf, 2, 3))) void log_event(const struct log_event *eve
  * anything is queued. Thread: any. Never blocks. */
 void log_write_progress(struct bytes text);
 
-/* Waits up to wait_ms for what is queued to be written. Returns: whether nothing is queued any more.
+/* Waits up to wait_ms for what is queued to be written, but not after a write has failed. Returns: whether
+ * nothing is queued any more.
  * Thread: any. */
 bool log_drain(int wait_ms);
 
