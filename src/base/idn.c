@@ -18,10 +18,10 @@ bool idn_is_ascii(const char *host)
     return true;
 }
 
-static int copy(const char *host, char *ascii, size_t room, const char **why)
+static enum idn_result copy(const char *host, char *ascii, size_t room, const char **why)
 {
     *why = "it is too long";
-    return snprintf(ascii, room, "%s", host) < (int)room ? 0 : -1;
+    return snprintf(ascii, room, "%s", host) < (int)room ? IDN_OK : IDN_NOT_A_NAME;
 }
 
 #ifdef TCPGREET_HAVE_IDN2
@@ -37,47 +37,52 @@ struct idn {
 
 static struct idn idn;
 
-static void load(void)
+/* What fails is tried again: descriptors or memory may have been exhausted. */
+static bool load(void)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static const struct library_function functions[] = {{"idn2_to_ascii_8z", offsetof(struct idn, to_ascii)},
                                                         {"idn2_free", offsetof(struct idn, free)},
                                                         {"idn2_strerror", offsetof(struct idn, strerror)}};
 
-    (void)library_load(TCPGREET_IDN_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]), &idn);
+    (void)pthread_mutex_lock(&lock);
+    if (idn.to_ascii == NULL)
+        (void)library_load(TCPGREET_IDN_LIBRARY, functions, sizeof(functions) / sizeof(functions[0]), &idn);
+    bool is_loaded = idn.to_ascii != NULL;
+    (void)pthread_mutex_unlock(&lock);
+    return is_loaded;
 }
 
 #else
 
 static struct idn idn = {idn2_to_ascii_8z, idn2_free, idn2_strerror};
 
-static void load(void)
+static bool load(void)
 {
+    return true;
 }
 
 #endif
 
-int idn_to_ascii(const char *host, char *ascii, size_t room, const char **why)
+enum idn_result idn_to_ascii(const char *host, char *ascii, size_t room, const char **why)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     char *labels = NULL;
 
     if (idn_is_ascii(host))
         return copy(host, ascii, room, why);
     *why = "libidn2 cannot be loaded";
-    if (pthread_once(&once, load) != 0 || idn.to_ascii == NULL)
-        return -1;
-    int result = idn.to_ascii(host, &labels, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
-    if (result == IDN2_OK)
-        result = copy(labels, ascii, room, why);
-    else
-        *why = idn.strerror(result);
+    if (!load())
+        return IDN_NOT_AVAILABLE;
+    int failure = idn.to_ascii(host, &labels, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+    *why = failure != IDN2_OK ? idn.strerror(failure) : NULL;
+    enum idn_result result = failure == IDN2_OK ? copy(labels, ascii, room, why) : IDN_NOT_A_NAME;
     idn.free(labels);
-    return result == 0 ? 0 : -1;
+    return result;
 }
 
 #else
 
-int idn_to_ascii(const char *host, char *ascii, size_t room, const char **why)
+enum idn_result idn_to_ascii(const char *host, char *ascii, size_t room, const char **why)
 {
     return copy(host, ascii, room, why);
 }

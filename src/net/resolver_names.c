@@ -10,8 +10,11 @@ int resolver_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err 
     const char *why;
     char shown[256];
 
-    if (idn_to_ascii(host, out, TARGET_HOST_BYTES, &why) == 0)
+    enum idn_result result = idn_to_ascii(host, out, TARGET_HOST_BYTES, &why);
+    if (result == IDN_OK)
         return 0;
     escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown);
-    return err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s is not a domain name: %s", shown, why);
+    return result == IDN_NOT_AVAILABLE
+               ? err_set(err, ERR_INTERNAL, 0, "cannot convert %s: %s", shown, why)
+               : err_set(err, ERR_RESOLVE_NOT_FOUND, 0, "%s is not a domain name: %s", shown, why);
 }

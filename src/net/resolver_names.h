@@ -6,7 +6,8 @@
 #include "tcpgreet/core/target.h"
 
 /* Writes the host in A-labels; without libidn2 as it is, which libuv converts then. Errors:
- * resolve-not-found: it cannot be a domain name. */
+ * resolve-not-found: it cannot be a domain name; internal: it cannot be converted, for want of memory for
+ * example. */
 int resolver_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err *err);
 
 #endif

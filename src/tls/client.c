@@ -184,9 +184,12 @@ static bool is_address(const char *host)
 static int canonical_host(const char *host, char *name, size_t room, struct err *err)
 {
     const char *why;
-    bool fits = idn_to_ascii(host, name, room, &why) == 0 ||
-                snprintf(name, room, "%s", host) < (int)room; /* which is the name of no certificate */
+    enum idn_result result = idn_to_ascii(host, name, room, &why);
 
+    if (result == IDN_NOT_AVAILABLE)
+        return err_set(err, ERR_INTERNAL, 0, "cannot convert the host name: %s", why);
+    bool fits = result == IDN_OK ||
+                snprintf(name, room, "%s", host) < (int)room; /* which is the name of no certificate */
     if (strchr(host, ':') != NULL)
         name[strcspn(name, "%")] = '\0';
     for (char *letter = name; *letter != '\0'; letter++)
