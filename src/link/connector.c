@@ -43,18 +43,6 @@ static struct stream *add_proxy(const struct proxy_route *route, struct stream *
     return stream_preamble_new(stream, &config, err);
 }
 
-/* Returns: one end of a socket; AF_UNSPEC where it is not known. */
-static struct endpoint name_of(int fd, int (*get_name)(int, struct sockaddr *, socklen_t *))
-{
-    struct sockaddr_storage address;
-    struct endpoint endpoint = {0};
-    socklen_t length = sizeof address;
-
-    if (get_name(fd, (struct sockaddr *)&address, &length) == 0)
-        endpoint_from_sockaddr(&endpoint, (struct sockaddr *)&address, length);
-    return endpoint;
-}
-
 /* Returns: what a proxy was asked for; AF_UNSPEC where it is a name, whose address only the proxy knows. */
 static struct endpoint target_of(const struct proxy_route *route)
 {
@@ -76,10 +64,10 @@ static struct stream *add_proxy_header(const struct connector_policy *policy, co
 {
     int fd = stream_fd(stream);
     struct proxy_header_sender sender;
-    struct endpoint source = name_of(fd, getsockname);
+    struct endpoint source = stream_tcp_local(fd);
     struct endpoint destination = policy->proxy != NULL ? target_of(policy->proxy)
                                   : to != NULL          ? *to
-                                                        : name_of(fd, getpeername);
+                                                        : stream_tcp_peer(fd);
     const struct stream_preamble_config config = {
         .layer = STREAM_LAYER_PROXY_HEADER, .dialogue = &sender.dialogue, .size = sizeof sender};
 
@@ -91,7 +79,7 @@ static struct stream *add_proxy_header(const struct connector_policy *policy, co
 static struct stream *add_starttls(const struct connector_policy *policy, struct stream *stream,
                                    struct err *err)
 {
-    struct endpoint local = name_of(stream_fd(stream), getsockname);
+    struct endpoint local = stream_tcp_local(stream_fd(stream));
     struct starttls starttls;
 
     starttls_init(&starttls, policy->starttls, policy->host, &local);

@@ -262,16 +262,13 @@ static void keep(struct dialer *dialer, int number)
         winner = winner->next;
 
     struct err err = {0};
-    struct sockaddr_storage local;
-    socklen_t length = sizeof local;
     int fd = winner->fd;
 
     trace(.step = TRACE_RACE_WON, .fd = fd, .begin_ns = dialer->begin_ns);
     dialer->facts.peer = *race_endpoint(&dialer->race, number);
     note_others(dialer);
     dialer->facts.connect_ns = uv_hrtime() - winner->begin_ns;
-    if (getsockname(fd, (struct sockaddr *)&local, &length) == 0)
-        endpoint_from_sockaddr(&dialer->facts.local, (struct sockaddr *)&local, length);
+    dialer->facts.local = stream_tcp_local(fd);
     drop_attempt(winner, true);
     for (const struct attempt *other = dialer->attempts; other != NULL; other = other->next)
         trace(.step = TRACE_RACE_LOST, .fd = other->fd);

@@ -343,23 +343,38 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, e
     return -1;
 }
 
+static struct endpoint end_of(int fd, int (*get_end)(int, struct sockaddr *, socklen_t *))
+{
+    struct sockaddr_storage address;
+    struct endpoint end = {0};
+    socklen_t length = sizeof address;
+
+    if (get_end(fd, (struct sockaddr *)&address, &length) == 0)
+        (void)endpoint_from_sockaddr(&end, (struct sockaddr *)&address, length);
+    return end;
+}
+
+struct endpoint stream_tcp_local(int fd)
+{
+    return end_of(fd, getsockname);
+}
+
+struct endpoint stream_tcp_peer(int fd)
+{
+    return end_of(fd, getpeername);
+}
+
 /* Where nothing listens on a local port of the ephemeral range, the kernel may choose that port to connect
  * from: the socket is then its own peer. The reset keeps it from occupying the port in TIME_WAIT. */
 static bool is_own_peer(int fd, const struct endpoint *to)
 {
     const struct linger reset = {.l_onoff = 1};
-    struct sockaddr_storage address;
-    struct endpoint local, peer;
-    socklen_t length = sizeof address;
+    const struct endpoint local = stream_tcp_local(fd);
 
-    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
-        endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length) < 0 ||
-        endpoint_port(&local) != endpoint_port(to))
+    if (endpoint_family(&local) == AF_UNSPEC || endpoint_port(&local) != endpoint_port(to))
         return false;
-    length = sizeof address;
-    if (getpeername(fd, (struct sockaddr *)&address, &length) < 0 ||
-        endpoint_from_sockaddr(&peer, (struct sockaddr *)&address, length) < 0 ||
-        !endpoint_equal(&local, &peer))
+    const struct endpoint peer = stream_tcp_peer(fd);
+    if (!endpoint_equal(&local, &peer))
         return false;
     (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     return true;

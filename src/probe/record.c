@@ -3,13 +3,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "tcpgreet/net/stream_tcp.h"
+
 void probe_record_local(struct probe_address *record, struct tcp_interfaces *interfaces, int fd)
 {
-    struct sockaddr_storage local;
-    socklen_t length = sizeof local;
-
-    if (getsockname(fd, (struct sockaddr *)&local, &length) == 0 &&
-        endpoint_from_sockaddr(&record->local, (struct sockaddr *)&local, length) == 0)
+    record->local = stream_tcp_local(fd);
+    if (endpoint_family(&record->local) != AF_UNSPEC)
         tcp_interfaces_name(interfaces, &record->local, record->interface, sizeof record->interface);
 }
 

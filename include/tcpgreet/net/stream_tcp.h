@@ -19,6 +19,11 @@ struct stream *stream_tcp_new_connecting(int fd, const struct endpoint *to, stru
  * Returns: the descriptor, or -1. Errors: system-…. */
 int stream_tcp_socket(int family, struct err *err);
 
+/* Returns: one end of a socket, its own or its peer's; {0}, of no family, where it is not known. Source:
+ * getsockname(2), getpeername(2). */
+struct endpoint stream_tcp_local(int fd);
+struct endpoint stream_tcp_peer(int fd);
+
 /* Closes a descriptor that no stream has taken. */
 void stream_tcp_close(int fd);
 
