@@ -2,16 +2,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-/* FNV-1a, of 64 bits: two texts with one value are as good as impossible, and cost a label that is not
- * needed.
- */
+#include "tcpgreet/base/hash.h"
+
+/* Two texts with one value are as good as impossible, and cost a label that is not needed. */
 static uint64_t hash_of(const char *text)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
-
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    uint64_t hash = hash_bytes(HASH_START, text, strlen(text));
     return hash != 0 ? hash : 1;
 }
 

@@ -13,6 +13,7 @@
 
 #include "certificates.h"
 #include "log.h"
+#include "tcpgreet/base/hash.h"
 
 #ifndef PATH_MAX
 #define PATH_MAX 4096
@@ -62,20 +63,9 @@ struct certificate_watch {
     struct certificate_watch_use use;
 };
 
-#define FNV_PRIME UINT64_C(1099511628211)
-
-static void hash_bytes(uint64_t *hash, const void *data, size_t length)
-{
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < length; i++) /* FNV-1a */
-        *hash = (*hash ^ bytes[i]) * FNV_PRIME;
-}
-
 static void hash_number(uint64_t *hash, uint64_t number)
 {
-    for (; number != 0; number >>= CHAR_BIT)
-        *hash = (*hash ^ (number & UCHAR_MAX)) * FNV_PRIME;
-    *hash *= FNV_PRIME;
+    *hash = hash_bytes(*hash, &number, sizeof number);
 }
 
 static void hash_time(uint64_t *hash, const struct timespec *at)
@@ -107,10 +97,10 @@ static uint64_t hash_entries(const char *path)
 
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
         struct stat at;
-        uint64_t hash = UINT64_C(14695981039346656037);
+        uint64_t hash = HASH_START;
         if (fstatat(dirfd(directory), entry->d_name, &at, 0) < 0)
             continue;
-        hash_bytes(&hash, entry->d_name, strlen(entry->d_name));
+        hash = hash_bytes(hash, entry->d_name, strlen(entry->d_name));
         hash_stat(&hash, &at);
         sum += hash;
     }
@@ -206,7 +196,7 @@ static void add_way(struct look *look, const char *path)
 
 static void take_look(const struct certificate_watch *watch, struct look *look)
 {
-    *look = (struct look){.hash = UINT64_C(14695981039346656037)};
+    *look = (struct look){.hash = HASH_START};
     for (size_t i = 0; watch->files[i] != NULL; i++) {
         struct stat at;
         add_way(look, watch->files[i]);
