@@ -177,7 +177,7 @@ const char *tls_store_directory(void)
     return chosen != NULL ? chosen : X509_get_default_cert_dir();
 }
 
-enum directory { DIRECTORY_EMPTY, DIRECTORY_UNHASHED, DIRECTORY_HASHED };
+enum directory { DIRECTORY_EMPTY, DIRECTORY_UNHASHED, DIRECTORY_HASHED, DIRECTORY_UNREADABLE };
 
 /* "5ed36f99.0": the name of a link as `openssl rehash` makes it. */
 static bool is_hashed(const char *name)
@@ -188,18 +188,39 @@ static bool is_hashed(const char *name)
            strspn(name + HASH_DIGITS + 1, "0123456789") == strlen(name + HASH_DIGITS + 1);
 }
 
-/* What OpenSSL can find in a directory: links that lead nowhere do not count. */
+/* Returns: the next entry; NULL at the end, and then errno is 0, or where it cannot be read. */
+static struct dirent *next_entry(DIR *directory)
+{
+    errno = 0;
+    return readdir(directory);
+}
+
+/* Whether OpenSSL can find something by an entry: links that lead nowhere do not count. A file whose kind
+ * this process may not learn counts. */
+static bool is_file(DIR *directory, const char *name)
+{
+    struct stat status;
+    if (fstatat(dirfd(directory), name, &status, 0) == 0)
+        return S_ISREG(status.st_mode);
+    return errno != ENOENT && errno != ELOOP && errno != ENOTDIR;
+}
+
+/* What OpenSSL can find in a directory. Returns: DIRECTORY_UNREADABLE with errno. */
 static enum directory look_into(const char *path)
 {
     enum directory found = DIRECTORY_EMPTY;
-    struct stat status;
+    struct dirent *entry;
     DIR *directory = opendir(path);
     if (directory == NULL)
-        return DIRECTORY_EMPTY;
-    for (struct dirent *entry; found != DIRECTORY_HASHED && (entry = readdir(directory)) != NULL;)
-        if (fstatat(dirfd(directory), entry->d_name, &status, 0) == 0 && S_ISREG(status.st_mode))
+        return DIRECTORY_UNREADABLE;
+    while (found != DIRECTORY_HASHED && (entry = next_entry(directory)) != NULL)
+        if (is_file(directory, entry->d_name))
             found = is_hashed(entry->d_name) ? DIRECTORY_HASHED : DIRECTORY_UNHASHED;
+    if (found != DIRECTORY_HASHED && errno != 0)
+        found = DIRECTORY_UNREADABLE;
+    int failure = errno;
     closedir(directory);
+    errno = failure;
     return found;
 }
 
@@ -215,7 +236,7 @@ static bool has_certificate(X509_STORE *store)
     return found;
 }
 
-enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory)
+enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory, int *native)
 {
     enum tls_store_fault fault = TLS_STORE_EMPTY;
     char path[PATH_MAX];
@@ -234,12 +255,28 @@ enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory)
             fault = TLS_STORE_USABLE;
         else if (found == DIRECTORY_UNHASHED)
             fault = TLS_STORE_UNHASHED;
+        else if (found == DIRECTORY_UNREADABLE && errno != ENOENT && fault == TLS_STORE_EMPTY) {
+            fault = TLS_STORE_UNREADABLE;
+            *native = errno;
+        }
     }
     return fault;
 }
 
-static int fail_unhashed(const char *what, const char *path, struct err *err)
+/* Of errno. */
+static int fail_unreadable(const char *what, const char *path, struct err *err)
 {
+    enum err_reason reason = err_reason_of_system(errno);
+    if (reason != ERR_SYSTEM_PERMISSION && reason != ERR_SYSTEM_DESCRIPTORS && reason != ERR_INTERNAL)
+        reason = ERR_SYSTEM_FILE;
+    return err_set(err, reason, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
+}
+
+/* Shape: found: not DIRECTORY_HASHED. */
+static int fail_directory(const char *what, const char *path, enum directory found, struct err *err)
+{
+    if (found == DIRECTORY_UNREADABLE)
+        return fail_unreadable(what, path, err);
     return err_set(
         err, ERR_SYSTEM_FILE, 0,
         "%s %s has no hashed links, by which certificates in a directory are found: run openssl rehash %s",
@@ -248,8 +285,9 @@ static int fail_unhashed(const char *what, const char *path, struct err *err)
 
 static int add_directory(SSL_CTX *context, const char *what, const char *path, struct err *err)
 {
-    if (look_into(path) != DIRECTORY_HASHED)
-        return fail_unhashed(what, path, err);
+    enum directory found = look_into(path);
+    if (found != DIRECTORY_HASHED)
+        return fail_directory(what, path, found, err);
     if (SSL_CTX_load_verify_dir(context, path) == 1)
         return 0;
     ERR_clear_error();
@@ -304,19 +342,28 @@ int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err)
     return result;
 }
 
-/* It is not asked first what it is: who may not look into the folder may still have the file opened. */
-int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
-                  struct err *err)
+/* No stat first: a process that may not search the directory may still have the file opened. Returns: 0, -1;
+ * with *is_directory and without err where it is one. */
+static int add_unless_directory(SSL_CTX *context, const char *what, const char *path,
+                                STACK_OF(X509_NAME) * names, bool *is_directory, struct err *err)
 {
     struct err why = {0};
 
+    *is_directory = false;
     if (X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN) != 1)
         return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     if (add_file(SSL_CTX_get_cert_store(context), what, path, names, &why) == 0)
         return 0;
-    if (why.native == EISDIR)
-        return add_directory(context, what, path, err);
-    return err_set_from(err, &why, "%s", why.text);
+    *is_directory = why.native == EISDIR;
+    return *is_directory ? -1 : err_set_from(err, &why, "%s", why.text);
+}
+
+int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                  struct err *err)
+{
+    bool is_directory;
+    int result = add_unless_directory(context, what, path, names, &is_directory, err);
+    return is_directory ? add_directory(context, what, path, err) : result;
 }
 
 /* "5ed36f99.r0": a link to a revocation list. */
@@ -345,15 +392,30 @@ static int read_entry(SSL_CTX *context, const char *what, const char *path, cons
                   : add_file(SSL_CTX_get_cert_store(context), what, whole, NULL, err);
 }
 
+/* Skips what OpenSSL would skip, too, and what is gone by now. */
+static int read_entries(SSL_CTX *context, const char *what, const char *path, const char *crl, DIR *directory,
+                        struct err *err)
+{
+    struct dirent *entry;
+    while ((entry = next_entry(directory)) != NULL) {
+        struct err why = {0};
+        if (is_file(directory, entry->d_name) &&
+            read_entry(context, what, path, entry->d_name, crl, &why) < 0 && why.native != ENOENT)
+            return err_set_from(err, &why, "%s", why.text);
+    }
+    return errno == 0 ? 0 : fail_unreadable(what, path, err);
+}
+
 static int read_directory(SSL_CTX *context, const char *what, const char *path, const char *crl,
                           struct err *err)
 {
-    int result = 0;
+    enum directory found = look_into(path);
+    if (found != DIRECTORY_HASHED)
+        return fail_directory(what, path, found, err);
     DIR *directory = opendir(path);
     if (directory == NULL)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
-    for (struct dirent *entry; result == 0 && (entry = readdir(directory)) != NULL;)
-        result = read_entry(context, what, path, entry->d_name, crl, err);
+        return fail_unreadable(what, path, err);
+    int result = read_entries(context, what, path, crl, directory, err);
     closedir(directory);
     return result;
 }
@@ -361,14 +423,18 @@ static int read_directory(SSL_CTX *context, const char *what, const char *path, 
 int tls_store_read(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                    const char *crl, struct err *err)
 {
-    struct stat status;
-    if (stat(path, &status) < 0 || !S_ISDIR(status.st_mode))
-        return tls_store_add(context, what, path, names, err);
-    if (X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context), X509_V_FLAG_PARTIAL_CHAIN) != 1)
-        return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
-    if (look_into(path) != DIRECTORY_HASHED)
-        return fail_unhashed(what, path, err);
-    return read_directory(context, what, path, crl, err);
+    struct err why = {0};
+    bool is_directory;
+    int result = add_unless_directory(context, what, path, names, &is_directory, err);
+
+    if (!is_directory)
+        return result;
+    if (read_directory(context, what, path, crl, &why) == 0)
+        return 0;
+    if (why.native != EACCES)
+        return err_set_from(err, &why, "%s", why.text);
+    return err_set_from(err, &why, "%s (the server's user, that of --user, must be allowed to read it)",
+                        why.text);
 }
 
 static bool copy_object(X509_STORE *store, const X509_OBJECT *object)

@@ -20,8 +20,9 @@ int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF
  * system-permission. */
 int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err);
 
-/* The same, but of a directory everything is read now: a change of it changes nothing any more. crl: the
- * option --crl has revocation lists in it checked, too; NULL. Errors: as tls_store_add. */
+/* tls_store_add for a server, but of a directory everything is read now: a change of it changes nothing any
+ * more, and links that lead nowhere are skipped, as OpenSSL does. crl: the option --crl has revocation lists
+ * in it checked, too; NULL. Errors: as tls_store_add. */
 int tls_store_read(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                    const char *crl, struct err *err);
 
@@ -32,13 +33,15 @@ int tls_store_copy(SSL_CTX *context, SSL_CTX *from, struct err *err);
 /* What keeps the system's trust store from being one. */
 enum tls_store_fault {
     TLS_STORE_USABLE,
-    TLS_STORE_EMPTY,   /* it has no certificate, where OpenSSL and the environment look for them */
-    TLS_STORE_UNHASHED /* its directory has files, but no hashed links to find them by */
+    TLS_STORE_EMPTY,     /* it has no certificate, where OpenSSL and the environment look for them */
+    TLS_STORE_UNHASHED,  /* its directory has files, but no hashed links to find them by */
+    TLS_STORE_UNREADABLE /* its directory cannot be read */
 };
 
 /* Whether the system's trust store can be one at all, after a lookup in it has failed. Borrows: store.
- * Shape: directory: set where it is the fault, until the environment changes. */
-enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory);
+ * Shape: directory: set where it is the fault, until the environment changes; native: errno of
+ * TLS_STORE_UNREADABLE. */
+enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory, int *native);
 
 /* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
  * has by now, do not know. Borrows: file, as long as store is valid. Returns: 0, -1 without memory. Shape: it

@@ -152,6 +152,11 @@ static int fail_store(const struct tls_verdict *verdict, struct err *err)
             err, ERR_CERT_NO_TRUST_STORE, &facts,
             "the certificate of %s cannot be verified: the trust store %s has no hashed links (run openssl rehash %s, or give --ca FILE)",
             verdict->whose, verdict->directory, verdict->directory);
+    if (verdict->store == TLS_STORE_UNREADABLE)
+        return err_set_facts(
+            err, ERR_CERT_NO_TRUST_STORE, &facts,
+            "the certificate of %s cannot be verified: the trust store %s cannot be read: %s (allow it, or give --ca FILE)",
+            verdict->whose, verdict->directory, strerror(verdict->store_native));
     return err_set_facts(
         err, ERR_CERT_NO_TRUST_STORE, &facts,
         "the certificate of %s cannot be verified: there is no trust store on this machine, neither %s nor %s (install the package ca-certificates, or give --ca FILE)",

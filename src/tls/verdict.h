@@ -21,7 +21,8 @@ struct tls_verdict {
     STACK_OF(X509) * chain;     /* likewise: as sent, the leaf first */
     int64_t since;              /* the date of what is at fault in a revocation list; seconds since 1970 */
     enum tls_store_fault store; /* the system's trust store, where it was needed and is none */
-    const char *directory;      /* of TLS_STORE_UNHASHED; borrowed from the environment */
+    const char *directory;      /* of the trust store at fault; borrowed from the environment */
+    int store_native;           /* errno of TLS_STORE_UNREADABLE */
     bool leaf_alone;            /* the peer sent nothing but its own certificate */
 };
 

@@ -107,7 +107,8 @@ static void keep_store_fault(X509_STORE_CTX *store)
 {
     struct tls_verdict *verdict = verdict_of(store);
     if (verdict != NULL && is_about_trust(verdict->code))
-        verdict->store = tls_store_fault(X509_STORE_CTX_get0_store(store), &verdict->directory);
+        verdict->store =
+            tls_store_fault(X509_STORE_CTX_get0_store(store), &verdict->directory, &verdict->store_native);
 }
 
 /* By this program's own rule, where OpenSSL's has found no name that matches. */

@@ -373,6 +373,21 @@ class Reload(Case):
             self.hup(server)
 
     @needs_root
+    def test_a_directory_of_cas_must_be_readable_by_the_other_user(self):
+        certificates, place = tls_harness.Certificates(), tls_harness.folder()
+        name = tls_harness.openssl("x509", "-in", certificates.ca, "-noout", "-hash").decode().strip()
+        shutil.copy(certificates.ca, place / f"{name}.0")
+        for mode in (0o755, 0o700):
+            place.parent.chmod(0o755)
+            place.chmod(mode)
+            with Server("--tls", *certificates.serve(), "--client-ca", str(place), "--client-auth", "request",
+                        "--user", OTHER) as server:
+                server.send_signal(signal.SIGHUP)
+                server.log.expect("Certificates reloaded" if mode == 0o755 else
+                                  f"Cannot reload .*: --client-ca {place} cannot be read: Permission denied "
+                                  r"\(the server's user, that of --user, must be allowed to read it\)")
+
+    @needs_root
     def test_files_that_are_readable_by_root_only_through_a_capability(self):
         folder = tls_harness.folder()
         os.chown(folder, pwd.getpwnam(OTHER).pw_uid, -1)

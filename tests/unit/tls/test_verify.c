@@ -620,6 +620,8 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
         {"/nonexistent", "plain", ERR_CERT_NO_TRUST_STORE, "has no hashed links (run openssl rehash /"},
         {"/nonexistent", "dangling", ERR_CERT_NO_TRUST_STORE, "there is no trust store on this machine"},
         {"/nonexistent", "hashed", ERR_CERT_UNTRUSTED, "\"test root\", which is not trusted"},
+        {"/nonexistent", "/dev/null", ERR_CERT_NO_TRUST_STORE,
+         "the trust store /dev/null cannot be read: Not a directory (allow it, or give --ca FILE)"},
     };
     struct tls_meeting meeting = {0};
     char file[CERTIFICATES_PATH_BYTES], directory[CERTIFICATES_PATH_BYTES], within[CERTIFICATES_PATH_BYTES];
@@ -639,7 +641,7 @@ static void a_trust_store_without_certificates_is_named_as_the_cause(void **stat
         else if (is_made && strcmp(cases[i].directory, "empty") != 0)
             certificates_put(within, all->unknown_ca.x509);
         setenv("SSL_CERT_FILE", cases[i].file[0] == '/' ? cases[i].file : file, 1);
-        setenv("SSL_CERT_DIR", is_made ? directory : "/nonexistent", 1);
+        setenv("SSL_CERT_DIR", is_made ? directory : cases[i].directory, 1);
         struct tls_client *client = tls_party_client(&(struct tls_client_config){0});
         visit(&meeting, client, &(struct exhibit){.chain = {&all->server, NULL}}, "localhost");
         check(&meeting, i, cases[i].reason, cases[i].sentence);
