@@ -219,8 +219,8 @@ static bool may_read(const struct conn *conn)
 /* From here on the stream waits for its owner, not for its peer. */
 static void ask_for_turn(struct conn *conn)
 {
-    conn->is_held = conn->asked = true;
-    conn->events->shakes(conn->context);
+    conn->is_held = conn->turn_requested = true;
+    conn->events->handshake_ready(conn->context);
 }
 
 static void shake_hands(struct conn *conn, bool *readable)
@@ -443,8 +443,8 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
         conn->notice_ms = conn_now_ms(conn) + CONN_NOTICE_MS;
     conn_limits_set_phase(conn, CONN_HANDSHAKING, config->handshake_ms);
     conn->is_prefaced =
-        conn->events->shakes != NULL && stream_find(stream, STREAM_LAYER_PROXY_HEADER) != NULL;
-    conn->is_held = conn->events->shakes != NULL && !conn->is_prefaced;
+        conn->events->handshake_ready != NULL && stream_find(stream, STREAM_LAYER_PROXY_HEADER) != NULL;
+    conn->is_held = conn->events->handshake_ready != NULL && !conn->is_prefaced;
     if (conn->is_held) {
         conn->wants = UV_READABLE; /* a server's: the peer sends first */
         settle(conn);
@@ -456,7 +456,7 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
 
 void conn_shake(struct conn *conn)
 {
-    conn->is_held = conn->asked = false;
+    conn->is_held = conn->turn_requested = false;
     step(conn, true);
     conn->is_held = conn->phase == CONN_HANDSHAKING;
 }

@@ -37,8 +37,10 @@ int64_t conn_limits_next(const struct conn *conn)
 
 void conn_limits_explain(struct conn *conn, struct err *err)
 {
-    if (conn->phase == CONN_HANDSHAKING && conn->asked)
-        err_set(err, ERR_TLS_TIMEOUT, 0, "no TLS handshake in time: too many are in progress");
+    if (conn->phase == CONN_HANDSHAKING && conn->turn_requested)
+        err_set(
+            err, ERR_TLS_TIMEOUT, 0,
+            "TLS handshake not started before --handshake-timeout: the limit of handshakes in progress is reached (--max-handshakes)");
     else if (conn->phase == CONN_HANDSHAKING)
         stream_handshake_expire(conn->stream, err);
     else if (conn_is_queued(conn))

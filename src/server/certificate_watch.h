@@ -12,7 +12,7 @@
 enum {
     CERTIFICATE_WATCH_LATEST = 10, /* after the first one it counts in any case */
     CERTIFICATE_WATCH_LOOK = 60    /* between two looks, whatever the kernel reports: a network file system
-                                      reports    nothing */
+                                      reports nothing */
 };
 
 struct certificate_watch_use {

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "ending.h"
 #include "log.h"
@@ -49,14 +48,10 @@ static int64_t now_ms(const struct connections *connections)
 /* Returns: {0} where it is not known. */
 static struct endpoint local_address(const struct connection *connection)
 {
-    struct endpoint local = {0};
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
     const struct stream *lowest = connection->conn.stream;
     while (stream_lower(lowest) != NULL)
         lowest = stream_lower(lowest);
-    if (getsockname(stream_fd(lowest), (struct sockaddr *)&address, &length) == 0)
-        (void)endpoint_from_sockaddr(&local, (struct sockaddr *)&address, length);
+    struct endpoint local = stream_tcp_local(stream_fd(lowest));
     endpoint_unmap(&local);
     return local;
 }
@@ -146,7 +141,7 @@ static void on_advanced(void *context, const struct conn_advance *advance)
         trace_names(connection, advance, names);
 }
 
-static void on_shakes(void *context)
+static void on_handshake_ready(void *context)
 {
     struct connection *connection = context;
     handshakes_request(&list_of(connection)->handshakes, &connection->handshake);
@@ -165,7 +160,9 @@ static void proceed(struct handshake *handshake)
 static void displace(struct handshake *handshake)
 {
     struct err err = {0};
-    err_set(&err, ERR_SYSTEM_OTHER, 0, "TLS handshake ended for others: too many are in progress");
+    err_set(
+        &err, ERR_SYSTEM_OTHER, 0,
+        "TLS handshake closed to make room for another: the limit of handshakes in progress is reached (--max-handshakes)");
     conn_abort(conn_of(handshake), &err);
 }
 
@@ -333,7 +330,7 @@ static int start_conn(struct connections *connections, struct connection *connec
 {
 #define EVENTS                                                                                               \
     .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .closing = on_closing, .done = on_done
-    static const struct conn_events plain = {EVENTS}, tls = {.shakes = on_shakes, EVENTS};
+    static const struct conn_events plain = {EVENTS}, tls = {.handshake_ready = on_handshake_ready, EVENTS};
 #undef EVENTS
     const struct conn_config config = {
         .shared = &connections->shared,

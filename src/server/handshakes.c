@@ -59,7 +59,7 @@ static struct handshake *find_displaceable(struct handshakes *handshakes, uint8_
     return NULL;
 }
 
-/* is_free: its place is to be had; else the one that displaces it has it. */
+/* is_free: its place becomes free; else it passes to the handshake that displaces it. */
 static void displace(struct handshakes *handshakes, struct handshake *handshake, bool is_free)
 {
     take_out(handshake);
@@ -79,7 +79,7 @@ static bool take_place(struct handshakes *handshakes, const struct handshake *ha
     return other != NULL;
 }
 
-/* Returns: the next of this rank, in no list any more; NULL. is_full: no place is to be had. */
+/* Returns: the next of this rank, in no list any more; NULL. is_full: no place is free. */
 static struct handshake *choose_of(struct handshakes *handshakes, size_t rank, bool *is_full)
 {
     struct handshake *next = handshakes->ready[rank].next;

@@ -40,7 +40,7 @@ struct handshake {
  * stalled of a higher rank, or one that has stalled for HANDSHAKES_STALLED_MS, makes room. */
 struct handshakes {
     uv_idle_t turn;   /* runs while any may go on */
-    uv_timer_t stall; /* until one has stalled long enough; while any waits in vain */
+    uv_timer_t stall; /* until one has stalled long enough; while any waits without a place */
     uv_loop_t *loop;
     struct limits *limits;
     struct limits_waiter waiter;

@@ -81,7 +81,7 @@ struct limits_waiter {
 void limits_join(struct limits *limits, struct limits_waiter *waiter);
 void limits_leave(struct limits *limits, struct limits_waiter *waiter);
 
-/* Asks the others to end handshakes for one of this rank, and wakes them. */
+/* Requests that other workers end handshakes for one of this rank, and notifies them. */
 void limits_call(struct limits *limits, const struct limits_waiter *waiter, uint8_t rank);
 
 /* Returns: whether it was called since it last asked, and for which rank. */

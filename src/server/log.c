@@ -128,8 +128,7 @@ void server_log_unwatched(const char *directory, const char *why, int interval_s
     escape_text((struct bytes){directory, strlen(directory)}, text, sizeof text);
     log_event(&(struct log_event){LOG_WARNING, "unwatched",
                                   LOG_FACTS(log_text("path", text), log_text("error", why))},
-              "Changes in %s are not reported (%s): its files are looked at every %d s", text, why,
-              interval_s);
+              "Changes in %s are not reported (%s): its files are checked every %d s", text, why, interval_s);
 }
 
 void server_log_reloaded(void)
@@ -378,7 +377,7 @@ void server_log_proxy_from(const struct endpoint *peer)
 void server_log_metrics_failed(const struct err *err, bool for_good)
 {
     log_event(&(struct log_event){LOG_ERROR, "metrics-failed", LOG_FACTS(FACTS_OF(err))}, "Metrics: %s%s",
-              err->text, for_good ? "; they cannot be read any more" : "");
+              err->text, for_good ? "; metrics are no longer available" : "");
 }
 
 void server_log_accept_paused(const struct err *err, uint64_t suppressed)

@@ -27,7 +27,7 @@
 enum {
     LOG_FLUSH_MS = 500,
     SETTLE_MS = 1000, /* of --watch */
-    TRIM_MS = 2000    /* after an ebb of connections: those that end with it are freed */
+    TRIM_MS = 2000    /* after a peak of connections: those that end with it are freed */
 };
 
 static const int handled_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};

@@ -61,7 +61,7 @@ void worker_stop(struct worker *worker, bool at_once);
  * again. Thread: one at a time, any; returns at once. */
 bool worker_replace_tls(struct worker *worker, struct tls_server *tls);
 
-/* Asks it for a sign of life. Thread: one at a time, any; returns at once. */
+/* Requests a liveness reply. Thread: one at a time, any; returns at once. */
 void worker_ping(struct worker *worker);
 
 /* Returns: whether it has given one since the last worker_ping. Thread: as worker_ping. */

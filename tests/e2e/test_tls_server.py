@@ -469,7 +469,7 @@ class Endings(TlsCase):
             server.log.expect(r"TLS handshake of .* waits: 2 are in progress, .* \(see --max-handshakes\)")
             for _ in range(3):
                 self.assertServed(server)
-            server.log.expect("is closed: TLS handshake ended for others: too many are in progress")
+            server.log.expect("is closed: TLS handshake closed to make room for another: the limit of handshakes in progress is reached")
 
     def test_no_peer_in_its_handshake_holds_the_end(self):
         with self.serve("--drain-timeout", "300ms") as server, contextlib.ExitStack() as peers:

@@ -51,7 +51,7 @@ struct conn_advance {
 struct conn_events {
     /* The stream's handshake can go on. It does so when conn_shake is called, not from inside this; until
      * then nothing is read. Where it is NULL, the handshake goes on at once. */
-    void (*shakes)(void *context);
+    void (*handshake_ready)(void *context);
     void (*up)(void *context);      /* the stream's handshake is done; once */
     void (*noticed)(void *context); /* the peer sent its first byte, or stayed CONN_NOTICE_MS; once */
     void (*received)(void *context, struct bytes bytes); /* every byte the peer sent, as it came */
@@ -104,10 +104,10 @@ struct conn {
     bool side_ended : 1; /* before the dialogue */
     bool peer_ended : 1;
     bool in_step : 1;
-    bool trickles : 1;    /* it took something of what was queued, and not enough */
-    bool is_held : 1;     /* before and between conn_shake */
-    bool is_prefaced : 1; /* a PROXY header is awaited, without a turn */
-    bool asked : 1;       /* for conn_shake, in vain so far */
+    bool trickles : 1;       /* it took something of what was queued, and not enough */
+    bool is_held : 1;        /* before and between conn_shake */
+    bool is_prefaced : 1;    /* a PROXY header is awaited, without a turn */
+    bool turn_requested : 1; /* conn_shake has not been called since */
 };
 
 /* Starts: the handshake, then the dialogue.
@@ -116,7 +116,7 @@ struct conn {
  * loop's. */
 int conn_start(struct conn *conn, const struct conn_config *config, struct stream *stream, struct err *err);
 
-/* The handshake goes on, after `shakes`. */
+/* The handshake goes on, after `handshake_ready`. */
 void conn_shake(struct conn *conn);
 
 /* The owner has given the dialogue something to send. May be called from inside an event. */

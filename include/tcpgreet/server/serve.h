@@ -21,7 +21,7 @@ struct server_config {
     bool ipv4_only;
     bool ipv6_only;
     int workers;                   /* at most SERVER_WORKERS_MAX; 0: as many as processors it may run on */
-    int max_connections;           /* 0: from the descriptor limit */
+    int max_connections;           /* 0: what descriptors and memory allow */
     int max_per_address;           /* IPv6: of 64 bits; 0: half of max_connections */
     int max_rate_per_address;      /* new ones a second; 0: any */
     int max_handshakes;            /* TLS, in progress at a time; 0: a quarter of max_connections */
