@@ -71,7 +71,7 @@ static void displace(struct handshakes *handshakes, struct handshake *handshake,
 /* Returns: whether it has a place now. */
 static bool take_place(struct handshakes *handshakes, const struct handshake *handshake)
 {
-    if (limits_begin_handshake(handshakes->limits, &handshakes->waiter, handshake->peer, now_ms(handshakes)))
+    if (limits_begin_handshake(handshakes->limits, &handshakes->waiter))
         return true;
     struct handshake *other = find_displaceable(handshakes, handshake->rank);
     if (other != NULL)
@@ -127,6 +127,26 @@ static void on_stall(uv_timer_t *timer)
     handshakes_wake(timer->data);
 }
 
+/* Reports those for which the others were called before, and none made room: each once. */
+static void report_waiting(struct handshakes *handshakes)
+{
+    const struct handshake *first = NULL;
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < HANDSHAKES_RANKS; i++) {
+        struct handshake *head = &handshakes->waiting[i];
+        for (struct handshake *at = head->next; at != head; at = at->next) {
+            bool is_due = at->was_called_for && !at->is_reported;
+            first = first == NULL && is_due ? at : first;
+            count += is_due;
+            at->is_reported = at->was_called_for;
+            at->was_called_for = true;
+        }
+    }
+    if (first != NULL)
+        limits_report_waiting(handshakes->limits, first->peer, count, now_ms(handshakes));
+}
+
 /* Those that could make room are at other workers, or have not stalled long enough. */
 static void call_others(struct handshakes *handshakes)
 {
@@ -135,6 +155,7 @@ static void call_others(struct handshakes *handshakes)
         return;
     while (is_empty(&handshakes->waiting[rank]))
         rank++;
+    report_waiting(handshakes);
     uv_timer_start(&handshakes->stall, on_stall, HANDSHAKES_STALLED_MS / 4, 0);
     limits_call(handshakes->limits, &handshakes->waiter, rank);
 }

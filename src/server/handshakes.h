@@ -3,6 +3,7 @@
 #ifndef TCPGREET_SERVER_HANDSHAKES_H
 #define TCPGREET_SERVER_HANDSHAKES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -32,7 +33,9 @@ struct handshake {
     const struct endpoint *peer; /* borrowed */
     int64_t active_ms;           /* of its last step */
     uint8_t rank;
-    uint8_t state; /* enum handshake_state */
+    uint8_t state;       /* enum handshake_state */
+    bool was_called_for; /* others were to make room */
+    bool is_reported;    /* none has */
 };
 
 /* Ranks first, then the order of time: an address with few handshakes comes before one with many. The last of

@@ -185,16 +185,17 @@ static enum limits_result take(struct limits *limits, const struct endpoint *pee
     return result;
 }
 
-/* Under the lock. Returns: whether it is time for a line about this limit. */
-static bool is_report_due(struct limits *limits, enum limits_result result, int64_t now_ms,
+/* Under the lock. Shape: count: of what the line is about. Returns: whether it is time for a line about this
+ * limit; then *suppressed is how many others it stands for. */
+static bool is_report_due(struct limits *limits, enum limits_result result, uint64_t count, int64_t now_ms,
                           uint64_t *suppressed)
 {
     struct report *report = &limits->reports[result];
     if (now_ms < report->next_ms) {
-        report->suppressed++;
+        report->suppressed += count;
         return false;
     }
-    *suppressed = report->suppressed;
+    *suppressed = report->suppressed + count - 1;
     *report = (struct report){.next_ms = now_ms + LIMITS_LOG_INTERVAL_MS};
     return true;
 }
@@ -204,7 +205,7 @@ static enum limits_result settle(struct limits *limits, enum limits_result resul
                                  const struct endpoint *peer, int64_t now_ms)
 {
     uint64_t suppressed = 0;
-    bool is_due = result != LIMITS_ACCEPTED && is_report_due(limits, result, now_ms, &suppressed);
+    bool is_due = result != LIMITS_ACCEPTED && is_report_due(limits, result, 1, now_ms, &suppressed);
 
     pthread_mutex_unlock(&limits->lock);
     if (is_due)
@@ -334,24 +335,27 @@ static void wake_first(struct limits *limits)
     first->wake(first->context);
 }
 
-bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter, const struct endpoint *peer,
-                            int64_t now_ms)
+bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter)
 {
-    uint64_t suppressed = 0;
-    bool is_due = false;
-
     pthread_mutex_lock(&limits->lock);
     bool begun = limits->handshakes < limits->config.max_handshakes;
-    if (begun) {
+    if (begun)
         limits->handshakes++;
-    } else {
+    else
         begin_waiting(limits, waiter);
-        is_due = is_report_due(limits, LIMITS_HANDSHAKES, now_ms, &suppressed);
-    }
+    pthread_mutex_unlock(&limits->lock);
+    return begun;
+}
+
+void limits_report_waiting(struct limits *limits, const struct endpoint *peer, uint64_t count, int64_t now_ms)
+{
+    uint64_t suppressed = 0;
+
+    pthread_mutex_lock(&limits->lock);
+    bool is_due = is_report_due(limits, LIMITS_HANDSHAKES, count, now_ms, &suppressed);
     pthread_mutex_unlock(&limits->lock);
     if (is_due)
         server_log_waiting(peer, limits->config.max_handshakes, suppressed);
-    return begun;
 }
 
 void limits_end_handshake(struct limits *limits, const struct endpoint *peer, bool has_begun)

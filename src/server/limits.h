@@ -23,6 +23,7 @@ struct limits_config {
     size_t max_rate_per_address;
     size_t max_handshakes;        /* in progress at a time */
     size_t max_rejections;        /* connections being rejected at a time */
+    bool is_proxied;              /* addresses are those of PROXY headers */
     void (*ebbed)(void *context); /* limits_await_ebb; from any thread; NULL */
     void *context;
 };
@@ -91,11 +92,14 @@ bool limits_is_called(struct limits *limits, struct limits_waiter *waiter, uint8
  * or are in progress. */
 size_t limits_await_handshake(struct limits *limits, const struct endpoint *peer);
 
-/* Begins a handshake that was counted. Where there are too many, this is logged as limits_take does, and the
- * waiter is woken, once, after others that waited before it. Shape: waiter has joined.
- * Returns: whether it may begin. */
-bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter, const struct endpoint *peer,
-                            int64_t now_ms);
+/* Begins a handshake that was counted. Where there are too many, the waiter is woken, once, after others that
+ * waited before it. Shape: waiter has joined. Returns: whether it may begin. */
+bool limits_begin_handshake(struct limits *limits, struct limits_waiter *waiter);
+
+/* Logs that handshakes wait and none made room for them, as limits_take does. Shape: peer: of the first of
+ * them; count: of those that were not reported before. */
+void limits_report_waiting(struct limits *limits, const struct endpoint *peer, uint64_t count,
+                           int64_t now_ms);
 
 /* The end of a handshake that was counted. Shape: has_begun: its place among those in progress is given back,
  * too; false where it had none, or where another handshake has it from now on. */

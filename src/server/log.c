@@ -268,11 +268,11 @@ static void log_closed(enum log_level level, const struct server_log_closed *clo
 
 void server_log_closed(const struct server_log_closed *closed)
 {
-    static struct log_limit limit = LOG_LIMIT_INIT;
+    static struct log_limit failures = LOG_LIMIT_INIT, dialogues = LOG_LIMIT_INIT;
     enum log_level level = closed->is_minor ? LOG_DEBUG : LOG_INFO;
-    uint64_t suppressed = 0;
+    uint64_t suppressed;
 
-    if (log_enabled(level) && (!closed->is_failure || is_admitted(&limit, &suppressed)))
+    if (log_enabled(level) && is_admitted(closed->is_failure ? &failures : &dialogues, &suppressed))
         log_closed(level, closed, suppressed);
 }
 
@@ -316,10 +316,15 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
                   limits->max_connections, more);
         break;
     case LIMITS_ADDRESS_FULL:
-        log_event(
-            &event,
-            "Connection from %s rejected: its address has %zu open; if it is a load balancer, use --proxy-protocol or raise --max-per-address%s",
-            text, limits->max_per_address, more);
+        if (limits->is_proxied)
+            log_event(&event,
+                      "Connection from %s rejected: its address has %zu open (see --max-per-address)%s", text,
+                      limits->max_per_address, more);
+        else
+            log_event(
+                &event,
+                "Connection from %s rejected: its address has %zu open; if it is a load balancer, use --proxy-protocol or raise --max-per-address%s",
+                text, limits->max_per_address, more);
         break;
     case LIMITS_ADDRESS_RATE:
         log_event(
@@ -336,14 +341,14 @@ void server_log_limit(const struct limits_config *limits, enum limits_result res
 
 void server_log_waiting(const struct endpoint *peer, size_t max_handshakes, uint64_t suppressed)
 {
-    char text[ENDPOINT_TEXT_BYTES];
+    char text[ENDPOINT_TEXT_BYTES], more[MORE_BYTES] = "";
     const struct log_event event = {
         LOG_WARNING, "waiting",
         LOG_FACTS(log_text("peer", endpoint_format(peer, text)), suppressed_field(suppressed))};
-    log_event(
-        &event,
-        "TLS handshake of %s waits: %zu are in progress, the newest wait for their turn (see --max-handshakes)",
-        text, max_handshakes);
+    if (suppressed > 0)
+        snprintf(more, sizeof more, "; others that waited since the last such line: %" PRIu64, suppressed);
+    log_event(&event, "TLS handshakes in progress: %zu, the limit (--max-handshakes); %s waits%s",
+              max_handshakes, text, more);
 }
 
 void server_log_proxy_from_any(const struct listener *listeners, size_t count)
@@ -405,10 +410,14 @@ void server_log_counters(const struct counters_sum *sum)
     COUNTERS(PUT_TEXT)
 #undef PUT_TEXT
 #define PUT_FIELD(name, text) log_count(#name, sum->name),
-    const struct log_event event = {
-        LOG_NOTICE, "counters", LOG_FACTS(COUNTERS(PUT_FIELD) log_count("log_lines_dropped", log_dropped()))};
+    const uint64_t suppressed = log_limit_suppressed();
+    const struct log_event event = {LOG_NOTICE, "counters",
+                                    LOG_FACTS(COUNTERS(PUT_FIELD)
+                                                  log_count("log_lines_suppressed", suppressed),
+                                              log_count("log_lines_dropped", log_dropped()))};
 #undef PUT_FIELD
-    log_event(&event, "Counters:%s %" PRIu64 " log lines dropped", line, log_dropped());
+    log_event(&event, "Counters:%s %" PRIu64 " log lines suppressed, %" PRIu64 " log lines dropped", line,
+              suppressed, log_dropped());
 }
 
 void server_log_shutdown(const struct err *err, int64_t drain_ms)

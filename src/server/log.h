@@ -75,7 +75,7 @@ struct server_log_closed {
     uint64_t bytes_out;
     int64_t duration_ms;
     const struct stream_tls_facts *tls; /* {0}: not known, or plain */
-    bool is_failure;                    /* these can be had without a dialogue: they are limited */
+    bool is_failure;                    /* limited apart from dialogues, which stay in the log of a flood */
     bool is_minor;                      /* rejected, or closed without sending data: for -v only */
 };
 void server_log_closed(const struct server_log_closed *closed);
@@ -86,7 +86,8 @@ const char *server_log_end_word(enum session_end end);
 /* A connection that could not be served. */
 void server_log_dropped(const struct endpoint *peer, const struct err *err);
 
-/* A TLS handshake waits for others. Shape: suppressed: others that waited since the last of these lines. */
+/* A TLS handshake waits, and none that is in progress made room for it. Shape: suppressed: others that waited
+ * since the last of these lines. */
 void server_log_waiting(const struct endpoint *peer, size_t max_handshakes, uint64_t suppressed);
 
 /* Returns: the option of a limit, without its dashes: the reason in JSON. */

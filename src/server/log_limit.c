@@ -1,5 +1,9 @@
 #include "log_limit.h"
 
+#include <stdatomic.h>
+
+static atomic_uint_fast64_t all_suppressed;
+
 bool log_limit_admits(struct log_limit *limit, int64_t now_ms, uint64_t *suppressed)
 {
     pthread_mutex_lock(&limit->lock);
@@ -14,7 +18,13 @@ bool log_limit_admits(struct log_limit *limit, int64_t now_ms, uint64_t *suppres
         limit->suppressed = 0;
     } else {
         limit->suppressed++;
+        atomic_fetch_add_explicit(&all_suppressed, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&limit->lock);
     return is_admitted;
+}
+
+uint64_t log_limit_suppressed(void)
+{
+    return atomic_load_explicit(&all_suppressed, memory_order_relaxed);
 }

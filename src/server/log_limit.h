@@ -25,4 +25,8 @@ struct log_limit {
  * many were not, since the last one that was. Thread: any. */
 bool log_limit_admits(struct log_limit *limit, int64_t now_ms, uint64_t *suppressed);
 
+/* Returns: how many lines of all kinds were not logged since the start; what came behind the last line of a
+ * kind is counted here alone. Thread: any. */
+uint64_t log_limit_suppressed(void);
+
 #endif

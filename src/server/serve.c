@@ -13,6 +13,7 @@
 #include "confinement.h"
 #include "connection.h"
 #include "log.h"
+#include "log_limit.h"
 #include "metrics.h"
 #include "reload.h"
 #include "sockets.h"
@@ -292,6 +293,7 @@ static int init_worker_config(struct server *server, struct worker_config *confi
                                       .reserved = server->metrics.http != NULL ? METRICS_DESCRIPTORS : 0,
                                       .descriptors = acceptor_descriptors(&config->streams)};
     struct limits_config limits = capacity_limits(server->config, &capacity);
+    limits.is_proxied = server->config->proxy_protocol;
     limits.ebbed = on_ebb;
     limits.context = server;
     config->limits = server->limits = limits_new(&limits, err);
@@ -374,6 +376,8 @@ static int run_workers(struct server *server, struct err *err)
         stop_workers(server, true);
     if (atomic_load(&server->workers_running) > 0)
         uv_run(&server->loop, UV_RUN_DEFAULT);
+    if (log_limit_suppressed() > 0)
+        log_counters(server);
     while (server->workers_made > 0) /* last to first: none is freed before the one that knows it */
         worker_free(server->workers[--server->workers_made]);
     limits_free(server->limits);

@@ -526,6 +526,21 @@ class FloodedLog(Case):
                 peer.expect(OPENING).send(b"Michael\nexit\n").expect(hello(b"Michael")).expect(GOODBYE).expect_eof()
             server.log.expect("is closed: exit, 1 name, ")
 
+    def test_names_do_not_flood_the_log_either_and_what_is_not_logged_is_counted(self):
+        with Server() as server:
+            began = time.monotonic()
+            for _ in range(1100):
+                with Peer(server) as peer:
+                    peer.expect(OPENING).send(b"x\n").expect(hello(b"x")).end().expect_eof()
+            server.expect_counters(" 0 open now,.* 1100 names greeted")
+            lines = [line for line in server.log.lines() if " is closed: " in line or "Accept new" in line]
+            windows = 1 + int((time.monotonic() - began) / 10)
+            self.assertLessEqual(len([line for line in lines if " is closed: " in line]), 1000 * windows)
+            server.expect_counters(f" {2 * 1100 - len(lines)} log lines suppressed, 0 log lines dropped$")
+            self.assertEqual(server.stop(), 0)
+            server.log.join()
+            self.assertRegex(server.log.lines()[-1], "^Counters: .* [1-9][0-9]* log lines suppressed,")
+
 
 class Crowds(Case):
     """More connections than allowed."""

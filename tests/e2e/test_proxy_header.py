@@ -142,7 +142,7 @@ class Received(Case):
                 first.send(line_of("192.0.2.1")).expect(OPENING)
                 second.send(line_of("192.0.2.1", 5001)).expect(FULL).expect_eof()
                 other.send(line_of("192.0.2.2")).expect(OPENING)
-                server.log.expect(r"Connection from 192\.0\.2\.1:5001 rejected: its address has 1 open")
+                server.log.expect(r"Connection from 192\.0\.2\.1:5001 rejected: its address has 1 open \(see --max-per-address\)$")
             server.expect_counters(r" 0 open now.* 1 rejected,")
             with Peer(server) as again:
                 again.send(line_of("192.0.2.1")).expect(OPENING)

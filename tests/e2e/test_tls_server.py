@@ -466,10 +466,21 @@ class Endings(TlsCase):
         with self.serve("--max-handshakes", "2", "--workers", "2") as server, contextlib.ExitStack() as peers:
             for _ in range(5):
                 peers.enter_context(Peer(server)).send(client_hello())
-            server.log.expect(r"TLS handshake of .* waits: 2 are in progress, .* \(see --max-handshakes\)")
+            server.log.expect(r"TLS handshakes in progress: 2, the limit \(--max-handshakes\); \[::1\]:\d+ waits")
             for _ in range(3):
                 self.assertServed(server)
             server.log.expect("is closed: TLS handshake closed to make room for another: the limit of handshakes in progress is reached")
+
+    def test_a_handshake_for_which_others_make_room_is_not_reported_as_waiting(self):
+        both = (("::1", "0"), ("127.0.0.1", "0"))
+        with self.serve("--max-handshakes", "4", "--workers", "1", listen=both) as server, \
+                contextlib.ExitStack() as peers:
+            for _ in range(4):
+                peers.enter_context(Peer(server)).send(client_hello()).receive()
+            other = peers.enter_context(Peer(("127.0.0.1", int(server.announcements[1][2]))))
+            self.assertEqual(other.send(client_hello()).receive()[:1], b"\x16")  # a ServerHello
+            server.log.expect(r"Connection from \[::1\]:\d+ is closed: TLS handshake closed to make room for another: ")
+            self.assertNotIn(b" waits", server.log.bytes())
 
     def test_no_peer_in_its_handshake_holds_the_end(self):
         with self.serve("--drain-timeout", "300ms") as server, contextlib.ExitStack() as peers:
