@@ -11,7 +11,7 @@ import harness
 
 FAULTY = os.environ.get("TCPGREET_FAULTY", "")
 SOURCES = OWN_CALLS, OPENSSL_MEMORY = range(2)
-_COUNT, _AT, _MORE, _FAILED, _CALLER, _NAME, _BYTES = 0, 16, 32, 48, 56, 64, 128
+_COUNT, _AT, _FAILED, _CALLER, _NAME, _BYTES = 0, 16, 32, 40, 48, 112
 
 
 class Board:
@@ -41,10 +41,9 @@ class Board:
         """How many calls there were so far."""
         return self._get(_COUNT + 8 * source)
 
-    def fail(self, source, number, more=0):
-        """The number-th call from now on fails, and so many after it."""
+    def fail(self, source, number):
+        """The number-th call from now on fails."""
         self.clear()
-        struct.pack_into("Q", self._map, _MORE + 8 * source, more)
         struct.pack_into("Q", self._map, _AT + 8 * source, self.count(source) + number)
 
     def clear(self):

@@ -320,6 +320,12 @@ class Server:
         self.send_signal(number)
         return self.wait(limit_s)
 
+    def reload(self, answer="Certificates reloaded"):
+        """Sends SIGHUP, and waits for the line with which it answers."""
+        before = sum(bool(re.search(answer, line)) for line in self.log.lines())
+        self.send_signal(signal.SIGHUP)
+        self.log.expect(answer, before + 1)
+
     def wait(self, limit_s=LIMIT_S):
         try:
             return self.process.wait(limit_s)
@@ -775,6 +781,20 @@ def skip_file(why):
     """Ends the test program as skipped, with the reason."""
     print(f"skipped: {why}")
     sys.exit(SKIPPED)
+
+
+def lacking(*programs, path=None):
+    """Why a test that runs these programs is skipped; None where all of them are there."""
+    missing = [program for program in programs if not shutil.which(program, path=path)]
+    return f"needs {', '.join(missing)} (scripts/install-dependencies packaging)" if missing else None
+
+
+def isolate():
+    """Runs this file again with mounts and with a network of its own, and returns there. Needs root."""
+    if "TCPGREET_ISOLATED" not in os.environ:
+        os.environ["TCPGREET_ISOLATED"] = "1"
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, "-B", *sys.argv])
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def main():

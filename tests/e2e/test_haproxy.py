@@ -7,10 +7,10 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 
-from harness import IS_ROOT, ROOT, Case, Server, await_that, environment, main, run, skip_file, spawn
+from harness import (IS_ROOT, PATIENCE, ROOT, Case, Server, await_that, environment, isolate, lacking, main, run, skip_file,
+                     spawn)
 from tls_harness import has_tls
 
 CONFIGURATION = ROOT / "packaging" / "haproxy" / "haproxy.cfg"
@@ -19,14 +19,7 @@ BACKENDS = ["192.0.2.11", "192.0.2.12", "2001:db8::13", "2001:db8::14"]
 PATH = os.pathsep.join(["/usr/sbin", "/usr/local/sbin", "/sbin", os.environ.get("PATH", os.defpath)])
 
 
-def isolate():
-    """Runs this file again with a network and with mounts of its own."""
-    os.environ["TCPGREET_ISOLATED"] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, "-B", *sys.argv])
-
-
-def prepare_network():
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+def add_addresses():
     for address in FRONTENDS + BACKENDS:
         length = 128 if ":" in address else 32
         subprocess.run(["ip", "address", "add", f"{address}/{length}", "dev", "lo", *(["nodad"] if length == 128 else [])],
@@ -108,11 +101,12 @@ class Balanced(Case):
     def test_a_server_that_is_killed_takes_only_its_own_dialogues_along_and_is_noticed(self):
         connections = 20
         benches = self.benches(8, "--names", "0")
-        await_that(lambda: len(self.established(BACKENDS[0])) > 0, "dialogues at the server that is killed")
+        await_that(lambda: sum(len(self.established(address)) for address in BACKENDS) >= len(FRONTENDS) * connections,
+                   "every dialogue is open")
         own = len(self.established(BACKENDS[0]))
         victim = self.servers.pop(BACKENDS[0])
         victim.process.kill()
-        await_that(lambda: "greet/greet1 is DOWN" in self.logged(), "the balancer to notice", limit_s=10)
+        await_that(lambda: "greet/greet1 is DOWN" in self.logged(), "the balancer to notice", limit_s=5 * PATIENCE)
         failed = 0
         for code, result, err in self.results(benches):
             failed += sum(result["failures"].values())
@@ -120,7 +114,6 @@ class Balanced(Case):
             self.assertLessEqual(set(result["failures"]), ends, err)
         self.assertGreater(failed, 0)
         self.assertLessEqual(failed, own)
-        self.assertLess(failed, 2 * connections)
 
     def established(self, address):
         text = subprocess.run(["ss", "-Htn", "state", "established", "src", address, "sport", "=", ":6000"], check=True,
@@ -129,9 +122,8 @@ class Balanced(Case):
 
 
 def why_not():
-    missing = [program for program in ("haproxy", "unshare", "ip", "ss", "openssl") if not shutil.which(program, path=PATH)]
-    if missing:
-        return f"needs {', '.join(missing)} (scripts/install-dependencies packaging)"
+    if missing := lacking("haproxy", "unshare", "ip", "ss", "openssl", path=PATH):
+        return missing
     if not IS_ROOT:
         return "needs root, for a network of its own"
     if not has_tls():
@@ -142,7 +134,6 @@ def why_not():
 if __name__ == "__main__":
     if why_not():
         skip_file(why_not())
-    if "TCPGREET_ISOLATED" not in os.environ:
-        isolate()
-    prepare_network()
+    isolate()
+    add_addresses()
     main()

@@ -6,7 +6,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
@@ -15,17 +14,11 @@ try:
 except ImportError:
     yaml = None
 
-from harness import BINARY, IS_ROOT, ROOT, Case, Lines, environment, main, run, skip_file
+from harness import BINARY, IS_ROOT, ROOT, Case, Lines, environment, isolate, lacking, main, run, skip_file
 from tls_harness import has_tls
 
 FOLDER = ROOT / "packaging" / "kubernetes"
 BOUND = [path for path in ("/usr", "/bin", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache") if os.path.exists(path)]
-
-
-def isolate():
-    """Runs this file again with a network and with mounts of its own."""
-    os.environ["TCPGREET_ISOLATED"] = "1"
-    os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, "-B", *sys.argv])
 
 
 def manifests(folder):
@@ -190,9 +183,8 @@ class Kubelet(Case):
 
 
 def why_not():
-    missing = [program for program in ("unshare", "ip", "chroot", "mount", "openssl") if not shutil.which(program)]
-    if missing:
-        return f"needs {', '.join(missing)}"
+    if missing := lacking("unshare", "ip", "chroot", "mount", "openssl"):
+        return missing
     if yaml is None:
         return "needs Python's yaml (scripts/install-dependencies packaging)"
     if not IS_ROOT:
@@ -205,7 +197,5 @@ def why_not():
 if __name__ == "__main__":
     if why_not():
         skip_file(why_not())
-    if "TCPGREET_ISOLATED" not in os.environ:
-        isolate()
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    isolate()
     main()

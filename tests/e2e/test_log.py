@@ -10,7 +10,7 @@ import unittest
 
 from harness import (GOODBYE, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Peer, Server, Terminal, environment, hello, main, run,
                      skip_file)
-from tls_harness import certificates, has_tls, identity
+from tls_harness import Certificates, certificates, has_tls, identity
 
 try:
     from jsonschema import Draft202012Validator as Validator
@@ -63,6 +63,14 @@ class Text(LogCase):
         with Server("--misbehave", "mute") as server:
             server.log.expect("MISBEHAVES")
             self.assertRegex(server.log.raw().decode(), rf"(?m)^{TIME} warning: THIS SERVER MISBEHAVES")
+        if not has_tls():
+            self.skipTest("this program was built without TLS, and has no certificate whose reload fails")
+        made = Certificates()
+        with Server("--tls", *made.serve()) as server:
+            os.unlink(made.server[0])
+            server.send_signal(signal.SIGHUP)
+            server.log.expect("Cannot reload")
+            self.assertRegex(server.log.raw().decode(), rf"(?m)^{TIME} error: Cannot reload the certificates, ")
 
     def test_a_closed_connection_has_its_facts_behind_the_message(self):
         with Server() as server:

@@ -37,6 +37,11 @@ def objects(result):
     return {found["line"]: found for found in each}, summary
 
 
+def queued(fd):
+    """How many bytes a pipe holds that its reader has not read."""
+    return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0]
+
+
 def accepting(peer):
     """Sends what a mail server would."""
     with contextlib.suppress(ConnectionError):
@@ -61,6 +66,7 @@ class Lists(Case):
             process = spawn(("--probe", "--targets", fifo), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             with open(fifo, "wb", buffering=0) as writer:  # opens once there is a reader
                 writer.write(b"::1 ")
+                await_that(lambda: queued(writer) == 0, "the first piece is read")
                 writer.write(f"{server.port}\n".encode())
             out, err = process.communicate(timeout=LIMIT_S)
         self.assertEqual((process.returncode, err), (0, b""))

@@ -254,8 +254,7 @@ class Identity(TlsCase):
         for text in ("open sesame\n", "open sesame", "open sesame\r\nnot this\n"):
             with Server("--tls", *self.encrypted(), *self.passphrase(text)) as server:
                 self.assertDialogue(self.run_client(server), MICHAEL)
-                server.send_signal(signal.SIGHUP)
-                server.log.expect("Certificates reloaded")
+                server.reload()
                 self.assertDialogue(self.run_client(server), MICHAEL)
         self.assertRefusesToListen(8, "system-file", r"the pass phrase for the key in \S+ is wrong", *self.encrypted(),
                                    *self.passphrase("close sesame\n"))
@@ -297,8 +296,7 @@ class Identity(TlsCase):
         for made, warned in ((soon, True), (later, False)):
             with Server("--tls", *made.serve()) as server:
                 dialogue(server, client_context(made))
-                server.send_signal(signal.SIGHUP)
-                server.log.expect("Certificates reloaded")
+                server.reload()
                 found = re.findall(rb"The certificate for localhost, 127.0.0.1, ::1 expires in (2\.9|3\.0) days",
                                    server.log.bytes())
                 self.assertEqual(len(found), 2 if warned else 0, server.log.bytes())

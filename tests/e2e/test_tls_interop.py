@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 import re
-import signal
 import ssl
 
 from harness import BINARY, GOODBYE, OPENING, Case, Server, connect, hello, main
@@ -221,9 +220,7 @@ class Python(Pair):
             for version in VERSIONS:
                 context = client_context(self.made, version)
                 session, _ = dialogue(server, context)
-                loaded = len(re.findall(rb"Certificates reloaded", server.log.bytes()))
-                server.send_signal(signal.SIGHUP)
-                server.log.expect("Certificates reloaded", loaded + 1)
+                server.reload()
                 self.assertTrue(dialogue(server, context, session=session)[1], name_of(version))
 
     def keys(self, file, *keys):
@@ -247,11 +244,8 @@ class Python(Pair):
         context = client_context(self.made)
 
         def rotate(server, *keys):
-            rotate.times += 1
             self.keys(file, *keys)
-            server.send_signal(signal.SIGHUP)
-            server.log.expect("Certificates reloaded", rotate.times)
-        rotate.times = 0
+            server.reload()
 
         with self.serve("--ticket-keys", self.keys(file, old)) as server:
             session, _ = dialogue(server, context)
@@ -260,8 +254,7 @@ class Python(Pair):
             rotate(server, new)
             self.assertFalse(dialogue(server, context, session=session)[1], "the old key is gone")
             self.keys(file, b"short")
-            server.send_signal(signal.SIGHUP)
-            server.log.expect(r"keeping the current ones: the ticket keys in .* are not .* 80 bytes")
+            server.reload(r"keeping the current ones: the ticket keys in .* are not .* 80 bytes")
             self.assertFalse(dialogue(server, context, session=session)[1])
 
     @every_way

@@ -109,11 +109,6 @@ class ClientCertificates(TlsCase):
             return True
         return [[is_accepted(pair) for _ in range(times)] for pair in pairs]
 
-    def hup(self, server):
-        before = len(re.findall("Certificates reloaded", server.log.bytes().decode()))
-        server.send_signal(signal.SIGHUP)
-        server.log.expect("Certificates reloaded", before + 1)
-
     def test_a_directory_is_read_at_the_start_and_at_a_reload(self):
         place, other = folder(), certificates("--rsa")
 
@@ -130,7 +125,7 @@ class ClientCertificates(TlsCase):
                 link.unlink()
             put(other)
             self.assertEqual(self.trusted(server, pairs), [[True], [False]])
-            self.hup(server)
+            server.reload()
             self.assertEqual(self.trusted(server, pairs), [[False], [True]])
 
     def test_all_workers_trust_the_same_after_a_storm_of_reloads(self):
@@ -145,7 +140,7 @@ class ClientCertificates(TlsCase):
                 for _ in range(20):
                     server.send_signal(signal.SIGHUP)
                 for _ in range(2):  # the first line may be of a reload that had read the files
-                    self.hup(server)
+                    server.reload()
                 self.assertEqual(self.trusted(server, (now.client, before.client), 12), [[True] * 12, [False] * 12])
 
     def test_a_ticket_does_not_get_around_a_policy(self):
@@ -173,15 +168,11 @@ class ClientCertificates(TlsCase):
             for version in VERSIONS:
                 context = client_context(self.made, version, pair=self.made.client)
                 session, _ = self.tls_peer(server, None, context=context)
-                loaded = server.log.bytes().count(b"Certificates reloaded")
                 shutil.copy(certificates("--rsa").ca, ca)
-                server.send_signal(signal.SIGHUP)
-                server.log.expect("Certificates reloaded", loaded + 1)
+                server.reload()
                 self.assertRejected(server, None, None, ".*, which is not trusted here .*", session, context)
                 shutil.copy(self.made.ca, ca)
-                server.send_signal(signal.SIGHUP)
-                server.log.expect("Certificates reloaded", loaded + 2)
-
+                server.reload()
 
     def test_a_certificate_that_expires_ends_its_tickets(self):
         with self.serve("--client-ca", self.made.ca) as server:
@@ -272,11 +263,6 @@ class Reload(TlsCase):
             shutil.copy(source, place + ".new")
             os.rename(place + ".new", place)
 
-    def hup(self, server, words="Certificates reloaded"):
-        before = len(re.findall(words, server.log.bytes().decode()))
-        server.send_signal(signal.SIGHUP)
-        server.log.expect(words, before + 1)
-
     def shown(self, server):
         with tls_peer(server, client_context()) as peer:
             shown = peer.socket.getpeercert(True)
@@ -292,7 +278,7 @@ class Reload(TlsCase):
         with self.serve() as server, tls_peer(server, client_context(self.made)) as before:
             before.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
             self.put(self.other.server)
-            self.hup(server)
+            server.reload()
             self.assertShows(server, self.other)
             before.send(b"Tracy\n").expect(hello(b"Tracy")).send(b"exit\n").expect(GOODBYE).expect_eof()
 
@@ -322,7 +308,7 @@ class Reload(TlsCase):
             for turn in range(6):
                 made = (self.other, self.made)[turn % 2]
                 self.put(made.server)
-                self.hup(server)
+                server.reload()
                 with changed:
                     mark = len(done)
                     self.assertTrue(changed.wait_for(
@@ -372,19 +358,19 @@ class Reload(TlsCase):
             for name, spoil, why in self.bad_files():
                 with self.subTest(name):
                     spoil()
-                    self.hup(server, f"Cannot reload the certificates, keeping the current ones: {why}")
+                    server.reload(f"Cannot reload the certificates, keeping the current ones: {why}")
                     self.assertEqual(self.shown(server), fingerprint(self.made.server[0]))
                     if os.path.isdir(self.cert):
                         os.rmdir(self.cert)
                     self.put(self.made.server)
             self.put(self.other.server)
-            self.hup(server)
+            server.reload()
             self.assertShows(server, self.other)
 
     def test_a_server_with_nothing_to_reload_logs_it(self):
         for options in (("--tls",), ()):
             with Server(*options) as server:
-                self.hup(server, "Nothing to reload: ")
+                server.reload("Nothing to reload: ")
                 self.assertDialogue(connect("::1", server.port, "Michael", *options, *["--insecure"] * len(options)),
                                     MICHAEL)
 
@@ -483,7 +469,8 @@ class Endings(TlsCase):
             self.assertNotIn(b" waits", server.log.bytes())
 
     def test_no_peer_in_its_handshake_holds_the_end(self):
-        with self.serve("--drain-timeout", "300ms") as server, contextlib.ExitStack() as peers:
+        with self.serve("--drain-timeout", "300ms", "--handshake-timeout", "60s") as server, \
+                contextlib.ExitStack() as peers:
             for first in (b"", client_hello()[:50], client_hello()):
                 peers.enter_context(Peer(server)).send(first)
             with tls_peer(server, client_context(self.made)) as deaf:

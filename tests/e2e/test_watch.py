@@ -1,28 +1,12 @@
 """--watch: a server loads its certificates again when their files change, whole pairs only."""
 
-import hashlib
 import os
-import pathlib
 import shutil
-import ssl
 import unittest
 
-from harness import IS_ROOT, OPENING, Case, Peer, Server, hello, main, run
+from harness import IS_ROOT, OPENING, Case, Server, hello, main, run
 from test_service_manager import Notifications, passing
-from tls_harness import certificates, folder, skip_without_tls
-
-
-def fingerprint(pair):
-    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(pathlib.Path(pair[0]).read_text().partition("-----END")[0]
-                                                   + "-----END CERTIFICATE-----\n")).hexdigest()
-
-
-def served(server):
-    """The fingerprint of the certificate that a new connection gets."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with Peer(server) as peer, context.wrap_socket(peer.socket, server_hostname="localhost") as tls:
-        return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
+from tls_harness import certificates, client_context, fingerprint, folder, put_volume, skip_without_tls, tls_peer
 
 
 def replace(source, target):
@@ -36,7 +20,6 @@ class Watch(Case):
     def setUp(self):
         super().setUp()
         self.old, self.new = certificates().server, certificates("--host", "localhost").server
-        self.assertNotEqual(fingerprint(self.old), fingerprint(self.new))
         self.folder = folder()
         self.pair = str(self.folder / "tls.crt"), str(self.folder / "tls.key")
 
@@ -48,7 +31,9 @@ class Watch(Case):
         return Server("--tls", "--cert", self.pair[0], "--key", self.pair[1], "--watch", *options, **popen)
 
     def expect_served(self, server, pair):
-        self.assertEqual(served(server), fingerprint(pair))
+        """A new connection gets this certificate."""
+        with tls_peer(server, client_context()) as peer:
+            self.assertEqual(peer.socket.getpeercert(True), fingerprint(pair[0]))
 
     def test_a_pair_that_is_replaced_is_served(self):
         self.put(self.old)
@@ -72,38 +57,23 @@ class Watch(Case):
             self.expect_served(server, self.new)
 
     def test_a_volume_of_kubernetes_is_followed_through_its_links(self):
-        def volume(number, pair):
-            made = self.folder / f"..2026_{number}"
-            made.mkdir()
-            shutil.copy(pair[0], made / "tls.crt")
-            shutil.copy(pair[1], made / "tls.key")
-            (self.folder / "..data_tmp").symlink_to(made.name)
-            os.replace(self.folder / "..data_tmp", self.folder / "..data")
-        volume(1, self.old)
-        for name in "tls.crt", "tls.key":
-            (self.folder / name).symlink_to(f"..data/{name}")
+        put_volume(self.folder, self.old)
         with self.serve() as server:
-            for number, pair in (2, self.new), (3, self.old):
-                volume(number, pair)
-                shutil.rmtree(self.folder / f"..2026_{number - 1}")
-                server.log.expect("^Certificates reloaded$", number - 1)
+            for count, pair in (1, self.new), (2, self.old):
+                put_volume(self.folder, pair)
+                server.log.expect("^Certificates reloaded$", count)
                 self.expect_served(server, pair)
 
     def test_dialogues_go_on_and_the_service_manager_is_notified(self):
         self.put(self.old)
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with Notifications() as notify, self.serve(**passing((), notify=notify)) as server, Peer(server) as peer, \
-                context.wrap_socket(peer.socket, server_hostname="localhost") as tls:
+        with Notifications() as notify, self.serve(**passing((), notify=notify)) as server, \
+                tls_peer(server, client_context()) as peer:
+            peer.expect(OPENING)
             at = notify.expect("^READY=1$")
             self.put(self.new)
             at = notify.expect("^RELOADING=1\nMONOTONIC_USEC=", after=at)
             notify.expect("^READY=1$", after=at)
-            tls.sendall(b"Michael\n")
-            data = b""
-            while not data.endswith(hello(b"Michael")):
-                data += tls.recv(4096)
-            self.assertEqual(data, OPENING + hello(b"Michael"))
+            peer.send(b"Michael\n").expect(hello(b"Michael"))
 
     @unittest.skipUnless(IS_ROOT, "needs root")
     def test_a_folder_that_the_servers_user_may_not_enter_is_watched(self):
@@ -127,10 +97,11 @@ class Watch(Case):
             server.log.expect("^Certificates reloaded$")
 
     def test_it_needs_files(self):
-        for args in ("--watch",), ("--tls", "--watch"):
+        for args, why in ((("--watch",), b"--watch needs --tls"),
+                          (("--tls", "--watch"), b"--watch has no files: it needs --cert or --ticket-keys")):
             result = run("--listen", "::1", "0", *args)
             self.assertEqual(result.code, 2, result)
-            self.assertRegex(result.err, rb"--watch (needs --tls|has no files: it needs --cert or --ticket-keys)")
+            self.assertIn(why, result.err)
 
 
 skip_without_tls()

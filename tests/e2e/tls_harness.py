@@ -66,6 +66,24 @@ def certificates(*options):
     return Certificates(*options)
 
 
+def put_volume(place, pair):
+    """Puts a pair into a folder as the kubelet does, at first and again: tls.crt and tls.key lead through the link ..data to
+    a new folder, a rename exchanges that link, and what it led to is removed. Returns: their paths."""
+    made = pathlib.Path(tempfile.mkdtemp(prefix="..2026_", dir=place))
+    names = ("tls.crt", "tls.key")
+    for path, name in zip(pair, names):
+        shutil.copy(path, made / name)
+    before = os.path.realpath(place / "..data") if (place / "..data").is_symlink() else None
+    (place / "..data_tmp").symlink_to(made.name)
+    os.replace(place / "..data_tmp", place / "..data")
+    for name in names:
+        with contextlib.suppress(FileExistsError):
+            (place / name).symlink_to(f"..data/{name}")
+    if before:
+        shutil.rmtree(before)
+    return tuple(place / name for name in names)
+
+
 def identity(pair):
     return "--cert", pair[0], "--key", pair[1]
 

@@ -1,5 +1,5 @@
 /* Makes the n-th call of the program fail. The file that TCPGREET_FAULTS names is mapped and shared with
- * tests/faults/board.py, which sets what fails and reads what did; without it nothing fails. */
+ * tests/e2e/fault_board.py, which sets what fails and reads what did; without it nothing fails. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,7 +19,6 @@ enum source { OWN_CALLS, OPENSSL_MEMORY, SOURCES };
 struct board {
     _Atomic uint64_t count[SOURCES]; /* of calls so far */
     _Atomic uint64_t at[SOURCES];    /* the call that fails, from 1; 0: none */
-    _Atomic uint64_t more[SOURCES];  /* how many after it fail as well */
     _Atomic uint64_t failed;
     _Atomic uint64_t caller; /* of the first that failed, as an offset in the program */
     char name[64];           /* of the first that failed */
@@ -34,7 +33,7 @@ static int is_due(enum source source, const char *name, const void *caller)
     if (board == NULL)
         return 0;
     uint64_t number = ++board->count[source], at = board->at[source];
-    if (at == 0 || number < at || number - at > board->more[source])
+    if (at == 0 || number != at)
         return 0;
     if (board->failed++ == 0) {
         board->caller = (uint64_t)((const char *)caller - __executable_start);
