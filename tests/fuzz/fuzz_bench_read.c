@@ -4,21 +4,16 @@
 #include <string.h>
 
 #include "bench/result.h"
+#include "fuzz/fuzz.h"
 
 enum { INPUT_MAX = 256 * 1024 };
-
-static void require(int truth)
-{
-    if (!truth)
-        abort();
-}
 
 static int read_text(char *text, size_t length, struct bench_result *result, struct err *err)
 {
     FILE *in = fmemopen(text, length, "r");
-    require(in != NULL);
+    CHECK(in != NULL);
     int status = bench_result_read(in, "a.json", result, err);
-    require(fclose(in) == 0);
+    CHECK(fclose(in) == 0);
     return status;
 }
 
@@ -28,9 +23,9 @@ static char *face(void (*write)(const struct bench_result *, FILE *), const stru
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
-    require(out != NULL);
+    CHECK(out != NULL);
     write(result, out);
-    require(fclose(out) == 0 && length > 0 && strlen(text) == length);
+    CHECK(fclose(out) == 0 && length > 0 && strlen(text) == length);
     return text;
 }
 
@@ -41,9 +36,9 @@ static void check_accepted(const struct bench_result *result)
     struct err err = {0};
     char *text = face(bench_result_json, result);
 
-    require(read_text(text, strlen(text), &again, &err) == 0);
+    CHECK(read_text(text, strlen(text), &again, &err) == 0);
     char *second = face(bench_result_json, &again);
-    require(strcmp(second, text) == 0);
+    CHECK(strcmp(second, text) == 0);
     free(second);
     free(text);
     bench_result_add(&again, result);
@@ -58,17 +53,16 @@ static void check_refused(const struct bench_result *result, const struct err *e
     char *text = face(bench_result_json, result);
     char *empty = face(bench_result_json, &nothing);
 
-    require(strcmp(text, empty) == 0);
+    CHECK(strcmp(text, empty) == 0);
     free(empty);
     free(text);
 #ifdef TCPGREET_HAVE_JANSSON
-    require(err->reason == ERR_SYSTEM_FILE);
-    require(strncmp(err->text, "a.json: ", strlen("a.json: ")) == 0);
+    CHECK(err->reason == ERR_SYSTEM_FILE);
+    CHECK(strncmp(err->text, "a.json: ", strlen("a.json: ")) == 0);
 #else
-    require(err->reason == ERR_USAGE);
+    CHECK(err->reason == ERR_USAGE);
 #endif
-    for (const char *at = err->text; *at != '\0'; at++)
-        require((unsigned char)*at >= 0x20 && *at != 0x7f);
+    fuzz_check_printable(err->text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

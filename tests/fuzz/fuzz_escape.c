@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/fuzz.h"
 #include "tcpgreet/base/escape.h"
 
 enum {
@@ -16,12 +17,6 @@ enum {
 static char whole_text[OUTPUT_MAX];
 static char other_text[2 * OUTPUT_MAX];
 
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
-
 /* What escape promises of its output, byte by byte; and once escaped, only backslashes, and quotes, are
  * escaped again. */
 static void check_printable(struct bytes text, struct escape_style style)
@@ -30,20 +25,20 @@ static void check_printable(struct bytes text, struct escape_style style)
     for (size_t i = 0; i < text.length; i++) {
         unsigned char byte = (unsigned char)text.data[i];
         bool is_line_end = byte == '\r' && i + 1 < text.length && text.data[i + 1] == '\n';
-        require(byte >= 0x20 || (byte == '\n' && (style.keep_newline || style.keep_layout)) ||
-                ((byte == '\t' || is_line_end) && style.keep_layout));
-        require(byte < 0x7f || (byte > 0x7f && !style.ascii));
+        CHECK(byte >= 0x20 || (byte == '\n' && (style.keep_newline || style.keep_layout)) ||
+              ((byte == '\t' || is_line_end) && style.keep_layout));
+        CHECK(byte < 0x7f || (byte > 0x7f && !style.ascii));
         escaped += byte == '\\' || (byte == '"' && style.quoted);
     }
     struct sink sink = {other_text, 0, sizeof(other_text)};
-    require(escape(text, style, &sink) == text.length);
-    require(sink.length == text.length + escaped);
+    CHECK(escape(text, style, &sink) == text.length);
+    CHECK(sink.length == text.length + escaped);
 }
 
 static unsigned hex_digit(char digit)
 {
     const char *at = strchr("0123456789abcdef", digit);
-    require(digit != '\0' && at != NULL);
+    CHECK(digit != '\0' && at != NULL);
     return (unsigned)(at - "0123456789abcdef");
 }
 
@@ -55,13 +50,13 @@ static size_t unescape(struct bytes text, char *byte)
     *byte = text.data[0];
     if (*byte != '\\')
         return 1;
-    require(text.length >= 2);
+    CHECK(text.length >= 2);
     const char *name = memchr(names, text.data[1], sizeof(names) - 1);
     if (name != NULL) {
         *byte = values[name - names];
         return 2;
     }
-    require(text.data[1] == 'x' && text.length >= 4);
+    CHECK(text.data[1] == 'x' && text.length >= 4);
     *byte = (char)(hex_digit(text.data[2]) << 4 | hex_digit(text.data[3]));
     return 4;
 }
@@ -72,9 +67,9 @@ static void check_reversible(struct bytes text, struct bytes input)
     for (size_t at = 0; at < text.length; length++) {
         char byte;
         at += unescape(bytes_skip(text, at), &byte);
-        require(length < input.length && byte == input.data[length]);
+        CHECK(length < input.length && byte == input.data[length]);
     }
-    require(length == input.length);
+    CHECK(length == input.length);
 }
 
 /* Pieces of `step` bytes into sinks of `room` give the same text. */
@@ -92,22 +87,22 @@ static void check_pieces(struct bytes input, struct escape_style style, struct b
             taken += escape((struct bytes){input.data + taken, end - taken}, style, &sink);
             length += sink.length;
         }
-        require(style.partial || taken == input.length);
+        CHECK(style.partial || taken == input.length);
     }
-    require(bytes_equal((struct bytes){other_text, length}, text));
+    CHECK(bytes_equal((struct bytes){other_text, length}, text));
 }
 
 static void check_cut(struct bytes input, struct bytes text, size_t room)
 {
     char *shown = escape_text(input, other_text, room);
     size_t length = strlen(shown);
-    require(length < room);
+    CHECK(length < room);
     if (length < text.length) {
-        require(length >= 3 && memcmp(shown + length - 3, "...", 3) == 0);
+        CHECK(length >= 3 && memcmp(shown + length - 3, "...", 3) == 0);
         length -= 3;
-        require(escape_trim((struct bytes){text.data, length}) == length);
+        CHECK(escape_trim((struct bytes){text.data, length}) == length);
     }
-    require(memcmp(shown, text.data, length) == 0);
+    CHECK(memcmp(shown, text.data, length) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -120,12 +115,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .quoted = data[0] & STYLE_QUOTED};
     struct bytes input = {(const char *)data + 3, size - 3};
     struct sink sink = {whole_text, 0, sizeof(whole_text)};
-    require(escape(input, style, &sink) == input.length);
+    CHECK(escape(input, style, &sink) == input.length);
     struct bytes text = {sink.data, sink.length};
     check_printable(text, style);
     check_reversible(text, input);
     check_pieces(input, style, text, 1 + (size_t)data[1], 4 + (size_t)data[2]);
-    require(escape_trim(text) == text.length);
+    CHECK(escape_trim(text) == text.length);
     if (!style.ascii && !style.keep_newline && !style.keep_layout && !style.quoted)
         check_cut(input, text, 4 + (size_t)data[2]);
     return 0;

@@ -3,23 +3,18 @@
 #include <string.h>
 
 #include "cli/line.h"
-
-static void check(int condition)
-{
-    if (!condition)
-        abort();
-}
+#include "fuzz/fuzz.h"
 
 /* The words stand in the line, one behind the other. */
 static void check_words(const char *text, size_t length, const char **words, int count)
 {
     const char *end = text;
 
-    check(count >= 0 && count <= OPTION_LINE_WORDS_MAX);
+    CHECK(count >= 0 && count <= OPTION_LINE_WORDS_MAX);
     for (int i = 0; i < count; i++) {
-        check(words[i] >= end && words[i] <= text + length);
+        CHECK(words[i] >= end && words[i] <= text + length);
         end = words[i] + strlen(words[i]) + 1;
-        check(end <= text + length + 1);
+        CHECK(end <= text + length + 1);
     }
 }
 
@@ -30,23 +25,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const char *words[OPTION_LINE_WORDS_MAX], *operands[OPTION_LINE_WORDS_MAX + 1];
     static struct options base, options;
     struct err err = {0};
-    char *text = malloc(size + 1);
-
-    if (text == NULL)
-        return 0;
-    if (size > 0)
-        memcpy(text, data, size);
-    check(options_parse(&base, 6, argv, &err) == 0);
+    char *text = fuzz_text(data, size);
+    CHECK(options_parse(&base, 6, argv, &err) == 0);
     int count = option_split_line(text, size, words, &err);
-    check((count < 0) == (err.reason == ERR_USAGE));
+    CHECK((count < 0) == (err.reason == ERR_USAGE));
     if (count > 0) {
         check_words(text, size, words, count);
         const struct option_line line = {words, count, operands, &base};
         int result = option_parse_line(&options, &line, &err);
-        check((result < 0) == (err.reason == ERR_USAGE));
-        check(result < 0 || options.probe.target.service[0] != '\0');
-        check(result < 0 || !(options.probe.ipv4_only && options.probe.ipv6_only));
-        check(options.probe.format == base.probe.format && options.targets.file == base.targets.file);
+        CHECK((result < 0) == (err.reason == ERR_USAGE));
+        CHECK(result < 0 || options.probe.target.service[0] != '\0');
+        CHECK(result < 0 || !(options.probe.ipv4_only && options.probe.ipv6_only));
+        CHECK(options.probe.format == base.probe.format && options.targets.file == base.targets.file);
         option_line_fini(&options.probe, &base);
     }
     options_fini(&base);

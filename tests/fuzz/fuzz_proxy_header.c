@@ -4,21 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/fuzz.h"
 #include "support/guard.h"
 #include "tcpgreet/core/proxy_header.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
-
 static void check_inside(struct bytes part, struct bytes whole)
 {
-    require(part.length == 0 ||
-            (part.data >= whole.data && part.data + part.length <= whole.data + whole.length));
+    CHECK(part.length == 0 ||
+          (part.data >= whole.data && part.data + part.length <= whole.data + whole.length));
 }
 
 static void check_views(const struct proxy_header *header, struct bytes whole)
@@ -34,7 +27,7 @@ static void check_views(const struct proxy_header *header, struct bytes whole)
                                   header->ssl.key_algorithm};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         check_inside(parts[i], whole);
-    require(header->unique_id.length <= PROXY_HEADER_UNIQUE_ID_MAX);
+    CHECK(header->unique_id.length <= PROXY_HEADER_UNIQUE_ID_MAX);
 }
 
 static void check_written(const struct proxy_header *header, enum proxy_header_version version)
@@ -43,11 +36,11 @@ static void check_written(const struct proxy_header *header, enum proxy_header_v
     struct proxy_header again;
     size_t length = proxy_header_write(version, &header->source, &header->destination, out), taken = 0;
 
-    require(proxy_header_parse((struct bytes){out, length}, &again, &taken) == PROXY_HEADER_WHOLE);
-    require(taken == length && again.kind == header->kind && again.version == version);
-    require(endpoint_equal(&again.source, &header->source));
-    require(endpoint_equal(&again.destination, &header->destination));
-    require(strlen(proxy_header_format(&again, text)) < sizeof text - 1);
+    CHECK(proxy_header_parse((struct bytes){out, length}, &again, &taken) == PROXY_HEADER_WHOLE);
+    CHECK(taken == length && again.kind == header->kind && again.version == version);
+    CHECK(endpoint_equal(&again.source, &header->source));
+    CHECK(endpoint_equal(&again.destination, &header->destination));
+    CHECK(strlen(proxy_header_format(&again, text)) < sizeof text - 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -59,10 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     for (size_t cut = 0; result == PROXY_HEADER_PARTIAL && cut <= in.length; cut++)
         result = proxy_header_parse((struct bytes){in.data, cut}, &part, &at);
-    require(result == whole);
+    CHECK(result == whole);
     if (whole != PROXY_HEADER_WHOLE)
         return 0;
-    require(at == length && length <= in.length && length <= PROXY_HEADER_MAX);
+    CHECK(at == length && length <= in.length && length <= PROXY_HEADER_MAX);
     check_views(&header, (struct bytes){in.data, length});
     if (header.kind == PROXY_HEADER_PROXIED) {
         check_written(&header, PROXY_HEADER_V1);

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/fuzz.h"
 #include "tcpgreet/core/race.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ATTEMPTS = RACE_FAMILIES * RACE_ENDPOINTS_PER_FAMILY, EVENTS_MAX = 256 };
 
@@ -21,25 +20,19 @@ struct world {
     bool seen[ATTEMPTS];
 };
 
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
 static void check_invariants(const struct race *race)
 {
     size_t pending = 0, connected = 0;
     for (size_t f = 0; f < RACE_FAMILIES; f++) {
-        require(race->next[f] <= race->count[f] && race->count[f] <= RACE_ENDPOINTS_PER_FAMILY);
+        CHECK(race->next[f] <= race->count[f] && race->count[f] <= RACE_ENDPOINTS_PER_FAMILY);
         for (size_t i = 0; i < RACE_ENDPOINTS_PER_FAMILY; i++) {
-            require((i < race->next[f]) == (race->states[f][i] != RACE_NOT_STARTED));
+            CHECK((i < race->next[f]) == (race->states[f][i] != RACE_NOT_STARTED));
             pending += race->states[f][i] == RACE_PENDING;
             connected += race->states[f][i] == RACE_CONNECTED;
         }
     }
-    require(pending == race->pending);
-    require(connected == (race->winner >= 0 ? 1 : 0));
+    CHECK(pending == race->pending);
+    CHECK(connected == (race->winner >= 0 ? 1 : 0));
 }
 
 static bool is_unstarted(const struct race *race, enum race_family family)
@@ -55,16 +48,16 @@ static bool is_over(const struct race *race)
 
 static void check_start(struct world *world, const struct race *before, int attempt)
 {
-    require(attempt >= 0 && attempt < ATTEMPTS && !world->seen[attempt]);
-    require(before->winner < 0 && world->now_ms < before->config.deadline_ms);
+    CHECK(attempt >= 0 && attempt < ATTEMPTS && !world->seen[attempt]);
+    CHECK(before->winner < 0 && world->now_ms < before->config.deadline_ms);
     enum race_family family = (enum race_family)(attempt / RACE_ENDPOINTS_PER_FAMILY);
     enum race_family other = family == RACE_V6 ? RACE_V4 : RACE_V6;
-    require((size_t)attempt % RACE_ENDPOINTS_PER_FAMILY == before->next[family]);
+    CHECK((size_t)attempt % RACE_ENDPOINTS_PER_FAMILY == before->next[family]);
     if (world->starts > 0) {
-        require(world->failed || world->now_ms - world->last_start_ms >= RACE_ATTEMPT_DELAY_MIN_MS);
-        require(before->last != family || !is_unstarted(before, other));
+        CHECK(world->failed || world->now_ms - world->last_start_ms >= RACE_ATTEMPT_DELAY_MIN_MS);
+        CHECK(before->last != family || !is_unstarted(before, other));
     } else {
-        require(family == RACE_V6 || !is_unstarted(before, RACE_V6));
+        CHECK(family == RACE_V6 || !is_unstarted(before, RACE_V6));
     }
     world->seen[attempt] = true;
     world->starts++;
@@ -79,14 +72,14 @@ static struct race_step ask(struct world *world)
         struct race before = world->race;
         struct race_step step = race_next(&world->race, world->now_ms);
         check_invariants(&world->race);
-        require((step.verdict == RACE_WON) == (before.winner >= 0));
+        CHECK((step.verdict == RACE_WON) == (before.winner >= 0));
         if (step.verdict == RACE_WON)
-            require(step.attempt == before.winner);
+            CHECK(step.attempt == before.winner);
         if (step.verdict == RACE_SLEEP)
-            require(step.until_ms > world->now_ms && step.until_ms <= before.config.deadline_ms);
+            CHECK(step.until_ms > world->now_ms && step.until_ms <= before.config.deadline_ms);
         if (step.verdict == RACE_TIMED_OUT)
-            require(world->now_ms >= before.config.deadline_ms);
-        require((step.verdict == RACE_EXHAUSTED) == (before.winner < 0 && is_over(&before)));
+            CHECK(world->now_ms >= before.config.deadline_ms);
+        CHECK((step.verdict == RACE_EXHAUSTED) == (before.winner < 0 && is_over(&before)));
         if (step.verdict != RACE_START)
             return step;
         check_start(world, &before, step.attempt);
@@ -109,7 +102,7 @@ static void answer(struct world *world, enum race_family family, uint8_t amount)
     race_answer(&world->race, family, endpoints, count, world->now_ms);
     for (size_t i = 0; i < world->race.count[family]; i++)
         for (size_t j = 0; j < i; j++)
-            require(!endpoint_equal(&world->race.endpoints[family][i], &world->race.endpoints[family][j]));
+            CHECK(!endpoint_equal(&world->race.endpoints[family][i], &world->race.endpoints[family][j]));
 }
 
 static void end_attempt(struct world *world, uint8_t amount, void (*end)(struct race *race, int attempt))
@@ -152,7 +145,7 @@ static void run_out(struct world *world)
     for (size_t slept = 0; slept <= ATTEMPTS + 1; slept++) {
         size_t starts = world->starts;
         struct race_step step = ask(world);
-        require(slept == 0 || step.verdict != RACE_SLEEP || world->starts > starts);
+        CHECK(slept == 0 || step.verdict != RACE_SLEEP || world->starts > starts);
         if (step.verdict != RACE_SLEEP)
             return;
         world->now_ms = step.until_ms;

@@ -2,22 +2,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz/fuzz.h"
 #include "tcpgreet/core/target.h"
 
 enum { INPUT_MAX = 2048 };
 
-static void require(bool truth)
-{
-    if (!truth)
-        abort();
-}
-
 static void check_refused(const struct target *target, const struct err *err)
 {
-    require(target->host[0] == '\0' && target->service[0] == '\0');
-    require(err->reason == ERR_USAGE && err->text[0] != '\0');
-    for (const char *at = err->text; *at != '\0'; at++)
-        require((unsigned char)*at >= 0x20 && *at != 0x7f);
+    CHECK(target->host[0] == '\0' && target->service[0] == '\0');
+    CHECK(err->reason == ERR_USAGE && err->text[0] != '\0');
+    fuzz_check_printable(err->text);
 }
 
 /* What was accepted can be written, and what is written is accepted as the same. */
@@ -27,13 +21,13 @@ static void check_round_trip(const struct target *target)
     struct target again;
     struct err err = {0};
     bool every = target->kind == TARGET_EVERY_ADDRESS;
-    require(every == (target->host[0] == '\0'));
-    require(target->service[0] != '\0' && strpbrk(target->host, "[]") == NULL);
+    CHECK(every == (target->host[0] == '\0'));
+    CHECK(target->service[0] != '\0' && strpbrk(target->host, "[]") == NULL);
     (void)target_format(target, text, sizeof(text));
-    require(every || target_is_one_word(text));
-    require(target_parse_word(&again, every ? target->service : text, &err) == 0);
-    require(again.kind == target->kind);
-    require(strcmp(again.host, target->host) == 0 && strcmp(again.service, target->service) == 0);
+    CHECK(every || target_is_one_word(text));
+    CHECK(target_parse_word(&again, every ? target->service : text, &err) == 0);
+    CHECK(again.kind == target->kind);
+    CHECK(strcmp(again.host, target->host) == 0 && strcmp(again.service, target->service) == 0);
 }
 
 static void check(const struct target *target, int result, const struct err *err)
@@ -49,12 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size > INPUT_MAX)
         return 0;
-    char *word = malloc(size + 1);
-    if (word == NULL)
-        return 0;
-    if (size > 0)
-        memcpy(word, data, size);
-    word[size] = '\0';
+    char *word = fuzz_text(data, size);
     struct target target;
     struct err err = {0};
     int result = target_parse_word(&target, word, &err);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz/fuzz.h"
 
 /* The bytes lie in a block of exactly their size, so that AddressSanitizer sees an overread. */
 static int replay_stream(FILE *file, const char *path)

@@ -4,18 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/check.h"
 #include "support/guard.h"
 
 enum { PLENTY = 1 << 16 };
-
-/* Never compiled out, and usable without a test framework. */
-#define CHECK(condition)                                                                                     \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                                  \
-            abort();                                                                                         \
-        }                                                                                                    \
-    } while (0)
 
 static bool is_server(const struct session *session)
 {

@@ -13,14 +13,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "support/folder.h"
 #include "tcpgreet/base/file.h"
 
-static char folder[64];
+static struct folder folder;
 
 static const char *path_of(const char *name)
 {
     static char path[128];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    (void)snprintf(path, sizeof path, "%s/%s", folder.path, name);
     return path;
 }
 
@@ -36,17 +37,15 @@ static void write_file(const char *name, size_t length)
 static int make_folder(void **state)
 {
     (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/test_file.XXXXXX");
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    folder_make(&folder);
+    return 0;
 }
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = {"empty", "small", "large", "huge", "fifo", "socket", "closed"};
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        (void)unlink(path_of(names[i]));
-    return rmdir(folder);
+    folder_remove(&folder);
+    return 0;
 }
 
 static void a_regular_file_is_read_whole(void **state)
@@ -75,7 +74,8 @@ static void make_socket(const char *name)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    assert_true(snprintf(at.sun_path, sizeof at.sun_path, "%s/%s", folder, name) < (int)sizeof at.sun_path);
+    assert_true(snprintf(at.sun_path, sizeof at.sun_path, "%s/%s", folder.path, name) <
+                (int)sizeof at.sun_path);
     assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(close(fd), 0);
@@ -103,7 +103,7 @@ static void what_is_not_a_regular_file_is_refused_by_its_kind(void **state)
     refuses(path_of("fifo"), ERR_SYSTEM_FILE, "it is a FIFO, not a regular file");
     refuses(path_of("socket"), ERR_SYSTEM_FILE, "it is a socket, not a regular file");
     refuses("/dev/zero", ERR_SYSTEM_FILE, "it is a device, not a regular file");
-    refuses(folder, ERR_SYSTEM_FILE, "it is a directory, not a regular file");
+    refuses(folder.path, ERR_SYSTEM_FILE, "it is a directory, not a regular file");
 }
 
 static void what_cannot_be_opened_is_refused_with_the_reason(void **state)

@@ -13,31 +13,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/folder.h"
 #include "tcpgreet/format/atomic_file.h"
 
 enum { PATH_BYTES = 200, TEXT_BYTES = 64, LARGE = 1 << 20, SMALL = 1 << 14 };
 
-struct folder {
-    char path[PATH_BYTES / 2];
+struct place {
+    struct folder folder;
     char file[PATH_BYTES];
 };
 
 static int set_up(void **state)
 {
-    struct folder *folder = test_calloc(1, sizeof *folder);
-    snprintf(folder->path, sizeof folder->path, "/tmp/whole-file-XXXXXX");
-    assert_non_null(mkdtemp(folder->path));
-    snprintf(folder->file, sizeof folder->file, "%s/file", folder->path);
-    *state = folder;
+    struct place *place = test_calloc(1, sizeof *place);
+    folder_make(&place->folder);
+    snprintf(place->file, sizeof place->file, "%s/file", place->folder.path);
+    *state = place;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct folder *folder = *state;
-    unlink(folder->file);
-    assert_int_equal(rmdir(folder->path), 0); /* nothing else was left there */
-    test_free(folder);
+    struct place *place = *state;
+    unlink(place->file);
+    assert_int_equal(rmdir(place->folder.path), 0); /* nothing else was left there */
+    test_free(place);
     return 0;
 }
 
@@ -69,52 +69,52 @@ static mode_t mode_of(const char *path)
 
 static void nothing_changes_until_it_is_closed(void **state)
 {
-    const struct folder *folder = *state;
+    const struct place *place = *state;
     struct atomic_file file;
     struct err err = {0};
 
-    put(folder->file, "before");
-    assert_int_equal(chmod(folder->file, 0640), 0);
-    assert_int_equal(atomic_file_open(&file, "--plot", folder->file, &err), 0);
+    put(place->file, "before");
+    assert_int_equal(chmod(place->file, 0640), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", place->file, &err), 0);
     fputs("after", file.out);
     fflush(file.out);
-    expect(folder->file, "before");
+    expect(place->file, "before");
     assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
-    expect(folder->file, "after");
-    assert_int_equal(mode_of(folder->file), 0640);
+    expect(place->file, "after");
+    assert_int_equal(mode_of(place->file), 0640);
 }
 
 static void a_new_file_has_the_permissions_of_new_files(void **state)
 {
-    const struct folder *folder = *state;
+    const struct place *place = *state;
     struct atomic_file file;
     struct err err = {0};
     mode_t mask = umask(027);
 
-    assert_int_equal(atomic_file_open(&file, "--plot", folder->file, &err), 0);
-    assert_int_equal(access(folder->file, F_OK), -1);
+    assert_int_equal(atomic_file_open(&file, "--plot", place->file, &err), 0);
+    assert_int_equal(access(place->file, F_OK), -1);
     fputs("new", file.out);
     assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
     umask(mask);
-    expect(folder->file, "new");
-    assert_int_equal(mode_of(folder->file), 0640);
+    expect(place->file, "new");
+    assert_int_equal(mode_of(place->file), 0640);
 }
 
 static void a_link_stays_one(void **state)
 {
-    const struct folder *folder = *state;
+    const struct place *place = *state;
     char link[PATH_BYTES];
     struct atomic_file file;
     struct err err = {0};
     struct stat status;
 
-    snprintf(link, sizeof link, "%s/link", folder->path);
-    put(folder->file, "before");
-    assert_int_equal(symlink(folder->file, link), 0);
+    snprintf(link, sizeof link, "%s/link", place->folder.path);
+    put(place->file, "before");
+    assert_int_equal(symlink(place->file, link), 0);
     assert_int_equal(atomic_file_open(&file, "--plot", link, &err), 0);
     fputs("after", file.out);
     assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
-    expect(folder->file, "after");
+    expect(place->file, "after");
     assert_int_equal(lstat(link, &status), 0);
     assert_true(S_ISLNK(status.st_mode));
     unlink(link);
@@ -140,12 +140,12 @@ static void write_too_much(const char *path, struct err *err)
 
 static void what_cannot_be_written_whole_leaves_what_was_there(void **state)
 {
-    const struct folder *folder = *state;
+    const struct place *place = *state;
     struct err err = {0};
 
-    put(folder->file, "before");
-    write_too_much(folder->file, &err);
-    expect(folder->file, "before");
+    put(place->file, "before");
+    write_too_much(place->file, &err);
+    expect(place->file, "before");
     assert_int_equal(err.reason, ERR_SYSTEM_FILE);
     assert_non_null(strstr(err.text, "cannot write --plot "));
     assert_non_null(strstr(err.text, strerror(EFBIG)));
@@ -153,11 +153,11 @@ static void what_cannot_be_written_whole_leaves_what_was_there(void **state)
 
 static void what_cannot_be_written_whole_leaves_nothing_new(void **state)
 {
-    const struct folder *folder = *state;
+    const struct place *place = *state;
     struct err err = {0};
 
-    write_too_much(folder->file, &err);
-    assert_int_equal(access(folder->file, F_OK), -1);
+    write_too_much(place->file, &err);
+    assert_int_equal(access(place->file, F_OK), -1);
 }
 
 static void what_is_no_plain_file_is_written_in_place(void **state)
@@ -181,17 +181,17 @@ static void what_is_no_plain_file_is_written_in_place(void **state)
 
 static void a_file_that_cannot_be_written_is_reported(void **state)
 {
-    const struct folder *folder = *state;
+    const struct place *place = *state;
     char path[PATH_BYTES];
     struct atomic_file file;
     struct err err = {0};
 
-    snprintf(path, sizeof path, "%s/no/file", folder->path);
+    snprintf(path, sizeof path, "%s/no/file", place->folder.path);
     assert_int_equal(atomic_file_open(&file, "--plot", path, &err), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_FILE);
     assert_int_equal(err.native, ENOENT);
     err_clear(&err);
-    assert_int_equal(atomic_file_open(&file, "--plot", folder->path, &err), -1);
+    assert_int_equal(atomic_file_open(&file, "--plot", place->folder.path, &err), -1);
     assert_int_equal(err.native, EISDIR);
 }
 

@@ -5,7 +5,6 @@
 
 #include <cmocka.h>
 
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,39 +13,33 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "support/folder.h"
 #include "tcpgreet/os/memory.h"
 
 enum { MIB = 1 << 20 };
 
-static char root[64];
-
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *place)
-{
-    (void)status;
-    (void)kind;
-    (void)place;
-    return remove(path);
-}
+static struct folder root;
 
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(root, "/tmp/tcpgreet-memory-XXXXXX");
-    return mkdtemp(root) == NULL;
+    folder_make(&root);
+    return 0;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(&root);
+    return 0;
 }
 
 /* Makes a file below the root, and its directories. */
 static void put(const char *name, const char *text)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s%s", root, name);
-    for (char *at = path + strlen(root) + 1; (at = strchr(at, '/')) != NULL; at++) {
+    snprintf(path, sizeof path, "%s%s", root.path, name);
+    for (char *at = path + strlen(root.path) + 1; (at = strchr(at, '/')) != NULL; at++) {
         *at = '\0';
         mkdir(path, 0700);
         *at = '/';
@@ -60,9 +53,9 @@ static void put(const char *name, const char *text)
 static void without_groups_it_is_what_the_machine_has(void **state)
 {
     (void)state;
-    assert_int_equal(memory_limit(root), uv_get_total_memory());
+    assert_int_equal(memory_limit(root.path), uv_get_total_memory());
     put("/proc/self/cgroup", "0::/\n");
-    assert_int_equal(memory_limit(root), uv_get_total_memory());
+    assert_int_equal(memory_limit(root.path), uv_get_total_memory());
 }
 
 static void the_lowest_limit_of_a_group_and_those_above_it_counts(void **state)
@@ -71,11 +64,11 @@ static void the_lowest_limit_of_a_group_and_those_above_it_counts(void **state)
     put("/proc/self/cgroup", "0::/a.slice/b.service\n");
     put("/sys/fs/cgroup/a.slice/b.service/memory.max", "max\n");
     put("/sys/fs/cgroup/a.slice/memory.max", "67108864\n");
-    assert_int_equal(memory_limit(root), 64 * MIB);
+    assert_int_equal(memory_limit(root.path), 64 * MIB);
     put("/sys/fs/cgroup/a.slice/b.service/memory.max", "33554432\n");
-    assert_int_equal(memory_limit(root), 32 * MIB);
+    assert_int_equal(memory_limit(root.path), 32 * MIB);
     put("/sys/fs/cgroup/a.slice/b.service/memory.max", "134217728\n");
-    assert_int_equal(memory_limit(root), 64 * MIB);
+    assert_int_equal(memory_limit(root.path), 64 * MIB);
 }
 
 static void the_older_hierarchy_counts(void **state)
@@ -84,7 +77,7 @@ static void the_older_hierarchy_counts(void **state)
     put("/proc/self/cgroup", "9:memoryless:/x\n4:cpu,memory:/a\n3:cpuset:/a\n0::/\n");
     put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "67108864\n");
     put("/sys/fs/cgroup/memory/x/memory.limit_in_bytes", "1\n");
-    assert_int_equal(memory_limit(root), 64 * MIB);
+    assert_int_equal(memory_limit(root.path), 64 * MIB);
 }
 
 static void a_container_that_sees_the_path_of_its_host_has_its_own_limit(void **state)
@@ -92,7 +85,7 @@ static void a_container_that_sees_the_path_of_its_host_has_its_own_limit(void **
     (void)state;
     put("/proc/self/cgroup", "4:memory:/docker/0123\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n");
-    assert_int_equal(memory_limit(root), 64 * MIB);
+    assert_int_equal(memory_limit(root.path), 64 * MIB);
 }
 
 static void no_limit_is_above_what_the_machine_has(void **state)
@@ -100,7 +93,7 @@ static void no_limit_is_above_what_the_machine_has(void **state)
     (void)state;
     put("/proc/self/cgroup", "4:memory:/\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
-    assert_int_equal(memory_limit(root), uv_get_total_memory());
+    assert_int_equal(memory_limit(root.path), uv_get_total_memory());
 }
 
 static void lines_that_make_no_sense_are_passed_over(void **state)
@@ -108,7 +101,7 @@ static void lines_that_make_no_sense_are_passed_over(void **state)
     (void)state;
     put("/proc/self/cgroup", "\n:\n0\n0:\n::\nmemory\n4:memory:/a\n4:memory");
     put("/sys/fs/cgroup/memory/a/memory.limit_in_bytes", "lots\n");
-    assert_int_equal(memory_limit(root), uv_get_total_memory());
+    assert_int_equal(memory_limit(root.path), uv_get_total_memory());
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

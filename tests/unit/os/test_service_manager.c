@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "support/loop_close.h"
 #include "tcpgreet/os/service_manager.h"
 
 static const char *const variables[] = {"LISTEN_FDS",    "LISTEN_PID",    "LISTEN_PIDFDID", "LISTEN_FDNAMES",
@@ -135,17 +136,9 @@ static void talk_open(struct talk *talk)
     assert_int_equal(service_manager_start(&talk->manager, &talk->loop, &watch, NULL), 0);
 }
 
-static void close_handle(uv_handle_t *handle, void *context)
-{
-    (void)context;
-    uv_close(handle, NULL);
-}
-
 static void talk_close(struct talk *talk)
 {
-    uv_walk(&talk->loop, close_handle, NULL);
-    (void)uv_run(&talk->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&talk->loop), 0);
+    loop_close(&talk->loop);
     service_manager_close(&talk->manager);
     (void)close(talk->other);
 }

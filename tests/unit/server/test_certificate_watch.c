@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +13,14 @@
 #include <unistd.h>
 
 #include "server/certificate_watch.h"
+#include "support/folder.h"
+#include "support/loop_close.h"
 
-enum { FOLDER_BYTES = 64, PATH_BYTES = 256, PATHS = 8, SETTLE_MS = 100, STUCK_MS = 60000 };
+enum { PATH_BYTES = 256, PATHS = 8, SETTLE_MS = 100, STUCK_MS = 60000 };
 
 /* A folder with files, and how often they were reported as changed. */
 struct place {
-    char folder[FOLDER_BYTES];
+    struct folder folder;
     char cert[PATH_BYTES];
     char more[PATH_BYTES];
     struct tls_server_config config;
@@ -35,7 +36,7 @@ static const char *at(const struct place *place, const char *name)
     static char paths[PATHS][PATH_BYTES]; /* so many at a time */
     static size_t used;
     char *path = paths[used++ % PATHS];
-    (void)snprintf(path, PATH_BYTES, "%s/%s", place->folder, name);
+    (void)snprintf(path, PATH_BYTES, "%s/%s", place->folder.path, name);
     return path;
 }
 
@@ -72,7 +73,7 @@ static void on_changed(void *context)
 /* Watches a file of the folder, and `more`, NULL for none. */
 static void watch(struct place *place, const char *name, const char *more)
 {
-    (void)snprintf(place->cert, sizeof place->cert, "%s/%s", place->folder, name);
+    (void)snprintf(place->cert, sizeof place->cert, "%s/%s", place->folder.path, name);
     (void)snprintf(place->more, sizeof place->more, "%s", more != NULL ? more : "");
     place->config = (struct tls_server_config){.identities = {{.cert = place->cert}},
                                                .client_ca = more != NULL ? place->more : NULL};
@@ -94,25 +95,16 @@ static void await(const int *count, int expected)
         (void)uv_run(&loop, UV_RUN_DEFAULT);
 }
 
-static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *walk)
-{
-    (void)status;
-    (void)kind;
-    (void)walk;
-    return remove(path);
-}
-
 static void open_place(struct place *place)
 {
     *place = (struct place){0};
-    (void)snprintf(place->folder, sizeof place->folder, "/tmp/tcpgreet-watch-XXXXXX");
-    assert_non_null(mkdtemp(place->folder));
+    folder_make(&place->folder);
 }
 
 static void close_place(struct place *place)
 {
     (void)certificate_watch_close(place->watch); /* a look that is under way ends with the loop */
-    (void)nftw(place->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(&place->folder);
 }
 
 static int set_up(void **state)
@@ -122,19 +114,11 @@ static int set_up(void **state)
            uv_timer_start(&stuck, on_stuck, STUCK_MS, 0) != 0;
 }
 
-static void close_any(uv_handle_t *handle, void *context)
-{
-    (void)context;
-    if (!uv_is_closing(handle))
-        uv_close(handle, NULL);
-}
-
 static int tear_down(void **state)
 {
     (void)state;
-    uv_walk(&loop, close_any, NULL); /* also what a test that failed has left */
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    return uv_loop_close(&loop);
+    loop_close(&loop); /* with what a test that failed has left */
+    return 0;
 }
 
 /* All at once: each takes the time to settle. */
@@ -227,7 +211,7 @@ static void what_changes_before_it_is_watched_is_reported(void **state)
     (void)state;
     open_place(&place);
     put(&place, "tls.crt", "old");
-    (void)snprintf(place.cert, sizeof place.cert, "%s/tls.crt", place.folder);
+    (void)snprintf(place.cert, sizeof place.cert, "%s/tls.crt", place.folder.path);
     place.config.identities[0].cert = place.cert;
     place.watch = certificate_watch_new(&place.config, NULL);
     put(&place, "tls.crt", "newer");

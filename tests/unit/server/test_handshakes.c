@@ -12,6 +12,7 @@
 
 #include "server/handshakes.h"
 #include "support/clock.h"
+#include "support/loop_close.h"
 
 enum { PEERS = 64, LOTS = 1000 };
 
@@ -77,12 +78,6 @@ static struct stage *stage_of(void **state, size_t max_handshakes)
     return stage;
 }
 
-static void close_handle(uv_handle_t *handle, void *context)
-{
-    (void)context;
-    uv_close(handle, NULL);
-}
-
 static int leave(void **state)
 {
     struct stage *stage = *state;
@@ -90,9 +85,7 @@ static int leave(void **state)
         return 0;
     handshakes_fini(&stage->one);
     handshakes_fini(&stage->other);
-    uv_walk(&stage->loop, close_handle, NULL);
-    uv_run(&stage->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&stage->loop), 0);
+    loop_close(&stage->loop);
     limits_free(stage->limits);
     free(stage);
     clock_thaw();

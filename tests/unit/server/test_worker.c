@@ -210,17 +210,24 @@ static void a_worker_that_cannot_start_closes_its_listeners(void **state)
     close(fd);
 }
 
+/* A worker that is not started yet. */
+static void new_worker(struct host *host, const struct listener *listener)
+{
+    struct err err = {0};
+    host->config.listeners = listener;
+    host->config.listener_count = 1;
+    host->config.limits = host->limits = limits_new(&host->limit, &err);
+    host->worker = worker_new(&host->config, &err);
+    assert_non_null(host->worker);
+}
+
 static void a_worker_answers_a_ping_once_its_thread_runs(void **state)
 {
     struct host *host = *state;
     struct listener listener = host_listen();
     struct err err = {0};
 
-    host->config.listeners = &listener;
-    host->config.listener_count = 1;
-    host->config.limits = host->limits = limits_new(&host->limit, &err);
-    host->worker = worker_new(&host->config, &err);
-    assert_non_null(host->worker);
+    new_worker(host, &listener);
     assert_true(worker_has_answered(host->worker));
     worker_ping(host->worker);
     assert_false(worker_has_answered(host->worker));
@@ -237,11 +244,11 @@ static void what_a_shared_listener_has_queued_is_left_to_the_other_process(void 
 
     listener.is_shared = true;
     assert_int_equal(listener_adopt_again(&listener, &again, &err), 0);
-    host_start_on(host, &again, 1);
-    host_leave(host_greet(host));
-    worker_stop(host->worker, false);
-    host_expect_stopped(host);
+    new_worker(host, &again);
     int waiting = caller_connect(&listener.at);
+    worker_stop(host->worker, false);
+    assert_int_equal(worker_start(host->worker, &err), 0);
+    host_expect_stopped(host);
     int fd = -1;
     struct endpoint peer;
     assert_int_equal(listener_accept(&listener, &fd, &peer, &err), LISTENER_ACCEPTED);
@@ -255,16 +262,12 @@ static void a_worker_that_was_not_started_ends_and_closes_its_listeners(void **s
 {
     struct host *host = *state;
     struct listener listener = host_listen();
-    struct err err = {0};
 
-    host->config.listeners = &listener;
-    host->config.listener_count = 1;
-    host->config.limits = host->limits = limits_new(&host->limit, &err);
-    struct worker *worker = worker_new(&host->config, &err);
-    assert_non_null(worker);
+    new_worker(host, &listener);
     int fd = caller_connect(&listener.at);
-    worker_stop(worker, true);
-    worker_free(worker);
+    worker_stop(host->worker, true);
+    worker_free(host->worker);
+    host->worker = NULL;
     assert_int_equal(atomic_load(&host->stopped), 0);
     assert_true(recv(fd, &(char){0}, 1, 0) <= 0);
     close(fd);
