@@ -148,6 +148,93 @@ class TryOn(Scripts):
         self.assertIn("usage: scripts/try-on", done.stdout)
 
 
+class Tree(Scripts):
+    """A script in a folder of its own that stands for the project."""
+
+    def setUp(self):
+        super().setUp()
+        self.tree = self.folder / "tree"
+        (self.tree / "scripts").mkdir(parents=True)
+        for name in "analyze", "fuzz", "seconds", "soak":
+            shutil.copy(ROOT / "scripts" / name, self.tree / "scripts")
+
+    def assertRefused(self, done, why):
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done)
+        self.assertRegex(done.stderr, rf"{why}.*\n(.*\n)?\Z")
+        self.assertIn("usage: scripts/", done.stderr)
+        self.assertEqual(self.recorded(), "")
+
+
+class Durations(Tree):
+    GIVEN = {"90": 90, "90s": 90, "08m": 480, "009": 9, "10m": 600, "2h": 7200}
+    WRONG = ("0", "00m", "1d", "1.5m", "-1s", "m", "1 s", "9999999s")
+
+    def test_soak_and_fuzz_understand_the_same(self):
+        self.stand_in("python3", f'echo "soak $TCPGREET_SOAK_S" >>"{self.calls}"')
+        self.stand_in("cmake", "exit 0")
+        program = self.tree / "build" / "fuzz" / "tests" / "fuzz_line"
+        program.parent.mkdir(parents=True)
+        (self.tree / "tests" / "fuzz" / "corpus" / "line").mkdir(parents=True)
+        (self.tree / "tests" / "fuzz" / "corpus" / "line" / "one").touch()
+        (self.tree / "tests" / "fuzz" / "fuzz_line.c").touch()
+        self.stand_in(program.relative_to(self.folder), f'echo "fuzz $1" >>"{self.calls}"')
+        for given, seconds in self.GIVEN.items():
+            with self.subTest(given):
+                for name, args in ("soak", ()), ("fuzz", ("line",)):
+                    done = self.script(name, given, *args, tree=self.tree)
+                    self.assertEqual(done.returncode, 0, done)
+                self.assertEqual(self.recorded(), f"soak {seconds}\nfuzz -max_total_time={seconds}\n")
+                self.calls.unlink()
+
+    def test_what_is_none_is_refused_before_anything_is_built(self):
+        self.stand_in("python3")
+        self.stand_in("cmake")
+        for given in self.WRONG:
+            with self.subTest(given):
+                self.assertRefused(self.script("soak", given, tree=self.tree), "")
+                self.assertRefused(self.script("fuzz", given, tree=self.tree), "" if given[0].isdigit() else "unknown target: ")
+        self.assertRefused(self.script("soak", "1m", "2m", tree=self.tree), "")
+
+    def test_an_unknown_fuzz_target_is_refused_before_anything_is_built(self):
+        self.stand_in("cmake")
+        self.assertRefused(self.script("fuzz", "10m", "nothing", tree=self.tree), "unknown target: nothing")
+        self.assertRefused(self.script("fuzz", "--help", tree=self.tree), "unknown target: --help")
+
+
+class Analyze(Tree):
+    def analyze(self, *parts, **more):
+        self.stand_in("cmake", "exit 0")
+        return self.script("analyze", *parts, tree=self.tree, **more)
+
+    def test_a_tool_that_fails_without_a_finding_is_shown(self):
+        self.stand_in("cppcheck", "echo 'cppcheck: cannot read the folder'", "exit 3")
+        done = self.analyze("cppcheck")
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stdout, r"\Acppcheck: cannot read the folder\nanalyze: cppcheck: failed: \S+, \d+ s\n\Z")
+
+    def test_findings_are_shown_once_each(self):
+        self.stand_in("cppcheck", "echo 'a.c:1: warning: x'", "echo 'a.c:1: warning: x'", "exit 1")
+        done = self.analyze("cppcheck")
+        self.assertEqual(done.returncode, 1, done)
+        self.assertRegex(done.stdout, r"\Aa\.c:1: warning: x\nanalyze: cppcheck: 2 findings: \S+, \d+ s\n\Z")
+
+    def test_no_finding_is_a_success(self):
+        self.stand_in("cppcheck", "exit 0")
+        done = self.analyze("cppcheck")
+        self.assertRegex(done.stdout, r"\Aanalyze: cppcheck: no finding, \d+ s\n\Z")
+        self.assertEqual(done.returncode, 0, done)
+
+    def test_a_tool_that_is_missing_is_named(self):
+        for tool in [*TOOLS, "getconf"]:
+            (self.folder / tool).symlink_to(shutil.which(tool))
+        for part, tool in ("gcc", "gcc"), ("tidy", "clang-tidy"), ("cppcheck", "cppcheck"):
+            done = self.analyze(part, alone=True)
+            self.assertEqual((done.returncode, done.stderr), (1, f"analyze: {tool} is not installed\n"), done)
+
+    def test_an_unknown_part_is_refused(self):
+        self.assertRefused(self.analyze("clang"), "unknown part: clang")
+
+
 class Elsewhere(Scripts):
     """scripts/test --quick --everywhere, with one case of each outcome on this machine, and a stand-in for try-on."""
 
