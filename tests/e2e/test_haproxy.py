@@ -116,7 +116,8 @@ class Balanced(Case):
         self.assertLessEqual(failed, own)
 
     def established(self, address):
-        text = subprocess.run(["ss", "-Htn", "state", "established", "src", address, "sport", "=", ":6000"], check=True,
+        host = f"[{address}]" if ":" in address else address
+        text = subprocess.run(["ss", "-Htn", "state", "established", "src", host, "sport", "=", ":6000"], check=True,
                               capture_output=True, text=True).stdout
         return text.splitlines()
 

@@ -1,0 +1,65 @@
+/* Input: the lowest bits of the file's mode, then what is in the file of ticket keys. */
+#include "fuzz/fuzz.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tls/tickets.h"
+
+enum { KEY_BYTES = 80, KEYS_MAX = 25, INPUT_MAX = 4096, PATH_BYTES = 32 };
+
+/* Returns: a file with these bytes that no folder has. */
+static int new_file(const uint8_t *data, size_t size, mode_t mode)
+{
+    int fd = memfd_create("tickets", MFD_CLOEXEC);
+    CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size && fchmod(fd, mode) == 0);
+    return fd;
+}
+
+static void check_refused(const struct err *err, const char *path, bool is_open_to_others)
+{
+    CHECK(err->reason == (is_open_to_others ? ERR_SYSTEM_PERMISSION : ERR_SYSTEM_FILE));
+    CHECK(strstr(err->text, path) != NULL);
+    fuzz_check_printable(err->text);
+}
+
+/* Others take over the keys of the file, and keep those of a file of their own. */
+static void check_copies(SSL_CTX *context, const struct tls_server_config *config)
+{
+    struct err err = {0};
+    SSL_CTX *other = SSL_CTX_new(TLS_server_method());
+    CHECK(other != NULL && tls_tickets_install(other, NULL, &err) == 0);
+    tls_tickets_inherit(other, context);
+    tls_tickets_copy(other, context);
+    CHECK(tls_tickets_install(other, config, &err) == 0);
+    tls_tickets_inherit(other, context);
+    SSL_CTX_free(other);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char path[PATH_BYTES];
+    struct err err = {0};
+
+    if (size == 0 || size > INPUT_MAX)
+        return 0;
+    mode_t others = data[0] & (S_IRWXO | S_IWGRP);
+    size_t length = size - 1;
+    int fd = new_file(data + 1, length, S_IRUSR | S_IWUSR | others);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    CHECK(context != NULL);
+    const struct tls_server_config config = {.ticket_keys = path};
+    bool is_valid =
+        others == 0 && length > 0 && length <= (size_t)KEYS_MAX * KEY_BYTES && length % KEY_BYTES == 0;
+    CHECK((tls_tickets_install(context, &config, &err) == 0) == is_valid);
+    if (is_valid)
+        check_copies(context, &config);
+    else
+        check_refused(&err, path, others != 0);
+    SSL_CTX_free(context);
+    close(fd);
+    return 0;
+}
