@@ -71,6 +71,15 @@ static enum starttls_end end_of(const struct run *run)
     return run->starttls.end == STARTTLS_INJECTED ? STARTTLS_GOES_ON : run->starttls.end;
 }
 
+/* What is refused as injected is refused before the next step is sent, where it is in the same piece. */
+static void check_sent(const struct run *whole, const struct run *cut)
+{
+    struct bytes sent = buf_bytes(&whole->sent), all = buf_bytes(&cut->sent);
+    if (whole->starttls.end == STARTTLS_INJECTED && sent.length < all.length)
+        all.length = sent.length;
+    CHECK(bytes_equal(sent, all));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct run whole, cut;
@@ -84,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     hold(&whole, protocol, received, 0);
     hold(&cut, protocol, received, data[1]);
     CHECK(end_of(&whole) == end_of(&cut));
-    CHECK(bytes_equal(buf_bytes(&whole.sent), buf_bytes(&cut.sent)));
+    check_sent(&whole, &cut);
     if (whole.starttls.dialogue.state == DIALOGUE_FAILED) {
         dialogue_failure(&whole.starttls.dialogue, buf_bytes(&whole.in), &err);
         CHECK(err.reason != ERR_OK);
