@@ -12,6 +12,10 @@ static size_t open_at(struct http_listeners *listeners, const struct target *tar
                                    .want_v4 = true,
                                    .others = listeners->list,
                                    .other_count = listeners->count};
+    if (listeners->other_count > 0) { /* which has one target */
+        how.others = listeners->others;
+        how.other_count = listeners->other_count;
+    }
     size_t opened =
         listener_open(target, &how, listeners->list + listeners->count, LISTENER_MAX - listeners->count, err);
 

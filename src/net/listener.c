@@ -199,7 +199,8 @@ static void name_conflict(const struct endpoint *at, const struct listener_optio
         err_clear(err);
         err_set(
             err, ERR_SYSTEM_ADDRESS_IN_USE, EADDRINUSE,
-            "cannot listen on %s: it conflicts with the listener of this server on %s (use one of the two)",
+            "cannot listen on %s: it conflicts with the listener of this server on %s (use one of the two, or "
+            "another port)",
             endpoint_format(at, text), endpoint_format(&options->others[i].at, other));
         return;
     }

@@ -226,7 +226,7 @@ static void on_failed(void *context, const struct err *err, bool for_good)
 }
 
 int metrics_open(struct metrics *metrics, const struct target *at, uv_loop_t *loop,
-                 const struct metrics_source *source, struct err *err)
+                 const struct metrics_source *source, const struct sockets *sockets, struct err *err)
 {
     metrics->at = at;
     metrics->source = source;
@@ -234,6 +234,8 @@ int metrics_open(struct metrics *metrics, const struct target *at, uv_loop_t *lo
     if (at->service[0] == '\0')
         return 0;
     process_meter_open(&metrics->meter);
+    metrics->listeners.others = sockets->list;
+    metrics->listeners.other_count = sockets->count;
     if (http_listeners_open(&metrics->listeners, at, 1, err) < 0)
         return err_context(err, "--metrics");
     const struct http_config config = {.listeners = metrics->listeners.list,

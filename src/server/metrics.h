@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "expiry.h"
+#include "sockets.h"
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/core/target.h"
 #include "tcpgreet/http/listeners.h"
@@ -36,9 +37,10 @@ struct metrics_source {
 };
 
 /* Listens at a target; without a host, on loopback addresses. Shape: at without a service: nothing is done,
- * as by all that follow. Returns: 0; -1 with err. Errors: as listener_open; internal. */
+ * as by all that follow. An error names the one of the sockets that has the port. Returns: 0; -1 with err.
+ * Errors: as listener_open; internal. */
 int metrics_open(struct metrics *metrics, const struct target *at, uv_loop_t *loop,
-                 const struct metrics_source *source, struct err *err);
+                 const struct metrics_source *source, const struct sockets *sockets, struct err *err);
 
 /* Announces each address on standard output: scripts wait for it. Returns: 0; -1 with err. */
 int metrics_announce(const struct metrics *metrics, struct err *err);

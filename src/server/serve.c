@@ -411,7 +411,7 @@ static int open_metrics(struct server *server, struct err *err)
                                                      .is_stopping = &server->stopping,
                                                      .expiry = &server->expiry};
     return metrics_open(&server->metrics, &server->config->metrics, &server->loop, &server->metrics_source,
-                        err);
+                        &server->sockets, err);
 }
 
 /* Runs the loop until the server has shut down. */

@@ -174,6 +174,16 @@ class Health(Case):
             self.assertFails(result, 8, "system-address-in-use")
             self.assertIn(b"--metrics", result.err)
 
+    def test_a_port_that_its_own_listener_has_is_named_as_that(self):
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as found:
+            port = str(found.getsockname()[1])
+        for listen, metrics, at, other in ((("::1",), (), r"\[::1\]", r"\[::1\]"), (("127.0.0.1",), (), "127.0.0.1", "127.0.0.1"),
+                                           ((), ("::1",), r"\[::1\]", r"\[::\]"), ((), (), r"\[::1\]", r"\[::\]")):
+            result = run("--listen", *listen, port, "--metrics", *metrics, port)
+            self.assertFails(result, 8, "system-address-in-use")
+            self.assertRegex(result.err.decode(), rf"--metrics: cannot listen on {at}:{port}: it conflicts with the listener of "
+                                                  rf"this server on {other}:{port} \(use one of the two, or another port\)")
+
 
 if __name__ == "__main__":
     if "built without" in run("--version").out.decode():

@@ -15,6 +15,9 @@ struct http_listeners {
     struct listener list[LISTENER_MAX];
     size_t count;
     bool is_local; /* all of them are on loopback addresses */
+    /* Borrowed while others are opened: what this process listens on beside those in list; 0: nothing. */
+    const struct listener *others;
+    size_t other_count;
 };
 
 /* Takes: the sockets of the service manager. Returns: 0; -1 with err, and what is open already stays so.

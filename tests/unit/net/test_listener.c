@@ -154,7 +154,7 @@ static void a_conflict_between_two_listeners_of_one_process_names_both(void **st
         how.other_count = 2;
         snprintf(sentence, sizeof sentence,
                  "cannot listen on %s:%u: it conflicts with the listener of this server on %s:%u (use one of "
-                 "the two)",
+                 "the two, or another port)",
                  cases[i][1], port, cases[i][0], port);
         assert_int_equal(open_at(cases[i][1], port, &how, listeners, &err), 0);
         assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE);
