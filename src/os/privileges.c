@@ -20,9 +20,13 @@ int privileges_find(const char *name, struct privileges_user *user, struct err *
     int length = snprintf(user->name, sizeof user->name, "%s", name);
 
     if (found == NULL || length >= (int)sizeof user->name)
-        return err_set(err, ERR_USAGE, errno, "--user %s: there is no such user", name);
+        return err_set(err, ERR_USAGE, errno,
+                       "--user %s: there is no user of this name (give a name, not a number or a group; "
+                       "getent passwd lists them)",
+                       name);
     if (found->pw_uid == 0)
-        return err_set(err, ERR_USAGE, 0, "--user %s: this user is root, and would keep its rights", name);
+        return err_set(err, ERR_USAGE, 0,
+                       "--user %s: this user is root, and would keep its rights (name another user)", name);
     user->uid = found->pw_uid;
     user->gid = found->pw_gid;
     if (geteuid() == 0)

@@ -250,7 +250,10 @@ class User(Case):
                     self.assertRegex(text, rf"(?m)^{name} [0-9.]*[1-9]")
 
     def test_a_user_that_is_unknown_or_root_is_a_usage_error(self):
-        for name, why in (("no-such-user", "there is no such user"), ("root", "this user is root")):
+        for name, why in (("no-such-user", "there is no user of this name (give a name, not a number or a group; "
+                                          "getent passwd lists them)"),
+                          ("0", "there is no user of this name"), ("daemon:daemon", "there is no user of this name"),
+                          ("root", "this user is root, and would keep its rights (name another user)")):
             done = run("--listen", "::1", "0", "--user", name)
             self.assertEqual(done.code, 2, done)
             self.assertIn(f"--user {name}: {why}", done.err.decode())
