@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "table.h"
+#include "tcpgreet/base/escape.h"
 #include "tcpgreet/core/prefix.h"
 #include "tcpgreet/core/proxy.h"
 #include "tcpgreet/core/script.h"
@@ -288,17 +289,20 @@ static int read_prefix(const struct option_value *value)
 
     if (prefixes->count == PREFIX_LIST_MAX)
         return refuse_more(value, PREFIX_LIST_MAX);
-    if (prefix_parse(value->word, &prefixes->list[prefixes->count]) != 0)
-        return -1;
+    struct prefix *prefix = &prefixes->list[prefixes->count];
+    enum prefix_result result = prefix_parse(value->word, prefix);
+    struct bytes word = {value->word, strlen(value->word)};
+    char shown[OPTION_SHOWN_BYTES];
+    if (result == PREFIX_HOST)
+        return err_set(value->err, ERR_USAGE, 0, "--%s %s has bits set behind its prefix: did you mean %s?",
+                       value->row->name, value->word, prefix_format(prefix, shown));
+    if (result != PREFIX_OK)
+        return err_set(value->err, ERR_USAGE, 0,
+                       "--%s takes an address or a network in CIDR notation (such as 192.0.2.0/24, "
+                       "2001:db8::/32 or ::1), not \"%s\"; repeat the option for several",
+                       value->row->name, escape_quoted(word, shown, sizeof(shown)));
     prefixes->count++;
     return 0;
-}
-
-static void expected_prefix(const struct option_row *row, char *text, size_t room)
-{
-    (void)row;
-    snprintf(text, room,
-             "a network without bits behind its prefix (such as 192.0.2.0/24, 2001:db8::/32 or ::1)");
 }
 
 /* A field of one is a client's: it keeps the first, and options_check refuses more. */
@@ -450,7 +454,7 @@ const struct option_kind option_alpn = {sizeof(const char *), read_alpn, expecte
 const struct option_kind option_pin = {sizeof(struct tls_pins), read_pin, expected_pin};
 const struct option_kind option_cert = {sizeof(struct tls_files), read_cert, expected_argument};
 const struct option_kind option_key = {sizeof(struct tls_files), read_key, expected_argument};
-const struct option_kind option_prefix = {sizeof(struct prefix_list), read_prefix, expected_prefix};
+const struct option_kind option_prefix = {sizeof(struct prefix_list), read_prefix, expected_argument};
 const struct option_kind option_misbehave = {sizeof(struct stream_misbehaviour), read_misbehaviour,
                                              expected_misbehaviour};
 const struct option_kind option_days = {sizeof(struct threshold_days), read_days, expected_days};

@@ -1,6 +1,7 @@
 #include "tcpgreet/core/prefix.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { BITS_A_BYTE = 8, V4_BYTES = 4, MAPPED_BYTES = 12 };
@@ -18,32 +19,46 @@ static bool parse_bits(const char *text, unsigned most, unsigned *bits)
     return *bits <= most;
 }
 
-static bool are_rest_zero(const struct prefix *prefix)
+/* Returns: whether there was any. */
+static bool clear_rest(struct prefix *prefix)
 {
-    for (unsigned bit = prefix->bits; bit < PREFIX_BYTES * BITS_A_BYTE; bit++)
-        if ((prefix->address[bit / BITS_A_BYTE] & (0x80U >> bit % BITS_A_BYTE)) != 0)
-            return false;
-    return true;
+    bool had = false;
+
+    for (unsigned bit = prefix->bits; bit < PREFIX_BYTES * BITS_A_BYTE; bit++) {
+        uint8_t *byte = &prefix->address[bit / BITS_A_BYTE], mask = (uint8_t)(0x80U >> bit % BITS_A_BYTE);
+        had = had || (*byte & mask) != 0;
+        *byte &= (uint8_t)~mask;
+    }
+    return had;
 }
 
-int prefix_parse(const char *text, struct prefix *prefix)
+enum prefix_result prefix_parse(const char *text, struct prefix *prefix)
 {
     char address[INET6_ADDRSTRLEN];
     size_t length = strcspn(text, "/");
 
     *prefix = (struct prefix){0};
     if (length >= sizeof address)
-        return -1;
+        return PREFIX_BAD;
     memcpy(address, text, length);
     address[length] = '\0';
     prefix->family = strchr(address, ':') != NULL ? AF_INET6 : AF_INET;
     unsigned most = (prefix->family == AF_INET6 ? PREFIX_BYTES : V4_BYTES) * BITS_A_BYTE;
     prefix->bits = most;
     if (inet_pton(prefix->family, address, prefix->address) != 1)
-        return -1;
+        return PREFIX_BAD;
     if (text[length] == '/' && !parse_bits(text + length + 1, most, &prefix->bits))
-        return -1;
-    return are_rest_zero(prefix) ? 0 : -1;
+        return PREFIX_BAD;
+    return clear_rest(prefix) ? PREFIX_HOST : PREFIX_OK;
+}
+
+const char *prefix_format(const struct prefix *prefix, char text[PREFIX_TEXT_BYTES])
+{
+    char address[INET6_ADDRSTRLEN] = "";
+
+    (void)inet_ntop(prefix->family, prefix->address, address, sizeof address);
+    (void)snprintf(text, PREFIX_TEXT_BYTES, "%s/%u", address, prefix->bits);
+    return text;
 }
 
 static bool contains(const struct prefix *prefix, int family, const uint8_t *address)

@@ -222,8 +222,8 @@ class Options(Case):
         for options, words in (
                 (("--proxy-from", "::1"), "--proxy-from needs --proxy-protocol"),
                 (("--handshake-timeout", "1s"), "--handshake-timeout needs --tls or --proxy-protocol"),
-                (("--proxy-protocol", "--proxy-from", "192.0.2.1/24"), "without bits behind its prefix"),
-                (("--proxy-protocol", "--proxy-from", "example.org"), "--proxy-from takes a network")):
+                (("--proxy-protocol", "--proxy-from", "192.0.2.1/24"), "did you mean 192.0.2.0/24?"),
+                (("--proxy-protocol", "--proxy-from", "example.org"), "--proxy-from takes an address or a network")):
             result = run("--listen", "::1", "0", *options)
             self.assertFails(result, 2, "usage")
             self.assertIn(words, result.err.decode())

@@ -8,7 +8,7 @@
 
 #include "tcpgreet/core/endpoint.h"
 
-enum { PREFIX_LIST_MAX = 64, PREFIX_BYTES = 16 };
+enum { PREFIX_LIST_MAX = 64, PREFIX_BYTES = 16, PREFIX_TEXT_BYTES = 64 };
 
 /* Invariants: family is AF_INET or AF_INET6; bits <= 32 or 128; the bits behind them are 0. */
 struct prefix {
@@ -22,9 +22,17 @@ struct prefix_list {
     struct prefix list[PREFIX_LIST_MAX];
 };
 
-/* An address alone is a network of one. Returns: 0; -1 where text is none, or has bits behind the prefix.
- * Source: RFC 4632 section 3.1, RFC 4291 section 2.3. */
-int prefix_parse(const char *text, struct prefix *prefix);
+enum prefix_result {
+    PREFIX_OK,
+    PREFIX_BAD,
+    PREFIX_HOST /* bits are set behind the prefix: they are cleared in what is returned */
+};
+
+/* An address alone is a network of one. Source: RFC 4632 section 3.1, RFC 4291 section 2.3. */
+enum prefix_result prefix_parse(const char *text, struct prefix *prefix);
+
+/* Writes it as prefix_parse reads it, always with its length. Returns: text. */
+const char *prefix_format(const struct prefix *prefix, char text[PREFIX_TEXT_BYTES]);
 
 /* Returns: whether the endpoint's address is in one of them. An IPv4-mapped address is IPv4. */
 bool prefix_list_contains(const struct prefix_list *list, const struct endpoint *endpoint);
