@@ -140,14 +140,25 @@ static int check_zone(const struct check *check, const char *option, const struc
         target->host, target->host);
 }
 
-/* The proxy is what is connected to, and resolves the target. */
+/* A probe of the name alone. */
+static int check_resolve(const struct check *check)
+{
+    if (check->options->mode != MODE_PROBE || check->options->probe.until != PROBE_UNTIL_RESOLVE)
+        return 0;
+    if (is_given(check, "proxy"))
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--until resolve and --proxy exclude each other: the proxy resolves the name");
+    if (is_given(check, "send-proxy"))
+        return err_set(check->err, ERR_USAGE, 0,
+                       "--until resolve and --send-proxy exclude each other: no connection is made");
+    return 0;
+}
+
+/* The proxy is what is connected to. */
 static int check_proxy(const struct check *check)
 {
     const struct target *at = &check->options->client.proxy.at;
 
-    if (check->options->mode == MODE_PROBE && check->options->probe.until == PROBE_UNTIL_RESOLVE)
-        return err_set(check->err, ERR_USAGE, 0,
-                       "--until resolve and --proxy exclude each other: the proxy resolves the name");
     return check_family(check, "--proxy", at) != 0 ? -1 : check_zone(check, "--proxy", at);
 }
 
@@ -186,7 +197,7 @@ static int check_targets(const struct check *check)
 
     if (is_given(check, "metrics") && check_zone(check, "--metrics", &check->options->server.metrics) != 0)
         return -1;
-    if (is_given(check, "proxy") && check_proxy(check) != 0)
+    if (check_resolve(check) != 0 || (is_given(check, "proxy") && check_proxy(check) != 0))
         return -1;
     if (is_given(check, "proxy") && check->options->mode != MODE_EXPORTER)
         return 0; /* the target's address is the proxy's matter */

@@ -159,7 +159,7 @@ const struct option_row option_rows[] = {
     OPTION(SERVER, integer, "max-rate-per-address", "N", "new ones a second from an address (any)",
            RANGE("1", "1000000"), IN(L(max_rate_per_address))),
     OPTION(SERVER, integer, "max-handshakes", "N", "concurrent TLS handshakes (a quarter)",
-           RANGE("1", "10000000"), IN(L(max_handshakes))),
+           RANGE("1", "10000000"), NEEDS("tls"), IN(L(max_handshakes))),
     OPTION(SERVER, integer, "backlog", "N", "length of the accept queue (SOMAXCONN)", RANGE("1", "1000000"),
            IN(L(backlog))),
     OPTION(SERVER, flag, "proxy-protocol", NULL, "connections begin with a PROXY header",

@@ -208,6 +208,38 @@ static void what_contradicts_itself_is_refused(void **state)
     REFUSE("--source and --connect", "--connect", "::1", "1", "--source=127.0.0.1");
     REFUSE("unexpected argument: \"x\\n\" (--listen takes [HOST] PORT)", "--listen", "::1", "1", "x\n");
     REFUSE("unexpected argument: \"x\"", "--listen", "1", "--", "x");
+    REFUSE("--max-handshakes needs --tls", "--listen", "1", "--max-handshakes=3");
+    REFUSE("--until resolve and --send-proxy exclude each other: no connection is made", "--probe", "a", "1",
+           "--until=resolve", "--send-proxy=v1");
+    REFUSE("--until resolve and --proxy exclude each other: the proxy resolves the name", "--probe", "a", "1",
+           "--until=resolve", "--proxy=http://b:1");
+    PARSE("--probe", "a", "1", "--until=connect", "--send-proxy=v1");
+    options_fini(&options);
+}
+
+static void a_network_that_is_none_is_refused_with_what_is_one(void **state)
+{
+    (void)state;
+#define FROM(word) "--listen", "1", "--proxy-protocol", "--proxy-from", word
+    static const char *const wrong[] = {
+        "localhost", "192.0.2.0/33", "192.0.2.0/",    "::1/129", "192.0.2/24", "::1,192.0.2.1",
+        "[::1]",     "fe80::1%lo",   "192.0.2.0/024", "*",       "192.0.2.1-9"};
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        char text[160];
+        snprintf(text, sizeof(text),
+                 "--proxy-from takes an address or a network in CIDR notation (such as 192.0.2.0/24, "
+                 "2001:db8::/32 or ::1), not \"%s\"; repeat the option for several",
+                 wrong[i]);
+        REFUSE(text, FROM(wrong[i]));
+    }
+    REFUSE("not \"\\x1b\"; repeat", FROM("\x1b"));
+#define MEANT(word, meant) "--proxy-from " word " has bits set behind its prefix: did you mean " meant "?"
+    REFUSE(MEANT("10.0.0.1/8", "10.0.0.0/8"), FROM("10.0.0.1/8"));
+    REFUSE(MEANT("192.0.2.255/25", "192.0.2.128/25"), FROM("192.0.2.255/25"));
+    REFUSE(MEANT("192.0.2.1/0", "0.0.0.0/0"), FROM("192.0.2.1/0"));
+    REFUSE(MEANT("2001:db8::1/33", "2001:db8::/33"), FROM("2001:db8::1/33"));
+    PARSE(FROM("10.0.0.0/8"), "--proxy-from", "::1");
+    options_fini(&options);
 }
 
 static void a_misbehaviour_is_one_of_a_list(void **state)
@@ -567,6 +599,7 @@ int main(void)
         cmocka_unit_test(a_value_that_is_nearly_right_is_suggested),
         cmocka_unit_test(host_and_port_in_the_wrong_order_are_turned_round),
         cmocka_unit_test(what_contradicts_itself_is_refused),
+        cmocka_unit_test(a_network_that_is_none_is_refused_with_what_is_one),
         cmocka_unit_test(a_misbehaviour_is_one_of_a_list),
         cmocka_unit_test(a_peer_has_a_port),
         cmocka_unit_test(a_link_local_address_names_its_link),
