@@ -209,6 +209,23 @@ class Installation(Folder):
         self.assertTrue((there / "certs" / "server.crt").is_file())
         self.assertEqual(os.listdir(self.folder / "bin"), ["tcpgreet-generate-certs"])
 
+    @needs("openssl")
+    def test_the_installed_generate_certs_goes_by_the_name_that_it_has(self):
+        (self.folder / "bin").mkdir()
+        installed = self.folder / "bin" / "tcpgreet-generate-certs"
+        shutil.copy(ROOT / "scripts" / "generate-certs", installed)
+        self.assertRegex(command(installed, "--help"), r"\AUsage: tcpgreet-generate-certs \[--out DIR\]")
+        done = subprocess.run([installed, "--no"], capture_output=True, text=True)
+        self.assertRegex(done.stderr, r"\Atcpgreet-generate-certs: unknown option: --no")
+        elsewhere = {**os.environ, "PATH": "/usr/bin:/bin"}  # without a tcpgreet in either
+        for beside, program in ((False, "tcpgreet"), (True, str(installed.parent / "tcpgreet"))):
+            if beside:
+                shutil.copy(BINARY, program)
+            done = subprocess.run([installed, "--force"], cwd=self.folder, env=elsewhere, capture_output=True, text=True)
+            if shutil.which("tcpgreet", path=elsewhere["PATH"]):
+                program = "tcpgreet"
+            self.assertEqual(re.findall(r"(?m)^(\S+) --(?:listen|connect) ", done.stdout), [program] * 2, done)
+
 
 class BillOfMaterials(Case):
     def test_it_has_the_libraries_that_the_program_was_built_with(self):
