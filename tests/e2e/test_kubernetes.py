@@ -1,10 +1,14 @@
 """packaging/kubernetes: the manifests hold together, and their containers and probes are executed as they are written, by a
 stand-in for the kubelet: a root of their own with the volumes, as their user, in a network of its own."""
 
+import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
 import unittest
@@ -72,6 +76,20 @@ class Manifests(Case):
         cpu = container["resources"]["requests"]["cpu"]  # what the autoscaler's utilization is relative to
         self.assertTrue(cpu)
 
+    def test_the_memory_of_a_server_does_not_depend_on_the_processors_of_the_node(self):
+        container, = pod_of(only("server", "Deployment"))["spec"]["containers"]
+        workers = int(container["args"][container["args"].index("--workers") + 1])
+        limit = container["resources"]["limits"]["memory"]
+        memory_mib = int(re.fullmatch(r"(\d+)Mi", limit)[1])
+        capacity = (ROOT / "src" / "server" / "capacity.c").read_text()
+        server, worker, connection = (int(re.search(rf"\b{name}_BYTES = (\d+)", capacity)[1])
+                                      for name in ("SERVER", "WORKER", "TLS_CONNECTION"))
+        connections = (memory_mib / 2 - server - worker * workers) * 1024 / connection
+        text = " ".join((ROOT / "docs" / "scaling.md").read_text().split())
+        stated = re.search(r"A pod of (\d+) MiB with two workers allows about ([\d,]+) TLS connections", text)
+        self.assertEqual((int(stated[1]), workers), (memory_mib, 2))
+        self.assertAlmostEqual(int(stated[2].replace(",", "")), connections, delta=50)
+
     def test_the_drain_fits_into_the_grace_period(self):
         pod = pod_of(only("server", "Deployment"))["spec"]
         sleep = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -135,11 +153,12 @@ class Kubelet(Case):
                 (folder / name).symlink_to(f"..data/{name}")
         return [shutil.which("chroot"), f"--userspec={context['runAsUser']}:{context['runAsGroup']}", self.root]
 
-    def start(self, pod):
+    def start(self, pod, *more):
         inside = self.prepare(pod)
-        server = subprocess.Popen([*inside, "/tcpgreet", *pod["containers"][0]["args"]], stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env={})
+        server = subprocess.Popen([*inside, "/tcpgreet", *pod["containers"][0]["args"], *more], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={})
         self.addCleanup(server.stdout.close)
+        self.addCleanup(server.stderr.close)
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
         return inside, server
@@ -160,6 +179,45 @@ class Kubelet(Case):
         self.assertEqual(server.wait(pod["terminationGracePeriodSeconds"]), 0)
         done = self.execute([*inside, *container["readinessProbe"]["exec"]["command"]])
         self.assertEqual(done.returncode, 4, done.stderr)
+
+    def test_a_full_server_is_not_ready_and_not_restarted(self):
+        pod = pod_of(only("server", "Deployment"))["spec"]
+        container, = pod["containers"]
+        inside, server = self.start(pod, "--max-connections", "2", "--max-per-address", "2")
+        Lines(os.dup(server.stdout.fileno())).expect(r"Waiting for connection on 0.0.0.0:6000 with TLS")
+        context = ssl.create_default_context(cafile=self.root / "made" / "ca.crt")
+        with contextlib.ExitStack() as peers:
+            for _ in range(2):
+                peer = peers.enter_context(socket.create_connection(("127.0.0.1", 6000)))
+                peers.enter_context(context.wrap_socket(peer, server_hostname="greet.example.org"))
+            for name, codes in (("readinessProbe", (5, 7)), ("livenessProbe", (0,))):
+                probe = container[name]
+                done = self.execute([*inside, *probe["exec"]["command"]], probe["timeoutSeconds"])
+                self.assertIn(done.returncode, codes, (name, done.stderr))
+        server.terminate()
+        self.assertEqual(server.wait(pod["terminationGracePeriodSeconds"]), 0)
+        done = self.execute([*inside, *container["livenessProbe"]["exec"]["command"]])
+        self.assertEqual(done.returncode, 4, done.stderr)
+
+    def test_a_renewed_secret_is_loaded_without_a_restart(self):
+        inside, server = self.start(pod_of(only("server", "Deployment"))["spec"])
+        Lines(os.dup(server.stdout.fileno())).expect(r"Waiting for connection on 0.0.0.0:6000 with TLS")
+        log = Lines(os.dup(server.stderr.fileno()))
+        subprocess.run([ROOT / "scripts" / "generate-certs", "--out", self.root / "renewed", "--host", "greet.example.org"],
+                       check=True, stdout=subprocess.DEVNULL, env=environment())
+        (self.root / "tls" / "..2027").mkdir()
+        for name, made in (("tls.crt", "server.crt"), ("tls.key", "server.key")):
+            there = self.root / "tls" / "..2027" / name
+            there.write_bytes((self.root / "renewed" / made).read_bytes())
+            there.chmod(0o440)
+            os.chown(there, 0, 65532)
+        (self.root / "tls" / "..data_tmp").symlink_to("..2027")
+        (self.root / "tls" / "..data_tmp").rename(self.root / "tls" / "..data")  # as the kubelet replaces all at once
+        log.expect(r'"event": ?"reloaded"')
+        context = ssl.create_default_context(cafile=self.root / "renewed" / "ca.crt")
+        with socket.create_connection(("127.0.0.1", 6000)) as peer, \
+                context.wrap_socket(peer, server_hostname="greet.example.org") as peer:
+            peer.sendall(b"exit\n")
 
     def test_the_bench_of_each_pod_and_the_targets_run_against_the_servers(self):
         inside, server = self.start(pod_of(only("server", "Deployment"))["spec"])
