@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The sandbox: what an intruder inside the running program could do, and what works as before."""
 
+import contextlib
 import errno
 import os
 import pathlib
