@@ -397,6 +397,10 @@ static void expire_limit(struct conn *conn)
     struct err err = {0};
 
     trace(.step = TRACE_DEADLINE, .fd = stream_fd(conn->stream));
+    if (conn->phase == CONN_HANDSHAKING && conn->limit_stops) {
+        conn_stop(conn);
+        return;
+    }
     conn_limits_explain(conn, &err);
     conn_abort(conn, err.reason == ERR_OK ? NULL : &err);
 }

@@ -47,3 +47,11 @@ void conn_limits_explain(struct conn *conn, struct err *err)
         err_set(err, ERR_DIALOGUE_TIMEOUT, 0, "%s",
                 conn->trickles ? "the peer reads too slowly" : "the peer does not read");
 }
+
+void conn_limit_handshake(struct conn *conn, int64_t at_ms, bool stops)
+{
+    if (conn->phase != CONN_HANDSHAKING)
+        return;
+    conn->limit_ms = at_ms;
+    conn->limit_stops = stops;
+}

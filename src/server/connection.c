@@ -20,14 +20,15 @@ struct connection {
     struct conn conn;
     struct session session;
     struct handshake handshake;
-    struct connection *next, *previous;
+    struct connection *next, **link; /* in the list; what leads here */
     int64_t since_ms;
     uint64_t since_ns; /* uv_hrtime: it was accepted; once its stream is up, since then */
     uint64_t number;   /* of those since the start, where whoami is answered */
     struct endpoint peer;
     uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
-    uint32_t measured_in, measured_out; /* of its bytes, modulo 2^32 */
+    struct measured_bytes measured;
     bool is_up;
+    bool is_displaced; /* its handshake made room for another */
     bool rejected;
     bool lingers;            /* it has a place among those being rejected */
     bool logged;             /* as accepted */
@@ -97,8 +98,7 @@ static void on_noticed(void *context)
 }
 
 /* One read may bring several names, or a part of one; a name may end with a pause alone. */
-static void trace_names(const struct connection *connection, const struct conn_advance *advance,
-                        int64_t names)
+static void trace_names(const struct connection *connection, const struct conn_advance *advance, int names)
 {
     struct bytes rest = bytes_skip(advance->in, advance->consumed);
     int fd = stream_fd(connection->conn.stream);
@@ -109,22 +109,11 @@ static void trace_names(const struct connection *connection, const struct conn_a
         trace(.step = TRACE_NAME_PAUSE, .fd = fd, .data = advance->in);
 }
 
-static struct measures *measures_of(const struct connection *connection)
-{
-    return list_of(connection)->config.measures;
-}
-
 /* What was sent since is measured the next time. */
 static void measure_bytes(struct connection *connection)
 {
-    struct measures *measures = measures_of(connection);
-    uint32_t in = (uint32_t)connection->conn.bytes_in - connection->measured_in;
-    uint32_t out = (uint32_t)connection->conn.bytes_out - connection->measured_out;
-
-    measures_add(measures, MEASURE_BYTES_IN, in);
-    measures_add(measures, MEASURE_BYTES_OUT, out);
-    connection->measured_in += in;
-    connection->measured_out += out;
+    measures_add_bytes(list_of(connection)->config.measures, &connection->measured, connection->conn.bytes_in,
+                       connection->conn.bytes_out);
 }
 
 static void on_advanced(void *context, const struct conn_advance *advance)
@@ -141,37 +130,53 @@ static void on_advanced(void *context, const struct conn_advance *advance)
         trace_names(connection, advance, names);
 }
 
+/* At a shutdown, silence ends a handshake as it ends a dialogue, unless the handshake waits for its turn. */
+static void limit_handshake(struct connection *connection)
+{
+    const struct connections_config *config = &list_of(connection)->config;
+    const int64_t limit_ms = connection->since_ms + config->handshake_ms;
+    int64_t silent_ms = handshakes_silent_since(&connection->handshake, connection->since_ms);
+
+    if (!config->policy->is_stopping)
+        return;
+    silent_ms =
+        silent_ms < limit_ms - config->policy->idle_ms ? silent_ms + config->policy->idle_ms : limit_ms;
+    conn_limit_handshake(&connection->conn, silent_ms, silent_ms < limit_ms);
+}
+
 static void on_handshake_ready(void *context)
 {
     struct connection *connection = context;
     handshakes_request(&list_of(connection)->handshakes, &connection->handshake);
+    limit_handshake(connection);
 }
 
-static struct conn *conn_of(struct handshake *handshake)
+static struct connection *connection_of(struct handshake *handshake)
 {
-    return &((struct connection *)((char *)handshake - offsetof(struct connection, handshake)))->conn;
+    return (struct connection *)((char *)handshake - offsetof(struct connection, handshake));
 }
 
 static void proceed(struct handshake *handshake)
 {
-    conn_shake(conn_of(handshake));
+    limit_handshake(connection_of(handshake));
+    conn_shake(&connection_of(handshake)->conn);
 }
 
 static void displace(struct handshake *handshake)
 {
     struct err err = {0};
+    connection_of(handshake)->is_displaced = true;
     err_set(
         &err, ERR_SYSTEM_OTHER, 0,
         "TLS handshake closed to make room for another: the limit of handshakes in progress is reached (--max-handshakes)");
-    conn_abort(conn_of(handshake), &err);
+    conn_abort(&connection_of(handshake)->conn, &err);
 }
 
 static void on_up(void *context)
 {
     struct connection *connection = context;
     struct connections *connections = list_of(connection);
-    const uint64_t now_ns = uv_hrtime();
-    const uint64_t taken_ns = now_ns - connection->since_ns;
+    const uint64_t now_ns = uv_hrtime(), taken_ns = now_ns - connection->since_ns;
 
     connection->since_ns = now_ns;
     connection->is_up = true;
@@ -187,6 +192,7 @@ static struct ending ending_of(const struct connection *connection)
 {
     return (struct ending){.conn = &connection->conn,
                            .session = &connection->session,
+                           .is_displaced = connection->is_displaced,
                            .dialogue_ns = connection->is_up ? uv_hrtime() - connection->since_ns : 0};
 }
 
@@ -194,7 +200,6 @@ static struct ending ending_of(const struct connection *connection)
 static void log_closed(const struct connection *connection, const struct ending *ending)
 {
     const struct conn *conn = &connection->conn;
-    const struct session *session = &connection->session;
     const bool is_minor = connection->rejected || (ending_is_silent(ending) && !connection->logged);
     if (!log_enabled(is_minor ? LOG_DEBUG : LOG_INFO))
         return;
@@ -205,13 +210,13 @@ static void log_closed(const struct connection *connection, const struct ending 
         .peer = log_peer(connection),
         .local = &local,
         .err = conn->failure,
-        .end = (enum session_end)session->end,
-        .names = session->names,
+        .end = (enum session_end)connection->session.end,
+        .names = connection->session.names,
         .bytes_in = conn->bytes_in,
         .bytes_out = conn->bytes_out,
         .duration_ms = now_ms(list_of(connection)) - connection->since_ms,
         .tls = &tls,
-        .is_failure = conn->failure != NULL || session->names == 0,
+        .is_failure = conn->failure != NULL || connection->session.names == 0,
         .is_minor = is_minor,
     });
 }
@@ -252,19 +257,17 @@ bool connection_whoami(const struct session *session, struct sink *out)
 static void link_connection(struct connections *connections, struct connection *connection)
 {
     connection->next = connections->first;
+    connection->link = &connections->first;
     if (connection->next != NULL)
-        connection->next->previous = connection;
+        connection->next->link = &connection->next;
     connections->first = connection;
 }
 
-static void unlink_connection(struct connections *connections, struct connection *connection)
+static void unlink_connection(struct connection *connection)
 {
-    if (connection->previous != NULL)
-        connection->previous->next = connection->next;
-    else
-        connections->first = connection->next;
+    *connection->link = connection->next;
     if (connection->next != NULL)
-        connection->next->previous = connection->previous;
+        connection->next->link = connection->link;
 }
 
 static void on_done(void *context, const struct conn_result *result)
@@ -278,7 +281,7 @@ static void on_done(void *context, const struct conn_result *result)
     if (!connection->rejected)
         limits_release(connections->config.limits,
                        &(struct limits_peer){&connection->peer, connection->is_counted});
-    unlink_connection(connections, connection);
+    unlink_connection(connection);
     free(connection->proxied);
     free(connection);
     connections->config.ended(connections->config.context);
@@ -290,9 +293,7 @@ static enum err_reason reject_proxied(struct connections *connections, struct co
 {
     const struct connections_config *config = &connections->config;
 
-    counters_add(&config->counters->rejected, 1);
-    measures_add(config->measures, MEASURE_REJECTED + (size_t)why, 1);
-    counters_add(&config->counters->open, -1);
+    ending_count_rejected(why, config->counters, config->measures);
     limits_release(config->limits, &(struct limits_peer){&connection->peer, false});
     connection->rejected = true;
     connection->lingers = connections->streams.tls == NULL && limits_take_rejection(config->limits);
@@ -376,19 +377,20 @@ static struct connection *start(struct connections *connections, const struct ac
     return connection;
 }
 
-/* Takes: the descriptor. Returns: whether the connection has begun. */
-static bool begin(struct connections *connections, const struct accepted_socket *accepted, bool rejected)
+/* Takes: the descriptor. Returns: ERR_OK, or why the connection has not begun. */
+static enum err_reason begin(struct connections *connections, const struct accepted_socket *accepted,
+                             bool rejected)
 {
     struct err err = {0};
     struct connection *connection = start(connections, accepted, rejected, &err);
     if (connection == NULL) {
         server_log_dropped(&accepted->peer, &err);
-        return false;
+        return err.reason;
     }
     link_connection(connections, connection);
     if (!rejected && is_traced() && !awaits_header(connection))
         log_accepted(connection);
-    return true;
+    return ERR_OK;
 }
 
 int connections_init(struct connections *connections, const struct connections_config *config,
@@ -436,12 +438,15 @@ bool connections_reserve(struct connections *connections, const struct accepted_
 void connections_serve(struct connections *connections, const struct accepted_socket *accepted)
 {
     const struct limits_peer peer = place_of(connections, accepted);
-    if (!begin(connections, accepted, false)) {
-        limits_release(connections->config.limits, &peer);
+    const struct connections_config *config = &connections->config;
+
+    counters_add(&config->counters->connections, 1);
+    counters_add(&config->counters->open, 1); /* it may be over when it has begun */
+    enum err_reason reason = begin(connections, accepted, false);
+    if (reason == ERR_OK)
         return;
-    }
-    counters_add(&connections->config.counters->connections, 1);
-    counters_add(&connections->config.counters->open, 1);
+    ending_count_failed(reason, config->counters, config->measures);
+    limits_release(config->limits, &peer);
 }
 
 void connections_drop(struct connections *connections, const struct accepted_socket *accepted)
@@ -466,7 +471,7 @@ void connections_reject(struct connections *connections, const struct accepted_s
     counters_add(&config->counters->rejected, 1);
     if (connections->streams.tls != NULL || !limits_take_rejection(config->limits))
         acceptor_reject(&connections->streams, accepted, BYTES_LITERAL(GREETING_TOO_MANY));
-    else if (!begin(connections, accepted, true))
+    else if (begin(connections, accepted, true) != ERR_OK)
         limits_release_rejection(config->limits);
 }
 
@@ -475,6 +480,7 @@ void connections_set_policy(struct connections *connections, const struct sessio
     connections->config.policy = policy;
     for (struct connection *at = connections->first; at != NULL; at = at->next) {
         session_set_policy(&at->session, policy);
+        limit_handshake(at);
         conn_resume(&at->conn); /* its deadline has changed */
     }
 }

@@ -36,11 +36,30 @@ static void measure(const struct ending *ending, struct measures *measures)
                      1);
 }
 
+void ending_count_rejected(enum limits_result why, struct counters *counters, struct measures *measures)
+{
+    counters_add(&counters->rejected, 1);
+    measures_add(measures, MEASURE_REJECTED + (size_t)why, 1);
+    measures_add(measures, MEASURE_LATE_REJECTED, 1);
+    counters_add(&counters->open, -1);
+}
+
+void ending_count_failed(enum err_reason reason, struct counters *counters, struct measures *measures)
+{
+    counters_add(&counters->failed, 1);
+    measures_add(measures, MEASURE_FAILURES + (size_t)reason, 1);
+    counters_add(&counters->open, -1);
+}
+
 void ending_count(const struct ending *ending, struct counters *counters, struct measures *measures)
 {
     enum err_reason reason = reason_of(ending);
     enum session_end end = (enum session_end)ending->session->end;
 
+    if (ending->is_displaced) {
+        ending_count_rejected(LIMITS_HANDSHAKES, counters, measures);
+        return;
+    }
     measure(ending, measures);
     counters_add(&counters->open, -1);
     if (has_timed_out(end, reason))

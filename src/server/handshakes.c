@@ -106,11 +106,11 @@ static struct handshake *choose(struct handshakes *handshakes, bool highest, boo
 static void step(struct handshakes *handshakes, struct handshake *handshake)
 {
     handshake->state = HANDSHAKE_STEPPING;
+    handshake->active_ms = now_ms(handshakes);
     handshakes->proceed(handshake);
     if (handshake->state != HANDSHAKE_STEPPING)
         return;
     handshake->state = HANDSHAKE_STALLED;
-    handshake->active_ms = now_ms(handshakes);
     append(&handshakes->stalled[handshake->rank], handshake);
 }
 
@@ -251,6 +251,15 @@ void handshakes_end(struct handshakes *handshakes, struct handshake *handshake)
     if (handshake->state != HANDSHAKE_NEW)
         limits_end_handshake(handshakes->limits, handshake->peer, has_place(handshake));
     handshake->state = HANDSHAKE_OVER;
+}
+
+int64_t handshakes_silent_since(const struct handshake *handshake, int64_t since_ms)
+{
+    if (handshake->state == HANDSHAKE_NEW)
+        return since_ms;
+    return handshake->state == HANDSHAKE_STALLED || handshake->state == HANDSHAKE_STEPPING
+               ? handshake->active_ms
+               : INT64_MAX;
 }
 
 void handshakes_fini(struct handshakes *handshakes)

@@ -66,6 +66,10 @@ void handshakes_request(struct handshakes *handshakes, struct handshake *handsha
 /* It is done or given up; nothing calls back for it any more. May be called again. */
 void handshakes_end(struct handshakes *handshakes, struct handshake *handshake);
 
+/* Returns: since when its peer's turn has lasted, since_ms where it has sent nothing yet; INT64_MAX: it is
+ * not its peer's turn. */
+int64_t handshakes_silent_since(const struct handshake *handshake, int64_t since_ms);
+
 /* When there are none any more: wake is not called from now on. */
 void handshakes_fini(struct handshakes *handshakes);
 

@@ -18,6 +18,7 @@ enum measure {
     MEASURE_HANDSHAKES,                             /* TLS 1.2 full, resumed, TLS 1.3 full, resumed */
     MEASURE_REJECTED = (int)MEASURE_HANDSHAKES + 4, /* by enum limits_result */
     MEASURE_PROXY_FROM = (int)MEASURE_REJECTED + (int)LIMITS_RESULTS, /* rejected, too */
+    MEASURE_LATE_REJECTED, /* of those, such as had a place before */
     MEASURE_SILENT,
     MEASURE_ENDS,                                                      /* by enum session_end */
     MEASURE_FAILURES = (int)MEASURE_ENDS + (int)SESSION_ENDS,          /* by enum err_reason */
@@ -51,6 +52,16 @@ static inline void measures_add_time(struct measures *measures, enum measure at,
 
 /* Counts a handshake and how long it took. Shape: stream is up, and TLS. Thread: the worker's. */
 void measures_add_handshake(struct measures *measures, const struct stream *stream, uint64_t ns);
+
+/* What of a connection's bytes is measured, modulo 2^32. Starts as {0}. */
+struct measured_bytes {
+    uint32_t in, out;
+};
+
+/* Counts the bytes that were received and sent since the last call for this connection. Thread: the worker's.
+ */
+void measures_add_bytes(struct measures *measures, struct measured_bytes *measured, uint64_t in,
+                        uint64_t out);
 
 /* Adds what was measured so far. Thread: any. */
 static inline void measures_sum(const struct measures *measures, struct measures_sum *sum)

@@ -70,10 +70,9 @@ static void put_rejected(const uint64_t *counts, FILE *out)
 
     exposition_head(out, name, "counter", "Connections that were rejected, by the option that does so.");
     for (size_t i = LIMITS_ACCEPTED + 1; i < LIMITS_RESULTS; i++)
-        if (i != LIMITS_HANDSHAKES) /* it waits */
-            exposition_put(out, &(struct exposition_sample){name, "limit",
-                                                            server_log_limit_word((enum limits_result)i),
-                                                            counts[MEASURE_REJECTED + i]});
+        exposition_put(out, &(struct exposition_sample){name, "limit",
+                                                        server_log_limit_word((enum limits_result)i),
+                                                        counts[MEASURE_REJECTED + i]});
     exposition_put(out, &(struct exposition_sample){name, "limit", "proxy-from", counts[MEASURE_PROXY_FROM]});
 }
 
@@ -95,12 +94,15 @@ static void put_closed(const uint64_t *counts, FILE *out)
 {
     const char *name = NAME "closed_total";
 
-    exposition_head(out, name, "counter",
-                    "Connections that were closed without a failure; silent: the peer sent nothing.");
+    exposition_head(
+        out, name, "counter",
+        "Connections that were closed without a failure; silent: the peer sent nothing; rejected: after "
+        "they had a place.");
     for (unsigned end = 0; end < SESSION_ENDS; end++)
         if (word_of_orderly((enum session_end)end) != NULL)
             put_reason(out, name, word_of_orderly((enum session_end)end), counts[MEASURE_ENDS + end]);
     put_reason(out, name, "silent", counts[MEASURE_SILENT]);
+    put_reason(out, name, "rejected", counts[MEASURE_LATE_REJECTED]);
 }
 
 /* Reasons that have not occurred are left out, but those of every service. */

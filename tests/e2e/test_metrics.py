@@ -1,5 +1,6 @@
 """--metrics: what a server reports to Prometheus, and whether it is ready."""
 
+import contextlib
 import json
 import pathlib
 import re
@@ -10,7 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from harness import (GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, await_that, connect, hello, main, run, skip_file)
+from harness import (GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, await_that, client_hello, connect, hello, main, run, skip_file)
 from test_proxy_header import LINE
 from tls_harness import certificates
 
@@ -107,6 +108,40 @@ class Metrics(Case):
                     second.read_all()
                 server.expect_metrics({'rejected_total{limit="max-per-address"}': 1,
                                        'rejected_total{limit="max-connections"}': 0, "connections_open": 1})
+
+    def assertAddsUp(self, server):
+        """Every connection is open, closed or failed."""
+        def adds_up():
+            found = server.metrics()
+            ended = sum(value for name, value in found.items() if name.startswith(("closed_total", "failures_total")))
+            return found["connections_total"] == found["connections_open"] + ended
+        await_that(adds_up, "connections add up")
+
+    def test_a_connection_that_is_rejected_behind_its_header_is_closed(self):
+        with Measured("--proxy-protocol", "--max-per-address", "1") as server, Peer(server) as first:
+            first.send(LINE).expect(OPENING)
+            with Peer(server) as second:
+                second.send(LINE)
+                second.read_all()
+            server.expect_metrics({'rejected_total{limit="max-per-address"}': 1, 'closed_total{reason="rejected"}': 1,
+                                   "connections_total": 2, "connections_open": 1})
+            self.assertAddsUp(server)
+
+    def test_a_handshake_that_makes_room_is_rejected_and_no_failure(self):
+        made = certificates()
+        both = (("::1", "0"), ("127.0.0.1", "0"))
+        with Measured("--tls", *made.serve(), "--max-handshakes", "4", "--workers", "1", listen=both) as server, \
+                contextlib.ExitStack() as peers:
+            for _ in range(4):
+                peers.enter_context(Peer(server)).send(client_hello()).receive()
+            other = peers.enter_context(Peer(("127.0.0.1", int(server.announcements[1][2]))))
+            other.send(client_hello()).receive()
+            found = server.expect_metrics({'rejected_total{limit="max-handshakes"}': 1,
+                                           'closed_total{reason="rejected"}': 1, "connections_total": 5,
+                                           "connections_open": 4})
+            self.assertEqual(sum(value for name, value in found.items() if name.startswith("failures_total")), 0)
+            self.assertAddsUp(server)
+            server.expect_counters(" 1 rejected, 0 failed")
 
     def test_each_certificate_of_the_chain_has_its_expiry(self):
         made = certificates()

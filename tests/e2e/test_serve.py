@@ -15,8 +15,9 @@ import time
 import unittest
 
 from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IN_BACKGROUND, IS_ROOT, OPENING, PATIENCE, Case, Lines, Names, Peer,
-                     Server, await_that, can_refuse_ipv6, connect, failing_accept, hello, listening, main, needs_names,
+                     Server, await_that, can_refuse_ipv6, client_hello, connect, failing_accept, hello, listening, main, needs_names,
                      refusing_port, run, shell, without_ipv6)
+from tls_harness import has_tls
 
 O_CLOEXEC = 0o2000000
 HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
@@ -283,6 +284,23 @@ class Stops(Case):
             begun.send(b"ael\n").expect(hello(b"Michael")).expect(GOODBYE).expect_eof()
             begun.close()
             self.assertEqual(server.wait(), 0)
+
+    def test_a_silent_connection_in_its_handshake_does_not_wait_for_the_drain_timeout_either(self):
+        tls = () if not has_tls() else (("--tls",), ("--tls", "--proxy-protocol"))
+        for options in (("--proxy-protocol",), *tls):
+            with self.subTest(options), Server("--drain-timeout", "60m", "--handshake-timeout", "60m", *options) as server, \
+                    Peer(server) as silent, Peer(server) as begun:
+                first = b"PROXY UNKNOWN\r\n" if "--proxy-protocol" in options else b""
+                if "--tls" in options:
+                    begun.send(first + client_hello()).receive()
+                else:
+                    begun.send(first).expect(OPENING)
+                server.expect_counters(" 2 open now")
+                server.send_signal(signal.SIGTERM)
+                self.assertEqual(silent.read_all(), b"")
+                begun.read_all()
+                self.assertEqual(server.wait(), 0)
+                self.assertNotRegex(server.log.bytes(), b"(tls-|connect-proxy)")
 
     def test_who_never_reads_does_not_hold_it(self):
         with Server("--drain-timeout", "300ms") as server, Peer(server, receive_buffer=4096) as deaf:

@@ -107,6 +107,7 @@ struct conn {
     bool trickles : 1;       /* it took something of what was queued, and not enough */
     bool is_held : 1;        /* before and between conn_shake */
     bool is_prefaced : 1;    /* a PROXY header is awaited, without a turn */
+    bool limit_stops : 1;    /* conn_limit_handshake */
     bool turn_requested : 1; /* conn_shake has not been called since */
 };
 
@@ -118,6 +119,10 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
 
 /* The handshake goes on, after `handshake_ready`. */
 void conn_shake(struct conn *conn);
+
+/* Ends the handshake at another time than handshake_ms after its start. stops: as conn_stop does, not as a
+ * failure. Does nothing where it is done. */
+void conn_limit_handshake(struct conn *conn, int64_t at_ms, bool stops);
 
 /* The owner has given the dialogue something to send. May be called from inside an event. */
 void conn_resume(struct conn *conn);

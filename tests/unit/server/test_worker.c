@@ -21,6 +21,7 @@
 #include "support/launcher.h"
 #include "support/skip.h"
 #include "tcpgreet/base/log.h"
+#include "tcpgreet/base/trace.h"
 
 static void connections_are_served_at_once_and_counted(void **state)
 {
@@ -124,6 +125,32 @@ static void an_idle_connection_is_counted_as_timed_out(void **state)
     HOST_EXPECT_COUNTER(host, timed_out, 1);
     HOST_EXPECT_COUNTER(host, open, 0);
     assert_int_equal(host_counters(host).silent, 0);
+}
+
+static atomic_uint_fast64_t most_open;
+
+static void note_open(void *context, const struct trace_event *event)
+{
+    const struct host *host = context;
+    if (event->step != TRACE_CLOSE || host->worker == NULL)
+        return;
+    uint64_t open = host_counters(host).open;
+    if (open > most_open)
+        most_open = open;
+}
+
+/* Its reset has come before it is accepted, so that the first write fails. */
+static void a_connection_that_ends_when_it_begins_is_counted_as_open_before(void **state)
+{
+    struct host *host = *state;
+    struct listener listener = host_listen();
+    caller_reset(caller_connect(&listener.at));
+    most_open = 0;
+    trace_to(note_open, host);
+    host_start_on(host, &listener, 1);
+    HOST_EXPECT_COUNTER(host, connections, 1);
+    HOST_EXPECT_COUNTER(host, open, 0);
+    assert_in_range(most_open, 0, 1);
 }
 
 static void exhausted_descriptors_pause_accepting(void **state)
@@ -282,6 +309,7 @@ int main(void)
         WORKER_TEST(a_connection_too_many_is_rejected_and_the_next_is_served),
         WORKER_TEST(each_way_to_end_has_its_counter),
         WORKER_TEST(an_idle_connection_is_counted_as_timed_out),
+        WORKER_TEST(a_connection_that_ends_when_it_begins_is_counted_as_open_before),
         WORKER_TEST(exhausted_descriptors_pause_accepting),
         WORKER_TEST(a_connection_without_descriptors_is_logged_with_its_address_and_the_reason),
         WORKER_TEST(a_worker_that_cannot_start_closes_its_listeners),
