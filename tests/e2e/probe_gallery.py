@@ -13,7 +13,7 @@ from harness import ROOT
 from net_harness import FAR4, FAR6
 from probe_net import far, far_certificates, lay, made, why_no_path
 from probe_peers import ends_cleanly
-from test_probe import (CERTIFICATES, DENIED, MACHINE, PATHS, PLAIN, SERVICES, SOON, TLS, TLS_PATHS, TLS_SERVICES,
+from test_probe import (CERTIFICATES, DENIED, MACHINE, PATHS, PLAIN, SERVICES, SOON, STARTTLS, TLS, TLS_PATHS, TLS_SERVICES,
                         exit_code)
 from tls_harness import has_tls
 
@@ -92,7 +92,7 @@ def main():
         sys.exit(f"{DOCUMENT} has no line {MARK}")
     chapters = [(name, [row for row in rows if is_shown(row)]) for name, rows in (
         ("Names and paths", PATHS + TLS_PATHS), ("This machine", MACHINE + DENIED),
-        ("Any service", SERVICES + TLS_SERVICES), ("Peers, plain", PLAIN), ("Peers, over TLS", TLS),
+        ("Any service", SERVICES + TLS_SERVICES), ("Peers, plain", PLAIN), ("Peers, over TLS", TLS), ("STARTTLS", STARTTLS),
         ("Certificates", CERTIFICATES))]
     clear = lay()
     try:

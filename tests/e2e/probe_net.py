@@ -18,6 +18,7 @@ import threading
 from harness import Lines, Script, Server, demanding, environment, refusing_port, run
 from net_harness import (UNREACHABLE4, UNREACHABLE6, FAR, FAR4, FAR6, NEAR, NEAR4, NO_HOST, NameServer, clear_cable, inside, ip,
                          lay_cable, make_host, remove_host, setting, switch_ipv6_off, why_no_cable, within)
+from probe_peers import linger, tolerant
 from tls_harness import TlsScript, certificates, folder, identity, issue, server_context
 
 DOMAIN = "greet.example"
@@ -81,7 +82,7 @@ class Place:
         """Runs `tcpgreet --probe` there; returns its result, whose args are what it was asked."""
         with self.opened() as words:
             args = [*demanding(*words), *options]
-            result = run(*args, wrap=self.wrap, cwd=made().folder if "--tls" in args else None, **self.more, **more)
+            result = run(*args, wrap=self.wrap, cwd=made().folder if {"--tls", "--ca"} & set(args) else None, **self.more, **more)
             result.args = args
             return result
 
@@ -122,6 +123,28 @@ def below_tls(function, *options):
     """The peer is a Script without TLS, the probe uses TLS."""
     with Script(function) as server:
         yield "::1", server.port, *trusting(), *options
+
+
+@here
+def behind_starttls(talk, *options, protocol="smtp", after=linger):
+    """The server has its part of the talk: of each step what it receives, and what it then sends."""
+    @tolerant
+    def serve(peer):
+        for expected, answer in talk:
+            if expected:  # and nothing of the ClientHello that may follow it
+                peer.socket.recv(len(expected), socket.MSG_WAITALL)
+            peer.send(answer)
+        after(peer)
+
+    with Script(serve) as server:
+        yield "::1", server.port, "--starttls", protocol, "--ca", "ca.crt", *options
+
+
+def begins_tls(peer):
+    """The server's TLS, until the client ends."""
+    with contextlib.suppress(ssl.SSLError):
+        peer.socket = server_context(made().server).wrap_socket(peer.socket, server_side=True)
+        linger(peer)
 
 
 @here

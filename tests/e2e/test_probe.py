@@ -16,7 +16,7 @@ import unittest
 import probe_peers as peers
 from harness import PATIENCE, ROOT, SOCKET_CALL, Case, main, without_ipv6
 from net_harness import FAR4, why_no_cable
-from probe_net import (MORE4, NO_ROUTE4, NO_ROUTE6, above_tls, behind_a_middlebox, below_tls, complete, far,
+from probe_net import (MORE4, NO_ROUTE4, NO_ROUTE6, above_tls, begins_tls, behind_a_middlebox, behind_starttls, below_tls, complete, far,
                        far_after_a_lost_syn, far_among, far_certificates, few_ports, in_a_network, ipv4_gone, ipv6_off, lacking,
                        lay, made, no_loopback6, older, only_link_local, ours, plain, presenting, refusing,
                        requesting, why_no_path,
@@ -229,6 +229,36 @@ TLS_SERVICES = [
     Row("does not refuse as expected",
         above_tls(peers.silent, "--expect-alert", "certificate_required"),
         "tls-no-alert", "tls-no-alert", "the server does not refuse as --expect-alert demands"),
+]
+
+EHLO = b"EHLO [IPv6:::1]\r\n"
+SMTP = (b"", b"220 mail.example ESMTP\r\n"), (EHLO, b"250-mail.example\r\n250 STARTTLS\r\n")
+
+STARTTLS = [
+    Row("a mail server, TLS by STARTTLS",
+        behind_starttls((*SMTP, (b"STARTTLS\r\n", b"220 go ahead\r\n")), "--until", "tls", after=begins_tls),
+        "ok", "", "All checks passed."),
+    Row("STARTTLS is not offered",
+        behind_starttls((SMTP[0], (EHLO, b"250-mail.example\r\n250 8BITMIME\r\n"))),
+        "tls-starttls", "starttls", 'does not offer STARTTLS (SMTP): it sent "250-mail.example\\r\\n250 8BITMIME"'),
+    Row("STARTTLS is refused",
+        behind_starttls((*SMTP, (b"STARTTLS\r\n", b"454 TLS not available\r\n"))),
+        "tls-starttls", "starttls", 'refused STARTTLS (SMTP): it sent "454 TLS not available"'),
+    Row("data behind the go-ahead of STARTTLS",
+        behind_starttls((*SMTP, (b"STARTTLS\r\n", b"220 go ahead\r\n250 injected\r\n"))),
+        "tls-starttls", "starttls", "(command injection)"),
+    Row("another protocol than --starttls names",
+        behind_starttls(((b"", b"* OK imap ready\r\n"),)),
+        "tls-starttls", "starttls", "give --starttls imap"),
+    Row("a server that uses TLS from the start, probed with --starttls",
+        behind_starttls(((b"", b"\x15\x03\x03\0\x02\x02\x46"),), protocol="ldap", after=lambda peer: peer.end()),
+        "tls-starttls", "starttls", "give --tls instead of --starttls ldap"),
+    Row("stalls in STARTTLS",
+        behind_starttls(SMTP, *SOON),
+        "tls-timeout", "tls-stalled", "STARTTLS begins and then stalls, the server hangs"),
+    Row("a mail server probed with --tls",
+        below_tls(peers.is_smtp),
+        "tls-plaintext-peer", "plaintext-peer", "give --starttls smtp"),
 ]
 
 TLS = [
@@ -642,6 +672,10 @@ class Peers(Faults):
                 place = plain(peers.recording(peer, received), "--until", until, *ANSWER_SOON)
                 self.assertIn(place.probe().code, (0, 7))
                 self.assertEqual(received, [])
+
+    @unittest.skipUnless(has_tls(), "this program was built without TLS")
+    def test_tls_behind_starttls(self):
+        self.check(STARTTLS)
 
     @unittest.skipUnless(has_tls(), "this program was built without TLS")
     def test_nothing_is_sent_to_other_services_over_tls(self):
