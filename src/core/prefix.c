@@ -19,6 +19,24 @@ static bool parse_bits(const char *text, unsigned most, unsigned *bits)
     return *bits <= most;
 }
 
+/* Returns: whether all addresses in it are IPv4-mapped. */
+static bool is_mapped(const struct prefix *prefix)
+{
+    struct in6_addr v6;
+
+    memcpy(&v6, prefix->address, sizeof v6);
+    return prefix->family == AF_INET6 && prefix->bits >= MAPPED_BYTES * BITS_A_BYTE &&
+           IN6_IS_ADDR_V4MAPPED(&v6);
+}
+
+static void unmap(struct prefix *prefix)
+{
+    prefix->family = AF_INET;
+    prefix->bits -= MAPPED_BYTES * BITS_A_BYTE;
+    memmove(prefix->address, prefix->address + MAPPED_BYTES, V4_BYTES);
+    memset(prefix->address + V4_BYTES, 0, PREFIX_BYTES - V4_BYTES);
+}
+
 /* Returns: whether there was any. */
 static bool clear_rest(struct prefix *prefix)
 {
@@ -49,6 +67,8 @@ enum prefix_result prefix_parse(const char *text, struct prefix *prefix)
         return PREFIX_BAD;
     if (text[length] == '/' && !parse_bits(text + length + 1, most, &prefix->bits))
         return PREFIX_BAD;
+    if (is_mapped(prefix))
+        unmap(prefix);
     return clear_rest(prefix) ? PREFIX_HOST : PREFIX_OK;
 }
 

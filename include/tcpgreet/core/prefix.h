@@ -28,7 +28,8 @@ enum prefix_result {
     PREFIX_HOST /* bits are set behind the prefix: they are cleared in what is returned */
 };
 
-/* An address alone is a network of one. Source: RFC 4632 section 3.1, RFC 4291 section 2.3. */
+/* An address alone is a network of one; a network of IPv4-mapped addresses (::ffff:192.0.2.0/120) is IPv4.
+ * Source: RFC 4632 section 3.1, RFC 4291 sections 2.3 and 2.5.5.2. */
 enum prefix_result prefix_parse(const char *text, struct prefix *prefix);
 
 /* Writes it as prefix_parse reads it, always with its length. Returns: text. */
