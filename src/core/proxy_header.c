@@ -6,14 +6,20 @@
 
 enum {
     FIXED_BYTES = 16, /* of version 2: signature, version and command, family, length */
+    COMMAND_AT = 12,
+    FAMILY_AT = 13, /* and the protocol */
     LENGTH_AT = 14,
     TLV_HEAD_BYTES = 3,
     SSL_HEAD_BYTES = 5,
-    CRC_BYTES = 4,
-    V4_BYTES = 12, /* of addresses and ports */
-    V6_BYTES = 36,
-    UNIX_BYTES = 216
+    CRC_BYTES = 4
 };
+
+enum command { LOCAL = 0x20, PROXY = 0x21 };     /* with the version */
+enum protocol { UNSPECIFIED, STREAM, DATAGRAM }; /* of any family */
+enum family { INET = 1, INET6, UNIX, FAMILIES }; /* 0: unspecified */
+
+/* The bytes of two addresses and ports. Those of an unspecified family are to be ignored. */
+static const size_t address_bytes[FAMILIES] = {[INET] = 12, [INET6] = 36, [UNIX] = 216};
 
 enum tlv {
     TLV_ALPN = 0x01,
@@ -92,8 +98,7 @@ static bool parse_ssl(struct bytes value, struct proxy_header_ssl *ssl)
 
     if (value.length < SSL_HEAD_BYTES)
         return false;
-    *ssl = (struct proxy_header_ssl){
-        .is_present = true, .client = (uint8_t)value.data[0], .verify = number32(value.data + 1)};
+    *ssl = (struct proxy_header_ssl){.verify = number32(value.data + 1)};
     for (rest = bytes_skip(value, SSL_HEAD_BYTES); rest.length > 0;) {
         if (!next_tlv(&rest, &type, &part))
             return false;
@@ -152,62 +157,77 @@ static void take_addresses(const char *at, int family, struct proxy_header *head
     }
     endpoint_set_port(source, (uint16_t)number16(at));
     endpoint_set_port(destination, (uint16_t)number16(at + 2));
+    endpoint_unmap(source);
+    endpoint_unmap(destination);
 }
 
 /* What follows the fixed part of a PROXY command. */
 static enum proxy_header_result parse_block(struct bytes raw, struct proxy_header *header)
 {
-    static const size_t sizes[] = {0, V4_BYTES, V6_BYTES, UNIX_BYTES};
-    unsigned family = (unsigned char)raw.data[13] >> 4, protocol = raw.data[13] & 15;
+    unsigned family = (unsigned char)raw.data[FAMILY_AT] >> 4, protocol = raw.data[FAMILY_AT] & 15;
     struct bytes rest = bytes_skip(raw, FIXED_BYTES), value;
     enum proxy_header_result result = PROXY_HEADER_WHOLE;
     unsigned type;
 
     header->kind = PROXY_HEADER_UNKNOWN;
-    if (family > 3 || protocol > 2)
-        return PROXY_HEADER_MALFORMED;
-    if (family == 0 || protocol == 0)
-        return PROXY_HEADER_WHOLE; /* its addresses are to be ignored, and so their length is not known */
-    if (rest.length < sizes[family])
-        return PROXY_HEADER_MALFORMED;
-    if (family < 3 && protocol == 1) {
+    if (family == UNSPECIFIED || protocol == UNSPECIFIED)
+        return PROXY_HEADER_WHOLE; /* the length of its addresses is not known */
+    if (family != UNIX && protocol == STREAM) {
         header->kind = PROXY_HEADER_PROXIED;
-        take_addresses(rest.data, family == 1 ? AF_INET : AF_INET6, header);
+        take_addresses(rest.data, family == INET ? AF_INET : AF_INET6, header);
     }
-    for (rest = bytes_skip(rest, sizes[family]); result == PROXY_HEADER_WHOLE && rest.length > 0;)
+    for (rest = bytes_skip(rest, address_bytes[family]); result == PROXY_HEADER_WHOLE && rest.length > 0;)
         result = next_tlv(&rest, &type, &value) ? take_tlv(type, value, raw, header) : PROXY_HEADER_MALFORMED;
     return result;
+}
+
+/* Shape: in may end within the fixed part. */
+static enum proxy_header_result check_fixed(struct bytes in)
+{
+    unsigned char fixed[FIXED_BYTES] = {0};
+
+    memcpy(fixed, in.data, in.length < FIXED_BYTES ? in.length : FIXED_BYTES);
+    bool is_proxy = fixed[COMMAND_AT] == PROXY;
+    unsigned family = fixed[FAMILY_AT] >> 4, protocol = fixed[FAMILY_AT] & 15;
+    size_t length = (size_t)fixed[LENGTH_AT] << 8 | fixed[LENGTH_AT + 1];
+    if (in.length > COMMAND_AT && fixed[COMMAND_AT] != LOCAL && !is_proxy)
+        return PROXY_HEADER_MALFORMED;
+    if (is_proxy && (family >= FAMILIES || protocol > DATAGRAM))
+        return PROXY_HEADER_MALFORMED;
+    if (FIXED_BYTES + length > PROXY_HEADER_MAX)
+        return PROXY_HEADER_TOO_LONG;
+    if (in.length < FIXED_BYTES)
+        return PROXY_HEADER_PARTIAL;
+    return is_proxy && protocol != UNSPECIFIED && length < address_bytes[family] ? PROXY_HEADER_MALFORMED
+                                                                                 : PROXY_HEADER_WHOLE;
 }
 
 /* Shape: the signature is there as far as in goes. */
 static enum proxy_header_result parse_v2(struct bytes in, struct proxy_header *header, size_t *length)
 {
-    if (in.length > 12 && (unsigned char)in.data[12] >> 1 != 0x20 >> 1)
-        return PROXY_HEADER_MALFORMED;
-    if (in.length < FIXED_BYTES)
-        return PROXY_HEADER_PARTIAL;
+    enum proxy_header_result result = check_fixed(in);
+
+    if (result != PROXY_HEADER_WHOLE)
+        return result;
     size_t whole = FIXED_BYTES + number16(in.data + LENGTH_AT);
-    if (whole > PROXY_HEADER_MAX)
-        return PROXY_HEADER_TOO_LONG;
     if (in.length < whole)
         return PROXY_HEADER_PARTIAL;
     *length = whole;
     *header = (struct proxy_header){.version = PROXY_HEADER_V2, .kind = PROXY_HEADER_LOCAL};
-    return in.data[12] == 0x20 ? PROXY_HEADER_WHOLE : parse_block(bytes_first(in, whole), header);
+    return in.data[COMMAND_AT] == LOCAL ? PROXY_HEADER_WHOLE : parse_block(bytes_first(in, whole), header);
 }
 
 /* Takes what stands before the next space, or the end. Returns: false where it is empty or has no room. */
-static bool next_word(struct bytes *rest, bool is_last, char *word, size_t room)
+static bool next_word(struct bytes *rest, char *word, size_t room)
 {
     const char *space = rest->length > 0 ? memchr(rest->data, ' ', rest->length) : NULL;
     size_t length = space != NULL ? (size_t)(space - rest->data) : rest->length;
 
-    if (length == 0 || length >= room || (space == NULL) != is_last ||
-        memchr(rest->data, '\0', length) != NULL)
+    if (length == 0 || length >= room || memchr(rest->data, '\0', length) != NULL)
         return false;
     memcpy(word, rest->data, length);
     word[length] = '\0';
-    *rest = bytes_skip(*rest, length + (is_last ? 0 : 1));
+    *rest = bytes_skip(*rest, length);
     return true;
 }
 
@@ -233,43 +253,83 @@ static bool parse_port(const char *word, struct endpoint *endpoint)
     return port <= UINT16_MAX;
 }
 
-/* Shape: rest begins with the family, and is without CR LF. */
-static bool parse_line(struct bytes rest, struct proxy_header *header)
+/* Returns: whether an address can begin with the word. */
+static bool begins_address(const char *word, int family)
 {
-    char word[INET6_ADDRSTRLEN];
-    struct bytes unknown = BYTES_LITERAL("UNKNOWN");
+    size_t room = family == AF_INET ? INET_ADDRSTRLEN : INET6_ADDRSTRLEN;
+
+    return strlen(word) < room &&
+           word[strspn(word, family == AF_INET ? "0123456789." : "0123456789abcdefABCDEF:.")] == '\0';
+}
+
+/* Two addresses and two ports. Shape: rest is as far as the line goes; is_end: it is all of it.
+ * Returns: PROXY_HEADER_PARTIAL, _WHOLE or _MALFORMED. */
+static enum proxy_header_result parse_fields(struct bytes rest, bool is_end, int family,
+                                             struct proxy_header *header)
+{
+    enum { FIELDS = 4, FIRST_PORT = 2 };
+
+    for (unsigned field = 0; rest.length > 0 || is_end; field++) {
+        struct endpoint *endpoint = field % 2 == 0 ? &header->source : &header->destination;
+        char word[INET6_ADDRSTRLEN];
+        if (!next_word(&rest, word, sizeof word))
+            return PROXY_HEADER_MALFORMED;
+        bool is_cut = rest.length == 0 && !is_end, is_last = field + 1 == FIELDS;
+        bool is_valid = field >= FIRST_PORT ? parse_port(word, endpoint)
+                        : is_cut            ? begins_address(word, family)
+                                            : parse_address(word, family, endpoint);
+        if (!is_valid || (rest.length > 0 && is_last) || (rest.length == 0 && is_end && !is_last))
+            return PROXY_HEADER_MALFORMED;
+        if (is_last && is_end)
+            return PROXY_HEADER_WHOLE;
+        rest = bytes_skip(rest, rest.length > 0);
+    }
+    return PROXY_HEADER_PARTIAL;
+}
+
+/* Shape: rest begins with the family, without CR LF, and goes on as for parse_fields. */
+static enum proxy_header_result parse_line(struct bytes rest, bool is_end, struct proxy_header *header)
+{
+    static const struct bytes unknown = {"UNKNOWN", 7}, tcp4 = {"TCP4 ", 5}, tcp6 = {"TCP6 ", 5};
+    enum proxy_header_result so_far = is_end ? PROXY_HEADER_MALFORMED : PROXY_HEADER_PARTIAL;
 
     header->kind = PROXY_HEADER_UNKNOWN;
-    if (begins_with(rest, unknown) && rest.length >= unknown.length)
-        return rest.length == unknown.length || rest.data[unknown.length] == ' ';
-    if (!next_word(&rest, false, word, sizeof word))
-        return false;
-    int family = strcmp(word, "TCP4") == 0 ? AF_INET : strcmp(word, "TCP6") == 0 ? AF_INET6 : AF_UNSPEC;
+    if (begins_with(rest, unknown)) {
+        if (rest.length > unknown.length && rest.data[unknown.length] != ' ')
+            return PROXY_HEADER_MALFORMED;
+        return rest.length >= unknown.length && is_end ? PROXY_HEADER_WHOLE : so_far;
+    }
+    if (!begins_with(rest, tcp4) && !begins_with(rest, tcp6))
+        return PROXY_HEADER_MALFORMED;
+    if (rest.length < tcp4.length)
+        return so_far;
     header->kind = PROXY_HEADER_PROXIED;
-    return family != AF_UNSPEC && next_word(&rest, false, word, sizeof word) &&
-           parse_address(word, family, &header->source) && next_word(&rest, false, word, sizeof word) &&
-           parse_address(word, family, &header->destination) && next_word(&rest, false, word, sizeof word) &&
-           parse_port(word, &header->source) && next_word(&rest, true, word, sizeof word) &&
-           parse_port(word, &header->destination);
+    return parse_fields(bytes_skip(rest, tcp4.length), is_end, begins_with(rest, tcp4) ? AF_INET : AF_INET6,
+                        header);
 }
 
 /* Shape: "PROXY " is there as far as in goes. */
 static enum proxy_header_result parse_v1(struct bytes in, struct proxy_header *header, size_t *length)
 {
     struct bytes line = bytes_first(in, PROXY_HEADER_V1_MAX);
-    size_t end = 0;
+    size_t end = v1_begin.length;
 
+    if (line.length < end)
+        return PROXY_HEADER_PARTIAL;
     while (end < line.length && line.data[end] != '\r' && line.data[end] != '\n')
         end++;
-    if (end == line.length || (end + 1 == line.length && line.data[end] == '\r'))
-        return line.length == PROXY_HEADER_V1_MAX ? PROXY_HEADER_TOO_LONG : PROXY_HEADER_PARTIAL;
-    if (line.data[end] != '\r' || line.data[end + 1] != '\n')
+    bool is_end = end < line.length;
+    if (is_end && (line.data[end] == '\n' || (end + 1 < line.length && line.data[end + 1] != '\n')))
         return PROXY_HEADER_MALFORMED;
     *header = (struct proxy_header){.version = PROXY_HEADER_V1};
+    enum proxy_header_result result =
+        parse_line(bytes_skip((struct bytes){line.data, end}, v1_begin.length), is_end, header);
+    if (result != PROXY_HEADER_MALFORMED && end + 1 >= line.length)
+        return line.length == PROXY_HEADER_V1_MAX ? PROXY_HEADER_TOO_LONG : PROXY_HEADER_PARTIAL;
     *length = end + 2;
-    return parse_line((struct bytes){line.data + v1_begin.length, end - v1_begin.length}, header)
-               ? PROXY_HEADER_WHOLE
-               : PROXY_HEADER_MALFORMED;
+    endpoint_unmap(&header->source);
+    endpoint_unmap(&header->destination);
+    return result;
 }
 
 enum proxy_header_result proxy_header_parse(struct bytes in, struct proxy_header *header, size_t *length)
@@ -330,7 +390,7 @@ static size_t write_v2(const struct endpoint *source, const struct endpoint *des
         return sink.length;
     }
     sink_put(&sink, (struct bytes){family == AF_INET ? "\x21\x11" : "\x21\x21", 2});
-    put16(&sink, family == AF_INET ? V4_BYTES : V6_BYTES);
+    put16(&sink, (unsigned)address_bytes[family == AF_INET ? INET : INET6]);
     put_address(&sink, source);
     put_address(&sink, destination);
     put16(&sink, endpoint_port(source));

@@ -18,22 +18,21 @@ static void append(char text[TEXT_BYTES], const char *name, struct bytes value)
                  escape_quoted(value, shown, sizeof shown));
 }
 
-static void trace_header(enum trace_step step, struct bytes raw)
+static void trace_header(enum trace_step step, const struct proxy_header *header)
 {
     char text[TEXT_BYTES];
-    struct proxy_header header;
-    size_t length;
 
-    if (trace_sink == NULL || proxy_header_parse(raw, &header, &length) != PROXY_HEADER_WHOLE)
-        return;
-    proxy_header_format(&header, text);
-    append(text, "authority", header.authority);
-    append(text, "ALPN", header.alpn);
-    append(text, "unique ID", header.unique_id);
-    append(text, "namespace", header.netns);
-    append(text, "TLS", header.ssl.version);
-    append(text, "cipher", header.ssl.cipher);
-    append(text, "client certificate", header.ssl.common_name);
+    proxy_header_format(header, text);
+    append(text, "authority", header->authority);
+    append(text, "ALPN", header->alpn);
+    append(text, "unique ID", header->unique_id);
+    append(text, "namespace", header->netns);
+    append(text, "TLS", header->ssl.version);
+    append(text, "cipher", header->ssl.cipher);
+    append(text, "signature algorithm", header->ssl.signature_algorithm);
+    append(text, "key algorithm", header->ssl.key_algorithm);
+    append(text, header->ssl.verify == 0 ? "client certificate" : "unverified client certificate",
+           header->ssl.common_name);
     trace(.step = step, .fd = -1, .arguments = text);
 }
 
@@ -50,11 +49,14 @@ static void begin_sending(struct dialogue *dialogue, struct sink *out, int64_t n
 {
     struct proxy_header_sender *sender = (struct proxy_header_sender *)dialogue;
     struct bytes raw = {sender->bytes, sender->length};
+    struct proxy_header header;
+    size_t length;
 
     (void)now_ms;
     sink_put(out, raw);
     dialogue->state = DIALOGUE_OVER;
-    trace_header(TRACE_PROXY_HEADER, raw);
+    if (trace_sink != NULL && proxy_header_parse(raw, &header, &length) == PROXY_HEADER_WHOLE)
+        trace_header(TRACE_PROXY_HEADER, &header);
 }
 
 static size_t cut_sending(struct dialogue *dialogue, struct bytes in, struct sink *out, int64_t now_ms)
@@ -105,9 +107,9 @@ static size_t receive(struct dialogue *dialogue, struct bytes in, struct sink *o
     dialogue->state = DIALOGUE_FAILED;
     if (receiver->result != PROXY_HEADER_WHOLE)
         return 0;
-    struct bytes raw = {in.data, length};
-    trace_header(TRACE_PROXIED, raw);
-    receiver->refusal = receiver->received(receiver->context, &header, raw);
+    if (trace_sink != NULL)
+        trace_header(TRACE_PROXIED, &header);
+    receiver->refusal = receiver->received(receiver->context, &header, (struct bytes){in.data, length});
     if (receiver->refusal != ERR_OK)
         return 0;
     dialogue->state = DIALOGUE_OVER;

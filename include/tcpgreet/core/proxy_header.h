@@ -27,14 +27,13 @@ enum proxy_header_kind {
 
 /* Of PP2_TYPE_SSL: the client's TLS with the proxy. */
 struct proxy_header_ssl {
-    bool is_present;
-    uint8_t client;  /* bits: 1: over TLS, 2: a certificate on this connection, 4: in this session */
     uint32_t verify; /* 0: the client's certificate was verified */
     struct bytes version, common_name, cipher, signature_algorithm, key_algorithm;
 };
 
 /* Views are of the bytes that were parsed; empty where a header has none.
- * Invariant: source and destination are of one family if kind is PROXY_HEADER_PROXIED, else AF_UNSPEC. */
+ * Invariants: source and destination are AF_UNSPEC unless kind is PROXY_HEADER_PROXIED; an address that the
+ * header has as IPv4-mapped is IPv4. */
 struct proxy_header {
     enum proxy_header_version version;
     enum proxy_header_kind kind;
@@ -53,8 +52,9 @@ enum proxy_header_result {
     PROXY_HEADER_CHECKSUM   /* its CRC32C is not that of the header */
 };
 
-/* Parses the first bytes of a connection. The verdict does not depend on how they are cut: a wrong byte is
- * reported as soon as it is there. header and length are set with PROXY_HEADER_WHOLE only.
+/* Parses the first bytes of a connection. The verdict does not depend on how they are cut, and is final with
+ * the first byte that no header has there; what stands in an address of version 1 is verified at its end,
+ * TLVs with the whole header. header and length are valid with PROXY_HEADER_WHOLE only.
  * Source: HAProxy, doc/proxy-protocol.txt, sections 2.1 and 2.2. */
 enum proxy_header_result proxy_header_parse(struct bytes in, struct proxy_header *header, size_t *length);
 
