@@ -1,10 +1,20 @@
 #include "tcpgreet/core/whoami.h"
 
+#include <assert.h>
+#include <string.h>
+
+#include "tcpgreet/core/dialogue.h"
+
 static const struct bytes heads[WHOAMI_KEY_COUNT] = {
 #define WHOAMI_HEAD(name, text) [WHOAMI_##name] = {"Server: " text ": ", sizeof("Server: " text ": ") - 1},
     WHOAMI_KEYS(WHOAMI_HEAD)
 #undef WHOAMI_HEAD
 };
+
+static_assert((int)WHOAMI_KEY_COUNT * (WHOAMI_VALUE_MAX + (int)sizeof "Server: client-certificate: \n") <=
+                  (int)WHOAMI_BYTES,
+              "every answer has room");
+static_assert((int)WHOAMI_BYTES < (int)DIALOGUE_OUT_BYTES, "and a session can go on after it");
 
 struct bytes whoami_head(enum whoami_key key)
 {

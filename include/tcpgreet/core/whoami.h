@@ -28,7 +28,7 @@ enum whoami_key {
         WHOAMI_KEY_COUNT
 };
 
-enum { WHOAMI_VALUE_MAX = 1024, WHOAMI_BYTES = 8 * 1024 /* all lines together */ };
+enum { WHOAMI_VALUE_MAX = 1024, WHOAMI_BYTES = 12 * 1024 /* all lines together */ };
 
 /* Returns: what stands before a value: "Server: peer: ". */
 struct bytes whoami_head(enum whoami_key key);
