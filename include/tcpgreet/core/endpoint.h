@@ -47,8 +47,8 @@ void endpoint_set_port(struct endpoint *endpoint, uint16_t port);
 /* Returns: whether family, address, port and zone are the same. */
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 
-/* Keeps the names that the interfaces have now for endpoint_format, in a process that may not ask for them
- * later. Thread: before any other starts. Source: if_nameindex(3). */
+/* Keeps the names that the interfaces have now for endpoint_format, for a process whose sandbox forbids
+ * looking them up later. Thread: before any other starts. Source: if_nameindex(3). */
 void endpoint_keep_zones(void);
 
 /* Writes "[::1]:6000", "[fe80::1%eth0]:6000" or "127.0.0.1:6000".
