@@ -60,8 +60,6 @@ struct probing {
 /* The facts of a failure, for the log. */
 #define FACTS_OF(err) log_text("reason", err_word((err)->reason)), log_text("error", (err)->text)
 
-#define HTTP_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
-
 static void refuse(struct exporter *exporter, struct http_request *request, enum metrics_refusal cause,
                    const char *why)
 {
@@ -216,7 +214,8 @@ static void on_request(void *context, struct http_request *request)
     struct http_access access = {.host = http_request_header(request, "Host"),
                                  .origin = http_request_header(request, "Origin"),
                                  .site = http_request_header(request, "Sec-Fetch-Site"),
-                                 .own_host = exporter->config->listen[0].host,
+                                 .own = exporter->config->listen,
+                                 .own_count = EXPORTER_LISTEN_MAX,
                                  .is_local = exporter->listeners.is_local,
                                  .acts = route != NULL && route->serve == serve_probe};
     const char *why = http_access_refusal(&access);

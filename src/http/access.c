@@ -3,14 +3,20 @@
 #include <string.h>
 #include <strings.h>
 
-#include "tcpgreet/core/target.h"
-
 static bool parse_host(const char *field, struct target *host)
 {
     struct err err = {0};
     return (target_is_one_word(field) ? target_parse_word(host, field, &err)
                                       : target_parse(host, field, "0", &err)) == 0 &&
            host->kind != TARGET_EVERY_ADDRESS;
+}
+
+static bool is_own(const struct http_access *access, const char *host)
+{
+    for (size_t i = 0; i < access->own_count && access->own[i].service[0] != '\0'; i++)
+        if (strcasecmp(host, access->own[i].host) == 0)
+            return true;
+    return false;
 }
 
 /* A name that its owner lets point to this machine makes a foreign page and this server one site to a
@@ -21,8 +27,8 @@ static bool is_host_ours(const struct http_access *access)
 
     if (access->host == NULL)
         return true; /* of no browser */
-    return parse_host(access->host, &host) && (host.kind != TARGET_NAME || target_is_localhost(host.host) ||
-                                               strcasecmp(host.host, access->own_host) == 0);
+    return parse_host(access->host, &host) &&
+           (host.kind != TARGET_NAME || target_is_localhost(host.host) || is_own(access, host.host));
 }
 
 static bool is_foreign(const char *site)

@@ -37,6 +37,7 @@ struct http_request {
     int fd;
     char *uri; /* NULL: between two requests, or too long */
     bool is_too_long;
+    bool is_cut;       /* its connection is being closed */
     bool is_announced; /* it has been accepted by its header fields */
     bool is_inside;    /* the handler is running */
     bool is_suspended; /* until the reply */
@@ -137,6 +138,7 @@ static void on_ready(uv_poll_t *poll, int status, int events)
 static void cut(struct http_request *request)
 {
     leave(request);
+    request->is_cut = true;
     shutdown(request->fd, SHUT_RDWR);
 }
 
@@ -162,7 +164,6 @@ static void forget(struct http_request *request)
     request->response = NULL;
 }
 
-/* A request whose parameters the library cannot keep has no other end than that of its connection. */
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
                           enum MHD_ConnectionNotificationCode code)
 {
@@ -198,6 +199,10 @@ static void *on_uri(void *context, const char *uri, struct MHD_Connection *conne
     uri = uri != NULL ? query_origin_form(uri) : "";
     request->is_too_long = strlen(uri) >= HTTP_URI_BYTES;
     request->uri = request->is_too_long ? NULL : strdup(uri);
+    if (!library_has_room(uri)) {
+        library_send_too_long(request->fd);
+        cut(request);
+    }
     return request;
 }
 
@@ -227,21 +232,22 @@ const char *http_request_header(const struct http_request *request, const char *
 }
 
 /* Returns: whether it is answered because no handler could. */
-static bool refuse(struct http_request *request, const char *method)
+static bool refuse(struct http_request *request, const char *method, const char *version)
 {
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-        http_reply_text(request, HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD are allowed");
+    enum http_status status;
+    const char *why = library_refusal(request->connection, method, version, &status);
+
+    if (why != NULL)
+        http_reply_text(request, status, why);
     else if (request->is_too_long)
         http_reply_text(request, HTTP_URI_TOO_LONG, "the request target is too long");
     else if (request->uri == NULL)
         http_reply_text(request, HTTP_INTERNAL_ERROR, "not enough memory");
-    else if (library_has_body(request->connection))
-        http_reply_text(request, HTTP_BAD_REQUEST, "the request must not have a body");
     return request->is_answered;
 }
 
 /* The part of a request that needs no handler, or the handler. */
-static void answer(struct http_request *request, const char *method)
+static void answer(struct http_request *request, const char *method, const char *version)
 {
     struct http *http = request->http;
 
@@ -249,7 +255,7 @@ static void answer(struct http_request *request, const char *method)
     if (http->is_closing)
         http_reply_text(request, HTTP_UNAVAILABLE, "shutting down");
     else if (!request->is_announced)
-        request->is_announced = !refuse(request, method);
+        request->is_announced = !refuse(request, method, version);
     else {
         enter(&http->handled, request);
         http->handle(http->context, request);
@@ -267,14 +273,13 @@ static library_result on_request(void *context, struct MHD_Connection *connectio
 
     (void)context;
     (void)url;
-    (void)version;
     (void)upload;
     (void)upload_size;
-    if (request == NULL)
+    if (request == NULL || request->is_cut)
         return MHD_NO;
     bool is_first = !request->is_announced;
     if (!request->is_answered)
-        answer(request, method);
+        answer(request, method, version);
     if (request->is_answered)
         return request->response != NULL ? mhd.queue_response(connection, request->status, request->response)
                                          : MHD_NO;
@@ -299,14 +304,7 @@ void http_reply(struct http_request *request, const struct http_answer *answer)
 
 void http_reply_text(struct http_request *request, enum http_status status, const char *text)
 {
-    size_t length = strlen(text) + 1; /* with the line's end */
-    struct http_answer answer = {.status = status,
-                                 .content_type = "text/plain; charset=utf-8",
-                                 .body = malloc(length + 1),
-                                 .retry_after_s = status == HTTP_UNAVAILABLE};
-
-    if (answer.body != NULL)
-        answer.length = (size_t)snprintf(answer.body, length + 1, "%s\n", text);
+    struct http_answer answer = library_text(status, text);
     http_reply(request, &answer);
 }
 

@@ -2,8 +2,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
 
 #include "tcpgreet/base/library.h"
+#include "tcpgreet/core/query.h"
+
+enum { PARAMETERS_MAX = 64 }; /* 56 bytes each of a connection's memory, a quarter of it */
 
 #ifdef TCPGREET_HTTP_LIBRARY
 
@@ -53,7 +58,8 @@ void http_version_put(FILE *out)
                   MHD_VERSION >> 16 & 0xff, MHD_VERSION >> 8 & 0xff);
 }
 
-bool library_has_body(struct MHD_Connection *connection)
+/* Returns: whether the header fields announce a body. */
+static bool has_body(struct MHD_Connection *connection)
 {
     const char *length =
         mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
@@ -61,6 +67,67 @@ bool library_has_body(struct MHD_Connection *connection)
         mhd.lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
 
     return coding != NULL || (length != NULL && strspn(length, "0") != strlen(length));
+}
+
+static library_result count_host(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    unsigned *count = context;
+
+    (void)kind;
+    (void)value;
+    *count += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
+static unsigned count_hosts(struct MHD_Connection *connection)
+{
+    unsigned count = 0;
+
+    (void)mhd.get_connection_values(connection, MHD_HEADER_KIND, count_host, &count);
+    return count;
+}
+
+const char *library_refusal(struct MHD_Connection *connection, const char *method, const char *version,
+                            enum http_status *status)
+{
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+        *status = HTTP_METHOD_NOT_ALLOWED;
+        return "only GET and HEAD are allowed";
+    }
+    *status = HTTP_BAD_REQUEST;
+    if (strcmp(version, MHD_HTTP_VERSION_1_0) != 0 && count_hosts(connection) != 1)
+        return "the request must have one Host field";
+    return has_body(connection) ? "the request must not have a body" : NULL;
+}
+
+bool library_has_room(const char *uri)
+{
+    size_t count = 0;
+
+    for (const char *at = query_begin(uri); *at != '\0'; at++)
+        count += count == 0 || *at == '&';
+    return count <= PARAMETERS_MAX && (count == 0 || strlen(uri) < HTTP_URI_BYTES);
+}
+
+void library_send_too_long(int fd)
+{
+    static const char answer[] =
+        "HTTP/1.1 414 URI Too Long\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+    (void)send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+struct http_answer library_text(enum http_status status, const char *text)
+{
+    size_t length = strlen(text) + 1; /* with the line's end */
+    struct http_answer answer = {.status = status,
+                                 .content_type = "text/plain; charset=utf-8",
+                                 .body = malloc(length + 1),
+                                 .retry_after_s = status == HTTP_UNAVAILABLE};
+
+    if (answer.body != NULL)
+        answer.length = (size_t)snprintf(answer.body, length + 1, "%s\n", text);
+    return answer;
 }
 
 static bool put_header(struct MHD_Response *response, const char *name, const char *value)

@@ -21,6 +21,7 @@ typedef enum MHD_Result library_result;
     X(create_response_from_buffer)                                                                           \
     X(destroy_response)                                                                                      \
     X(get_connection_info)                                                                                   \
+    X(get_connection_values)                                                                                 \
     X(get_daemon_info)                                                                                       \
     X(get_timeout)                                                                                           \
     X(get_version)                                                                                           \
@@ -42,8 +43,19 @@ extern struct mhd {
 /* Loads the library, unless it is loaded. Returns: NULL, or why it cannot be loaded. Thread: one. */
 const char *mhd_load(void);
 
-/* Returns: whether the header fields of a request announce a body. Source: RFC 9112 section 6. */
-bool library_has_body(struct MHD_Connection *connection);
+/* Returns: whether there is surely room for the parameters of a request target. Otherwise versions before 1.0
+ * answer 431, discard the header fields, and go on to wait for them. */
+bool library_has_room(const char *uri);
+
+/* Answers 414 without the library. The answer may be lost: the connection is to be closed all the same. */
+void library_send_too_long(int fd);
+
+/* Returns: NULL, or why no handler is to see a request, with *status. Source: RFC 9112 sections 3.2 and 6. */
+const char *library_refusal(struct MHD_Connection *connection, const char *method, const char *version,
+                            enum http_status *status);
+
+/* Returns: an answer of one line; its body is empty where memory is exhausted. */
+struct http_answer library_text(enum http_status status, const char *text);
 
 /* The answer with every header field that is ours. Takes: answer->body. Returns: NULL where memory is
  * exhausted. */

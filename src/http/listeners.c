@@ -1,5 +1,6 @@
 #include "tcpgreet/http/listeners.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum { BACKLOG = 256 };
@@ -57,6 +58,8 @@ static void find_out_whether_local(struct http_listeners *listeners)
         listeners->is_local = listeners->is_local && endpoint_is_loopback(&listeners->list[i].at);
 }
 
+static_assert((int)SERVICE_MANAGER_SOCKETS_MAX <= (int)LISTENER_MAX, "every socket that is passed has room");
+
 int http_listeners_adopt(struct http_listeners *listeners, struct service_manager *manager, struct err *err)
 {
     for (size_t i = 0; i < manager->socket_count; i++) {
@@ -71,12 +74,12 @@ int http_listeners_adopt(struct http_listeners *listeners, struct service_manage
     return 0;
 }
 
-int http_listeners_open(struct http_listeners *listeners, const struct target *asked, size_t count,
+int http_listeners_open(struct http_listeners *listeners, const struct target *targets, size_t count,
                         struct err *err)
 {
-    for (size_t i = 0; i < count && asked[i].service[0] != '\0'; i++)
-        if (asked[i].kind == TARGET_EVERY_ADDRESS ? open_loopback(listeners, asked[i].service, err) < 0
-                                                  : open_at(listeners, &asked[i], err) == 0)
+    for (size_t i = 0; i < count && targets[i].service[0] != '\0'; i++)
+        if (targets[i].kind == TARGET_EVERY_ADDRESS ? open_loopback(listeners, targets[i].service, err) < 0
+                                                    : open_at(listeners, &targets[i], err) == 0)
             return -1;
     find_out_whether_local(listeners);
     return 0;

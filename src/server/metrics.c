@@ -203,7 +203,8 @@ static void on_request(void *context, struct http_request *request)
     } routes[] = {{"/metrics", serve_metrics}, {"/healthz", serve_health}, {"/readyz", serve_readiness}};
     const struct metrics *metrics = context;
     const struct http_access access = {.host = http_request_header(request, "Host"),
-                                       .own_host = metrics->at->host,
+                                       .own = metrics->at,
+                                       .own_count = 1,
                                        .is_local = metrics->listeners.is_local};
     const char *why = http_access_refusal(&access);
 

@@ -3,6 +3,7 @@
 
 import http.client
 import json
+import os
 import pathlib
 import re
 import select
@@ -321,10 +322,10 @@ class LimitsTest(Case):
                 self.assertEqual(status, 400, wrong)
                 self.assertIn("X-Prometheus-Scrape-Timeout-Seconds", text)
 
-    def test_a_query_with_too_many_parameters_leaks_nothing(self):
+    def test_a_query_with_too_many_parameters_is_refused_at_once_and_leaks_nothing(self):
         with Exporter() as exporter:
-            for _ in range(20):
-                exporter.begin("/probe?" + "a=b&" * 300).close()
+            for count in [65, 300, 900] * 7:
+                self.assertTrue(read_all(exporter.begin("/probe?" + "a=b&" * count)).startswith("HTTP/1.1 414 "))
             self.assertEqual(exporter.get("/healthz")[0], 200)
             self.assertEqual(exporter.stop(), 0)  # under LeakSanitizer, else it shows little
 
@@ -365,6 +366,17 @@ class StartTest(Case):
             self.assertEqual(result.code, 2, options)
         result = run("--exporter", "0", "--ca", "/nonexistent/ca")
         self.assertEqual(result.code, 2, result)
+
+    @unittest.skipUnless(HAS_TLS, "built without TLS")
+    def test_directories_of_the_trust_store_that_have_no_room_are_an_error(self):
+        for directories in (":".join(f"/d{i}" for i in range(65)), "/" + "d" * 4095):
+            environment = {**os.environ, "SSL_CERT_DIR": directories}
+            done = run("--exporter", "127.0.0.1", "0", env=environment)
+            self.assertEqual(done.code, 2)
+            self.assertIn(b"SSL_CERT_DIR: an exporter's sandbox takes 64 directories at most", done.err)
+        environment = {**os.environ, "SSL_CERT_DIR": ":".join(f"/d{i}" for i in range(64))}
+        with Exporter(env=environment) as exporter:
+            self.assertEqual(exporter.get("/healthz")[0], 200)
 
     def test_int_ends_it_as_term_does(self):
         with Exporter() as exporter:

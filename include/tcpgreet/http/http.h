@@ -62,8 +62,8 @@ struct http_answer {
     unsigned retry_after_s;
 };
 
-/* Loads libmicrohttpd. Returns: 0, or -1 with err where this build or system cannot do what an option asks
- * for. Errors: usage. Thread: one, as for http_version_put. */
+/* Loads libmicrohttpd. Returns: 0, or -1 with err where this build or system cannot do what an option
+ * requires. Errors: usage. Thread: one, as for http_version_put. */
 int http_available(const char *option, struct err *err);
 
 /* Writes the line of --version. */

@@ -24,9 +24,9 @@ struct http_listeners {
  * Errors: as listener_adopt. */
 int http_listeners_adopt(struct http_listeners *listeners, struct service_manager *manager, struct err *err);
 
-/* Shape: asked, count of them at most, ends at the first without service; one without a host is loopback, of
- * both families. Returns: 0; -1 with err, and what is open already stays so. Errors: as listener_open. */
-int http_listeners_open(struct http_listeners *listeners, const struct target *asked, size_t count,
+/* Shape: targets, count of them at most, ends at the first without service; one without a host is loopback,
+ * of both families. Returns: 0; -1 with err, and what is open already stays so. Errors: as listener_open. */
+int http_listeners_open(struct http_listeners *listeners, const struct target *targets, size_t count,
                         struct err *err);
 
 void http_listeners_close(struct http_listeners *listeners);

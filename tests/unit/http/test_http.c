@@ -297,6 +297,9 @@ static void methods_and_bodies_that_are_not_served_are_refused(void **state)
         {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 400},
         {"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
         {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
+        {"GET / HTTP/1.1\r\nhOST: a\r\nX: y\r\nHost: b\r\n\r\n", 400},
     };
     (void)state;
     open_site(8, LONG_MS);
@@ -382,6 +385,48 @@ static void what_is_too_large_is_refused(void **state)
     assert_string_not_equal(send_much("GET /", 'x', 1024 * 1024), "(nothing)");
     assert_int_equal(site.handled, 0);
     expect_status(ask(REQUEST("/next"), "/next\n"), 200);
+    close_site();
+}
+
+static void a_request_of_http_1_0_needs_no_host(void **state)
+{
+    (void)state;
+    open_site(8, LONG_MS);
+    int fd = caller_connect(&site.at);
+    caller_send(fd, "GET /old HTTP/1.0\r\n\r\n");
+    await_text(fd, NULL);
+    assert_non_null(strstr(received, " 200 "));
+    close(fd);
+    close_site();
+}
+
+static void parameters_that_the_library_cannot_keep_are_refused_at_once(void **state)
+{
+    static const struct {
+        const char *parameter;
+        int count;
+    } cases[] = {{"a=b&", 300},
+                 {"a=b&", 1000},
+                 {"a=b&", 3000},
+                 {"&", 300},
+                 {"&", 4000},
+                 {"a&", 2000},
+                 {"abcdefgh=12345678", 800}};
+    static char request[32 * 1024];
+    (void)state;
+    open_site(8, LONG_MS);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t length = (size_t)snprintf(request, sizeof(request), "GET /?");
+        for (int n = 0; n < cases[i].count; n++)
+            length += (size_t)snprintf(request + length, sizeof(request) - length, "%s", cases[i].parameter);
+        snprintf(request + length, sizeof(request) - length, " HTTP/1.1\r\nHost: a\r\n\r\n");
+        int fd = caller_connect(&site.at);
+        caller_send(fd, request);
+        expect_status(await_text(fd, NULL), 414);
+        close(fd);
+    }
+    assert_int_equal(site.handled, 0);
+    expect_status(ask(REQUEST("/next?a=b"), "/next?a=b\n"), 200);
     close_site();
 }
 
@@ -550,6 +595,8 @@ int main(void)
         cmocka_unit_test(methods_and_bodies_that_are_not_served_are_refused),
         cmocka_unit_test(malformed_requests_end_their_connection_only),
         cmocka_unit_test(what_is_too_large_is_refused),
+        cmocka_unit_test(a_request_of_http_1_0_needs_no_host),
+        cmocka_unit_test(parameters_that_the_library_cannot_keep_are_refused_at_once),
         cmocka_unit_test(a_connection_that_sends_no_whole_request_is_closed),
         cmocka_unit_test(bytes_that_trickle_in_do_not_extend_the_wait),
         cmocka_unit_test(a_connection_that_idles_after_an_answer_is_closed),
