@@ -1,12 +1,13 @@
 #include "tcpgreet/base/secret.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/select.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include "tcpgreet/base/interrupt.h"
 
 void secret_wipe(void *data, size_t length)
 {
@@ -17,67 +18,23 @@ void secret_wipe(void *data, size_t length)
 
 /* What would end or stop the process while the terminal shows nothing. */
 static const int ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
-enum { ENDING = sizeof ending / sizeof ending[0] };
-
-static volatile sig_atomic_t caught;
-
-static void on_signal(int number)
-{
-    caught = number;
-}
-
-/* What is changed while it is asked. */
-struct asking {
-    struct sigaction actions[ENDING];
-    sigset_t mask; /* in which the signals can come, while it is waited for the line */
-};
-
-static void begin(struct asking *asking)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigset_t all;
-
-    caught = 0;
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigemptyset(&all);
-    for (size_t i = 0; i < ENDING; i++)
-        (void)sigaddset(&all, ending[i]);
-    (void)sigprocmask(SIG_BLOCK, &all, &asking->mask);
-    for (size_t i = 0; i < ENDING; i++) {
-        (void)sigaction(ending[i], NULL, &asking->actions[i]);
-        if (asking->actions[i].sa_handler != SIG_IGN)
-            (void)sigaction(ending[i], &action, NULL);
-    }
-}
-
-static void end(const struct asking *asking)
-{
-    for (size_t i = 0; i < ENDING; i++)
-        (void)sigaction(ending[i], &asking->actions[i], NULL);
-    if (caught != 0)
-        (void)raise(caught);
-    (void)sigprocmask(SIG_SETMASK, &asking->mask, NULL);
-}
 
 /* Returns: the length of the line without its end; -1. */
-static int read_line(int fd, const sigset_t *mask, char *line, size_t room)
+static int read_line(int fd, const struct interrupt *interrupt, char *line, size_t room)
 {
-    fd_set set;
-    int count;
+    int ready;
 
-    do {
-        FD_ZERO(&set);
-        FD_SET(fd, &set);
-        count = pselect(fd + 1, &set, NULL, NULL, NULL, mask);
-    } while (count < 0 && errno == EINTR && caught == 0);
-    ssize_t length = count > 0 ? read(fd, line, room) : -1;
+    do
+        ready = interrupt_await(interrupt, fd);
+    while (ready == 0 && interrupt_caught() == 0);
+    ssize_t length = ready > 0 ? read(fd, line, room) : -1;
     return length > 0 && line[length - 1] == '\n' ? (int)length - 1 : -1;
 }
 
 static int ask(int fd, const char *prompt, char *line, size_t room)
 {
     struct termios shown, hidden;
-    struct asking asking;
+    struct interrupt interrupt;
     int length = -1;
 
     if (fd >= FD_SETSIZE || tcgetattr(fd, &shown) < 0)
@@ -85,12 +42,14 @@ static int ask(int fd, const char *prompt, char *line, size_t room)
     hidden = shown;
     hidden.c_lflag &= ~(tcflag_t)ECHO;
     hidden.c_lflag |= ECHONL;
-    begin(&asking);
+    interrupt_begin(&interrupt, ending, sizeof ending / sizeof ending[0]);
     if (tcsetattr(fd, TCSAFLUSH, &hidden) == 0 &&
         write(fd, prompt, strlen(prompt)) == (ssize_t)strlen(prompt))
-        length = read_line(fd, &asking.mask, line, room);
+        length = read_line(fd, &interrupt, line, room);
     (void)tcsetattr(fd, TCSAFLUSH, &shown);
-    end(&asking);
+    if (interrupt_caught() != 0)
+        (void)raise(interrupt_caught());
+    interrupt_end(&interrupt);
     return length;
 }
 

@@ -8,51 +8,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tcpgreet/base/interrupt.h"
 #include "tcpgreet/os/signals.h"
 
 enum { INPUT_BYTES_FIRST = 64 * 1024 };
 
 static const int numbers[SIGNALS_OF_END] = {SIGINT, SIGTERM};
 
-static volatile sig_atomic_t caught;
-
-static void on_signal(int number)
-{
-    caught = number;
-}
-
-/* What is read, and what is changed meanwhile. */
+/* What is read. */
 struct watch {
     int fd;
     const char *name;
-    struct sigaction actions[SIGNALS_OF_END];
-    sigset_t mask; /* in which the signals can come, while nothing else is done */
+    struct interrupt interrupt;
 };
-
-static void begin(struct watch *watch)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-    sigset_t both;
-
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigemptyset(&both);
-    caught = 0;
-    for (int i = 0; i < SIGNALS_OF_END; i++)
-        (void)sigaddset(&both, numbers[i]);
-    (void)sigprocmask(SIG_BLOCK, &both, &watch->mask);
-    for (int i = 0; i < SIGNALS_OF_END; i++) {
-        (void)sigaction(numbers[i], NULL, &watch->actions[i]);
-        if (watch->actions[i].sa_handler != SIG_IGN)
-            (void)sigaction(numbers[i], &action, NULL);
-    }
-}
-
-static void end(const struct watch *watch)
-{
-    for (int i = 0; i < SIGNALS_OF_END; i++)
-        (void)sigaction(numbers[i], &watch->actions[i], NULL);
-    (void)sigprocmask(SIG_SETMASK, &watch->mask, NULL);
-}
 
 static int fail(const char *name, struct err *err)
 {
@@ -65,14 +33,10 @@ static int fail(const char *name, struct err *err)
 /* Returns: 1: there is something to read, or the end; 0: not yet; -1 with err. */
 static int await(const struct watch *watch, struct err *err)
 {
-    fd_set set;
-
-    FD_ZERO(&set);
-    FD_SET(watch->fd, &set);
-    int count = pselect(watch->fd + 1, &set, NULL, NULL, NULL, &watch->mask);
-    if (caught != 0)
-        return signals_set_end(caught, err);
-    return count < 0 && errno != EINTR ? fail(watch->name, err) : count > 0;
+    int ready = interrupt_await(&watch->interrupt, watch->fd);
+    if (interrupt_caught() != 0)
+        return signals_set_end(interrupt_caught(), err);
+    return ready < 0 ? fail(watch->name, err) : ready;
 }
 
 /* Returns: 0, -1: no memory, or too much. */
@@ -132,9 +96,9 @@ int input_read_all(const char *path, const char *name, struct file *file, struct
     if (watch.fd < 0 || watch.fd >= FD_SETSIZE)
         fail(name, err);
     else {
-        begin(&watch);
+        interrupt_begin(&watch.interrupt, numbers, SIGNALS_OF_END);
         result = read_all(&watch, file, err);
-        end(&watch);
+        interrupt_end(&watch.interrupt);
     }
     if (path != NULL && watch.fd >= 0)
         (void)close(watch.fd);
