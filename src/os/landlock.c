@@ -1,9 +1,7 @@
 #include "landlock.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,17 +9,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* The C library's and the kernel's headers may be older than the kernel: what they lack is written here as
- * the kernel has it. Source: Documentation/userspace-api/landlock.rst. */
+#include "tcpgreet/os/path.h"
+
+/* Headers may be older than the kernel: its types are written here as it has them, and its calls where the
+ * headers lack them. Source: Documentation/userspace-api/landlock.rst. */
 #ifdef __linux__
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#ifdef SYS_landlock_create_ruleset
+enum {
+    CREATE_RULESET = SYS_landlock_create_ruleset,
+    ADD_RULE = SYS_landlock_add_rule,
+    RESTRICT_SELF = SYS_landlock_restrict_self
+};
+#else
 enum {
     CREATE_RULESET = 444,
     ADD_RULE = 445,
     RESTRICT_SELF = 446
-}; /* the same numbers on every architecture */
+}; /* but for Alpha, and MIPS, whose headers
+      add an offset */
+#endif
 enum { CREATE_RULESET_VERSION = 1, RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2 };
 enum { VERSION_REFER = 2, VERSION_TRUNCATE = 3, VERSION_NET = 4, VERSION_IOCTL = 5, VERSION_SCOPES = 6 };
 enum {
@@ -166,148 +175,77 @@ bool landlock_restrict(int rules)
 
 #endif
 
-/* A path that is followed link by link. Invariant: `at` has no link in it, and `rest` is what follows, "" at
- * the end. */
-struct walk {
-    int rules;
-    int links;
-    char at[PATH_MAX];
-    char rest[PATH_MAX];
-};
-
-enum { LINKS_MAX = 40 }; /* as the kernel has it */
-
-/* The root directory would allow everything. */
-static void allow_directory(const struct walk *walk)
+static bool is_root(const char *path)
 {
-    if (walk->at[0] != '\0')
-        landlock_allow(walk->rules, walk->at);
+    struct stat root, status;
+    return stat("/", &root) < 0 ||
+           (stat(path, &status) == 0 && root.st_ino == status.st_ino && root.st_dev == status.st_dev);
 }
 
-static void leave_last(char *at)
+/* Returns: whether a link leads to what is beside it, or below. */
+static bool stays(const char *target)
 {
-    char *slash = strrchr(at, '/');
-    if (slash != NULL)
-        *slash = '\0';
+    bool is_above = strncmp(target, "..", 2) == 0 && (target[2] == '/' || target[2] == '\0');
+    return target[0] != '/' && !is_above; /* "..data" and "..2026_01_01", of Kubernetes, are names */
 }
 
-/* What `rest` begins with goes out of it. Returns: false at the end. */
-static bool take_name(struct walk *walk, char name[NAME_MAX + 1])
+/* Allows what is in a directory; of the root directory, which has everything, only this file. Shape: file
+ * NULL: none. */
+static void allow_in(int rules, const char *directory, const char *file)
 {
-    size_t begin = strspn(walk->rest, "/");
-    size_t length = strcspn(walk->rest + begin, "/");
-    if (length == 0 || length > NAME_MAX)
-        return false;
-    memcpy(name, walk->rest + begin, length);
-    name[length] = '\0';
-    memmove(walk->rest, walk->rest + begin + length, strlen(walk->rest + begin + length) + 1);
-    return true;
+    const char *path = is_root(directory) ? file : directory;
+    if (path != NULL)
+        landlock_allow(rules, path);
 }
 
-/* `at` and the name are a link to target. */
-static bool follow(struct walk *walk, const char *target)
+static void on_step(void *context, const struct path_step *step)
 {
-    char rest[PATH_MAX];
-    bool is_last = walk->rest[strspn(walk->rest, "/")] == '\0';
-    bool stays = target[0] != '/' && strncmp(target, "..", 2) != 0;
-
-    if (strncmp(target, "..", 2) == 0 && target[2] != '/' && target[2] != '\0')
-        stays = true; /* "..data" and "..2026_01_01", of Kubernetes, are names */
-    if (is_last || stays)
-        allow_directory(walk);
-    if (++walk->links > LINKS_MAX ||
-        snprintf(rest, sizeof rest, "%s/%s", target, walk->rest) >= (int)sizeof rest)
-        return false;
-    memcpy(walk->rest, rest, strlen(rest) + 1);
-    if (target[0] == '/')
-        walk->at[0] = '\0';
-    return true;
+    const int *rules = context;
+    if (step->target != NULL && (step->is_last || stays(step->target)))
+        allow_in(*rules, step->directory, NULL);
 }
 
-/* Returns: false where the path leads nowhere. */
-static bool step(struct walk *walk, const char *name)
+/* Shape: a path without links. */
+static void allow_file(int rules, const char *path)
 {
-    char path[PATH_MAX], target[PATH_MAX];
+    char directory[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
 
-    if (strcmp(name, ".") == 0)
-        return true;
-    if (strcmp(name, "..") == 0) {
-        leave_last(walk->at);
-        return true;
-    }
-    if (snprintf(path, sizeof path, "%s/%s", walk->at, name) >= (int)sizeof path)
-        return false;
-    ssize_t length = readlink(path, target, sizeof target - 1);
-    if (length < 0 && errno != EINVAL)
-        return false;
-    if (length < 0) {
-        memcpy(walk->at, path, strlen(path) + 1);
-        return true;
-    }
-    target[length] = '\0';
-    return follow(walk, target);
-}
-
-/* Returns: whether it leads to something, whose path without links is walk->at then. */
-static bool walk_to_end(struct walk *walk, const char *path)
-{
-    char name[NAME_MAX + 1];
-
-    walk->at[0] = '\0';
-    if (path[0] != '/' && getcwd(walk->at, sizeof walk->at) == NULL)
-        return false;
-    if (strcmp(walk->at, "/") == 0)
-        walk->at[0] = '\0';
-    if (snprintf(walk->rest, sizeof walk->rest, "%s", path) >= (int)sizeof walk->rest)
-        return false;
-    while (take_name(walk, name))
-        if (!step(walk, name))
-            return false;
-    return true;
-}
-
-static void allow_file(struct walk *walk)
-{
-    char file[PATH_MAX];
-
-    memcpy(file, walk->at, strlen(walk->at) + 1);
-    leave_last(walk->at);
-    if (walk->at[0] != '\0')
-        landlock_allow(walk->rules, walk->at);
-    else
-        landlock_allow(walk->rules, file);
+    memcpy(directory, path, length);
+    directory[length] = '\0';
+    allow_in(rules, slash != NULL ? directory : ".", path);
 }
 
 static void allow_links_in(int rules, const char *directory)
 {
     DIR *entries = opendir(directory);
-    char path[PATH_MAX];
+    char path[PATH_BYTES], end[PATH_BYTES];
 
     if (entries == NULL)
         return;
     for (struct dirent *entry; (entry = readdir(entries)) != NULL;) {
         struct stat status;
-        struct walk walk = {.rules = rules};
         if (fstatat(dirfd(entries), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
             S_ISLNK(status.st_mode) &&
             snprintf(path, sizeof path, "%s/%s", directory, entry->d_name) < (int)sizeof path &&
-            walk_to_end(&walk, path))
-            allow_file(&walk);
+            path_walk(path, on_step, &rules, end))
+            allow_file(rules, end);
     }
     (void)closedir(entries);
 }
 
 void landlock_allow_replaced(int rules, const char *path)
 {
-    struct walk walk = {.rules = rules};
+    char end[PATH_BYTES];
     struct stat status;
 
-    if (rules < 0 || !walk_to_end(&walk, path))
+    if (rules < 0 || !path_walk(path, on_step, &rules, end))
         return;
-    if (stat(walk.at, &status) < 0 || !S_ISDIR(status.st_mode)) {
-        allow_file(&walk);
+    if (stat(end, &status) < 0 || !S_ISDIR(status.st_mode)) {
+        allow_file(rules, end);
         return;
     }
-    landlock_allow(rules, walk.at);
-    allow_links_in(rules, walk.at);
+    landlock_allow(rules, end);
+    allow_links_in(rules, end);
 }

@@ -5,24 +5,16 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "certificates.h"
 #include "log.h"
 #include "tcpgreet/base/hash.h"
+#include "tcpgreet/os/path.h"
 
-#ifndef PATH_MAX
-#define PATH_MAX 4096
-#endif
-
-enum {
-    DIRECTORIES_MAX = 64,
-    LINKS_MAX = 40, /* as the kernel follows. Source: path_resolution(7) */
-};
+enum { DIRECTORIES_MAX = 64 };
 
 /* What a look at the files has found. */
 struct look {
@@ -109,97 +101,31 @@ static uint64_t hash_entries(const char *path)
     return sum;
 }
 
-/* Returns: false where memory is exhausted, or there are too many. */
-static bool add_directory(struct look *look, const char *path)
+/* Leaves it out where memory is exhausted, or there are too many: the regular look remains. */
+static void add_directory(struct look *look, const char *path)
 {
-    if (path[0] == '\0')
-        path = ".";
     for (size_t i = 0; i < look->directory_count; i++)
         if (strcmp(look->directories[i], path) == 0)
-            return true;
-    if (look->directory_count == DIRECTORIES_MAX)
-        return false;
-    look->directories[look->directory_count] = strdup(path);
-    if (look->directories[look->directory_count] == NULL)
-        return false;
-    look->directory_count++;
-    return true;
-}
-
-/* A path that is being walked. */
-struct way {
-    char walked[PATH_MAX]; /* free of links; "" is the working directory */
-    char rest[PATH_MAX];   /* to be walked */
-    int links;             /* followed */
-};
-
-/* Moves the first name of the rest behind what is walked. Returns: false where there is none, or it does not
- * fit. */
-static bool take_name(struct way *way, char child[PATH_MAX])
-{
-    const char *name = way->rest + strspn(way->rest, "/");
-    size_t length = strcspn(name, "/"), walked = strlen(way->walked);
-    bool is_slash_needed = walked > 0 && way->walked[walked - 1] != '/';
-
-    if (length == 0)
-        return false;
-    int all =
-        snprintf(child, PATH_MAX, "%s%s%.*s", way->walked, is_slash_needed ? "/" : "", (int)length, name);
-    memmove(way->rest, name + length, strlen(name + length) + 1);
-    return all > 0 && all < PATH_MAX;
-}
-
-/* Begins to walk a path, from the root or from what is walked. Returns: false where it is too long. */
-static bool set_rest(struct way *way, const char *path, const char *behind)
-{
-    char rest[PATH_MAX];
-    int all = snprintf(rest, sizeof rest, "%s/%s", path, behind);
-
-    if (path[0] == '/')
-        (void)snprintf(way->walked, sizeof way->walked, "/");
-    memcpy(way->rest, rest, sizeof rest);
-    return all > 0 && all < PATH_MAX;
-}
-
-static bool follow_link(struct way *way, const char *link)
-{
-    char target[PATH_MAX];
-    ssize_t length = readlink(link, target, sizeof target - 1);
-
-    if (length <= 0 || ++way->links > LINKS_MAX)
-        return false;
-    target[length] = '\0';
-    return set_rest(way, target, way->rest);
-}
-
-/* Adds each directory in which something on the way to a file may be replaced: the one that holds it, and
- * those that hold a symbolic link. */
-static void add_way(struct look *look, const char *path)
-{
-    struct way way = {0};
-    char child[PATH_MAX];
-
-    if (!set_rest(&way, path, ""))
-        return;
-    while (take_name(&way, child)) {
-        struct stat at;
-        bool is_link = lstat(child, &at) == 0 && S_ISLNK(at.st_mode);
-        bool is_last = way.rest[strspn(way.rest, "/")] == '\0';
-        if ((is_link || is_last) && !add_directory(look, way.walked))
             return;
-        if (!is_link)
-            memcpy(way.walked, child, sizeof child);
-        else if (!follow_link(&way, child))
-            return;
-    }
+    char *copy = look->directory_count < DIRECTORIES_MAX ? strdup(path) : NULL;
+    if (copy != NULL)
+        look->directories[look->directory_count++] = copy;
+}
+
+/* Each directory in which something on the way to a file may be replaced: the one that holds it, and those
+ * that hold a symbolic link. */
+static void on_step(void *context, const struct path_step *step)
+{
+    add_directory(context, step->directory);
 }
 
 static void take_look(const struct certificate_watch *watch, struct look *look)
 {
     *look = (struct look){.hash = HASH_START};
     for (size_t i = 0; watch->files[i] != NULL; i++) {
+        char end[PATH_BYTES];
         struct stat at;
-        add_way(look, watch->files[i]);
+        (void)path_walk(watch->files[i], on_step, look, end);
         if (stat(watch->files[i], &at) < 0) {
             look->is_blind = look->is_blind || errno == EACCES;
             look->is_missing = true;
@@ -209,7 +135,7 @@ static void take_look(const struct certificate_watch *watch, struct look *look)
         hash_stat(&look->hash, &at);
         if (!S_ISDIR(at.st_mode))
             continue;
-        (void)add_directory(look, watch->files[i]);
+        add_directory(look, watch->files[i]);
         uint64_t entries = hash_entries(watch->files[i]);
         hash_number(&look->hash, entries);
     }
