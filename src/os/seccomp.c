@@ -2,28 +2,26 @@
 
 #include <stdio.h>
 
-#if defined(TCPGREET_HAVE_SECCOMP) && !defined(TCPGREET_INSTRUMENTED)
-#define IS_ENFORCED true
-#else
-#define IS_ENFORCED false
-#endif
-
 #ifdef TCPGREET_HAVE_SECCOMP
 
-#ifdef TCPGREET_SECCOMP_LIBRARY
-#include <dlfcn.h>
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#include "tcpgreet/base/library.h"
+
+#ifdef TCPGREET_INSTRUMENTED
+#define IS_ENFORCED false
+#else
+#define IS_ENFORCED true
+#endif
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
@@ -47,24 +45,10 @@ static struct library library;
 
 static bool load_library(void)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } functions[] = {FUNCTIONS(NAME)};
-    struct library found;
+    static const struct library_function functions[] = {FUNCTIONS(NAME)};
 
-    if (library.init != NULL)
-        return true;
-    void *handle = dlopen(TCPGREET_SECCOMP_LIBRARY, RTLD_NOW | RTLD_LOCAL); /* never closed */
-    for (size_t i = 0; handle != NULL && i < sizeof functions / sizeof functions[0]; i++) {
-        void *symbol = dlsym(handle, functions[i].name);
-        if (symbol == NULL)
-            return false;
-        memcpy((char *)&found + functions[i].offset, &symbol, sizeof symbol); /* POSIX: of the same form */
-    }
-    if (handle != NULL)
-        library = found;
-    return handle != NULL;
+    return library.init != NULL || library_load(TCPGREET_SECCOMP_LIBRARY, functions,
+                                                sizeof functions / sizeof functions[0], &library) == NULL;
 }
 
 #else
@@ -271,17 +255,22 @@ static int allow_threads(scmp_filter_ctx filter, enum seccomp_role role)
                : 0;
 }
 
+/* An exporter names the interfaces of its zones, through a socket that a server cannot open. */
 static int allow_ioctl(scmp_filter_ctx filter, enum seccomp_role role)
 {
-    enum { TERMINAL = 0x5401, INTERFACE_NAME = 0x8910, INTERFACE_INDEX = 0x8933 }; /* TCGETS, SIOCGIF... */
-    if (role == SECCOMP_HELPER)
-        return 0;
-    return allow_value(filter, "ioctl", 1, FIONBIO) != 0 || allow_value(filter, "ioctl", 1, FIONREAD) != 0 ||
-                   allow_value(filter, "ioctl", 1, TERMINAL) != 0 ||
-                   allow_value(filter, "ioctl", 1, INTERFACE_NAME) != 0 ||
-                   allow_value(filter, "ioctl", 1, INTERFACE_INDEX) != 0
-               ? -1
-               : 0;
+    static const struct {
+        uint64_t request;
+        int roles;
+    } requests[] = {{FIONBIO, SERVES},
+                    {FIONREAD, SERVES},
+                    {TCGETS, SERVES},
+                    {SIOCGIFNAME, EXPORTER},
+                    {SIOCGIFINDEX, EXPORTER}};
+
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++)
+        if ((requests[i].roles & (int)role) != 0 && allow_value(filter, "ioctl", 1, requests[i].request) != 0)
+            return -1;
+    return 0;
 }
 
 /* Which files, is left to Landlock. */
@@ -397,7 +386,7 @@ bool seccomp_forbid_io_uring(void)
 bool seccomp_restrict(const struct seccomp_config *config)
 {
     (void)config;
-    return IS_ENFORCED;
+    return false;
 }
 
 const char *seccomp_version_text(char *text, unsigned long room)
