@@ -13,14 +13,24 @@
 #include <sys/syscall.h>
 #endif
 
+/* Other numbers stand for a user that does not exist, too. Source: getpwnam(3). */
+static bool is_system_failure(int native)
+{
+    return native == EIO || native == EINTR || native == EMFILE || native == ENFILE || native == ENOMEM;
+}
+
 int privileges_find(const char *name, struct privileges_user *user, struct err *err)
 {
     errno = 0;
     const struct passwd *found = getpwnam(name);
+    int native = errno;
     int length = snprintf(user->name, sizeof user->name, "%s", name);
 
+    if (found == NULL && is_system_failure(native))
+        return err_set(err, err_reason_of_system(native), native, "--user %s: cannot look this user up: %s",
+                       name, strerror(native));
     if (found == NULL || length >= (int)sizeof user->name)
-        return err_set(err, ERR_USAGE, errno,
+        return err_set(err, ERR_USAGE, native,
                        "--user %s: there is no user of this name (give a name, not a number or a group; "
                        "getent passwd lists them)",
                        name);
@@ -55,8 +65,8 @@ enum { CAPABILITY_WORDS = 2, CAPABILITY_BITS = 32 };
 bool privileges_bound(void)
 {
     bool is_done = true;
-    for (int i = 0; prctl(PR_CAPBSET_READ, i, 0, 0, 0) >= 0; i++)
-        is_done = prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0 && is_done;
+    for (int i = 0, has; (has = prctl(PR_CAPBSET_READ, i, 0, 0, 0)) >= 0; i++)
+        is_done = (has == 0 || prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0) && is_done;
     return is_done;
 }
 

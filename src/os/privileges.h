@@ -16,7 +16,7 @@ struct privileges_user {
 };
 
 /* Looks a user up. Errors: usage: there is none, or it is root; system-permission: this process cannot become
- * another user. Returns: 0, -1. Source: getpwnam(3). */
+ * another user; system-…, internal: users cannot be looked up. Returns: 0, -1. Source: getpwnam(3). */
 int privileges_find(const char *name, struct privileges_user *user, struct err *err);
 
 /* Becomes this user for good, with its groups. Errors: system-permission, system-other. Returns: 0, -1.
@@ -24,7 +24,7 @@ int privileges_find(const char *name, struct privileges_user *user, struct err *
 int privileges_become(const struct privileges_user *user, struct err *err);
 
 /* Takes all capabilities out of the bounding set, so that no program that this process might execute has any.
- * It keeps its own. Returns: whether it did. */
+ * It keeps its own. Returns: whether that set is empty. */
 bool privileges_bound(void);
 
 /* What a process has in the end. */
