@@ -23,12 +23,18 @@ static const char *kind_of(mode_t mode)
     }
 }
 
+/* The last: of a function of file_open_by alone. */
+static const char *explain(int native)
+{
+    return native != ECHILD ? strerror(native) : "the process that opens files has ended: restart the server";
+}
+
 static int refuse_errno(const char *what, const char *path, struct err *err)
 {
     enum err_reason reason = err_reason_of_system(errno);
     if (reason != ERR_SYSTEM_PERMISSION && reason != ERR_SYSTEM_DESCRIPTORS && reason != ERR_INTERNAL)
         reason = ERR_SYSTEM_FILE;
-    return err_set(err, reason, errno, "%s %s cannot be read: %s", what, path, strerror(errno));
+    return err_set(err, reason, errno, "%s %s cannot be read: %s", what, path, explain(errno));
 }
 
 /* Reads to the end; what grows or shrinks meanwhile is taken as it comes. */

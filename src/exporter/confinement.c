@@ -76,7 +76,7 @@ int exporter_confinement_enter(struct err *err)
         return -1;
     if (sandbox_is_root())
         log_event(&(struct log_event){LOG_WARNING, "root", NULL},
-                  "This exporter runs as root: --user NAME lets it become another user once all is open");
+                  "This exporter runs as root: use --user NAME to switch to another user after start");
     log_event(&(struct log_event){LOG_INFO, "sandbox", NULL}, "Sandbox: %s", sandbox);
     if (log_release() < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));

@@ -22,6 +22,7 @@
 #include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/sandbox.h"
 #include "tcpgreet/os/signals.h"
 #include "tcpgreet/probe/engine.h"
 
@@ -282,7 +283,9 @@ static int watch_signals(struct exporter *exporter, struct err *err)
     if (signals_watch_end(&exporter->loop, exporter->end, on_end, exporter, err) < 0)
         return -1;
     exporter->hangup.data = exporter;
-    int result = uv_signal_init(&exporter->loop, &exporter->hangup);
+    int result = sandbox_watch(&exporter->loop);
+    if (result == 0)
+        result = uv_signal_init(&exporter->loop, &exporter->hangup);
     if (result == 0)
         result = uv_signal_start(&exporter->hangup, on_hangup, SIGHUP);
     return result == 0 ? 0 : loop_fail(err, result, "cannot watch signals");

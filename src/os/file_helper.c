@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 #include "tcpgreet/base/file.h"
+#include "tcpgreet/base/log.h"
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
 
-/* The main loop waits meanwhile, also with signals that end the server. */
 enum { ANSWER_MS = 5000, MS_PER_SECOND = 1000, NS_PER_MS = 1000000, DESCRIPTORS_MAX = 65536 };
 
 struct request {
@@ -37,6 +37,7 @@ static struct {
     int socket;
     uint32_t number;
     bool is_late; /* the request's reply did not come in time */
+    uv_poll_t end;
 } helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1};
 
 union control {
@@ -117,8 +118,9 @@ static void ignore_signals(void)
         (void)signal(ignored[i], SIG_IGN);
 }
 
-static _Noreturn void run(int socket, const char *const *files, void (*confine)(const char *const *files))
+static _Noreturn void run(int socket, const char *const *files, file_helper_confine_fn *confine)
 {
+    char missing[FILE_HELPER_TEXT_BYTES] = "";
     size_t count = 0;
 
     while (files[count] != NULL)
@@ -128,7 +130,9 @@ static _Noreturn void run(int socket, const char *const *files, void (*confine)(
 #ifdef __linux__
     (void)prctl(PR_SET_NAME, "tcpgreet-files", 0, 0, 0);
 #endif
-    confine(files);
+    confine(files, missing);
+    if (send(socket, missing, sizeof missing, MSG_NOSIGNAL) != (ssize_t)sizeof missing)
+        _exit(1);
     while (serve(socket, files, count)) {
     }
     _exit(0);
@@ -212,25 +216,63 @@ static int open_by_helper(const char *path)
     return file_open(path);
 }
 
-int file_helper_start(const char *const *files, void (*confine)(const char *const *files), struct err *err)
+/* Its first message: it is ready. Returns: 0; an error number. */
+static int receive_missing(char missing[FILE_HELPER_TEXT_BYTES])
+{
+    if (!await_reply(now_ms() + ANSWER_MS))
+        return ETIMEDOUT;
+    ssize_t length;
+    do
+        length = recv(helper.socket, missing, FILE_HELPER_TEXT_BYTES, MSG_WAITALL);
+    while (length < 0 && errno == EINTR);
+    return length == FILE_HELPER_TEXT_BYTES ? 0 : ECHILD;
+}
+
+static int fail(int native, struct err *err)
+{
+    return err_set(err, err_reason_of_system(native), native, "cannot start the process that opens files: %s",
+                   native == ECHILD ? "it has ended" : strerror(native));
+}
+
+int file_helper_start(const char *const *files, file_helper_confine_fn *confine,
+                      char missing[FILE_HELPER_TEXT_BYTES], struct err *err)
 {
     int ends[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return err_set(err, err_reason_of_system(errno), errno,
-                       "cannot start the process that opens files: %s", strerror(errno));
+        return fail(errno, err);
+    (void)signal(SIGCHLD, SIG_IGN); /* so that it does not stay as a zombie */
     pid_t child = fork();
     if (child == 0)
         run(ends[1], files, confine);
-    int native = errno;
+    int native = child < 0 ? errno : 0;
     (void)close(ends[1]);
-    if (child < 0) {
-        (void)close(ends[0]);
-        return err_set(err, err_reason_of_system(native), native,
-                       "cannot start the process that opens files: %s", strerror(native));
-    }
     helper.files = files;
     helper.socket = ends[0];
+    if (native == 0)
+        native = receive_missing(missing);
+    if (native != 0) {
+        helper.socket = -1;
+        (void)close(ends[0]);
+        return fail(native, err);
+    }
     file_open_by(open_by_helper);
     return 0;
+}
+
+static void on_end(uv_poll_t *end, int status, int events)
+{
+    (void)status;
+    (void)events;
+    (void)uv_poll_stop(end);
+    log_event(&(struct log_event){LOG_WARNING, "helper-ended", NULL},
+              "The process that opens files has ended: files cannot be loaded again until a restart");
+}
+
+int file_helper_watch(uv_loop_t *loop)
+{
+    if (helper.socket < 0)
+        return 0;
+    int result = uv_poll_init(loop, &helper.end, helper.socket);
+    return result == 0 ? uv_poll_start(&helper.end, UV_DISCONNECT, on_end) : result;
 }

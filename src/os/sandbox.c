@@ -33,7 +33,9 @@ static struct {
     struct sandbox_config config;
     struct privileges_user user; /* config.user != NULL */
     bool has_helper;
+    char helper_missing[FILE_HELPER_TEXT_BYTES]; /* what is not active in it */
     bool is_frozen;
+    bool has_no_ring; /* io_uring is forbidden */
     bool has_files;
 } sandbox;
 
@@ -51,19 +53,42 @@ static void allow_files(int rules, const char *const *files, bool only_directori
             landlock_allow_replaced(rules, files[i]);
 }
 
-/* In the helper: what it needs for these files is all that it keeps. */
-static void confine_helper(const char *const *files)
+enum { LIST_BYTES = FILE_HELPER_TEXT_BYTES };
+
+/* A list of what is active, and one of what is not. */
+struct state {
+    char active[LIST_BYTES];
+    char missing[LIST_BYTES];
+};
+
+static void add(char list[LIST_BYTES], const char *what)
 {
-    (void)privileges_bound();
-    (void)privileges_drop(PRIVILEGES_READ);
-    (void)privileges_hide_memory();
-    if (sandbox.config.is_off)
-        return;
-    (void)privileges_freeze();
-    int rules = landlock_open(&(struct landlock_config){.connects = false});
-    allow_files(rules, files, false);
-    (void)landlock_restrict(rules);
-    (void)seccomp_restrict(&(struct seccomp_config){.role = SECCOMP_HELPER, .opens_files = true});
+    size_t length = strlen(list);
+    (void)snprintf(list + length, LIST_BYTES - length, "%s%s", length > 0 ? ", " : "", what);
+}
+
+static void note(struct state *state, const char *what, bool is_active)
+{
+    add(is_active ? state->active : state->missing, what);
+}
+
+/* In the helper: what it needs for these files is all that it keeps. */
+static void confine_helper(const char *const *files, char missing[FILE_HELPER_TEXT_BYTES])
+{
+    struct state state = {{0}, {0}};
+
+    note(&state, "an empty bounding set", privileges_bound());
+    note(&state, "fewer capabilities", privileges_drop(PRIVILEGES_READ));
+    note(&state, "no core dumps", privileges_hide_memory());
+    if (!sandbox.config.is_off) {
+        int rules = landlock_open(&(struct landlock_config){.connects = false});
+        note(&state, "no_new_privs", privileges_freeze());
+        allow_files(rules, files, false);
+        note(&state, "Landlock", landlock_restrict(rules));
+        note(&state, "seccomp",
+             seccomp_restrict(&(struct seccomp_config){.role = SECCOMP_HELPER, .opens_files = true}));
+    }
+    (void)snprintf(missing, FILE_HELPER_TEXT_BYTES, "%s", state.missing);
 }
 
 bool sandbox_is_root(void)
@@ -79,11 +104,11 @@ int sandbox_prepare(const struct sandbox_config *config, struct err *err)
         return -1;
     if (!config->is_off) {
         sandbox.is_frozen = privileges_freeze();
-        (void)seccomp_forbid_io_uring(); /* in the helper, too */
+        sandbox.has_no_ring = seccomp_forbid_io_uring(); /* in the helper, too */
     }
     bool loses_rights = geteuid() == 0 && (config->user != NULL || !config->is_off);
     if (sandbox.has_files && loses_rights) {
-        if (file_helper_start(config->files, confine_helper, err) < 0)
+        if (file_helper_start(config->files, confine_helper, sandbox.helper_missing, err) < 0)
             return -1;
         sandbox.has_helper = true;
     }
@@ -104,28 +129,14 @@ static int make_rules(void)
     return rules;
 }
 
-enum { LIST_BYTES = 200 };
-
-/* A list of what is active, and one of what is not. */
-struct state {
-    char active[LIST_BYTES];
-    char missing[LIST_BYTES];
-};
-
-static void add(char list[LIST_BYTES], const char *what)
+static bool restrict_calls(bool is_exporter)
 {
-    size_t length = strlen(list);
-    (void)snprintf(list + length, LIST_BYTES - length, "%s%s", length > 0 ? ", " : "", what);
-}
-
-static void note(struct state *state, const char *what, bool is_active)
-{
-    add(is_active ? state->active : state->missing, what);
+    return seccomp_restrict(&(struct seccomp_config){.role = is_exporter ? SECCOMP_EXPORTER : SECCOMP_SERVER,
+                                                     .opens_files = is_exporter || sandbox.has_files});
 }
 
 static void restrict_all(int rules, struct state *state)
 {
-    bool is_exporter = sandbox.config.role == SANDBOX_EXPORTER;
     char landlock[32];
 
     note(state, "no capabilities", privileges_drop(PRIVILEGES_NONE));
@@ -134,9 +145,28 @@ static void restrict_all(int rules, struct state *state)
     (void)snprintf(landlock, sizeof landlock, "Landlock %d", landlock_version());
     bool is_locked = landlock_restrict(rules);
     note(state, is_locked ? landlock : "Landlock", is_locked);
-    note(state, "seccomp",
-         seccomp_restrict(&(struct seccomp_config){.role = is_exporter ? SECCOMP_EXPORTER : SECCOMP_SERVER,
-                                                   .opens_files = is_exporter || sandbox.has_files}));
+    bool is_filtered = restrict_calls(sandbox.config.role == SANDBOX_EXPORTER);
+    note(state, "seccomp", is_filtered);
+    if (is_filtered && !sandbox.has_no_ring)
+        add(state->missing, "no io_uring");
+}
+
+/* Another user than root cannot change the set. */
+static bool bound(void)
+{
+    bool is_root = geteuid() == 0;
+    return privileges_bound() || !is_root;
+}
+
+static void put_text(char text[SANDBOX_TEXT_BYTES], const struct state *state)
+{
+    const char *missing = sandbox.helper_missing;
+    (void)snprintf(text, SANDBOX_TEXT_BYTES, "%s%s%s%s%s",
+                   state->active[0] != '\0' ? state->active
+                   : sandbox.config.is_off  ? "off (--no-sandbox)"
+                                            : "none",
+                   state->missing[0] != '\0' ? "; not active: " : "", state->missing,
+                   missing[0] != '\0' ? "; not active in tcpgreet-files: " : "", missing);
 }
 
 int sandbox_enter(char text[SANDBOX_TEXT_BYTES], struct err *err)
@@ -144,9 +174,8 @@ int sandbox_enter(char text[SANDBOX_TEXT_BYTES], struct err *err)
     const struct sandbox_config *config = &sandbox.config;
     struct state state = {{0}, {0}};
     int rules = config->is_off ? -1 : make_rules();
+    bool is_bound = config->is_off || bound();
 
-    if (!config->is_off)
-        (void)privileges_bound();
     if (config->user != NULL) {
         char user[PRIVILEGES_NAME_BYTES + 8];
         if (privileges_become(&sandbox.user, err) < 0)
@@ -154,13 +183,19 @@ int sandbox_enter(char text[SANDBOX_TEXT_BYTES], struct err *err)
         (void)snprintf(user, sizeof user, "user %s", sandbox.user.name);
         add(state.active, user);
     }
-    if (config->is_off)
-        add(state.missing, "all else, by --no-sandbox");
-    else
+    if (config->is_off && config->user != NULL)
+        add(state.missing, "everything else (--no-sandbox)");
+    if (!config->is_off)
         restrict_all(rules, &state);
-    (void)snprintf(text, SANDBOX_TEXT_BYTES, "%s%s%s", state.active[0] != '\0' ? state.active : "none",
-                   state.missing[0] != '\0' ? "; not active: " : "", state.missing);
+    if (!is_bound)
+        add(state.missing, "an empty bounding set");
+    put_text(text, &state);
     return 0;
+}
+
+int sandbox_watch(uv_loop_t *loop)
+{
+    return file_helper_watch(loop);
 }
 
 void sandbox_version_put(FILE *out)

@@ -38,7 +38,7 @@ void server_log_sandbox(const char *text, bool is_root)
 {
     if (is_root)
         log_event(&(struct log_event){LOG_WARNING, "root", NULL},
-                  "This server runs as root: --user NAME lets it become another user once all is open");
+                  "This server runs as root: use --user NAME to switch to another user after start");
     log_event(&(struct log_event){LOG_INFO, "sandbox", NULL}, "Sandbox: %s", text);
 }
 

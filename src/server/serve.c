@@ -22,6 +22,7 @@
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
+#include "tcpgreet/os/sandbox.h"
 #include "tcpgreet/os/signals.h"
 #include "worker.h"
 
@@ -226,6 +227,8 @@ static int watch_signals(struct server *server, struct err *err)
                                                   &server->expiry, &server->supervision});
     if (result == 0)
         result = uv_timer_init(&server->loop, &server->trim);
+    if (result == 0)
+        result = sandbox_watch(&server->loop);
     server->failed.data = server->ebbed.data = server->trim.data = server;
     for (size_t i = 0; result == 0 && i < SIGNALS; i++)
         result = watch_signal(server, &server->signals[i], handled_signals[i]);

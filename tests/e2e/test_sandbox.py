@@ -96,7 +96,7 @@ class Inside(Case):
         with Server("--no-sandbox", env=inside(INSIDE_FILE=__file__)) as server:
             greet(server)
             results = tried(server)
-        self.assertRegex(server.log.raw().decode(), "Sandbox: none; not active: all else, by --no-sandbox")
+        self.assertRegex(server.log.raw().decode(), r"Sandbox: off \(--no-sandbox\)\n")
         self.assertEqual({what for what, result in results.items() if result != "ok"} - {"ptrace"}, set(), results)
 
     @needs_all
@@ -232,7 +232,28 @@ class User(Case):
     def test_a_server_of_root_is_warned(self):
         with Server() as server:
             pass
-        self.assertRegex(server.log.raw().decode(), "warning: This server runs as root: --user NAME")
+        self.assertRegex(server.log.raw().decode(), "warning: This server runs as root: use --user NAME")
+
+    @needs_root
+    def test_a_server_that_only_changes_its_user_reports_that(self):
+        with Server("--user", OTHER, "--no-sandbox") as server:
+            pass
+        self.assertIn(f"Sandbox: user {OTHER}; not active: everything else (--no-sandbox)\n", server.log.raw().decode())
+
+    @needs_root
+    def test_what_is_not_active_is_reported_of_each_process(self):
+        if not shutil.which("setpriv"):
+            self.skipTest("needs setpriv")
+        wrap = ["setpriv", "--bounding-set", "-setpcap"]
+        with Server(wrap=wrap) as server:
+            pass
+        self.assertRegex(server.log.raw().decode(), r"Sandbox: .*not active: .*an empty bounding set\n")
+        if not HAS_TLS:
+            return
+        with Server("--tls", *tls_harness.Certificates().serve(), wrap=wrap) as server:
+            pass
+        self.assertRegex(server.log.raw().decode(),
+                         r"Sandbox: .*not active: .*an empty bounding set; not active in tcpgreet-files: an empty bounding set")
 
     @needs_root
     @unittest.skipUnless(HAS_HTTP, "built without libmicrohttpd")
@@ -410,9 +431,13 @@ class Reload(Case):
         certificates = tls_harness.Certificates()
         with Server("--tls", *certificates.serve(), "--user", OTHER) as server:
             os.kill(helper_of(server), signal.SIGKILL)
+            server.log.expect("The process that opens files has ended: files cannot be loaded again until a restart")
+            await_that(lambda: helper_of(server) is None, "the helper process is not a zombie")
             server.send_signal(signal.SIGHUP)
-            server.log.expect("Cannot reload the certificates, keeping the current ones: .*No child processes")
+            server.log.expect("Cannot reload the certificates, keeping the current ones: .*: the process that opens files has "
+                              "ended: restart the server")
             self.shown(server)
+        self.assertEqual(server.log.bytes().count(b"The process that opens files has ended"), 1)
 
     @contextlib.contextmanager
     def reloading(self, **more):

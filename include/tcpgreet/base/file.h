@@ -27,8 +27,8 @@ int file_read(const char *what, const char *path, struct file *file, struct err 
  */
 int file_open(const char *path);
 
-/* From now on file_read opens through this function instead of file_open, with the same results. Thread: no
- * other is running. */
+/* From now on file_read opens through this function instead of file_open, with the same results; ECHILD: the
+ * process that opens files has ended. Thread: no other is running. */
 void file_open_by(int (*function)(const char *path));
 
 /* Overwrites the contents, which may be a secret, and frees them. Shape: {0} is allowed. */

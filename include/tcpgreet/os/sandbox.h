@@ -5,10 +5,11 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <uv.h>
 
 #include "tcpgreet/base/err.h"
 
-enum { SANDBOX_TEXT_BYTES = 512 };
+enum { SANDBOX_TEXT_BYTES = 768 };
 
 enum sandbox_role {
     SANDBOX_SERVER,  /* accepts connections, and opens none */
@@ -35,6 +36,11 @@ int sandbox_prepare(const struct sandbox_config *config, struct err *err);
  * for one log line. Errors: system-permission, system-other: the user cannot be changed. Returns: 0, -1.
  * Source: credentials(7), capabilities(7), seccomp(2), landlock(7); pledge(2), unveil(2). */
 int sandbox_enter(char text[SANDBOX_TEXT_BYTES], struct err *err);
+
+/* Logs a warning, from the loop, when the helper process ends. Borrows: loop, until it is closed, with this
+ * as every handle. Shape: call it after sandbox_prepare; nothing where there is no helper. Returns: 0, or an
+ * error of libuv. Thread: the loop's. */
+int sandbox_watch(uv_loop_t *loop);
 
 /* Returns: whether this process is root and sandbox_prepare was given no user. */
 bool sandbox_is_root(void);
