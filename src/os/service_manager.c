@@ -95,10 +95,11 @@ static int take_watchdog(struct service_manager *manager, struct err *err)
     return 0;
 }
 
-static int fail_notify(struct service_manager *manager, const char *name, const char *why)
+/* Shape: native: an error number, 0: it is none of the system's. */
+static int fail_notify(struct service_manager *manager, const char *name, int native, const char *why)
 {
     char shown[160];
-    return err_set(&manager->failure, ERR_SYSTEM_OTHER, errno,
+    return err_set(&manager->failure, ERR_SYSTEM_OTHER, native,
                    "cannot notify the service manager at %s (NOTIFY_SOCKET): %s",
                    escape_text((struct bytes){name, strlen(name)}, shown, sizeof shown), why);
 }
@@ -110,11 +111,11 @@ static void connect_notify(struct service_manager *manager, const char *name)
     size_t length = strlen(name);
 
     if (name[0] != '/' && name[0] != '@') {
-        fail_notify(manager, name, "it is neither a path nor an abstract socket");
+        fail_notify(manager, name, 0, "it is neither a path nor an abstract socket");
         return;
     }
     if (length > sizeof at.sun_path - (name[0] == '/')) {
-        fail_notify(manager, name, "the name is too long");
+        fail_notify(manager, name, 0, "the name is too long");
         return;
     }
     memcpy(at.sun_path, name, length);
@@ -126,7 +127,7 @@ static void connect_notify(struct service_manager *manager, const char *name)
         manager->notify_fd = fd;
         return;
     }
-    fail_notify(manager, name, strerror(errno));
+    fail_notify(manager, name, errno, strerror(errno));
     if (fd >= 0)
         (void)close(fd);
 }
@@ -147,7 +148,8 @@ int service_manager_open(struct service_manager *manager, struct err *err)
     return result;
 }
 
-/* Returns: false where it is to be tried again. A manager that is gone is none to wait for. */
+/* Returns: false where it is to be tried again. Other errors are permanent: the notification is
+ * dropped. */
 static bool send_now(const struct service_manager *manager, const char *text)
 {
     ssize_t sent;
