@@ -170,7 +170,7 @@ const struct option_row option_rows[] = {
     OPTION(SERVER, listener, "metrics", "[HOST] PORT", "metrics for Prometheus, and health", IN(L(metrics))),
     OPTION(SERVER, misbehave, "misbehave", "KIND", "misbehave on purpose, to test checks",
            IN(L(misbehaviour))),
-    OPTION(SERVER, text, "user", "NAME", "become this user once all is open", IN(L(user), X(user))),
+    OPTION(SERVER, text, "user", "NAME", "switch to this user after start", IN(L(user), X(user))),
     OPTION(SERVER, flag, "no-sandbox", NULL, "keep all system calls, files and capabilities",
            IN(L(no_sandbox), X(no_sandbox))),
 

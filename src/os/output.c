@@ -23,7 +23,7 @@ struct half {
  * writes all from then on. Two halves: the loop's thread appends to `queued`, the writer exchanges it for the
  * one it has written. On the heap, because a writer that is blocked in write(2) can be neither joined nor
  * ended: it is left behind, and frees this when it is the last to refer to it. Invariants: `writing` belongs
- * to the writer while is_writing; after is_abandoned the writer neither writes nor wakes the loop.
+ * to the writer while is_writing; after is_abandoned the writer neither writes nor notifies the loop.
  */
 struct output {
     uv_async_t wake;

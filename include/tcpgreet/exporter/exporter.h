@@ -26,7 +26,7 @@ struct exporter_config {
     struct target listen[EXPORTER_LISTEN_MAX]; /* up to the first without service */
     struct probe_config probe;                 /* of every probe, as far as its query sets nothing else */
     struct exporter_parser parser;
-    const char *user; /* that it becomes once all is open; NULL: none */
+    const char *user; /* that it switches to once all is open; NULL: none */
     bool no_sandbox;
     bool verbose;
     bool quiet;

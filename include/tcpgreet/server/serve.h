@@ -38,7 +38,7 @@ struct server_config {
     bool use_tls;
     struct tls_server_config tls;
     bool watch;       /* its files: a change reloads them */
-    const char *user; /* that it becomes once all is open; NULL: none */
+    const char *user; /* that it switches to once all is open; NULL: none */
     bool no_sandbox;
     struct stream_misbehaviour misbehaviour;
     bool explain;
