@@ -1,4 +1,9 @@
-# Completion for bash, fish and zsh, made from the table of options: what the table gives, then what a shell needs.
+# Completion for bash, fish and zsh, made from the table of options: what the table gives, then what a shell needs. A program of
+# the build makes it, so a cross build without an emulator goes without.
+if(CMAKE_CROSSCOMPILING AND NOT CMAKE_CROSSCOMPILING_EMULATOR)
+    message(STATUS "No completion for shells: set CMAKE_CROSSCOMPILING_EMULATOR to make it in a cross build")
+    return()
+endif()
 add_executable(completion packaging/completion/completion.c)
 target_include_directories(completion PRIVATE "${PROJECT_SOURCE_DIR}/src")
 target_link_libraries(completion PRIVATE tcpgreet_core)

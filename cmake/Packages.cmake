@@ -24,6 +24,22 @@ set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_TCPGREET_PACKAGE_NAME tcpgreet)
 set(CPACK_DEBIAN_TCPGREET_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_TCPGREET_PACKAGE_SUGGESTS openssl)
+# What is loaded at run time is in no list of the linker's: the packages that these libraries were found in.
+set(loaded "")
+find_program(DPKG_QUERY dpkg-query)
+mark_as_advanced(DPKG_QUERY)
+foreach(library ${microhttpd_library} ${idn_library} ${seccomp_library})
+    if(DPKG_QUERY)
+        execute_process(COMMAND ${DPKG_QUERY} -S "*/${library}" OUTPUT_VARIABLE owner ERROR_QUIET)
+        string(REGEX MATCH "^[a-z0-9][a-z0-9+.-]+" owner "${owner}")
+        if(owner)
+            list(APPEND loaded ${owner})
+        else()
+            message(WARNING "No package has ${library}: a .deb will not depend on it")
+        endif()
+    endif()
+endforeach()
+list(JOIN loaded ", " CPACK_DEBIAN_TCPGREET_PACKAGE_DEPENDS)
 set(CPACK_DEBIAN_TCPGREET_DESCRIPTION "check TCP and TLS services on every address and in every phase
 Probes name resolution, IPv6 and IPv4, TCP, TLS, the certificate and the
 dialogue of any service, reports what failed, why, and what to do, and waits

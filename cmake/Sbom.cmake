@@ -1,24 +1,32 @@
-# A software bill of materials in SPDX 2.3: the program, and the libraries that it is linked with. A part of the build; also
+# A software bill of materials in SPDX 2.3: the program, and the libraries that it is linked with or loads. A part of the build; also
 # the script that writes it then: cmake -DOUTPUT=… -P Sbom.cmake.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
     set(sbom "${PROJECT_BINARY_DIR}/tcpgreet.spdx.json")
-    set(libraries "libuv ${LIBUV_VERSION} MIT")
-    foreach(library "IDN2 libidn2 LGPL-3.0-or-later" "PCRE2 pcre2 BSD-3-Clause" "JANSSON jansson MIT"
-            "MICROHTTPD libmicrohttpd LGPL-2.1-or-later" "OPENSSL openssl Apache-2.0"
-            "SECCOMP libseccomp LGPL-2.1-only")
+    set(libraries "libuv ${LIBUV_VERSION} MIT linked")
+    foreach(library "IDN2 libidn2 LGPL-3.0-or-later idn_library" "PCRE2 pcre2 BSD-3-Clause" "JANSSON jansson MIT"
+            "MICROHTTPD libmicrohttpd LGPL-2.1-or-later microhttpd_library" "OPENSSL openssl Apache-2.0"
+            "SECCOMP libseccomp LGPL-2.1-only seccomp_library")
         string(REPLACE " " ";" library "${library}")
         list(GET library 0 variable)
         list(GET library 1 name)
         list(GET library 2 licence)
+        list(LENGTH library length)
+        set(how linked)
+        if(length GREATER 3)
+            list(GET library 3 run_time_name)
+            if(${run_time_name})
+                set(how loaded)
+            endif()
+        endif()
         if(${variable}_FOUND)
-            list(APPEND libraries "${name} ${${variable}_VERSION} ${licence}")
+            list(APPEND libraries "${name} ${${variable}_VERSION} ${licence} ${how}")
         endif()
     endforeach()
     execute_process(COMMAND ${CMAKE_C_COMPILER} -dM -E -include stdlib.h -x c /dev/null OUTPUT_VARIABLE macros ERROR_QUIET)
     if(macros MATCHES "#define __GLIBC__ ([0-9]+)" )
         set(glibc ${CMAKE_MATCH_1})
         string(REGEX MATCH "#define __GLIBC_MINOR__ ([0-9]+)" minor "${macros}")
-        list(APPEND libraries "glibc ${glibc}.${CMAKE_MATCH_1} LGPL-2.1-or-later")
+        list(APPEND libraries "glibc ${glibc}.${CMAKE_MATCH_1} LGPL-2.1-or-later linked")
     endif()
     set(link DYNAMIC_LINK)
     if(TCPGREET_STATIC)
@@ -51,6 +59,15 @@ foreach(library ${LIBRARIES})
     list(GET library 0 name)
     list(GET library 1 version)
     list(GET library 2 licence)
+    list(GET library 3 how)
+    set(element tcpgreet)
+    set(relation ${LINK})
+    set(related ${name})
+    if(how STREQUAL loaded) # by those runs that need it
+        set(element ${name})
+        set(relation OPTIONAL_DEPENDENCY_OF)
+        set(related tcpgreet)
+    endif()
     string(APPEND packages ",
     {
       \"SPDXID\": \"SPDXRef-${name}\",
@@ -70,9 +87,9 @@ foreach(library ${LIBRARIES})
     }")
     string(APPEND relationships ",
     {
-      \"spdxElementId\": \"SPDXRef-tcpgreet\",
-      \"relationshipType\": \"${LINK}\",
-      \"relatedSpdxElement\": \"SPDXRef-${name}\"
+      \"spdxElementId\": \"SPDXRef-${element}\",
+      \"relationshipType\": \"${relation}\",
+      \"relatedSpdxElement\": \"SPDXRef-${related}\"
     }")
 endforeach()
 

@@ -42,6 +42,11 @@ def cached(variable):
     return found and found[1]
 
 
+def libraries():
+    """The libraries of the bill of materials."""
+    return {package["name"] for package in json.loads((BUILD / "tcpgreet.spdx.json").read_text())["packages"]}
+
+
 def in_help():
     """The long options, and the letters of some, of --help."""
     text = run("--help").out.decode()
@@ -183,6 +188,20 @@ class Completion(Case):
                 self.typed(["zsh", "-f", "-i"], setup, typed, wanted)
 
 
+class CrossBuild(Folder):
+    """As by a toolchain file: programs of the build cannot be executed."""
+
+    limit_s = 120
+
+    def configure(self, *options):
+        command("cmake", "-S", ROOT, "-B", self.folder / "cross", "-DCMAKE_SYSTEM_NAME=Linux", "-DBUILD_TESTING=OFF", *options)
+        return command("cmake", "--build", self.folder / "cross", "--target", "help").split()
+
+    def test_without_an_emulator_it_goes_without_completion(self):
+        self.assertNotIn("completions", self.configure())
+        self.assertIn("completions", self.configure("-DCMAKE_CROSSCOMPILING_EMULATOR=/usr/bin/env"))
+
+
 class Installation(Folder):
     def test_everything_is_installed_and_uninstalled_below_destdir(self):
         manifest = BUILD / "install_manifest.txt"  # of an installation that is to stay
@@ -238,9 +257,9 @@ class BillOfMaterials(Case):
             self.assertEqual(packages.get(name), built and built[1].rstrip("."), name)
 
     @needs("readelf")
-    def test_each_library_that_the_program_loads_is_there(self):
+    def test_each_library_that_the_program_is_linked_with_is_there(self):
         needed = re.findall(r"NEEDED.*\[lib([\w-]+)\.so", command("readelf", "-d", BINARY))
-        names = {package["name"] for package in json.loads((BUILD / "tcpgreet.spdx.json").read_text())["packages"]}
+        names = libraries()
         known = {"c": "glibc", "m": "glibc", "uv": "libuv", "ssl": "openssl", "crypto": "openssl", "idn2": "libidn2",
                  "pcre2-8": "pcre2", "pcre2": "pcre2", "jansson": "jansson", "microhttpd": "libmicrohttpd", "seccomp": "libseccomp"}
         for library in needed:
@@ -257,8 +276,20 @@ class BillOfMaterials(Case):
         for package in document["packages"]:
             self.assertRegex(package["SPDXID"], r"^SPDXRef-[\w.-]+$")
             self.assertTrue(package["downloadLocation"])
-        related = {relation["relatedSpdxElement"] for relation in document["relationships"]}
-        self.assertEqual(related, ids - {"SPDXRef-DOCUMENT"})
+        related = {relation[end] for relation in document["relationships"] for end in ("spdxElementId", "relatedSpdxElement")}
+        self.assertEqual(related, ids)
+
+    @needs("readelf")
+    def test_what_is_linked_and_what_is_loaded_are_different_relations(self):
+        relations = {(relation["spdxElementId"], relation["relationshipType"], relation["relatedSpdxElement"])
+                     for relation in json.loads((BUILD / "tcpgreet.spdx.json").read_text())["relationships"]}
+        linked = re.findall(r"NEEDED.*\[lib([\w-]+)\.so", command("readelf", "-d", BINARY))
+        for name in ("idn2", "microhttpd", "seccomp"):
+            if f"SPDXRef-lib{name}" in {end for relation in relations for end in relation}:
+                wanted = ("SPDXRef-tcpgreet", "DYNAMIC_LINK", f"SPDXRef-lib{name}") if name in linked else \
+                    (f"SPDXRef-lib{name}", "OPTIONAL_DEPENDENCY_OF", "SPDXRef-tcpgreet")
+                self.assertEqual({relation for relation in relations if f"SPDXRef-lib{name}" in relation}, {wanted})
+        self.assertIn(("SPDXRef-tcpgreet", "DYNAMIC_LINK", "SPDXRef-libuv"), relations)
 
 
 @needs("cpack", "dpkg-deb", "dpkg-shlibdeps", "file")
@@ -277,6 +308,17 @@ class DebianPackages(Folder):
         if shutil.which("lintian"):
             for package in first:
                 self.assertEqual(command("lintian", "--fail-on", "error,warning", package), "", package.name)
+
+    @needs("dpkg-query")
+    def test_the_program_depends_on_what_it_is_linked_with_and_on_what_it_loads(self):
+        packages = [path for path in self.make("depends") if path.name.startswith("tcpgreet_")]
+        depends = command("dpkg-deb", "--field", packages[0], "Depends")
+        self.assertRegex(depends, r"\blibc6 ")
+        loaded = set(re.findall(rb"\0(lib(?:idn2|microhttpd|seccomp)\.so\.\d+)\0", pathlib.Path(BINARY).read_bytes()))
+        self.assertEqual(len(loaded), sum(name in libraries() for name in ("libidn2", "libmicrohttpd", "libseccomp")))
+        for library in loaded:
+            owner = command("dpkg-query", "-S", f"*/{library.decode()}").split(":")[0]
+            self.assertRegex(depends, rf"(^|, ){re.escape(owner)}(,| |$)")
 
     def inspect(self, packages):
         listed = {}
