@@ -8,7 +8,8 @@ install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tcpgreet
     FILES_MATCHING PATTERN "*.md" PATTERN "*.json" PATTERN "*.svg")
 install(FILES "${sbom}" DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tcpgreet)
 
-# The units of packaging/systemd, with the path of the program: those of the exporter, and all the others.
+# The units of packaging/systemd, with the path that the program is installed at, which is known only then: those of the exporter,
+# and all the others.
 set(services "")
 file(GLOB units CONFIGURE_DEPENDS packaging/systemd/*.service packaging/systemd/*.socket packaging/systemd/*.timer)
 foreach(unit ${units})
@@ -19,10 +20,16 @@ foreach(unit ${units})
     endif()
     list(APPEND services ${component})
     list(APPEND ${component}_units ${name})
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${unit}")
-    file(READ "${unit}" text)
-    string(REPLACE "/usr/bin/tcpgreet" "${CMAKE_INSTALL_FULL_BINDIR}/tcpgreet" text "${text}")
-    file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/systemd/${name}" CONTENT "${text}" @ONLY)
+    install(CODE "
+        set(prefix \"\${CMAKE_INSTALL_PREFIX}\")
+        if(prefix MATCHES \"/_CPack_Packages/\") # the files of a package, which are installed below /usr
+            set(prefix /usr)
+        endif()
+        set(folder \"${CMAKE_INSTALL_BINDIR}\")
+        cmake_path(ABSOLUTE_PATH folder BASE_DIRECTORY \"\${prefix}\")
+        file(READ \"${unit}\" text)
+        string(REPLACE /usr/bin/tcpgreet \"\${folder}/tcpgreet\" text \"\${text}\")
+        file(WRITE \"${PROJECT_BINARY_DIR}/systemd/${name}\" \"\${text}\")" COMPONENT ${component})
     install(FILES "${PROJECT_BINARY_DIR}/systemd/${name}" DESTINATION lib/systemd/system COMPONENT ${component})
 endforeach()
 list(REMOVE_DUPLICATES services)

@@ -70,6 +70,12 @@ class Folder(Case):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tcpgreet-packages-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
+    def assertStarts(self, program, root):
+        """Every service below a folder starts this program."""
+        units = [unit.read_text() for unit in root.rglob("*.service")]
+        started = {word for text in units for word in re.findall(r"^ExecStart=(\S+)", text, re.MULTILINE)}
+        self.assertEqual(started, {program})
+
 
 class ManualPage(Case):
     def test_it_has_each_option_that_help_has_and_no_other(self):
@@ -211,6 +217,7 @@ class Installation(Folder):
         command("cmake", "--install", BUILD, "--prefix", "/opt", DESTDIR=self.folder / "stage")
         for name in EXPECTED:
             self.assertTrue((prefix / name).is_file(), name)
+        self.assertStarts("/opt/bin/tcpgreet", prefix)
         self.assertEqual(run("--version").out, subprocess.run([prefix / "bin" / "tcpgreet", "--version"],
                                                               capture_output=True, check=True).stdout)
         command("cmake", "-P", BUILD / "uninstall.cmake", DESTDIR=self.folder / "stage")
@@ -337,6 +344,9 @@ class DebianPackages(Folder):
         units = sorted(path.name for path in (ROOT / "packaging").glob("systemd/*.*") if path.suffix != ".md")
         found = sorted(unit for text in listed.values() for unit in re.findall(r"/systemd/system/(\S+)", text))
         self.assertEqual(found, units)
+        for package in packages:
+            command("dpkg-deb", "--extract", package, self.folder / "extracted")
+        self.assertStarts("/usr/bin/tcpgreet", self.folder / "extracted")
         for name in listed:
             control = self.control(packages, name)
             text = "".join(path.read_text() for path in control.iterdir())
