@@ -121,6 +121,7 @@ bool path_walk(const char *path, void (*on_step)(void *context, const struct pat
         if (!look(&walk, name, &found))
             return false;
         const struct path_step step = {.directory = walk.at[0] != '\0' ? walk.at : ".",
+                                       .name = name,
                                        .target = found.target[0] != '\0' ? found.target : NULL,
                                        .is_last = walk.rest[strspn(walk.rest, "/")] == '\0'};
         if (step.target != NULL || step.is_last)

@@ -22,6 +22,8 @@ struct look {
     bool is_blind;   /* this process, which has given up rights, may not look at one */
     size_t directory_count;
     char *directories[DIRECTORIES_MAX]; /* ours */
+    size_t link_count;
+    uint64_t links[DIRECTORIES_MAX]; /* hashes of the names of links on the way to a file */
 };
 
 struct directory {
@@ -36,8 +38,7 @@ struct directory {
 struct certificate_watch {
     const char *files[CERTIFICATES_FILES_MAX];
     uv_loop_t *loop; /* NULL: it was not started */
-    uv_timer_t settle;
-    uv_timer_t regular;
+    uv_timer_t settle, regular;
     uv_work_t work;
     struct look now;  /* what is known */
     struct look next; /* what is being found out */
@@ -47,7 +48,8 @@ struct certificate_watch {
     bool is_looking;
     bool look_again; /* a change came while it was looking */
     bool was_missing;
-    bool has_event; /* a directory has changed since the last look */
+    bool has_event;      /* a directory has changed since the last look */
+    bool has_link_event; /* a link has, which may lead elsewhere now */
     bool is_closing;
     bool has_warned;
     size_t handles;
@@ -100,15 +102,41 @@ static uint64_t hash_entries(const char *path)
     return sum;
 }
 
+/* Returns: its index, directory_count where it is not known. */
+static size_t find_directory(const struct look *look, const char *path)
+{
+    size_t at = 0;
+    while (at < look->directory_count && strcmp(look->directories[at], path) != 0)
+        at++;
+    return at;
+}
+
 /* Leaves it out where memory is exhausted, or there are too many: the regular look remains. */
 static void add_directory(struct look *look, const char *path)
 {
-    for (size_t i = 0; i < look->directory_count; i++)
-        if (strcmp(look->directories[i], path) == 0)
-            return;
-    char *copy = look->directory_count < DIRECTORIES_MAX ? strdup(path) : NULL;
+    bool is_new = find_directory(look, path) == look->directory_count;
+    char *copy = is_new && look->directory_count < DIRECTORIES_MAX ? strdup(path) : NULL;
     if (copy != NULL)
         look->directories[look->directory_count++] = copy;
+}
+
+static bool is_link_of(const struct look *look, uint64_t name)
+{
+    bool is_known = false;
+    for (size_t i = 0; i < look->link_count; i++)
+        is_known = is_known || look->links[i] == name;
+    return is_known;
+}
+
+static void add_link(struct look *look, uint64_t name)
+{
+    if (look->link_count < DIRECTORIES_MAX && !is_link_of(look, name))
+        look->links[look->link_count++] = name;
+}
+
+static uint64_t hash_name(const char *name)
+{
+    return hash_bytes(HASH_START, name, strlen(name));
 }
 
 /* Each directory in which something on the way to a file may be replaced: the one that holds it, and those
@@ -116,6 +144,8 @@ static void add_directory(struct look *look, const char *path)
 static void on_step(void *context, const struct path_step *step)
 {
     add_directory(context, step->directory);
+    if (step->target != NULL)
+        add_link(context, hash_name(step->name));
 }
 
 static void take_look(const struct certificate_watch *watch, struct look *look)
@@ -154,10 +184,10 @@ static void on_change(uv_fs_event_t *event, const char *name, int events, int st
     struct certificate_watch *watch = directory->watch;
     uint64_t now_ms = uv_now(watch->loop);
 
-    (void)name;
     (void)events;
     (void)status; /* a directory that is gone is looked at, too */
     watch->has_event = true;
+    watch->has_link_event = watch->has_link_event || name == NULL || is_link_of(&watch->now, hash_name(name));
     if (watch->first_ms == 0)
         watch->first_ms = now_ms;
     if (now_ms - watch->first_ms < (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST)
@@ -230,6 +260,37 @@ static void watch_directories(struct certificate_watch *watch)
     }
 }
 
+/* Watches a directory that a link leads to by now. Shape: at: its index in `next`, from where it is taken. */
+static void watch_more(struct certificate_watch *watch, size_t at)
+{
+    struct look *now = &watch->now, *next = &watch->next;
+    size_t count = watch->directory_count;
+    int result = now->directory_count < DIRECTORIES_MAX && count < DIRECTORIES_MAX
+                     ? watch_directory(watch, next->directories[at])
+                     : UV_ENOSPC;
+
+    if (result == 0) {
+        now->directories[now->directory_count++] = next->directories[at];
+        next->directories[at] = NULL;
+        return;
+    }
+    if (watch->directory_count > count) /* it is not started */
+        uv_close((uv_handle_t *)&watch->directories[--watch->directory_count]->event, on_directory_closed);
+    if (result != UV_ENOENT)
+        server_log_unwatchable(next->directories[at], uv_strerror(result));
+}
+
+/* Where links lead by now. What this process has watched since it was allowed to stays watched. */
+static void follow_links(struct certificate_watch *watch)
+{
+    for (size_t i = 0; i < watch->next.link_count; i++)
+        add_link(&watch->now, watch->next.links[i]);
+    for (size_t i = 0; watch->has_link_event && i < watch->next.directory_count; i++)
+        if (find_directory(&watch->now, watch->next.directories[i]) == watch->now.directory_count)
+            watch_more(watch, i);
+    watch->has_link_event = false;
+}
+
 static void on_look(uv_work_t *work)
 {
     struct certificate_watch *watch = work->data;
@@ -255,13 +316,13 @@ static bool is_given_time(struct certificate_watch *watch)
 /* What changes between a look and the watches that follow it is found by one more look. */
 static void take_over(struct certificate_watch *watch)
 {
-    bool has_changed = watch->next.hash != watch->now.hash,
-         leads = leads_elsewhere(&watch->next, &watch->now);
+    bool has_changed = watch->next.hash != watch->now.hash;
+    bool is_elsewhere = leads_elsewhere(&watch->next, &watch->now);
 
     free_look(&watch->now);
     watch->now = watch->next;
     watch->next = (struct look){0};
-    if (has_changed || leads) {
+    if (has_changed || is_elsewhere) {
         watch_directories(watch);
         watch->look_again = true;
     }
@@ -280,6 +341,7 @@ static void after_look(uv_work_t *work, int status)
         return;
     }
     if (status == 0 && watch->next.is_blind) {
+        follow_links(watch);
         free_look(&watch->next);
         if (watch->has_event)
             watch->use.changed(watch->use.context);
@@ -289,7 +351,7 @@ static void after_look(uv_work_t *work, int status)
         watch->look_again = true;
         wait_ms = (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST;
     } else if (status == 0) {
-        watch->has_event = false;
+        watch->has_event = watch->has_link_event = false;
         take_over(watch);
     }
     if (watch->look_again)

@@ -30,7 +30,8 @@ struct certificate_watch *certificate_watch_new(const struct tls_server_config *
 /* Calls back from the loop each time the files have changed and settled, also where one is gone. Directories
  * are watched, and those that symbolic links lead through, so that a link that is replaced is noticed. Files
  * are looked at in libuv's pool. Call it before rights are given up: what this process may not look at
- * afterwards counts as changed whenever its directory has. Borrows: loop. Thread: the loop's, as of what
+ * afterwards counts as changed whenever its directory has. Where a link then leads to a directory that it may
+ * not watch, that is logged: changes there are not noticed. Borrows: loop. Thread: the loop's, as of what
  * follows. */
 void certificate_watch_start(struct certificate_watch *watch, uv_loop_t *loop,
                              const struct certificate_watch_use *use);

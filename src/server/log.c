@@ -131,6 +131,15 @@ void server_log_unwatched(const char *directory, const char *why, int interval_s
               "Changes in %s are not reported (%s): its files are checked every %d s", text, why, interval_s);
 }
 
+void server_log_unwatchable(const char *directory, const char *why)
+{
+    char text[256];
+    escape_text((struct bytes){directory, strlen(directory)}, text, sizeof text);
+    log_event(&(struct log_event){LOG_WARNING, "unwatched",
+                                  LOG_FACTS(log_text("path", text), log_text("error", why))},
+              "Changes in %s cannot be noticed (%s): send SIGHUP after each change, or restart", text, why);
+}
+
 void server_log_reloaded(void)
 {
     log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL}, "Certificates reloaded");

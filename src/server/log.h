@@ -50,6 +50,9 @@ void server_log_unsupervised(const struct err *err);
 /* --watch: the kernel does not report changes of a directory, which is looked at every interval_s instead. */
 void server_log_unwatched(const char *directory, const char *why, int interval_s);
 
+/* The same where this process may not even look at the files. */
+void server_log_unwatchable(const char *directory, const char *why);
+
 /* The result of a reload. */
 void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);

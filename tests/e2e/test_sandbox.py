@@ -376,6 +376,40 @@ class Reload(Case):
             server.reload()
 
     @needs_root
+    def test_a_folder_that_cannot_be_watched_by_the_other_user_is_named(self):
+        made = [tls_harness.Certificates() for _ in range(3)]
+        base = tls_harness.folder()
+
+        def put(certificates, name):
+            for path, file in zip(certificates.server, ("tls.crt", "tls.key")):
+                shutil.copy(path, base / "new")
+                os.rename(base / "new", base / name / file)
+
+        def is_shown(certificates):
+            return lambda: self.shown(server) == tls_harness.fingerprint(certificates.server[0])
+
+        for mode in (0o755, 0o700):
+            base.chmod(mode)
+            for name in ("v1", "v2"):
+                (base / name).mkdir(mode=0o700, exist_ok=True)
+            put(made[0], "v1")
+            put(made[1], "v2")
+            os.symlink("v1", base / "link")
+            os.rename(base / "link", base / "cur")
+            with Server("--tls", "--cert", str(base / "cur/tls.crt"), "--key", str(base / "cur/tls.key"), "--watch",
+                        "--user", OTHER) as server:
+                put(made[2], "v1")
+                await_that(is_shown(made[2]), "the new certificate")
+                self.assertNotIn(b"cannot be noticed", server.log.bytes())
+                os.symlink("v2", base / "link")
+                os.rename(base / "link", base / "cur")
+                server.log.expect(rf"Changes in {base}/(v2|cur) cannot be noticed \(permission denied\): send SIGHUP")
+                await_that(is_shown(made[1]), "the certificate where the link leads")
+                put(made[0], "v2")
+                server.reload()
+                await_that(is_shown(made[0]), "the certificate after SIGHUP")
+
+    @needs_root
     def test_a_directory_of_cas_must_be_readable_by_the_other_user(self):
         certificates, place = tls_harness.Certificates(), tls_harness.folder()
         name = tls_harness.openssl("x509", "-in", certificates.ca, "-noout", "-hash").decode().strip()

@@ -14,6 +14,7 @@ enum { PATH_BYTES = 4096 };
 /* A name on the way, which may be replaced by another file. */
 struct path_step {
     const char *directory; /* that holds the name; without links; "." for the working directory */
+    const char *name;
     const char *target; /* where the name leads to as a symbolic link; NULL: it is none, or does not exist */
     bool is_last;       /* no other name follows it in the path, or in the target of the link before it */
 };
