@@ -4,7 +4,8 @@
 #include "send_queue.h"
 #include "tcpgreet/base/trace.h"
 
-enum { TURNS_PER_STEP = 8 }; /* then the other conns of the loop get theirs */
+/* Then the other conns of the loop get theirs: encrypting what one asks for must not hold them up. */
+enum { TURNS_PER_STEP = 8, STEP_BYTES = DIALOGUE_OUT_BYTES /* sent, unless the owner moves much */ };
 
 static_assert((int)CONN_QUEUE_BYTES >= (int)DIALOGUE_OUT_BYTES, "every dialogue can go on");
 
@@ -93,8 +94,8 @@ static bool flush(struct conn *conn)
 /* Where a dialogue puts what it sends: nowhere, as long as something is queued. */
 static struct sink room_for_output(struct conn *conn)
 {
-    return (struct sink){conn->shared->out, 0,
-                         conn_is_queued(conn) || conn->failure != NULL ? 0 : sizeof conn->shared->out};
+    size_t room = conn->shared->large != NULL ? sizeof conn->shared->out : STEP_BYTES;
+    return (struct sink){conn->shared->out, 0, conn_is_queued(conn) || conn->failure != NULL ? 0 : room};
 }
 
 static void fail_dialogue(struct conn *conn)
@@ -361,12 +362,13 @@ static void step(struct conn *conn, bool woken)
         return;
     }
     bool readable = woken;
+    uint64_t most_out = conn->shared->large != NULL ? UINT64_MAX : conn->bytes_out + STEP_BYTES / 2;
     int turns = 0;
 
     conn->in_step = true;
     conn->wants = 0;
     while (turn(conn, &readable)) {
-        if (++turns == TURNS_PER_STEP) {
+        if (++turns == TURNS_PER_STEP || conn->bytes_out >= most_out) {
             conn->wants =
                 UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
             break;

@@ -279,6 +279,24 @@ static void a_flood_of_names_is_answered_in_bounded_memory(void **state)
     answer_flood((struct stream_faults){.want_every = 3}, true);
 }
 
+/* The other conns of the loop wait for no more than one part of the answers. */
+static void the_answers_to_a_flood_are_sent_in_parts(void **state)
+{
+    struct meeting *meeting = *state;
+    struct bytes flood = flood_of_names();
+
+    meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
+    meeting_peer_send(meeting, flood);
+    for (int i = 0; i < 4; i++) {
+        uint64_t before = meeting->server.conn.bytes_out;
+        uv_run(&meeting->loop, UV_RUN_NOWAIT);
+        assert_in_range(meeting->server.conn.bytes_out - before, 1, DIALOGUE_OUT_BYTES);
+    }
+    meeting_peer_close(meeting);
+    meeting_run(meeting, MEETING_LONG_MS);
+    free((char *)(uintptr_t)flood.data);
+}
+
 /* What a stream holds in memory of its own wakes no poll. */
 static void what_waits_above_the_descriptor_is_not_forgotten(void **state)
 {
@@ -511,6 +529,7 @@ int main(void)
         MEETING_TEST(all_answers_to_one_read_leave_in_one_write),
         cmocka_unit_test(a_flood_of_names_is_answered_in_bounded_memory),
         cmocka_unit_test(what_waits_above_the_descriptor_is_not_forgotten),
+        MEETING_TEST(the_answers_to_a_flood_are_sent_in_parts),
         cmocka_unit_test(a_transfer_is_received_while_it_is_sent),
         MEETING_TEST(a_half_closed_peer_gets_its_answers),
         MEETING_TEST(a_connection_over_the_limit_receives_a_message),
