@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,24 @@ static void variables_are_removed_from_the_environment(void **state)
         assert_int_equal(manager.socket_count, is_own);
         for (size_t i = 0; i < VARIABLES; i++)
             assert_null(getenv(variables[i]));
+        service_manager_close(&manager);
+    }
+}
+
+static void refused_socket_name_has_no_error_of_the_system(void **state)
+{
+    char longest[200] = "/";
+    const char *const refused[] = {"relative", longest};
+    (void)state;
+    memset(longest + 1, 'x', sizeof longest - 2);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        struct service_manager manager;
+        assert_int_equal(setenv("NOTIFY_SOCKET", refused[i], 1), 0);
+        errno = ENOENT; /* of an earlier call */
+        assert_int_equal(service_manager_open(&manager, NULL), 0);
+        assert_int_equal(manager.failure.reason, ERR_SYSTEM_OTHER);
+        assert_int_equal(manager.failure.native, 0);
+        assert_int_equal(manager.notify_fd, -1);
         service_manager_close(&manager);
     }
 }
@@ -228,6 +247,7 @@ int main(void)
         TEST(passed_descriptors_have_their_names_and_close_at_exec),
         TEST(fewer_names_than_descriptors_leave_the_rest_without),
         TEST(variables_are_removed_from_the_environment),
+        TEST(refused_socket_name_has_no_error_of_the_system),
         TEST(watchdog_of_another_process_is_ignored),
         TEST(status_is_sent_once_and_the_watchdog_at_each_beat),
         TEST(watchdog_is_not_notified_of_a_process_that_is_stuck),
