@@ -4,6 +4,12 @@
 
 #ifdef TCPGREET_HAVE_SECCOMP
 
+#ifdef TCPGREET_INSTRUMENTED
+#define IS_ENFORCED false
+#else
+#define IS_ENFORCED true
+#endif
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -16,12 +22,6 @@
 #include <unistd.h>
 
 #include "tcpgreet/base/library.h"
-
-#ifdef TCPGREET_INSTRUMENTED
-#define IS_ENFORCED false
-#else
-#define IS_ENFORCED true
-#endif
 
 #ifndef PR_SET_VMA
 #define PR_SET_VMA 0x53564d41
