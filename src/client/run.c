@@ -289,11 +289,11 @@ static void close_loop(uv_loop_t *loop)
     uv_loop_close(loop);
 }
 
-static void explain_line(void *context, const char *line)
+static void explain_line(void *context, const struct log_event *event, const char *line)
 {
     struct run *run = context;
     display_settle(&run->display);
-    message_event(&(struct log_event){LOG_NOTICE, "step", NULL}, "%s", line);
+    message_event(event, "%s", line);
 }
 
 /* What was received comes first: an output that failed is what the run ends with, unless it was cut short. */
@@ -312,7 +312,7 @@ static void run_on_loop(struct run *run)
     run->shared->loop = &run->loop;
     display_init(&run->display, NULL);
     if (run->config->explain)
-        explain_start(explain_line, run);
+        explain_start(message_format(), explain_line, run);
     if (start(run, run->err) == 0)
         uv_run(&run->loop, UV_RUN_DEFAULT);
     close_output(run);

@@ -175,6 +175,7 @@ static const struct step_text {
 
 /* Everything set before the first event. */
 static struct {
+    enum log_format format;
     explain_line_fn *line;
     void *context;
     uint64_t start_ns;
@@ -265,6 +266,11 @@ const char *explain_format(const struct trace_event *event, uint64_t start_ns, u
     return text;
 }
 
+static void print(const char *line)
+{
+    explain.line(explain.context, &(struct log_event){LOG_NOTICE, "step", NULL}, line);
+}
+
 /* The reason, in lines that fit a terminal. */
 static void print_why(const char *why)
 {
@@ -279,24 +285,56 @@ static void print_why(const char *why)
                 length--;
         }
         snprintf(line, sizeof line, "               %.*s", (int)length, why);
-        explain.line(explain.context, line);
+        print(line);
         why += length;
         why += strspn(why, " ");
     }
 }
 
+/* One event, with what the line has as facts. Shape: why is NULL from the second time on. */
+static void print_event(const struct trace_event *event, uint64_t now_ns, const char *why, const char *line)
+{
+    enum { FACTS = 7, SHOWN = 300 };
+    const struct step_text *step = &table[event->step];
+    struct log_field facts[FACTS + 1] = {log_text("call", step->title),
+                                         log_text("arguments", event->arguments), log_text("why", why)};
+    size_t count = 3;
+    char data[SHOWN];
+
+    if (event->fd >= 0)
+        facts[count++] = log_count("fd", (uint64_t)event->fd);
+    if (event->result >= 0 && (step->form == CALL || event->result > 0))
+        facts[count++] = log_count("result", (uint64_t)event->result);
+    if (event->result < 0 && event->native != 0)
+        facts[count++] = log_text("error", strerror(event->native));
+    else if (event->result < 0 && event->data.length > 0)
+        facts[count++] = log_text("error", escape_text(event->data, data, sizeof data));
+    if (event->begin_ns != 0 && now_ns >= event->begin_ns)
+        facts[count++] = log_number("duration_seconds", (double)(now_ns - event->begin_ns) / 1e9);
+    explain.line(explain.context, &(struct log_event){LOG_NOTICE, "step", facts}, line + strspn(line, " "));
+}
+
 static void on_step(void *context, const struct trace_event *event)
 {
     char text[1024];
+    uint64_t now_ns = uv_hrtime();
+    bool is_first = !atomic_exchange(&explain.explained[event->step], true);
+    const char *why = is_first ? table[event->step].why : NULL;
+
     (void)context;
-    explain_format(event, explain.start_ns, uv_hrtime(), text, sizeof text);
-    explain.line(explain.context, text);
-    if (!atomic_exchange(&explain.explained[event->step], true))
-        print_why(table[event->step].why);
+    explain_format(event, explain.start_ns, now_ns, text, sizeof text);
+    if (explain.format == LOG_JSON) {
+        print_event(event, now_ns, why, text);
+    } else {
+        print(text);
+        if (why != NULL)
+            print_why(why);
+    }
 }
 
-void explain_start(explain_line_fn *line, void *context)
+void explain_start(enum log_format format, explain_line_fn *line, void *context)
 {
+    explain.format = format;
     explain.line = line;
     explain.context = context;
     explain.start_ns = uv_hrtime();

@@ -17,19 +17,23 @@ enum {
     CLOSE_MS = 500   /* a reader needs less */
 };
 
-static atomic_int message_format = LOG_TEXT; /* enum log_format */
+static atomic_int chosen_format = LOG_TEXT; /* enum log_format */
 
 void message_set_format(enum log_format format)
 {
-    atomic_store(&message_format, (int)format);
+    atomic_store(&chosen_format, (int)format);
+}
+
+enum log_format message_format(void)
+{
+    return (enum log_format)atomic_load(&chosen_format);
 }
 
 /* The log's thread writes, a server's or one that the first message starts. Returns: whether it runs, or an
  * earlier one is blocked, which drops the message. */
 static bool has_writer(void)
 {
-    struct log_config config = {
-        .fd = STDERR_FILENO, .level = LOG_NOTICE, .format = (enum log_format)atomic_load(&message_format)};
+    struct log_config config = {.fd = STDERR_FILENO, .level = LOG_NOTICE, .format = message_format()};
 
     if (log_enabled(LOG_NOTICE))
         return true;

@@ -166,19 +166,38 @@ int probe_output_summary(struct probe_output *output, const struct probe_summary
     return queue_report(output, err) < 0 ? -1 : write_plot(output, last, err);
 }
 
+/* Its time is that of the line. */
+static void log_attempt(const struct probe_result *result)
+{
+    struct probe_brief brief = probe_result_brief(result);
+    char line[PROBE_LINE_BYTES];
+
+    message_event(
+        &(struct log_event){LOG_NOTICE, "attempt",
+                            LOG_FACTS(log_text("target", brief.target),
+                                      log_text("reason", err_word(brief.reason)),
+                                      log_text("error", brief.sentence), log_text("verified", brief.verified),
+                                      log_number("duration_seconds", (double)brief.total_ns / 1e9))},
+        "tcpgreet: %s: %s", brief.target, probe_result_line(result, line));
+}
+
 void probe_output_attempt(const struct probe_output *output, const struct probe_result *result)
 {
     char *text = NULL;
     size_t length = 0;
-    FILE *out = output->config->verbose ? open_memstream(&text, &length) : NULL;
 
+    if (!output->config->verbose)
+        return;
+    if (message_format() == LOG_JSON) {
+        log_attempt(result);
+        return;
+    }
+    FILE *out = open_memstream(&text, &length);
     if (out == NULL)
         return;
     probe_summary_round(result, "", &output->style, out);
     bool is_whole = fclose(out) == 0;
     for (char *rest = is_whole ? text : NULL, *line; (line = strsep(&rest, "\n")) != NULL && rest != NULL;)
-        message_event(
-            &(struct log_event){LOG_NOTICE, "attempt", LOG_FACTS(log_text("target", result->target))}, "%s",
-            line);
+        message_print("%s", line);
     free(text);
 }

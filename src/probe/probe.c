@@ -301,10 +301,10 @@ static void close_run(struct run *run)
     free(run);
 }
 
-static void explain_line(void *context, const char *line)
+static void explain_line(void *context, const struct log_event *event, const char *line)
 {
     (void)context;
-    message_event(&(struct log_event){LOG_NOTICE, "step", NULL}, "%s", line);
+    message_event(event, "%s", line);
 }
 
 static int prepare(struct run *run, struct err *err)
@@ -318,7 +318,7 @@ static int prepare(struct run *run, struct err *err)
     uv_timer_init(&run->loop, &run->progress);
     probe_output_init(&run->output, config);
     if (config->explain)
-        explain_start(explain_line, NULL);
+        explain_start(message_format(), explain_line, NULL);
     if (config->use_tls) {
         run->tls = tls_client_new(&config->tls, err);
         if (run->tls == NULL)

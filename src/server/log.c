@@ -22,10 +22,10 @@ enum {
 /* The facts of a failure. */
 #define FACTS_OF(err) log_text("reason", err_word((err)->reason)), log_text("error", (err)->text)
 
-void server_log_step(void *context, const char *line)
+void server_log_step(void *context, const struct log_event *event, const char *line)
 {
     (void)context;
-    log_event(&(struct log_event){LOG_NOTICE, "step", NULL}, "%s", line);
+    log_event(event, "%s", line);
 }
 
 void server_log_one_family(int missing, const char *why)

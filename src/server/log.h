@@ -9,6 +9,7 @@
 #include "counters.h"
 #include "limits.h"
 #include "tcpgreet/base/err.h"
+#include "tcpgreet/base/log.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/net/listener.h"
@@ -16,7 +17,7 @@
 #include "tcpgreet/tls/stream_tls.h"
 
 /* One step of --explain. */
-void server_log_step(void *context, const char *line);
+void server_log_step(void *context, const struct log_event *event, const char *line);
 
 /* Every address was asked for, and this machine lacks a family. Shape: missing: AF_INET, AF_INET6. */
 void server_log_one_family(int missing, const char *why);

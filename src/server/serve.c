@@ -444,7 +444,7 @@ static int open_log(const struct server_config *config, struct err *err)
     if (log_open(&log) < 0)
         return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
     if (config->explain)
-        explain_start(server_log_step, NULL);
+        explain_start(config->log_format, server_log_step, NULL);
     return 0;
 }
 

@@ -8,8 +8,8 @@ import socket
 import time
 import unittest
 
-from harness import (GOODBYE, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Peer, Server, Terminal, environment, hello, main, run,
-                     skip_file)
+from harness import (GOODBYE, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Peer, Server, Terminal, environment, hello, main,
+                     refusing_port, run, skip_file)
 from tls_harness import Certificates, certificates, has_tls, identity
 
 try:
@@ -202,6 +202,33 @@ class Json(LogCase):
                     result = run(*args, "--log-format=json")
                     self.assertEqual(result.code, 0, result)
                     self.assertEqual(bool(self.events(result.err, "step")), args[0] == "--probe")
+
+    def test_a_step_is_one_event_with_its_facts(self):
+        with Server() as server:
+            for args in (("--probe", "::1", str(server.port)), ("--connect", "::1", str(server.port), "Ann")):
+                with self.subTest(args[0]):
+                    steps = self.events(run(*args, "--explain", "--log-format=json").err, "step")
+                    calls = [step["call"] for step in steps]
+                    for i, call in enumerate(calls):
+                        if call != "recv":  # the end of the stream has a reason of its own
+                            self.assertEqual("why" in steps[i], call not in calls[:i], steps[i])
+                    connected = steps[calls.index("connect completed")]
+                    self.assertEqual(connected["result"], 0)
+                    if args[0] == "--connect":  # a probe has its times in its result
+                        self.assertGreater(connected["duration_seconds"], 0)
+                    self.assertIn("round trip", connected["why"])
+                    self.assertIn(f"[::1]:{server.port}", " ".join(step.get("arguments", "") for step in steps))
+
+    def test_an_attempt_is_one_event_with_its_reason(self):
+        with refusing_port() as port:
+            result = run("--probe", "::1", str(port), "--retry", "300ms", "-v", "--log-format=json")
+        attempts = self.events(result.err, "attempt")
+        self.assertTrue(attempts, result)
+        for attempt in attempts:
+            self.assertEqual((attempt["target"], attempt["reason"]), (f"[::1]:{port}", "connect-refused"))
+            self.assertIn("refused", attempt["error"])
+            self.assertGreater(attempt["duration_seconds"], 0)
+            self.assertNotRegex(attempt["message"], r"\d\d:\d\d:\d\d")
 
     def test_the_schema_lists_the_events_of_the_sources_and_no_other(self):
         Validator.check_schema(SCHEMA)

@@ -9,6 +9,9 @@
 /* From now on messages are JSON lines, or text. */
 void message_set_format(enum log_format format);
 
+/* Returns: which of them they are now. Thread: any. */
+enum log_format message_format(void);
+
 /* Prints one line. The format has no newline; of what a peer sent, only escaped text may be in it. Where the
  * locale's character set is not UTF-8, bytes above 0x7e are escaped, for they could drive the terminal. On a
  * terminal it is waited for, so that it stands before what is printed next to standard output, for at most

@@ -142,9 +142,11 @@ struct lines {
     char text[64][LINE_BYTES];
 };
 
-static void on_line(void *context, const char *line)
+static void on_line(void *context, const struct log_event *event, const char *line)
 {
     struct lines *lines = context;
+    assert_string_equal(event->name, "step");
+    assert_null(event->fields);
     assert_true(lines->count < COUNT(lines->text));
     assert_true(is_printable(line));
     snprintf(lines->text[lines->count++], LINE_BYTES, "%s", line);
@@ -167,7 +169,7 @@ static void each_step_is_printed_each_time_and_its_reason_once(void **state)
 {
     static struct lines lines;
     (void)state;
-    explain_start(on_line, &lines);
+    explain_start(LOG_TEXT, on_line, &lines);
     for (unsigned step = 0; step < TRACE_STEPS; step++) {
         char why[4 * LINE_BYTES];
         lines.count = 0;
@@ -183,6 +185,70 @@ static void each_step_is_printed_each_time_and_its_reason_once(void **state)
     trace_to(NULL, NULL);
 }
 
+/* "name=value; " of each fact that is known. */
+static void put_facts(const struct log_field *field, char *text, size_t room)
+{
+    text[0] = '\0';
+    for (; field->name != NULL; field++) {
+        size_t length = strlen(text);
+        if (field->kind == LOG_FIELD_COUNT)
+            snprintf(text + length, room - length, "%s=%u; ", field->name, (unsigned)field->count);
+        else if (field->kind == LOG_FIELD_NUMBER)
+            snprintf(text + length, room - length, "%s; ", field->name);
+        else if (field->text != NULL && field->text[0] != '\0')
+            snprintf(text + length, room - length, "%s=%s; ", field->name, field->text);
+    }
+}
+
+struct events {
+    size_t count;
+    char facts[LINE_BYTES];
+    char line[LINE_BYTES];
+};
+
+static void on_event(void *context, const struct log_event *event, const char *line)
+{
+    struct events *events = context;
+    events->count++;
+    put_facts(event->fields, events->facts, sizeof events->facts);
+    snprintf(events->line, sizeof events->line, "%s", line);
+}
+
+static void as_json_a_step_is_one_event_with_facts(void **state)
+{
+    static struct events events;
+    static const struct {
+        struct trace_event event;
+        const char *facts;
+    } cases[] = {
+        {{.step = TRACE_BIND, .fd = 3, .arguments = "[::1]:80"},
+         "call=bind; arguments=[::1]:80; fd=3; result=0; "},
+        {{.step = TRACE_SOCKET, .fd = -1, .arguments = "AF_INET6", .result = 3},
+         "call=socket; arguments=AF_INET6; result=3; "},
+        {{.step = TRACE_READ, .fd = 7, .result = 4, .data = {"Ann\n", 4}, .begin_ns = 1},
+         "call=recv; fd=7; result=4; duration_seconds; "},
+        {{.step = TRACE_READ, .fd = 7, .result = -1, .native = ECONNRESET},
+         "call=recv; fd=7; error=Connection reset by peer; "},
+        {{.step = TRACE_RESOLVED, .fd = -1, .arguments = "A", .result = -1, .data = {"w\n", 2}},
+         "call=getaddrinfo result for; arguments=A; error=w\\n; "},
+        {{.step = TRACE_RACE_LOST, .fd = 5}, "call=race: this attempt is cancelled; fd=5; "},
+    };
+    (void)state;
+    explain_start(LOG_JSON, on_event, &events);
+    for (unsigned step = 0; step < TRACE_STEPS; step++) {
+        events.count = 0;
+        trace(.step = (enum trace_step)step, .fd = 7);
+        trace(.step = (enum trace_step)step, .fd = 7);
+        assert_int_equal(events.count, 2);
+        assert_int_not_equal(events.line[0], ' ');
+    }
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        trace_emit(&cases[i].event);
+        assert_string_equal(events.facts, cases[i].facts);
+    }
+    trace_to(NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +257,7 @@ int main(void)
         cmocka_unit_test(every_byte_of_a_line_is_printable),
         cmocka_unit_test(a_line_fits_into_any_buffer),
         cmocka_unit_test(each_step_is_printed_each_time_and_its_reason_once),
+        cmocka_unit_test(as_json_a_step_is_one_event_with_facts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
