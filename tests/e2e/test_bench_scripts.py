@@ -1,6 +1,7 @@
 """The scripts in bench/ run to their end, on as little as they can: what they measure then means nothing."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,14 @@ class Scripts(Case):
             self.assertEqual(table.count("\ntcpgreet "), 4, table)
             for name in ("result", "plot"):
                 self.assertGreater(os.path.getsize(os.path.join(folder, name)), 0)
+
+    def test_a_flood_that_cannot_be_is_an_error_without_figures(self):
+        done = subprocess.run([sys.executable, "-B", ROOT / "bench" / "flood", "--tcpgreet", BINARY, "--seconds", "1", "--only",
+                               "none,loris"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5 * LIMIT_S, text=True,
+                              env=environment(), preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+        self.assertEqual(done.returncode, 1, (done.stdout, done.stderr))
+        self.assertIn("none ", done.stdout)
+        self.assertNotIn("loris", done.stdout)  # its processes, or the server, have too few descriptors
 
     def test_itself_measures_every_line(self):
         lines = self.measure("itself", "--seconds", "0.2", "--runs", "1", "--idle", "20", "--idle-seconds", "0.1")
