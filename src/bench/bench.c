@@ -181,6 +181,8 @@ static void describe(const struct run *run, struct bench_result *result)
 {
     const struct bench_config *config = run->config;
     target_format(&config->target, result->target, sizeof result->target);
+    if (config->proxy.kind != PROXY_NONE)
+        proxy_format(&config->proxy, result->proxy, sizeof result->proxy);
     result->tls = config->use_tls;
     result->open_loop = config->rate > 0;
     result->rate_asked = config->rate;

@@ -70,6 +70,11 @@ void bench_result_json(const struct bench_result *result, FILE *out)
 {
     (void)fprintf(out, "{\"schema\":\"" BENCH_SCHEMA "\",\"target\":");
     serialize_quoted(out, result->target);
+    (void)fputs(",\"proxy\":", out);
+    if (result->proxy[0] != '\0')
+        serialize_quoted(out, result->proxy);
+    else
+        (void)fputs("null", out);
     (void)fprintf(out, ",\"tls\":%s,\"open_loop\":%s", result->tls ? "true" : "false",
                   result->open_loop ? "true" : "false");
     (void)fprintf(out, ",\"rate_asked\":%s", serialize_number(result->rate_asked).text);

@@ -131,15 +131,24 @@ static int reject_unknown(struct members *members, const char *const *known, siz
     return 0;
 }
 
-static int take_target(struct members *members, struct bench_result *result)
+static int take_text(struct members *members, const char *key, char text[BENCH_TARGET_BYTES])
 {
-    const json_t *value = take(members, "target");
+    const json_t *value = take(members, key);
     if (value == NULL)
         return -1;
     if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value) ||
         !bench_is_printable(json_string_value(value)))
-        return reject(members, "target", "is not a short printable string");
-    memcpy(result->target, json_string_value(value), json_string_length(value) + 1);
+        return reject(members, key, "is not a short printable string");
+    memcpy(text, json_string_value(value), json_string_length(value) + 1);
+    return 0;
+}
+
+static int take_proxy(struct members *members, struct bench_result *result)
+{
+    const json_t *value = json_object_get(members->object, "proxy");
+    if (value != NULL && !json_is_null(value))
+        return take_text(members, "proxy", result->proxy);
+    members->taken += value != NULL; /* results of before this field have none */
     return 0;
 }
 
@@ -262,8 +271,8 @@ static int take_scalars(struct members *members, struct bench_result *result)
     uint64_t runs = 0;
     double derived;
 
-    if (take_target(members, result) || take_bool(members, "tls", &result->tls) ||
-        take_bool(members, "open_loop", &result->open_loop) ||
+    if (take_text(members, "target", result->target) || take_proxy(members, result) ||
+        take_bool(members, "tls", &result->tls) || take_bool(members, "open_loop", &result->open_loop) ||
         take_number(members, "rate_asked", &result->rate_asked) ||
         take_count(members, "connections_asked", &result->connections_asked) ||
         take_number(members, "duration_seconds", &result->duration_s) || take_count(members, "runs", &runs) ||
@@ -277,12 +286,25 @@ static int take_scalars(struct members *members, struct bench_result *result)
 
 static int take_result(const json_t *root, struct bench_result *result, struct err *err)
 {
-    static const char *const known[] = {"schema",           "target",       "tls",
-                                        "open_loop",        "rate_asked",   "connections_asked",
-                                        "duration_seconds", "runs",         "names_per_second",
-                                        "connections",      "resumed",      "late",
-                                        "failures",         "slot_seconds", "slots",
-                                        "answers",          "connects",     "names"};
+    static const char *const known[] = {"schema",
+                                        "target",
+                                        "proxy",
+                                        "tls",
+                                        "open_loop",
+                                        "rate_asked",
+                                        "connections_asked",
+                                        "duration_seconds",
+                                        "runs",
+                                        "names_per_second",
+                                        "connections",
+                                        "resumed",
+                                        "late",
+                                        "failures",
+                                        "slot_seconds",
+                                        "slots",
+                                        "answers",
+                                        "connects",
+                                        "names"};
     struct members members = {root, "", 0, err};
 
     if (!json_is_object(root))

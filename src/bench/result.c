@@ -22,8 +22,17 @@ static void add_slots(struct bench_result *result, const struct bench_result *ot
         result->slots[i] = alike ? result->slots[i] + other->slots[i] : 0;
 }
 
+static void add_proxy(struct bench_result *result, const struct bench_result *other)
+{
+    if (result->runs == 0)
+        memcpy(result->proxy, other->proxy, sizeof(result->proxy));
+    else if (other->runs > 0 && strcmp(result->proxy, other->proxy) != 0)
+        (void)snprintf(result->proxy, sizeof(result->proxy), "several proxies");
+}
+
 void bench_result_add(struct bench_result *result, const struct bench_result *other)
 {
+    add_proxy(result, other);
     if (result->target[0] == '\0')
         memcpy(result->target, other->target, sizeof(result->target));
     else if (other->target[0] != '\0' && strcmp(result->target, other->target) != 0)

@@ -15,6 +15,7 @@ enum { BENCH_SLOTS = 240, BENCH_TARGET_BYTES = 300 };
 /* Starts as {0}. Sums of all workers, or of several results. */
 struct bench_result {
     char target[BENCH_TARGET_BYTES]; /* printable, as escape_text makes it */
+    char proxy[BENCH_TARGET_BYTES];  /* likewise: "http://proxy:3128"; "": none */
     bool tls;
     bool open_loop;
     double rate_asked; /* names per second, of all workers */

@@ -25,10 +25,16 @@ static void put_head(const struct bench_result *result, FILE *out)
     char target[BENCH_TARGET_ROOM];
     char shown[BENCH_TARGET_ROOM];
     const char *over = result->tls ? " over TLS" : "";
+    char proxy[BENCH_TARGET_BYTES];
 
+    memcpy(proxy, result->proxy, sizeof(proxy));
     (void)snprintf(target, sizeof(target), "%s", bench_target(result, room));
     text_cut(target, COLUMNS - strlen("Bench of  over TLS"));
     (void)fprintf(out, "Bench of %s%s\n", text_printable(target, is_ascii(), shown, sizeof(shown)), over);
+    if (result->proxy[0] != '\0') {
+        text_cut(proxy, COLUMNS - strlen("through "));
+        (void)fprintf(out, "through %s\n", text_printable(proxy, is_ascii(), shown, sizeof(shown)));
+    }
     if (result->runs > 1)
         (void)fprintf(out, "%u results merged, as if they had run at the same time\n", result->runs);
     (void)fputs(bench_plural(result->connections_asked, "connection", "connections").text, out);

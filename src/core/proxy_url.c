@@ -199,3 +199,11 @@ int proxy_parse(struct proxy_config *config, const char *url, struct err *err)
     *config = (struct proxy_config){0};
     return -1;
 }
+
+const char *proxy_format(const struct proxy_config *config, char *text, size_t room)
+{
+    int length = snprintf(text, room, "%s://", config->kind == PROXY_HTTP ? "http" : "socks5");
+
+    target_format(&config->at, text + length, room - (size_t)length);
+    return text;
+}

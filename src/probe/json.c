@@ -64,17 +64,17 @@ static void put_err(FILE *out, const struct err *err)
     put_known(out, "text", err->text);
 }
 
-/* The port is that of the addresses; without any, or where they are a proxy's, it is what the target ends
+/* The port is that of the addresses, or that a proxy is asked for; without either it is what the target ends
  * with, where that is a number. */
 static void put_port(FILE *out, const struct probe_result *result)
 {
     const char *colon = strrchr(result->target, ':');
     char *end = NULL;
-    unsigned long port = 0;
+    unsigned long port = result->port;
 
     if (result->address_count > 0 && result->proxy[0] == '\0')
         port = endpoint_port(&result->addresses[0].peer);
-    else if (colon != NULL && colon[1] >= '0' && colon[1] <= '9')
+    else if (port == 0 && colon != NULL && colon[1] >= '0' && colon[1] <= '9')
         port = strtoul(colon + 1, &end, 10);
     put_key(out, "port");
     if (port == 0 || port > UINT16_MAX || (end != NULL && *end != '\0'))

@@ -119,6 +119,7 @@ struct probe_attempt {
 struct probe_result {
     char target[300]; /* "host:6000", printable */
     char host[300];   /* printable */
+    uint16_t port;    /* that the proxy is asked for; 0: there is none */
     size_t line;      /* of the list that has it; 0: none */
     char proxy[300]; /* "http://proxy:3128", printable; "": none. Else the addresses are those of the proxy */
     char proxy_host[300]; /* printable */

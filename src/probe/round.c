@@ -272,10 +272,7 @@ static const struct target *resolved(const struct probe_plan *plan)
 
 static void describe_proxy(const struct proxy_config *proxy, struct probe_result *result)
 {
-    int length =
-        snprintf(result->proxy, sizeof result->proxy, "%s://", proxy->kind == PROXY_HTTP ? "http" : "socks5");
-
-    target_format(&proxy->at, result->proxy + length, sizeof result->proxy - (size_t)length);
+    proxy_format(proxy, result->proxy, sizeof result->proxy);
     escape_text((struct bytes){proxy->at.host, strlen(proxy->at.host)}, result->proxy_host,
                 sizeof result->proxy_host);
 }
@@ -329,6 +326,7 @@ struct probe_round *probe_round_start(const struct probe_plan *plan, struct prob
     uv_timer_init(plan->shared->loop, &round->deadline);
     round->deadline.data = round;
     probe_round_describe(plan, result);
+    result->port = round->scope.route.port;
     describe_questions(&query, result->answers);
     uv_update_time(plan->shared->loop);
     round->scope.begin_ns = uv_hrtime();

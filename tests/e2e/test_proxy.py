@@ -188,8 +188,14 @@ class Dialogues(Case):
                 result = run("--bench", "target.invalid", "1", "--proxy", proxy.url(), "--connections", "4", "--names",
                              "5", "--duration", "300ms", "--format", "json")
                 self.assertEqual(result.code, 0, result)
-                self.assertGreater(json.loads(result.out)["names"], 20)
+                found = json.loads(result.out)
+                self.assertGreater(found["names"], 20)
+                self.assertEqual((found["target"], found["proxy"]), ("target.invalid:1", proxy.url()))
                 self.assertGreaterEqual(len(proxy.asked), 4)
+            with Server() as server, kind((server.host, server.port), user="ann:x") as proxy:
+                result = run("--bench", "target.invalid", "1", "--proxy", proxy.url("ann@"), "--names", "1", "--connections", "1",
+                             "--duration", "100ms", env=environment(TCPGREET_PROXY_PASSWORD="x"))
+                self.assertIn(f"\nthrough {proxy.url()}\n".encode(), result.out)
 
 
 class Credentials(Case):
@@ -343,6 +349,11 @@ class Probes(Case):
         with answering(b"\x05\x00\x05\x05") as proxy:
             result, found = probed("target.invalid", 1, *through("socks5", proxy), "--until", "connect")
             self.assertEqual((result.code, found["verified"]), (4, "resolve"))
+
+    def test_the_port_of_a_service_by_name_is_that_which_the_proxy_is_asked_for(self):
+        with Server() as server, SocksProxy((server.host, server.port)) as proxy:
+            result, found = probed("target.invalid", "http", "--proxy", proxy.url(), "--until", "connect")
+            self.assertEqual((result.code, found["target"], found["port"]), (0, "target.invalid:http", 80))
 
     def test_a_silent_target_behind_a_proxy_is_ok_through_tcp(self):
         with Script(lambda peer: peer.socket.recv(1)) as silent, HttpProxy((silent.host, silent.port)) as proxy:

@@ -35,6 +35,9 @@ struct proxy_config {
  * meant; the text never holds a part of a password. Source: RFC 3986, RFC 6874 (zones). */
 int proxy_parse(struct proxy_config *config, const char *url, struct err *err);
 
+/* Writes "http://proxy:3128", without the user. Returns: text. Shape: kind is not PROXY_NONE. */
+const char *proxy_format(const struct proxy_config *config, char *text, size_t room);
+
 /* What a proxy is asked for. Shape: host is an address literal without zone, or a name in ASCII. */
 struct proxy_route {
     const struct proxy_config *proxy; /* borrowed */

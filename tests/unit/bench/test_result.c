@@ -126,6 +126,19 @@ static void slots_of_different_widths_are_dropped(void **state)
     assert_int_equal(one.slots[1], 0);
 }
 
+static void different_proxies_become_several_proxies(void **state)
+{
+    (void)state;
+    (void)snprintf(one.proxy, sizeof(one.proxy), "http://proxy:3128");
+    bench_result_add(&sum, &one);
+    bench_result_add(&sum, &one);
+    assert_string_equal(sum.proxy, "http://proxy:3128");
+    bench_result_add(&sum, &two);
+    assert_string_equal(sum.proxy, "several proxies");
+    bench_result_add(&two, &one);
+    assert_string_equal(two.proxy, "several proxies");
+}
+
 static void different_targets_become_several_targets(void **state)
 {
     (void)state;
@@ -246,15 +259,16 @@ static void the_json_of_a_small_result(void **state)
     one.slots[2] = 1;
     one.failures[ERR_DIALOGUE_RESET] = 2;
     histogram_record(&one.answers, 1500);
-    assert_output(bench_result_json, &one,
-                  "{\"schema\":\"tcpgreet.bench.v1\",\"target\":\"a \\\"b\\\" \\\\\\\\\",\"tls\":false,"
-                  "\"open_loop\":false,\"rate_asked\":0,\"connections_asked\":1,\"duration_seconds\":0.5,"
-                  "\"runs\":1,\"names\":1,\"names_per_second\":2,\"connections\":1,\"resumed\":0,\"late\":0,"
-                  "\"failures\":{\"dialogue-reset\":2},\"slot_seconds\":0.1,\"slots\":[0,0,1],"
-                  "\"answers\":{\"count\":1,\"min\":1.5e-06,\"mean\":1.5e-06,\"p50\":1.5e-06,\"p90\":1.5e-06,"
-                  "\"p99\":1.5e-06,\"p99.9\":1.5e-06,\"max\":1.5e-06,\"buckets\":[[1500,1]]},"
-                  "\"connects\":{\"count\":0,\"min\":null,\"mean\":null,\"p50\":null,\"p90\":null,"
-                  "\"p99\":null,\"p99.9\":null,\"max\":null,\"buckets\":[]}}\n");
+    assert_output(
+        bench_result_json, &one,
+        "{\"schema\":\"tcpgreet.bench.v1\",\"target\":\"a \\\"b\\\" \\\\\\\\\",\"proxy\":null,\"tls\":false,"
+        "\"open_loop\":false,\"rate_asked\":0,\"connections_asked\":1,\"duration_seconds\":0.5,"
+        "\"runs\":1,\"names\":1,\"names_per_second\":2,\"connections\":1,\"resumed\":0,\"late\":0,"
+        "\"failures\":{\"dialogue-reset\":2},\"slot_seconds\":0.1,\"slots\":[0,0,1],"
+        "\"answers\":{\"count\":1,\"min\":1.5e-06,\"mean\":1.5e-06,\"p50\":1.5e-06,\"p90\":1.5e-06,"
+        "\"p99\":1.5e-06,\"p99.9\":1.5e-06,\"max\":1.5e-06,\"buckets\":[[1500,1]]},"
+        "\"connects\":{\"count\":0,\"min\":null,\"mean\":null,\"p50\":null,\"p90\":null,"
+        "\"p99\":null,\"p99.9\":null,\"max\":null,\"buckets\":[]}}\n");
 }
 
 static void prometheus_has_base_units_and_escaped_labels(void **state)
@@ -353,6 +367,19 @@ static void assert_reads_back(const struct bench_result *result)
     free(text);
 }
 
+static char *replaced(const char *text, const char *from, const char *to);
+
+static void a_result_of_before_there_was_a_proxy_is_read(void **state)
+{
+    struct err err = {0};
+    char *text = face(bench_result_json, &one), *older = replaced(text, "\"proxy\":null,", "");
+    (void)state;
+    assert_int_equal(read_text(older, strlen(older), &sum, &err), 0);
+    assert_memory_equal(&sum, &one, sizeof(sum));
+    free(older);
+    free(text);
+}
+
 static void json_reads_back_to_the_bit(void **state)
 {
     (void)state;
@@ -365,6 +392,7 @@ static void json_reads_back_to_the_bit(void **state)
     for (size_t i = 0; i < ERR_REASON_COUNT; i++)
         one.failures[i] = i;
     (void)snprintf(one.target, sizeof(one.target), "\\x1b \"m\u00fcller\" 6000");
+    (void)snprintf(one.proxy, sizeof(one.proxy), "http://proxy:3128");
     histogram_record(&one.answers, 0);
     histogram_record(&one.answers, HISTOGRAM_MAX_NS);
     histogram_record(&one.connects, 123456789);
@@ -510,6 +538,7 @@ int main(void)
         TEST(adding_to_nothing_copies),
         TEST(adding_is_the_same_in_either_order),
         TEST(slots_of_different_widths_are_dropped),
+        TEST(different_proxies_become_several_proxies),
         TEST(different_targets_become_several_targets),
         TEST(the_text_report_of_a_complete_result),
         TEST(the_text_of_failures_has_the_most_frequent_first),
@@ -523,6 +552,7 @@ int main(void)
         TEST(a_target_that_is_not_printable_is_escaped_everywhere),
 #ifdef TCPGREET_HAVE_JANSSON
         TEST(json_reads_back_to_the_bit),
+        TEST(a_result_of_before_there_was_a_proxy_is_read),
         TEST(a_sum_of_files_is_the_sum_of_the_results),
         TEST(anything_else_is_rejected_with_a_message),
         TEST(a_folder_is_reported_as_unreadable),
