@@ -25,17 +25,23 @@ static void check_refused(const struct err *err, const char *path, bool is_open_
     fuzz_check_printable(err->text);
 }
 
+static SSL_CTX *new_context(const struct tls_server_config *config)
+{
+    struct err err = {0};
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    CHECK(context != NULL && tls_tickets_install(context, config, &err) == 0);
+    return context;
+}
+
 /* Others take over the keys of the file, and keep those of a file of their own. */
 static void check_copies(SSL_CTX *context, const struct tls_server_config *config)
 {
-    struct err err = {0};
-    SSL_CTX *other = SSL_CTX_new(TLS_server_method());
-    CHECK(other != NULL && tls_tickets_install(other, NULL, &err) == 0);
-    tls_tickets_inherit(other, context);
-    tls_tickets_copy(other, context);
-    CHECK(tls_tickets_install(other, config, &err) == 0);
-    tls_tickets_inherit(other, context);
-    SSL_CTX_free(other);
+    SSL_CTX *others[] = {new_context(NULL), new_context(config)};
+    for (size_t i = 0; i < 2; i++) {
+        tls_tickets_inherit(others[i], context);
+        tls_tickets_copy(others[i], context);
+        SSL_CTX_free(others[i]);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
