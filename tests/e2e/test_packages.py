@@ -321,7 +321,7 @@ class DebianPackages(Folder):
         packages = [path for path in self.make("depends") if path.name.startswith("tcpgreet_")]
         depends = command("dpkg-deb", "--field", packages[0], "Depends")
         self.assertRegex(depends, r"\blibc6 ")
-        loaded = set(re.findall(rb"\0(lib(?:idn2|microhttpd|seccomp)\.so\.\d+)\0", pathlib.Path(BINARY).read_bytes()))
+        loaded = set(re.findall(rb"\blib(?:idn2|microhttpd|seccomp)\.so\.\d+(?=\0)", pathlib.Path(BINARY).read_bytes()))
         self.assertEqual(len(loaded), sum(name in libraries() for name in ("libidn2", "libmicrohttpd", "libseccomp")))
         for library in loaded:
             owner = command("dpkg-query", "-S", f"*/{library.decode()}").split(":")[0]

@@ -415,7 +415,6 @@ class Reload(Case):
         name = tls_harness.openssl("x509", "-in", certificates.ca, "-noout", "-hash").decode().strip()
         shutil.copy(certificates.ca, place / f"{name}.0")
         for mode in (0o755, 0o700):
-            place.parent.chmod(0o755)
             place.chmod(mode)
             with Server("--tls", *certificates.serve(), "--client-ca", str(place), "--client-auth", "request",
                         "--user", OTHER) as server:
