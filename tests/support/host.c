@@ -103,11 +103,10 @@ void host_expect_counter(const struct host *host, size_t offset, uint64_t due, c
 
 void host_expect_stopped(struct host *host)
 {
-    struct worker *worker = host->worker;
-    host->worker = NULL;
     alarm(CALLER_PATIENCE_S);
-    worker_free(worker);
+    worker_free(host->worker);
     alarm(0);
+    host->worker = NULL;
     assert_int_equal(atomic_load(&host->stopped), 1);
     assert_true(host->stopped_elsewhere);
 }
