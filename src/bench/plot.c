@@ -53,6 +53,18 @@ static void put_outcome(const struct bench_result *result, FILE *out)
                       bench_count(result->late).text);
 }
 
+static void put_proxy(const struct bench_result *result, FILE *out)
+{
+    char proxy[BENCH_TARGET_BYTES];
+
+    if (result->proxy[0] == '\0')
+        return;
+    memcpy(proxy, result->proxy, sizeof(proxy));
+    text_cut(proxy, TARGET_COLUMNS);
+    (void)fputs(" \u00b7 through ", out);
+    svg_escaped(out, proxy);
+}
+
 static void put_head(const struct bench_result *result, FILE *out)
 {
     (void)fprintf(out, "<text x=\"%d\" y=\"66\" class=\"sub\">%s, ", MARGIN,
@@ -62,6 +74,7 @@ static void put_head(const struct bench_result *result, FILE *out)
                       bench_per_second(result->rate_asked).text);
     else
         (void)fputs("closed loop", out);
+    put_proxy(result, out);
     if (result->runs > 1)
         (void)fprintf(out, " \u00b7 %u results merged", result->runs);
     (void)fprintf(out, "</text>\n<text x=\"%d\" y=\"86\" class=\"sub\">%s in %s", MARGIN,

@@ -74,8 +74,10 @@ void bench_result_prometheus(const struct bench_result *result, FILE *out)
 {
     put_head(out, "info", "gauge", "Target and settings of the bench.");
     put_name(out, "info", result);
-    (void)fprintf(out, ",tls=\"%s\",loop=\"%s\"} 1\n", result->tls ? "yes" : "no",
+    (void)fprintf(out, ",tls=\"%s\",loop=\"%s\",proxy=", result->tls ? "yes" : "no",
                   result->open_loop ? "open" : "closed");
+    serialize_quoted(out, result->proxy);
+    (void)fputs("} 1\n", out);
     put_gauge(out, result, "runs", "Number of merged results.", result->runs);
     put_gauge(out, result, "duration_seconds", "Measured time.", result->duration_s);
     put_gauge(out, result, "connections_asked", "Requested concurrent connections.",

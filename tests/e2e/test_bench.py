@@ -17,10 +17,16 @@ import time
 import unittest
 import xml.etree.ElementTree as xml
 
+try:
+    from jsonschema import Draft202012Validator as Validator
+except ImportError:  # not there, or too old: results are read without their schema
+    Validator = None
+
 import tls_harness
-from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, Case, Names, Script, Server, Terminal, hello,
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Names, Script, Server, Terminal, hello,
                      listening, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
 
+SCHEMA = json.loads((ROOT / "docs" / "bench-v1.schema.json").read_text())
 DUAL = {"listen": [("0",)], "announcements": 2}
 SHORT = ("--duration", "300ms")
 HOSTS = "127.0.0.1 localhost\n::1 both\n127.0.0.1 both\n"
@@ -31,8 +37,11 @@ def bench(host, port, *options, **more):
 
 
 def measured(result):
-    """The one JSON object that a bench wrote."""
-    return json.loads(result.out)
+    """The one JSON object that a bench wrote, as its schema has it."""
+    written = json.loads(result.out)
+    if Validator is not None:
+        Validator(SCHEMA).validate(written)
+    return written
 
 
 @contextlib.contextmanager

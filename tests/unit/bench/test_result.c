@@ -278,7 +278,7 @@ static void prometheus_has_base_units_and_escaped_labels(void **state)
     one.failures[ERR_CONNECT_TIMEOUT] = 9;
     static const char *const parts[] = {
         "# TYPE tcpgreet_bench_info gauge\n",
-        "tcpgreet_bench_info{target=\"a \\\"b\\\" \\\\\\\\\",tls=\"yes\",loop=\"closed\"} 1\n",
+        "tcpgreet_bench_info{target=\"a \\\"b\\\" \\\\\\\\\",tls=\"yes\",loop=\"closed\",proxy=\"\"} 1\n",
         "# TYPE tcpgreet_bench_names_total counter\ntcpgreet_bench_names_total{",
         "} 2000\n",
         ",reason=\"connect-timeout\"} 9\n",
@@ -292,6 +292,8 @@ static void prometheus_has_base_units_and_escaped_labels(void **state)
     for (size_t i = 0; i < COUNT(parts); i++)
         assert_has(bench_result_prometheus, &one, parts[i], true);
     assert_has(bench_result_prometheus, &one, "NaN", false);
+    (void)snprintf(one.proxy, sizeof(one.proxy), "http://proxy:3128");
+    assert_has(bench_result_prometheus, &one, ",loop=\"closed\",proxy=\"http://proxy:3128\"} 1\n", true);
     assert_has(bench_result_prometheus, &sum, ",quantile=\"0.99\"} NaN\n", true);
 }
 
@@ -305,6 +307,9 @@ static void a_plot_names_what_is_missing(void **state)
     assert_has(bench_result_plot, &one, ">99.99</text>", false); /* of 2,000 */
     assert_has(bench_result_plot, &one, "prefers-color-scheme:dark", true);
     assert_has(bench_result_plot, &one, "no answer received", false);
+    assert_has(bench_result_plot, &one, "through", false);
+    (void)snprintf(one.proxy, sizeof(one.proxy), "http://[::1]:3128");
+    assert_has(bench_result_plot, &one, "closed loop \u00b7 through http://[::1]:3128</text>", true);
     one.slot_s = 0;
     assert_has(bench_result_plot, &one, "no rate over time recorded", true);
     assert_has(bench_result_plot, &sum, "no answer received", true);
