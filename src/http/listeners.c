@@ -69,6 +69,11 @@ int http_listeners_adopt(struct http_listeners *listeners, struct service_manage
         if (listener_adopt(fd, from->name, &listeners->list[listeners->count], err) < 0)
             return -1;
         listeners->count++;
+        if (from->tls == SERVICE_MANAGER_TLS_DEMANDED)
+            return err_set(
+                err, ERR_USAGE, 0,
+                "cannot use descriptor %d (%s) of the service manager: its name demands TLS, and an exporter is reached without (change FileDescriptorName= in the socket unit)",
+                fd, from->name);
     }
     find_out_whether_local(listeners);
     return 0;

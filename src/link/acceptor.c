@@ -9,6 +9,11 @@ bool acceptor_admits(const struct acceptor_policy *policy, const struct endpoint
            prefix_list_contains(policy->proxy_from, peer);
 }
 
+bool acceptor_uses_tls(const struct acceptor_policy *policy, const struct accepted_socket *accepted)
+{
+    return policy->tls != NULL && !accepted->is_plain;
+}
+
 /* Takes: stream. */
 static struct stream *add_proxy_header(const struct acceptor_request *request, struct stream *stream,
                                        struct err *err)
@@ -27,7 +32,7 @@ struct stream *acceptor_stream(const struct acceptor_policy *policy, const struc
     struct stream *stream = stream_tcp_new(request->accepted->fd, err);
     if (stream != NULL && policy->proxy_header)
         stream = add_proxy_header(request, stream, err);
-    if (stream != NULL && policy->tls != NULL)
+    if (stream != NULL && acceptor_uses_tls(policy, request->accepted))
         stream = tls_server_stream(policy->tls, stream, err);
     if (stream != NULL && policy->misbehaviour.kind != STREAM_MISBEHAVE_NOT)
         stream = stream_misbehave_new(&policy->misbehaviour, request->loop, stream, err);
@@ -40,7 +45,7 @@ void acceptor_reject(const struct acceptor_policy *policy, const struct accepted
     struct err err = {0};
     size_t written;
 
-    if (policy->tls != NULL) {
+    if (acceptor_uses_tls(policy, accepted)) {
         stream_tcp_close(accepted->fd);
         return;
     }

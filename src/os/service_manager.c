@@ -49,11 +49,19 @@ static int fail_number(const char *name, const char *value, struct err *err)
                    escape_quoted((struct bytes){value, strlen(value)}, shown, sizeof shown));
 }
 
+static enum service_manager_tls tls_of(const char *name)
+{
+    if (strcmp(name, "tls") == 0)
+        return SERVICE_MANAGER_TLS_DEMANDED;
+    return strcmp(name, "plain") == 0 ? SERVICE_MANAGER_TLS_NONE : SERVICE_MANAGER_TLS_ANY;
+}
+
 /* One name, up to a colon. Returns: what follows it. */
 static const char *take_name(struct service_manager_socket *socket, const char *names)
 {
     size_t length = strcspn(names, ":");
     escape_text((struct bytes){names, length}, socket->name, sizeof socket->name);
+    socket->tls = tls_of(socket->name);
     return names + length + (names[length] == ':');
 }
 

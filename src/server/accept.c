@@ -94,7 +94,7 @@ static enum next give_up(struct accept_listener *at, const struct err *err)
 
 static enum next accept_one(struct accept_listener *at)
 {
-    struct accepted_socket accepted;
+    struct accepted_socket accepted = {.is_plain = at->listener.is_plain};
     struct err err = {0};
     enum listener_result result = listener_accept(&at->listener, &accepted.fd, &accepted.peer, &err);
 

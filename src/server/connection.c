@@ -27,7 +27,7 @@ struct connection {
     struct endpoint peer;
     uint16_t counted; /* names of the session that the counter has, modulo 2^16: one read brings fewer */
     struct measured_bytes measured;
-    bool is_up;
+    bool is_up, uses_tls;
     bool is_displaced; /* its handshake made room for another */
     bool rejected;
     bool lingers;            /* it has a place among those being rejected */
@@ -119,10 +119,9 @@ static void measure_bytes(struct connection *connection)
 static void on_advanced(void *context, const struct conn_advance *advance)
 {
     struct connection *connection = context;
-
-    measure_bytes(connection);
     uint16_t names = (uint16_t)(connection->session.names - connection->counted);
 
+    measure_bytes(connection);
     if (names > 0)
         counters_add(&list_of(connection)->config.counters->names, names);
     connection->counted = (uint16_t)connection->session.names;
@@ -180,7 +179,7 @@ static void on_up(void *context)
 
     connection->since_ns = now_ns;
     connection->is_up = true;
-    if (connections->streams.tls == NULL)
+    if (!connection->uses_tls)
         return;
     handshakes_end(&connections->handshakes, &connection->handshake);
     measures_add_handshake(connections->config.measures, connection->conn.stream, taken_ns);
@@ -296,7 +295,7 @@ static enum err_reason reject_proxied(struct connections *connections, struct co
     ending_count_rejected(why, config->counters, config->measures);
     limits_release(config->limits, &(struct limits_peer){&connection->peer, false});
     connection->rejected = true;
-    connection->lingers = connections->streams.tls == NULL && limits_take_rejection(config->limits);
+    connection->lingers = !connection->uses_tls && limits_take_rejection(config->limits);
     if (!connection->lingers)
         return ERR_DIALOGUE_EARLY_END;
     session_init_refusal(&connection->session);
@@ -336,7 +335,7 @@ static int start_conn(struct connections *connections, struct connection *connec
     const struct conn_config config = {
         .shared = &connections->shared,
         .dialogue = &connection->session.dialogue,
-        .events = connections->streams.tls != NULL ? &tls : &plain,
+        .events = connection->uses_tls ? &tls : &plain,
         .context = connection,
         .handshake_ms = connections->config.handshake_ms,
         .least_rate = connections->streams.misbehaviour.kind == STREAM_MISBEHAVE_NOT ? LEAST_RATE : 0,
@@ -362,6 +361,7 @@ static struct connection *start(struct connections *connections, const struct ac
     const struct acceptor_request request = {
         .loop = connections->config.loop, .accepted = accepted, .proxied = on_proxied, .context = connection};
     connection->peer = accepted->peer;
+    connection->uses_tls = acceptor_uses_tls(&connections->streams, accepted);
     connection->handshake.peer = &connection->peer;
     connection->rejected = connection->lingers = rejected;
     connection->is_counted = !connections->streams.proxy_header;
@@ -469,7 +469,7 @@ void connections_reject(struct connections *connections, const struct accepted_s
         return;
     }
     counters_add(&config->counters->rejected, 1);
-    if (connections->streams.tls != NULL || !limits_take_rejection(config->limits))
+    if (acceptor_uses_tls(&connections->streams, accepted) || !limits_take_rejection(config->limits))
         acceptor_reject(&connections->streams, accepted, BYTES_LITERAL(GREETING_TOO_MANY));
     else if (begin(connections, accepted, true) != ERR_OK)
         limits_release_rejection(config->limits);

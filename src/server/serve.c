@@ -358,8 +358,10 @@ static int start_supervision(struct server *server, struct err *err)
 /* Serves from open listeners until the shutdown is complete. */
 static int run_workers(struct server *server, struct err *err)
 {
-    if (server->config->use_tls)
-        certificates_log_pin(&server->config->tls, server->tls[0], &server->sockets.list[0].at);
+    const struct listener *with_tls = sockets_find_tls(&server->sockets, server->config);
+
+    if (with_tls != NULL)
+        certificates_log_pin(&server->config->tls, server->tls[0], &with_tls->at);
     server_log_misbehaviour(&server->config->misbehaviour);
     if (server->config->proxy_protocol && server->config->proxy_from.count == 0)
         server_log_proxy_from_any(server->sockets.list, server->sockets.count);

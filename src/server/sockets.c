@@ -28,6 +28,19 @@ static void log_missing_family(const struct target *target, const struct listene
         server_log_one_family(missing, reach_text(reach, missing, why));
 }
 
+/* The name of a socket that is passed may decide about TLS. */
+static int choose_tls(const struct service_manager_socket *from, bool use_tls, struct listener *listener,
+                      struct err *err)
+{
+    listener->is_plain = from->tls == SERVICE_MANAGER_TLS_NONE;
+    if (from->tls != SERVICE_MANAGER_TLS_DEMANDED || use_tls)
+        return 0;
+    return err_set(
+        err, ERR_USAGE, 0,
+        "cannot use descriptor %d (%s) of the service manager: its name demands TLS, which this server does not use (add --tls with --cert and --key, or change FileDescriptorName= in the socket unit)",
+        listener->fd, from->name);
+}
+
 static int adopt(struct sockets *sockets, const struct server_config *config, struct err *err)
 {
     struct service_manager *manager = config->manager;
@@ -40,6 +53,8 @@ static int adopt(struct sockets *sockets, const struct server_config *config, st
         if (listener_adopt(fd, from->name, listener, err) < 0)
             return -1;
         sockets->count++;
+        if (choose_tls(from, config->use_tls, listener, err) < 0)
+            return -1;
         bool is_v6 = endpoint_family(&listener->at) == AF_INET6;
         if (is_v6 ? config->ipv4_only : config->ipv6_only)
             return err_set(err, ERR_USAGE, 0, "--ipv%c contradicts the socket unit, which listens on IPv%c",
@@ -91,12 +106,22 @@ int sockets_take(struct sockets *sockets, const struct server_config *config, st
     return 0;
 }
 
+const struct listener *sockets_find_tls(const struct sockets *sockets, const struct server_config *config)
+{
+    for (size_t i = 0; config->use_tls && i < sockets->count; i++)
+        if (!sockets->list[i].is_plain)
+            return &sockets->list[i];
+    return NULL;
+}
+
 int sockets_announce(const struct sockets *sockets, const struct server_config *config, struct err *err)
 {
     for (size_t i = 0; i < sockets->count; i++) {
         char at[ENDPOINT_TEXT_BYTES], line[ENDPOINT_TEXT_BYTES + 32];
+        const struct listener *listener = &sockets->list[i];
         int length = snprintf(line, sizeof line, "Waiting for connection on %s%s\n",
-                              endpoint_format(&sockets->list[i].at, at), config->use_tls ? " with TLS" : "");
+                              endpoint_format(&listener->at, at),
+                              config->use_tls && !listener->is_plain ? " with TLS" : "");
         if (process_write(STDOUT_FILENO, (struct bytes){line, (size_t)length}, err) < 0)
             return err_context(err, "cannot announce the server");
     }

@@ -17,7 +17,7 @@ struct sockets {
 
 /* Opens what config asks for, or takes the sockets of its service manager. Shape: is_shared: more than one
  * worker listens. Returns: 0; -1 with err, and what is open already stays so. Errors: as listener_open,
- * listener_adopt; usage: too many, or of a family that is not wanted. */
+ * listener_adopt; usage: too many, of a family that is not wanted, or named "tls" where there is none. */
 int sockets_open(struct sockets *sockets, const struct server_config *config, bool is_shared,
                  struct err *err);
 
@@ -26,6 +26,9 @@ int sockets_open(struct sockets *sockets, const struct server_config *config, bo
  * before the first worker's thread starts. Returns: 0; -1 with err and none. */
 int sockets_take(struct sockets *sockets, const struct server_config *config, struct listener *listeners,
                  struct err *err);
+
+/* Returns: the first whose connections get TLS; NULL: there is none. */
+const struct listener *sockets_find_tls(const struct sockets *sockets, const struct server_config *config);
 
 /* Announces each address on standard output: scripts wait for it. Returns: 0; -1 with err. */
 int sockets_announce(const struct sockets *sockets, const struct server_config *config, struct err *err);

@@ -12,8 +12,8 @@ import subprocess
 import tempfile
 import time
 
-from harness import (BINARY, LIMIT_S, OPENING, ROOT, Case, Lines, Peer, Server, Stuck, connect, environment, hello, main, run,
-                     spawn)
+from harness import (BINARY, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Lines, Peer, Server, Stuck, connect, environment, hello,
+                     main, run, spawn)
 from tls_harness import certificates, has_tls
 from test_exporter import Exporter
 
@@ -113,6 +113,45 @@ class Sockets(Case):
         with tcp("::1") as first, Server("--tls", *made.serve(), **passing((first,))) as server:
             self.assertEqual(server.announcements[0][3], " with TLS")
             self.assertDialogue(connect("::1", port_of(first), "--tls", "--ca", made.ca, "Michael"), hello(b"Michael"))
+
+    def test_the_name_of_a_socket_decides_about_tls(self):
+        if not has_tls():
+            self.skipTest("this program was built without TLS")
+        made = certificates()
+        for workers in "1", "2":
+            with self.subTest(workers), tcp("::1") as first, tcp("127.0.0.1") as second, tcp("::1") as third:
+                with Server("--tls", *made.serve(), "--workers", workers, announcements=3,
+                            **passing((first, second, third), "plain:tls:web")) as server:
+                    self.assertEqual([found[3] or "" for found in server.announcements], ["", " with TLS", " with TLS"])
+                    self.assertDialogue(connect("::1", port_of(first), "Michael"), hello(b"Michael"))
+                    for at in second, third:
+                        self.assertDialogue(connect(at.getsockname()[0], port_of(at), "--tls", "--ca", made.ca, "Michael"),
+                                            hello(b"Michael"))
+                    self.assertEqual(connect("::1", port_of(first), "--tls", "--ca", made.ca, "Michael").code, 5)
+                    server.expect_counters(r"^Counters: 4 connections, 0 open now, 2 TLS handshakes, .* 3 names greeted, ")
+
+    def test_the_pin_of_a_certificate_made_for_this_run_is_that_of_a_socket_with_tls(self):
+        if not has_tls():
+            self.skipTest("this program was built without TLS")
+        with tcp("::1") as first, tcp("::1") as second:
+            with Server("--tls", announcements=2, **passing((first, second), "plain:x")) as server:
+                server.log.expect(rf"--connect \[::1\]:{port_of(second)} ")
+
+    def test_a_full_server_rejects_without_tls_in_words(self):
+        """On the plain socket of a server with TLS, too."""
+        if not has_tls():
+            self.skipTest("this program was built without TLS")
+        with tcp("::1") as first, tcp("::1") as second:
+            with Server("--tls", *certificates().serve(), "--max-connections", "1", announcements=2,
+                        **passing((first, second), "plain:tls")) as server:
+                with Peer(server) as peer, Peer(server) as rejected:
+                    peer.expect(OPENING)
+                    rejected.expect(TOO_MANY)
+
+    def test_a_name_that_demands_tls_is_refused_where_there_is_none(self):
+        with tcp("::1") as first, tcp("::1") as second:
+            self.refuse(r"descriptor 4 \(tls\) .*its name demands TLS.*FileDescriptorName=",
+                        passing((first, second), "web:tls"))
 
     def test_one_socket_for_both_families_names_ipv4_as_such(self):
         with tcp("::", dual=True) as both, Server(**passing((both,))) as server:

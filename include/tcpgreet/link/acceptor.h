@@ -2,6 +2,7 @@
 #ifndef TCPGREET_LINK_ACCEPTOR_H
 #define TCPGREET_LINK_ACCEPTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -18,6 +19,7 @@
 struct accepted_socket {
     int fd;
     struct endpoint peer;
+    bool is_plain; /* without TLS, whatever the policy */
 };
 
 /* The layers above TCP, from the lowest to the highest. */
@@ -39,6 +41,9 @@ struct acceptor_request {
 /* Returns: whether a connection from there is expected: it may send the PROXY header that it must begin with.
  */
 bool acceptor_admits(const struct acceptor_policy *policy, const struct endpoint *peer);
+
+/* Returns: whether the connection gets TLS. */
+bool acceptor_uses_tls(const struct acceptor_policy *policy, const struct accepted_socket *accepted);
 
 /* Takes: the descriptor of accepted, also on failure. Errors of the handshake: those of proxy_header_receive,
  * then tls-…. Returns: the stream; NULL with err. Errors: internal, system-descriptors. Thread: the loop's.

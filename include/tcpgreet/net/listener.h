@@ -25,6 +25,7 @@ struct listener {
     int fd;
     struct endpoint at;
     bool is_shared; /* another process has the socket, too: what it has queued is never lost */
+    bool is_plain;  /* its connections are without TLS, also where the others' have it */
 };
 
 /* Opens every address of target, one socket each: a v6-only and a v4 one for "every address"; port 0 becomes

@@ -18,9 +18,13 @@ enum {
     SERVICE_MANAGER_PENDING_BYTES = 512
 };
 
+/* What the name of a socket decides: "tls", "plain", and any other. */
+enum service_manager_tls { SERVICE_MANAGER_TLS_ANY, SERVICE_MANAGER_TLS_DEMANDED, SERVICE_MANAGER_TLS_NONE };
+
 /* A descriptor that was passed. Shape: name: of FileDescriptorName=; "" where there is none; printable. */
 struct service_manager_socket {
     int fd;
+    enum service_manager_tls tls;
     char name[SERVICE_MANAGER_NAME_BYTES];
 };
 
