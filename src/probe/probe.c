@@ -47,7 +47,8 @@ struct run {
     uint64_t start_ns;           /* of the run, uv_hrtime */
     int64_t pause_ms;            /* of a retry, the next */
     struct probe_summary sum;    /* of a series */
-    struct err *err;             /* the caller's */
+    struct err *err;             /* the caller's; while it delivers, its own */
+    struct err delivery;         /* why the output cannot be written */
 };
 
 static bool is_series(const struct run *run)
@@ -370,23 +371,22 @@ static int deliver(struct run *run, int code, struct err *err)
     struct output *queue = run->output.queue;
     int64_t left_ms = run->config->timeout_ms - elapsed_ms(run);
     bool is_cut = run->signal != 0 || (run->config->timeout_ms > 0 && left_ms <= OUTPUT_GRACE_MS);
-    struct err why = {0};
 
     uv_timer_stop(&run->limit);
     run->is_delivering = true;
-    run->err = &why;
+    run->err = &run->delivery;
     if (queue != NULL && !is_cut && output_is_pending(queue)) {
         uv_update_time(&run->loop);
         if (run->config->timeout_ms > 0)
             uv_timer_start(&run->limit, on_limit, (uint64_t)left_ms, 0);
         uv_run(&run->loop, UV_RUN_DEFAULT);
     }
-    bool is_failed = output_close(queue, OUTPUT_GRACE_MS, &why) < 0;
+    bool is_failed = output_close(queue, OUTPUT_GRACE_MS, run->err) < 0;
     if (is_failed && run->signal != 0)
-        signals_set_end(run->signal, &why);
+        signals_set_end(run->signal, run->err);
     if (!is_failed || (run->signal != 0 && err->reason != ERR_OK))
         return code;
-    *err = why;
+    *err = run->delivery;
     return -1;
 }
 

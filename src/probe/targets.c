@@ -60,7 +60,8 @@ struct run {
     bool shows_progress; /* it stands on the terminal now */
     bool has_warned;     /* of --insecure */
     bool is_over;        /* nothing more is submitted */
-    struct err *err;
+    struct err *err;     /* the caller's; while it delivers, its own */
+    struct err delivery; /* why the output cannot be written */
 };
 
 static int64_t elapsed_ms(const struct run *run)
@@ -416,19 +417,18 @@ static int report_end(struct run *run, struct err *err)
 static int deliver(struct run *run, int code, struct err *err)
 {
     struct output *queue = run->output.queue;
-    struct err why = {0};
     bool is_cut =
         run->signal != 0 || (run->common->timeout_ms > 0 && elapsed_ms(run) >= run->common->timeout_ms);
 
-    run->err = &why;
+    run->err = &run->delivery;
     if (queue != NULL && !is_cut && output_is_pending(queue))
         uv_run(&run->loop, UV_RUN_DEFAULT);
-    bool is_failed = output_close(queue, OUTPUT_GRACE_MS, &why) < 0;
+    bool is_failed = output_close(queue, OUTPUT_GRACE_MS, run->err) < 0;
     if (is_failed && run->signal != 0)
-        signals_set_end(run->signal, &why);
+        signals_set_end(run->signal, run->err);
     if (!is_failed || (run->signal != 0 && err->reason != ERR_OK))
         return code;
-    *err = why;
+    *err = run->delivery;
     return -1;
 }
 
