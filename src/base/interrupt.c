@@ -1,6 +1,7 @@
 #include "tcpgreet/base/interrupt.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/select.h>
 
 static volatile sig_atomic_t caught;
@@ -22,7 +23,7 @@ void interrupt_begin(struct interrupt *interrupt, const int *numbers, size_t cou
     (void)sigemptyset(&all);
     for (size_t i = 0; i < count; i++)
         (void)sigaddset(&all, numbers[i]);
-    (void)sigprocmask(SIG_BLOCK, &all, &interrupt->mask);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &interrupt->mask);
     for (size_t i = 0; i < count; i++) {
         (void)sigaction(numbers[i], NULL, &interrupt->actions[i]);
         if (interrupt->actions[i].sa_handler != SIG_IGN)
@@ -50,5 +51,5 @@ void interrupt_end(const struct interrupt *interrupt)
 {
     for (size_t i = 0; i < interrupt->count; i++)
         (void)sigaction(interrupt->numbers[i], &interrupt->actions[i], NULL);
-    (void)sigprocmask(SIG_SETMASK, &interrupt->mask, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &interrupt->mask, NULL);
 }

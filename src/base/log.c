@@ -289,10 +289,11 @@ enum log_stamp log_stamp_of(int fd)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     struct stat now;
-    uintmax_t device = 0;
-    uintmax_t inode = 0;
-    if (stream == NULL || sscanf(stream, "%ju:%ju", &device, &inode) != 2 || fstat(fd, &now) < 0)
+    char *end;
+    if (stream == NULL || fstat(fd, &now) < 0)
         return LOG_STAMP_TIME;
+    uintmax_t device = strtoumax(stream, &end, 10);
+    uintmax_t inode = *end == ':' ? strtoumax(end + 1, NULL, 10) : 0; /* which is no file's */
     return now.st_dev == device && now.st_ino == inode ? LOG_STAMP_PRIORITY : LOG_STAMP_TIME;
 }
 

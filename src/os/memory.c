@@ -1,9 +1,9 @@
 #include "tcpgreet/os/memory.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
@@ -16,12 +16,11 @@ static uint64_t lower(uint64_t a, uint64_t b)
 /* Returns: the number in a file; 0 where it is "max", or there is none. */
 static uint64_t read_number(const char *path)
 {
-    uint64_t number = 0;
+    char text[32];
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return 0;
-    if (fscanf(file, "%" SCNu64, &number) != 1)
-        number = 0;
+    uint64_t number = fgets(text, sizeof text, file) != NULL ? strtoull(text, NULL, 10) : 0;
     (void)fclose(file);
     return number;
 }

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -134,7 +135,6 @@ static double cpu_seconds(void)
 static double resident_bytes(const struct process_meter *meter)
 {
     char text[128];
-    unsigned long long pages;
     size_t resident;
 
     if (meter->memory < 0)
@@ -143,7 +143,8 @@ static double resident_bytes(const struct process_meter *meter)
     if (length <= 0)
         return 0;
     text[length] = '\0';
-    return sscanf(text, "%*u %llu", &pages) == 1 ? (double)pages * (double)sysconf(_SC_PAGESIZE) : 0;
+    const char *second = strchr(text, ' ');
+    return second != NULL ? (double)strtoull(second, NULL, 10) * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static double count_descriptors(const struct process_meter *meter)
