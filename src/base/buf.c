@@ -14,7 +14,9 @@ bool bytes_equal(struct bytes a, struct bytes b)
 struct bytes buf_bytes(const struct buf *buf)
 {
     const struct buf_block *block = buf->block;
-    return block == NULL ? (struct bytes){0} : (struct bytes){block->data + block->offset, block->length};
+    if (block == NULL)
+        return (struct bytes){0};
+    return (struct bytes){block->data + block->offset, block->length};
 }
 
 /* Returns: a block with room for needed bytes that holds what buf does; NULL, with buf unchanged. */

@@ -7,7 +7,7 @@
 
 struct bench_text bench_count(uint64_t count)
 {
-    struct bench_text text;
+    struct bench_text text = {0};
     char digits[24];
     int length = snprintf(digits, sizeof(digits), "%" PRIu64, count);
     char *to = text.text;
@@ -17,7 +17,6 @@ struct bench_text bench_count(uint64_t count)
             *to++ = ',';
         *to++ = digits[i];
     }
-    *to = '\0';
     return text;
 }
 

@@ -71,11 +71,11 @@ static void push(struct connection **list, struct connection *connection)
     *list = connection;
 }
 
+/* Of a list that is not empty. */
 static struct connection *pop(struct connection **list)
 {
     struct connection *connection = *list;
-    if (connection != NULL)
-        *list = connection->next;
+    *list = connection->next;
     return connection;
 }
 
@@ -292,9 +292,8 @@ static void send_due(void *context)
 
 static void end_idle(struct bench_worker *worker)
 {
-    struct connection *connection;
-    while ((connection = pop(&worker->idle)) != NULL)
-        send_exit(connection);
+    while (worker->idle != NULL)
+        send_exit(pop(&worker->idle));
 }
 
 static void abort_all(struct bench_worker *worker)

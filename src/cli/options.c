@@ -82,11 +82,12 @@ static int read_two_words(struct parse *parse, const char *first, const char *se
 static int read_one_word(struct parse *parse, const char *word, struct target *target)
 {
     char port[OPTION_SHOWN_BYTES];
-    const char *colon = strchr(word, ':');
+    size_t first = strcspn(word, ":"); /* there is one: it is one word */
+    const char *second = word + first + 1;
 
-    snprintf(port, sizeof(port), "%.*s", (int)(colon - word), word);
-    if (is_number(port) && !is_number(colon + 1) && colon[1] != '\0')
-        return refuse_order(parse, colon + 1, port);
+    snprintf(port, sizeof(port), "%.*s", (int)first, word);
+    if (is_number(port) && !is_number(second) && second[0] != '\0')
+        return refuse_order(parse, second, port);
     return target_parse_word(target, word, parse->err);
 }
 

@@ -31,7 +31,7 @@ static int put(struct display *display, struct bytes bytes, struct err *err)
 static int put_escaped(struct display *display, struct bytes bytes, struct err *err)
 {
     char in[PART_BYTES + DISPLAY_CUT_MAX];
-    char out[ESCAPED_MAX * sizeof in];
+    char out[ESCAPED_MAX * sizeof in] = "";
     struct escape_style style = {.ascii = display->is_ascii,
                                  .keep_newline = true,
                                  .keep_layout = display->keeps_layout,

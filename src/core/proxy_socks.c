@@ -214,7 +214,8 @@ static const char *reply_text(int code)
         [5] = "Connection refused",           [6] = "TTL expired",
         [7] = "Command not supported",        [8] = "Address type not supported",
     };
-    return code > 0 && (size_t)code < sizeof texts / sizeof texts[0] ? texts[code] : "unassigned";
+    bool is_assigned = code > 0 && code < (int)(sizeof texts / sizeof texts[0]);
+    return is_assigned ? texts[code] : "unassigned";
 }
 
 static const char *remedy(int code)

@@ -112,7 +112,7 @@ static struct script_step *append(struct script *script, enum script_kind kind, 
         err_set(err, ERR_INTERNAL, 0, "memory is exhausted");
         return NULL;
     }
-    steps[script->count] = (struct script_step){kind, copy, strlen(copy), NULL};
+    steps[script->count] = (struct script_step){.kind = kind, .text = copy, .length = strlen(copy)};
     return &steps[script->count++];
 }
 

@@ -384,6 +384,7 @@ struct stream *stream_misbehave_new(const struct stream_misbehaviour *how, uv_lo
         return NULL;
     }
     *untimed = (struct untimed){.misbehaving = {.base.ops = &untimed_ops[how->kind], .lower = lower}};
+    /* cppcheck-suppress memleak ; the stream is its first member: stream_free frees both */
     return &untimed->misbehaving.base;
 }
 

@@ -242,7 +242,7 @@ static int fail_socket(int family, int native, enum reach *reach, struct err *er
 
 int stream_tcp_socket(int family, struct err *err)
 {
-    enum reach ignored;
+    enum reach ignored = REACH_OPEN;
     int fd = make_socket(family);
     return fd >= 0 ? fd : fail_socket(family, errno, &ignored, err);
 }
@@ -326,7 +326,7 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, e
                        struct err *err)
 {
     const int one = 1;
-    enum reach ignored;
+    enum reach ignored = REACH_OPEN;
     int fd = make_socket(endpoint_family(to));
 
     reach = reach != NULL ? reach : &ignored;

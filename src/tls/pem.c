@@ -43,6 +43,11 @@ static bool begins_with(struct bytes text, struct bytes start)
     return text.length >= start.length && memcmp(text.data, start.data, start.length) == 0;
 }
 
+static bool ends_with(struct bytes text, struct bytes end)
+{
+    return text.length >= end.length && begins_with(bytes_skip(text, text.length - end.length), end);
+}
+
 static bool contains(struct bytes text, struct bytes part)
 {
     return memmem(text.data, text.length, part.data, part.length) != NULL;
@@ -68,10 +73,12 @@ static int fail_line(const struct scan *scan)
 static struct bytes label_of(struct bytes line, struct bytes mark)
 {
     struct bytes rest = bytes_skip(line, mark.length);
-    if (rest.length < DASHES.length || !begins_with(bytes_skip(rest, rest.length - DASHES.length), DASHES))
+    if (!ends_with(rest, DASHES))
         return (struct bytes){0};
     rest.length -= DASHES.length;
-    return contains(rest, DASHES) ? (struct bytes){0} : rest;
+    if (contains(rest, DASHES))
+        return (struct bytes){0};
+    return rest;
 }
 
 static int check_line(struct scan *scan, struct bytes line)
