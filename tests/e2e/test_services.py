@@ -18,7 +18,8 @@ from tls_harness import certificates, has_tls
 
 FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 HOSTS = [host for _, host in FAMILIES]
-PLACES = ["/usr/sbin", "/usr/local/sbin", *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
+PLACES = ["/usr/sbin", "/usr/local/sbin", "/usr/lib/news/bin",
+          *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
 PATH = os.pathsep.join([*PLACES, os.environ.get("PATH", os.defpath)])
 START_S = 60  # databases are made first
 
@@ -42,6 +43,10 @@ def free_port():
                 return first.getsockname()[1]
 
 
+def group_of(user):
+    return user and pwd.getpwnam(user).pw_gid
+
+
 def listens(host, port):
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
@@ -55,7 +60,7 @@ class Service:
         self.port = port
         self.log = open(pathlib.Path(cwd) / "log", "wb")
         self.process = subprocess.Popen([os.fspath(a) for a in args], cwd=cwd, stdin=subprocess.DEVNULL, stdout=self.log,
-                                        stderr=self.log, user=user, start_new_session=True,
+                                        stderr=self.log, user=user, group=group_of(user), start_new_session=True,
                                         env=environment(PATH=PATH, HOME=os.fspath(cwd)))
 
     def is_up(self):
@@ -113,7 +118,7 @@ class ServiceCase(Case):
 
     def prepare(self, *args):
         subprocess.run([os.fspath(a) for a in args], cwd=self.folder, check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self.runs_as(),
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, user=self.runs_as(), group=group_of(self.runs_as()),
                        env=environment(PATH=PATH, HOME=os.fspath(self.folder)))
 
     def start(self, *args):
@@ -641,6 +646,55 @@ class InspIrcd(ServiceCase):
     def test_a_server_with_tls(self):
         with self.serve():
             self.assertStarttls("irc")
+
+
+class Inn(ServiceCase):
+    program = "nnrpd"
+    user = "news"
+
+    def setUp(self):
+        super().setUp()
+        if not self.runs_as():
+            self.skipTest("only root can start nnrpd: no other user than news can execute its innbind")
+
+    def serve(self, more=""):
+        """The server for readers alone, which finds an empty overview database."""
+        for name in "etc", "overview":
+            (self.folder / name).mkdir()
+            shutil.chown(self.folder / name, self.user)
+        self.write("etc/readers.conf", 'auth a { hosts: "*" default: <r> }\naccess a { users: <r> newsgroups: "*" }\n')
+        self.write("etc/storage.conf", "method trash { newsgroups: * class: 0 }\n")
+        self.write("active", "")
+        conf = self.write("inn.conf", f"""mta: "/bin/false %s"
+organization: test
+domain: example.org
+pathhost: news.example.org
+pathnews: {os.path.dirname(os.path.dirname(where("nnrpd")))}
+{"".join(f"path{name}: {self.folder}" + chr(10) for name in ("db", "run", "log", "tmp", "spool"))}
+pathetc: {self.folder}/etc
+pathoverview: {self.folder}/overview
+hismethod: hisv6
+enableoverview: true
+ovmethod: tradindexed
+nnrpdloadlimit: 0
+runasuser: {self.user}
+runasgroup: {self.user}
+{more}""")
+        self.prepare("env", f"INNCONF={conf}", where("overchan"))
+        return self.start("env", f"INNCONF={conf}", where("nnrpd"), "-D", "-f", "-p", str(self.port), "-4", HOSTS[0],
+                          "-6", HOSTS[1])
+
+    def test_a_server_with_tls(self):
+        certificate, key = self.identity()
+        with self.serve(f"tlscertfile: {certificate}\ntlskeyfile: {key}\n"):
+            self.assertStarttls("nntp")
+            self.assertOK(service="nntp", sent=r"^20[01] .*InterNetNews")
+            self.assertFails("--tls", word="tls-plaintext-peer")
+
+    def test_a_server_without_tls(self):
+        self.needs_tls()
+        with self.serve():
+            self.assertNoStarttls("nntp", r'STARTTLS \(NNTP\): it sent "(500|502|580) ')
 
 
 class Dnsmasq(ServiceCase):
