@@ -124,11 +124,27 @@ static bool put_escaped(struct sink *sink, uint8_t byte)
     return sink_put(sink, (struct bytes){text, sizeof(text)});
 }
 
+/* Returns: how many bytes at the front no style escapes, room at most. */
+static size_t run_length(struct bytes bytes, size_t room)
+{
+    size_t length = 0;
+    while (length < bytes.length && length < room && byte_at(bytes, length) >= 0x20 &&
+           byte_at(bytes, length) <= 0x7e && byte_at(bytes, length) != '\\' && byte_at(bytes, length) != '"')
+        length++;
+    return length;
+}
+
 size_t escape(struct bytes bytes, struct escape_style style, struct sink *sink)
 {
     size_t taken = 0;
     while (taken < bytes.length) {
         struct bytes rest = bytes_skip(bytes, taken);
+        struct bytes run = {rest.data, run_length(rest, sink_room(sink))};
+        if (run.length > 0) {
+            (void)sink_put(sink, run);
+            taken += run.length;
+            continue;
+        }
         int plain = plain_length(rest, style);
         if (plain == UTF8_CUT && style.partial)
             break;

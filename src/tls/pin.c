@@ -3,10 +3,10 @@
 #include "tcpgreet/tls/tls.h"
 
 static const char prefix[] = "sha256:";
+static const char digits[] = "0123456789abcdef";
 
 static int digit(char c)
 {
-    static const char digits[] = "0123456789abcdef";
     const char *at = strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c);
     return c != '\0' && at != NULL ? (int)(at - digits) : -1;
 }
@@ -28,7 +28,11 @@ int tls_pin_parse(const char *text, struct tls_pin *pin)
 
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES])
 {
-    size_t used = (size_t)snprintf(text, TLS_PIN_TEXT_BYTES, "%s", prefix);
-    for (size_t i = 0; i < TLS_PIN_BYTES; i++)
-        used += (size_t)snprintf(text + used, TLS_PIN_TEXT_BYTES - used, "%02x", pin->sha256[i]);
+    char *at = text + strlen(prefix);
+    memcpy(text, prefix, strlen(prefix));
+    for (size_t i = 0; i < TLS_PIN_BYTES; i++) {
+        *at++ = digits[pin->sha256[i] >> 4];
+        *at++ = digits[pin->sha256[i] & 0xf];
+    }
+    *at = '\0';
 }
