@@ -456,6 +456,9 @@ static void failure(const struct dialogue *dialogue, struct bytes rest, struct e
         err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
         return;
     }
+    if (run->end == SCRIPT_END_PEER && came.length == 0 && run->line_count == 0 &&
+        step_at(run, 0)->kind == SCRIPT_SEND)
+        facts.detail = ERR_DETAIL_UNANSWERED;
     if (came.length > 0)
         (void)snprintf(received, sizeof received, "received \"%s\"",
                        escape_quoted(came, shown, sizeof shown));

@@ -156,15 +156,17 @@ void tls_check_judge(enum tls_check_result result, const struct err *failure, st
 {
     bool is_assumed = failure->reason == ERR_DIALOGUE_TLS_PEER && failure->detail == ERR_DETAIL_TLS_ASSUMED;
     bool is_end = failure->reason == ERR_DIALOGUE_EARLY_END;
+    struct err_facts facts = {.detail = is_assumed ? ERR_DETAIL_UNANSWERED : ERR_DETAIL_NONE};
 
     if (result == TLS_CHECK_TLS)
         err_set(err, ERR_DIALOGUE_TLS_PEER, 0, "the server uses TLS: add --tls");
     else if (result == TLS_CHECK_NOT_TLS && (is_end || is_assumed))
-        err_set(err, ERR_DIALOGUE_EARLY_END, 0,
-                "the server closed the connection without sending anything: it may reject this address");
+        err_set_facts(
+            err, ERR_DIALOGUE_EARLY_END, &facts,
+            "the server closed the connection without sending anything: it may reject this address");
     else if (is_end || (is_assumed && tls_available(NULL) == 0))
-        err_set(
-            err, ERR_DIALOGUE_EARLY_END, 0,
+        err_set_facts(
+            err, ERR_DIALOGUE_EARLY_END, &facts,
             "the server closed the connection without sending anything: it may expect TLS (try --tls), or reject this address");
     else
         err_set_from(err, failure, "%s", failure->text);

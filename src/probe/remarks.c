@@ -1,6 +1,9 @@
 #include "diagnosis.h"
+#include "plan.h"
 #include "report.h"
 #include "tcpgreet/tls/tls.h"
+
+enum { NS_PER_MS = 1000 * 1000 };
 
 static bool is_ok(const struct probe_result *result, const struct probe_address *address)
 {
@@ -22,6 +25,30 @@ static bool is_refused(const struct probe_result *result, const struct probe_add
     return is_ok(result, address) && address->alert != 0;
 }
 
+/* TLS, once it is complete, and an answer to STARTTLS are bytes of the peer, too. */
+static bool has_sent(const struct probe_result *result, const struct probe_address *address)
+{
+    return address->first_count > 0 || address->err.received_count > 0 ||
+           (result->tls && address->last > PROBE_TLS) ||
+           (address->last == PROBE_TLS && address->spans[PROBE_STARTTLS].begin_ns >= 0);
+}
+
+/* A service that demands a PROXY header waits for one until its own time limit, and closes on any other
+ * bytes: one that closes on the connection alone is none. */
+static bool may_demand_header(const struct probe_result *result, const struct probe_address *address)
+{
+    const struct err *err = &address->err;
+    const int64_t waited_ns = probe_span_ns(&address->spans[address->last]);
+
+    if (result->sends_header || has_sent(result, address))
+        return false;
+    if (err->detail == ERR_DETAIL_TLS_UNANSWERED || err->detail == ERR_DETAIL_UNANSWERED)
+        return true;
+    return waited_ns >= (int64_t)PROBE_LISTEN_MS * NS_PER_MS &&
+           (err->reason == ERR_TLS_STARTTLS || err->reason == ERR_DIALOGUE_EARLY_END ||
+            err->reason == ERR_DIALOGUE_UNEXPECTED);
+}
+
 static void report_closed(const struct probe_group *group, struct text_line *line)
 {
     text_append(
@@ -35,6 +62,14 @@ static void report_reset(const struct probe_group *group, struct text_line *line
     text_append(
         line,
         "%s reset the connection at once, without sending data: a port forwarder whose service is down does so.",
+        probe_group_place(group).text);
+}
+
+static void report_header(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "%s may expect a PROXY header, as a service behind a load balancer does: it sent nothing, and closed the connection on other bytes or when its time limit expired (to try it: --send-proxy v2).",
         probe_group_place(group).text);
 }
 
@@ -52,6 +87,7 @@ static const struct {
     {"closed-at-once", is_closed, report_closed},
     {"closed-at-once", is_reset, report_reset},
     {"expected-alert", is_refused, report_refused},
+    {"proxy-header", may_demand_header, report_header},
 };
 
 static void put(struct probe_finding *remark, const char *word, const struct text_line *line)

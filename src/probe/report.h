@@ -22,10 +22,11 @@ struct probe_finding {
  * probe_diagnosis.c, docs/probe.md. */
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
 
-enum { PROBE_REMARKS_MAX = RACE_FAMILIES + 3 };
+enum { PROBE_REMARKS_MAX = RACE_FAMILIES + 4 };
 
 /* What is no finding, and is reported once: addresses that do not count, and why; peers that close at once,
- * where no more was asked for; alerts that were expected. Returns: how many remarks.
+ * where no more was asked for; alerts that were expected; what is possible and not proved. Returns: how many
+ * remarks.
  */
 size_t probe_remarks(const struct probe_result *result, struct probe_finding remarks[PROBE_REMARKS_MAX]);
 

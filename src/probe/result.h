@@ -127,6 +127,7 @@ struct probe_result {
     bool tls;
     enum probe_until until;
     bool require_any;
+    bool sends_header; /* a PROXY header, in front of all else */
     int64_t started_s; /* wall clock, seconds since 1970 */
     int64_t total_ns;  /* of the round */
     struct probe_answer answers[RACE_FAMILIES];

@@ -285,6 +285,7 @@ void probe_round_describe(const struct probe_plan *plan, struct probe_result *re
                                     .tls = plan->tls != NULL,
                                     .until = plan->until,
                                     .require_any = plan->require_any,
+                                    .sends_header = plan->send_proxy != PROXY_HEADER_NONE,
                                     .started_s = time(NULL)};
     target_format(target, result->target, sizeof result->target);
     escape_text((struct bytes){target->host, strlen(target->host)}, result->host, sizeof result->host);

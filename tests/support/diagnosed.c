@@ -77,6 +77,9 @@ static void make_address(struct probe_address *address, const struct diagnosed_a
         address->spans[phase] = (struct probe_span){-1, -1};
     for (int64_t phase = PROBE_RESOLVE; phase <= (int64_t)one->last; phase++)
         address->spans[phase] = (struct probe_span){phase * CONNECT_MS * MS, (phase + 1) * CONNECT_MS * MS};
+    if (one->last != PROBE_STARTTLS && !one->starttls)
+        address->spans[PROBE_STARTTLS] = (struct probe_span){-1, -1};
+    address->spans[one->last].end_ns += one->waited_ms * MS;
     address->reach = one->reach;
     if (one->reach == REACH_OPEN)
         address->local = endpoint_of(strchr(one->peer, ':') != NULL ? "2001:db8:77::1" : "198.51.100.1");
@@ -109,6 +112,7 @@ void diagnosed_make(struct probe_result *result, const struct diagnosed_row *row
                                     .target = HOST ":6000",
                                     .tls = row->tls,
                                     .until = PROBE_UNTIL_DIALOGUE,
+                                    .sends_header = row->sends_header,
                                     .started_s = STARTED_S};
     if (row->host != NULL)
         snprintf(result->host, sizeof result->host, "%s", row->host);

@@ -42,6 +42,8 @@ struct diagnosed_address {
     int native;
     enum reach reach; /* not REACH_OPEN: never bound, this machine could not try */
     uint32_t syn_again, again;
+    bool starttls;     /* its phase was before the last one */
+    int64_t waited_ms; /* longer than the others, in the last phase */
 };
 
 /* One fault: the result, the expected findings in order, and a part of each sentence. */
@@ -54,8 +56,9 @@ struct diagnosed_row {
     bool only_v6, only_v4;
     bool v6_not_in_hosts; /* /etc/hosts has the name for IPv4 only */
     const char *host;     /* NULL: HOST */
-    bool through_proxy;   /* http://proxy.example:3128 */
-    const char *remark;   /* a part of the only one; NULL: none */
+    bool sends_header;
+    bool through_proxy; /* http://proxy.example:3128 */
+    const char *remark; /* a part of the only one; NULL: none */
     struct {
         const char *word;
         const char *sentence;

@@ -84,6 +84,8 @@ enum err_detail {
     ERR_DETAIL_HOST_UNFIT,          /* cert-name: no certificate can be for such a host (name) */
     ERR_DETAIL_KEY_USAGE,           /* cert-purpose: it may not sign, which every handshake needs */
     ERR_DETAIL_TLS_ASSUMED,     /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
+    ERR_DETAIL_UNANSWERED,      /* dialogue-early-end, dialogue-unexpected: the peer closed on the first bytes
+                                 * that it received, before it sent any */
     ERR_DETAIL_SERVER_FULL,     /* dialogue-early-end: the server has too many connections */
     ERR_DETAIL_VOLUME_STALLED,  /* dialogue-timeout: a large transfer received nothing at all for a while */
     ERR_DETAIL_VOLUME_CHANGED,  /* dialogue-wrong-answer: a byte of a large transfer is wrong (received) */

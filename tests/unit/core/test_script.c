@@ -323,6 +323,35 @@ static void a_peer_that_ends_before_it_meets_the_expectation_is_unexpected(void 
     fini(&fixture);
 }
 
+static enum err_detail detail_of_end(struct fixture *fixture)
+{
+    struct err err = {0};
+
+    end(fixture);
+    dialogue_failure(&fixture->run.dialogue, buf_bytes(&fixture->in), &err);
+    assert_int_equal(err.reason, ERR_DIALOGUE_UNEXPECTED);
+    fini(fixture);
+    return err.detail;
+}
+
+static void a_peer_that_closes_on_the_first_bytes_without_any_of_its_own_is_marked(void **state)
+{
+    struct fixture fixture;
+    (void)state;
+
+    skip_without_patterns();
+    BEGIN(&fixture, {SCRIPT_SEND, "x"}, {SCRIPT_EXPECT, "y"});
+    assert_int_equal(detail_of_end(&fixture), ERR_DETAIL_UNANSWERED);
+    BEGIN(&fixture, {SCRIPT_EXPECT, "y"});
+    assert_int_equal(detail_of_end(&fixture), ERR_DETAIL_NONE);
+    BEGIN(&fixture, {SCRIPT_SEND, "x"}, {SCRIPT_EXPECT, "y"});
+    receive_text(&fixture, "z");
+    assert_int_equal(detail_of_end(&fixture), ERR_DETAIL_NONE);
+    BEGIN(&fixture, {SCRIPT_SEND, "x"}, {SCRIPT_EXPECT, "y"}, {SCRIPT_SEND, "x"}, {SCRIPT_EXPECT, "y"});
+    receive_text(&fixture, "y\n");
+    assert_int_equal(detail_of_end(&fixture), ERR_DETAIL_NONE);
+}
+
 static void a_reject_counts_from_where_it_stands_to_the_next_send(void **state)
 {
     struct fixture fixture;
@@ -509,6 +538,7 @@ int main(void)
         cmocka_unit_test(what_is_unmet_in_time_is_a_timeout_with_what_came),
         cmocka_unit_test(a_peer_that_never_pauses_has_the_whole_time_and_no_more),
         cmocka_unit_test(a_peer_that_ends_before_it_meets_the_expectation_is_unexpected),
+        cmocka_unit_test(a_peer_that_closes_on_the_first_bytes_without_any_of_its_own_is_marked),
         cmocka_unit_test(a_reject_counts_from_where_it_stands_to_the_next_send),
         cmocka_unit_test(a_last_reject_watches_until_the_peer_is_silent_for_a_second),
         cmocka_unit_test(a_last_send_is_over_once_it_is_sent),
