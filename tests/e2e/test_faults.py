@@ -200,7 +200,7 @@ class OneRunTest(FaultCase):
 
     def test_bench(self):
         with Server() as server:
-            self.both("--bench", "::1", server.port, "--connections", "2", "--duration", "50ms", "--format", "json",
+            self.both("--bench", "::1", server.port, "--connections", "2", "--duration", "300ms", "--format", "json",
                       verify=verify_bench)
 
     def test_proxies(self):
@@ -229,7 +229,7 @@ class OneTlsRunTest(OneRunTest):
     def test_bench(self):
         with self.serve() as server:
             self.both("--bench", "::1", server.port, "--tls", "--ca", certificates().ca, "--resume", "--connections", "1",
-                      "--names", "1", "--duration", "50ms", "--format", "json", verify=verify_bench)
+                      "--names", "1", "--duration", "300ms", "--format", "json", verify=verify_bench)
 
     def test_starttls(self):
         def serve(peer):

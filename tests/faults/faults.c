@@ -27,7 +27,7 @@ struct board {
 static struct board *board;
 extern const char __executable_start[];
 
-/* Returns: whether this call is to fail. */
+/* Returns: whether this call is to fail. Its name may be NULL: OpenSSL 3.6 does not always give its file. */
 static int is_due(enum source source, const char *name, const void *caller)
 {
     if (board == NULL)
@@ -37,6 +37,7 @@ static int is_due(enum source source, const char *name, const void *caller)
         return 0;
     if (board->failed++ == 0) {
         board->caller = (uint64_t)((const char *)caller - __executable_start);
+        name = name != NULL ? name : "OpenSSL";
         memcpy(board->name, name, strnlen(name, sizeof board->name - 1));
     }
     return 1;

@@ -244,15 +244,27 @@ static int staple(const struct list *list, int64_t until_s, unsigned char **der)
 struct stapled {
     unsigned char *der;
     int length;
+    bool refused; /* OpenSSL 3.6 sends only what is DER */
 };
 
 static int on_status_request(SSL *ssl, void *argument)
 {
-    const struct stapled *stapled = argument;
+    struct stapled *stapled = argument;
     unsigned char *copy = OPENSSL_memdup(stapled->der, (size_t)stapled->length);
     assert_non_null(copy);
-    return SSL_set_tlsext_status_ocsp_resp(ssl, copy, stapled->length) == 1 ? SSL_TLSEXT_ERR_OK
-                                                                            : SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (SSL_set_tlsext_status_ocsp_resp(ssl, copy, stapled->length) == 1)
+        return SSL_TLSEXT_ERR_OK;
+    stapled->refused = true;
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+static int unsuccessful(unsigned char **der)
+{
+    OCSP_RESPONSE *response = OCSP_response_create(OCSP_RESPONSE_STATUS_TRYLATER, NULL);
+    int length = i2d_OCSP_RESPONSE(response, der);
+    assert_true(length > 0);
+    OCSP_RESPONSE_free(response);
+    return length;
 }
 
 static void a_stapled_response_counts_where_it_can_be_verified(void **state)
@@ -271,16 +283,19 @@ static void a_stapled_response_counts_where_it_can_be_verified(void **state)
         {{.issuer = between, .signer = &all->unknown_ca}, DAY, ERR_OK, "unusable"},
         {{.issuer = between, .revoked = &leaf, .signer = &all->unknown_ca}, DAY, ERR_OK, "unusable"},
         {{.issuer = between, .revoked = &leaf}, DAY, ERR_CERT_REVOKED, ""},
-        {{.issuer = NULL}, 0, ERR_OK, "unusable"}, /* no response at all, but bytes */
+        {{.issuer = NULL}, 0, ERR_OK, "unusable"},  /* "try later" */
+        {{.issuer = NULL}, -1, ERR_OK, "unusable"}, /* no response at all, but bytes */
     };
     for (size_t i = 0; i < 2 * COUNT(rows); i++) {
         const int version = i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
         struct tls_meeting meeting = {0};
-        struct stapled stapled = {NULL, 0};
+        struct stapled stapled = {NULL, 0, false};
         if (rows[i / 2].list.issuer != NULL)
             stapled.length = staple(&rows[i / 2].list, rows[i / 2].until_s, &stapled.der);
+        else if (rows[i / 2].until_s == 0)
+            stapled.length = unsuccessful(&stapled.der);
         else
-            stapled = (struct stapled){OPENSSL_memdup("junk", 4), 4};
+            stapled = (struct stapled){OPENSSL_memdup("junk", 4), 4, false};
         SSL_CTX *context = tls_raw_context(TLS_server_method(), version, chain);
         SSL_CTX_set_tlsext_status_cb(context, on_status_request);
         SSL_CTX_set_tlsext_status_arg(context, &stapled);
@@ -294,8 +309,10 @@ static void a_stapled_response_counts_where_it_can_be_verified(void **state)
         if (meeting.client.err.reason != rows[i / 2].reason)
             fail_msg("row %zu: message \"%s\" (%s)", i / 2, meeting.client.err.text,
                      err_word(meeting.client.err.reason));
+        if (stapled.refused)
+            assert_int_equal(i / 2, COUNT(rows) - 1);
         if (rows[i / 2].reason == ERR_OK)
-            assert_string_equal(meeting.client.facts.ocsp, rows[i / 2].ocsp);
+            assert_string_equal(meeting.client.facts.ocsp, stapled.refused ? "" : rows[i / 2].ocsp);
         else
             assert_non_null(
                 strstr(meeting.client.err.text, CHAIN "was revoked by its issuer (2026-01-02 03:04 UTC)"));
