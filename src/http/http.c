@@ -360,16 +360,19 @@ static bool accept_one(struct http_listener *at)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct http_listener *at = poll->data;
+    struct http *http = at->http;
 
     (void)status;
     (void)events;
-    if (!make_room(at->http)) {
-        pause_accepting(at->http);
+    if (!make_room(http)) {
+        pause_accepting(http);
         return;
     }
-    for (int i = 0; i < ACCEPTS_PER_WAKE && accept_one(at); i++)
-        if (at->http->connections >= at->http->max_connections)
-            return; /* whether another one waits, the next wake shows */
+    size_t room = http->max_connections - http->connections;
+    /* Whether another one waits where there is no room, the next wake shows. */
+    for (size_t i = 0; i < ACCEPTS_PER_WAKE && i < room && accept_one(at); i++)
+        continue;
+    run(http); /* since libmicrohttpd 1.0 that takes, and counts, what was added */
 }
 
 static struct MHD_Daemon *start_daemon(struct http *http)
