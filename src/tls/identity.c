@@ -12,7 +12,7 @@
 #include "pem.h"
 #include "tcpgreet/base/secret.h"
 
-enum { MADE_DAYS = 30, PASSPHRASE_BYTES = 1024 };
+enum { MADE_DAYS = 30, STACK_BYTES = 32 * 1024 /* more than reading a key takes */ };
 
 void tls_identity_fini(struct tls_identity *identity)
 {
@@ -83,6 +83,14 @@ static bool holds_key(const struct file *file)
     return false;
 }
 
+/* OpenSSL leaves a copy of the pass phrase on the stack. Not inlined: it has to have the memory that the
+ * function called before it had. */
+__attribute__((noinline)) static void cleanse_stack(void)
+{
+    unsigned char used[STACK_BYTES];
+    OPENSSL_cleanse(used, sizeof used);
+}
+
 static int load_key(struct tls_identity *identity, const char *path, const struct file *file,
                     const struct tls_policy *policy, struct err *err)
 {
@@ -94,6 +102,7 @@ static int load_key(struct tls_identity *identity, const char *path, const struc
         return -1;
     identity->key = PEM_read_bio_PrivateKey(bio, NULL, on_passphrase, &ask);
     BIO_free(bio);
+    cleanse_stack();
     if (identity->key != NULL)
         return 0;
     bool wrong = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_BAD_DECRYPT ||
