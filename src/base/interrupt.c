@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <sys/select.h>
 
 static volatile sig_atomic_t caught;
@@ -36,7 +37,7 @@ int interrupt_await(const struct interrupt *interrupt, int fd)
     fd_set set;
 
     FD_ZERO(&set);
-    FD_SET(fd, &set);
+    FD_SET((uint16_t)fd, &set); /* below FD_SETSIZE; to musl it is an index without a sign */
     int count = pselect(fd + 1, &set, NULL, NULL, NULL, &interrupt->mask);
     return count < 0 && errno == EINTR ? 0 : count;
 }

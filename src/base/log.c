@@ -294,7 +294,8 @@ enum log_stamp log_stamp_of(int fd)
         return LOG_STAMP_TIME;
     uintmax_t device = strtoumax(stream, &end, 10);
     uintmax_t inode = *end == ':' ? strtoumax(end + 1, NULL, 10) : 0; /* which is no file's */
-    return now.st_dev == device && now.st_ino == inode ? LOG_STAMP_PRIORITY : LOG_STAMP_TIME;
+    return (uintmax_t)now.st_dev == device && (uintmax_t)now.st_ino == inode ? LOG_STAMP_PRIORITY
+                                                                             : LOG_STAMP_TIME;
 }
 
 struct log_config log_config_of_service(enum log_format format, bool verbose, bool quiet)

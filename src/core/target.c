@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/escape.h"

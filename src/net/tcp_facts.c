@@ -70,16 +70,29 @@ enum fit {
     SAME
 };
 
+/* A BSD's ends after its last byte that is not 0. Source: RFC 3493 section 3.3, SIN6_LEN. */
+static struct sockaddr_in copy_netmask(const struct sockaddr *from)
+{
+    struct sockaddr_in mask = {0};
+    size_t length = sizeof mask;
+#ifdef SIN6_LEN
+    if (from->sa_len < length)
+        length = from->sa_len;
+#endif
+    memcpy(&mask, from, length);
+    return mask;
+}
+
 static enum fit fit_v4(const struct sockaddr_in *wanted, const struct ifaddrs *entry)
 {
-    struct sockaddr_in has, mask;
+    struct sockaddr_in has;
 
     memcpy(&has, entry->ifa_addr, sizeof has);
     if (has.sin_addr.s_addr == wanted->sin_addr.s_addr)
         return SAME;
     if ((entry->ifa_flags & IFF_LOOPBACK) == 0 || entry->ifa_netmask == NULL)
         return NOT;
-    memcpy(&mask, entry->ifa_netmask, sizeof mask);
+    struct sockaddr_in mask = copy_netmask(entry->ifa_netmask);
     return ((has.sin_addr.s_addr ^ wanted->sin_addr.s_addr) & mask.sin_addr.s_addr) == 0 ? NET : NOT;
 }
 

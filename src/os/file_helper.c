@@ -16,6 +16,10 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
+#ifndef SOCK_CLOEXEC /* macOS; what has this helper starts no program */
+#define SOCK_CLOEXEC 0
+#define MSG_CMSG_CLOEXEC 0
+#endif
 
 enum { ANSWER_MS = 5000, MS_PER_SECOND = 1000, NS_PER_MS = 1000000, DESCRIPTORS_MAX = 65536 };
 

@@ -13,6 +13,12 @@
 #include <sys/syscall.h>
 #endif
 
+#ifdef __APPLE__
+typedef int initgroups_gid;
+#else
+typedef gid_t initgroups_gid;
+#endif
+
 /* Other numbers stand for a user that does not exist, too. Source: getpwnam(3). */
 static bool is_system_failure(int native)
 {
@@ -50,7 +56,8 @@ int privileges_find(const char *name, struct privileges_user *user, struct err *
 
 int privileges_become(const struct privileges_user *user, struct err *err)
 {
-    if (initgroups(user->name, user->gid) == 0 && setgid(user->gid) == 0 && setuid(user->uid) == 0)
+    if (initgroups(user->name, (initgroups_gid)user->gid) == 0 && setgid(user->gid) == 0 &&
+        setuid(user->uid) == 0)
         return 0;
     int native = errno;
     return err_set(err, native == EPERM ? ERR_SYSTEM_PERMISSION : ERR_SYSTEM_OTHER, native,

@@ -1,10 +1,12 @@
 #include "certificate.h"
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "tcpgreet/base/buf.h"

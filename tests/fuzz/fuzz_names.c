@@ -2,7 +2,6 @@
  * gets (0: all in one), then what stands in it: lines with names. */
 #include "fuzz/fuzz.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -77,11 +76,7 @@ static void source_open(struct source *source, bool is_file)
     struct err err = {0};
     int fds[2] = {-1, -1};
     if (is_file) {
-        fds[0] = memfd_create("names", MFD_CLOEXEC);
-        CHECK(fds[0] >= 0);
-        CHECK(write(fds[0], source->unwritten.data, source->unwritten.length) ==
-              (ssize_t)source->unwritten.length);
-        CHECK(lseek(fds[0], 0, SEEK_SET) == 0);
+        fds[0] = fuzz_file(source->unwritten.data, source->unwritten.length);
     } else {
         CHECK(pipe(fds) == 0);
     }

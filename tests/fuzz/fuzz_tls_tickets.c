@@ -2,21 +2,12 @@
 #include "fuzz/fuzz.h"
 
 #include <stdio.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tls/tickets.h"
 
 enum { KEY_BYTES = 80, KEYS_MAX = 25, INPUT_MAX = 4096, PATH_BYTES = 32 };
-
-/* Returns: a file with these bytes that no folder has. */
-static int new_file(const uint8_t *data, size_t size, mode_t mode)
-{
-    int fd = memfd_create("tickets", MFD_CLOEXEC);
-    CHECK(fd >= 0 && write(fd, data, size) == (ssize_t)size && fchmod(fd, mode) == 0);
-    return fd;
-}
 
 static void check_refused(const struct err *err, const char *path, bool is_open_to_others)
 {
@@ -53,8 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     mode_t others = data[0] & (S_IRWXO | S_IWGRP);
     size_t length = size - 1;
-    int fd = new_file(data + 1, length, S_IRUSR | S_IWUSR | others);
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int fd = fuzz_file(data + 1, length);
+    CHECK(fchmod(fd, S_IRUSR | S_IWUSR | others) == 0);
+    (void)snprintf(path, sizeof path, "/dev/fd/%d", fd);
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     CHECK(context != NULL);
     const struct tls_server_config config = {.ticket_keys = path};

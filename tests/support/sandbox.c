@@ -24,6 +24,9 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #endif
+#ifndef SOCK_CLOEXEC /* macOS */
+#define SOCK_CLOEXEC 0
+#endif
 
 struct endpoint sandbox_endpoint(const char *text)
 {

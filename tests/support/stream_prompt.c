@@ -243,7 +243,7 @@ void stream_prompt_pair(struct stream *ends[2], const struct stream_prompt *prom
     static const struct stream_ops *const ops[2] = {&near_ops, &far_ops};
     struct link *link = calloc(1, sizeof *link);
     must(link != NULL &&
-         socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, link->signal) == 0);
+         uv_socketpair(SOCK_STREAM, 0, link->signal, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE) == 0);
     link->prompt = prompt;
     link->users = 3;
     must(uv_idle_init(prompt->loop, &link->turn) == 0);

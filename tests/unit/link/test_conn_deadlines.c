@@ -131,7 +131,7 @@ static void a_duplex_dialogue_has_its_own_deadline(void **state)
     struct meeting *meeting = *state;
     struct err err = {0};
     int fds[2], small = 4096;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(uv_socketpair(SOCK_STREAM, 0, fds, UV_NONBLOCK_PIPE, UV_NONBLOCK_PIPE), 0);
     assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
     meeting->peer = fds[1];
     int64_t begin = clock_now_ms();

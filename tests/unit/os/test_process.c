@@ -183,7 +183,7 @@ static int raise_limit(unsigned soft)
     rlim_t hard = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 2;
-    if (process_raise_descriptors() != hard || process_raise_descriptors() != hard)
+    if ((rlim_t)process_raise_descriptors() != hard || (rlim_t)process_raise_descriptors() != hard)
         return 3;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == hard ? 0 : 4;
 }

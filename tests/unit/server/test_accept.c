@@ -18,6 +18,7 @@
 #include "support/accept_fault.h"
 #include "support/caller.h"
 #include "support/host.h"
+#include "tcpgreet/net/stream_tcp.h"
 
 /* Of accept.c. */
 enum { MIN_MS = 10, MAX_MS = 1000, EXHAUSTED_MAX_MS = 100, LOST_IN_A_ROW = 256 };
@@ -307,7 +308,7 @@ static void a_listener_that_is_shut_down_is_reported_once(void **state)
 static struct listener refused_socket(void)
 {
     struct listener refusing = host_listen(), refused = {.at = refusing.at};
-    refused.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    refused.fd = stream_tcp_socket(AF_INET, &(struct err){0});
     assert_true(refused.fd >= 0);
     listener_close(&refusing);
     assert_int_equal(connect(refused.fd, &refused.at.address.any, endpoint_length(&refused.at)), -1);
