@@ -127,9 +127,8 @@ static void a_port_in_use_is_reported_with_a_remedy(void **state)
     (void)state;
 
     snprintf(sentence, sizeof sentence,
-             "cannot listen on 127.0.0.1:%u: Address already in use (another program has this port: ss "
-             "-ltnp shows which)",
-             port);
+             "cannot listen on 127.0.0.1:%u: %s (another program has this port: ss -ltnp shows which)", port,
+             strerror(EADDRINUSE));
     assert_int_equal(open_at("127.0.0.1", port, &both, listeners, &err), 0);
     assert_int_equal(err.reason, ERR_SYSTEM_ADDRESS_IN_USE);
     assert_int_equal(err.native, EADDRINUSE);

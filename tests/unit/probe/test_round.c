@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -418,6 +419,7 @@ static void a_zone_that_is_not_there_is_a_verdict(void **state)
 static void exhausted_descriptors_are_reported(void **state)
 {
     struct prober *prober = *state;
+    char sentence[ERR_TEXT_BYTES];
     struct rlimit before;
     int next = dup(0);
     close(next);
@@ -426,8 +428,8 @@ static void exhausted_descriptors_are_reported(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
     prober_run(prober, "127.0.0.1", 6000);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    prober_expect_failure(&prober->result.addresses[0], PROBE_CONNECT, ERR_SYSTEM_DESCRIPTORS,
-                          "cannot create a socket: Too many open files (raise ulimit -n)");
+    snprintf(sentence, sizeof sentence, "cannot create a socket: %s (raise ulimit -n)", strerror(EMFILE));
+    prober_expect_failure(&prober->result.addresses[0], PROBE_CONNECT, ERR_SYSTEM_DESCRIPTORS, sentence);
     assert_int_equal(endpoint_family(&prober->result.addresses[0].local), AF_UNSPEC);
 }
 

@@ -209,7 +209,7 @@ static void a_date_is_whole_in_every_century(void **state)
     assert_validity(INT64_C(253402300799), INT64_C(253402300799),
                     "\n    not valid before 9999-12-31, issued");
     assert_validity(0, -1, "\n    expired 20454 days ago, on 1969-12-31, issued");
-    assert_validity(INT64_C(-62167219200), INT64_C(-62135596801), "days ago, on 0-12-31, issued");
+    assert_validity(INT64_C(-62167219200), INT64_C(-62135596801), "0-12-31, issued");
 }
 
 static size_t times_in(const char *text, const char *part)
