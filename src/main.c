@@ -95,7 +95,7 @@ static int report_plugin(struct err *err)
         printf("TCPGREET UNKNOWN - %s (%s)\n", err->text, err_word(err->reason));
     else
         message_failure(err);
-    if (fflush(stdout) != 0)
+    if (fflush(stdout) != 0 || ferror(stdout)) /* musl writes a first line at once */
         message_failure(err);
     return PLUGIN_UNKNOWN;
 }

@@ -55,7 +55,15 @@ def sanitizer():
     return None
 
 
+def has_musl():
+    """Whether the program is linked with musl, not with this machine's C library."""
+    with contextlib.suppress(FileNotFoundError), open(BINARY, "rb") as file:
+        return b"/lib/ld-musl-" in file.read(4096)
+    return False
+
+
 SANITIZED = sanitizer()
+MUSL = has_musl()
 # How much longer than on bare metal something may take before it counts as stuck.
 PATIENCE = float(os.environ.get("TCPGREET_PATIENCE", 5 if SANITIZED else 1))
 LIMIT_S = 10 * PATIENCE
@@ -728,6 +736,11 @@ def why_no_names():
         tried = subprocess.run([*names.wrap, "true"], capture_output=True, text=True)
     # In a chroot, unshare needs a root that is a mount point.
     return f"needs a mount namespace, for a hosts file of its own: {tried.stderr.strip()}" if tried.returncode else None
+
+
+def system_text(number):
+    """A pattern for the text that the program's C library has for an error number."""
+    return "[A-Z][A-Za-z/ -]+" if MUSL else re.escape(os.strerror(number))
 
 
 def needs_names(test):

@@ -29,7 +29,7 @@ static void note(const char *what, int result)
 /* Where a child cannot be made, it is tried here: it must fail. */
 static int try_execve(void)
 {
-    char *const arguments[] = {(char *)"true", NULL};
+    char *const arguments[] = {(char *)"true", NULL}, *const none[] = {NULL};
     int status = 0;
     pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 
@@ -38,7 +38,7 @@ static int try_execve(void)
         errno = WEXITSTATUS(status);
         return status == 0 ? 0 : -1;
     }
-    (void)execve("/bin/true", arguments, environ);
+    (void)execve("/bin/true", arguments, none); /* it may be of another C library */
     if (child == 0)
         _exit(errno);
     return -1;
@@ -81,8 +81,16 @@ static int try_connect(void)
 
 static int try_code(void)
 {
-    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return page == MAP_FAILED ? -1 : munmap(page, 4096);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    void *page = mmap(NULL, 4096, PROT_NONE, flags, -1, 0);
+    if (page == MAP_FAILED)
+        return -1;
+    /* At a fixed address: otherwise musl makes EPERM ENOMEM. */
+    void *code = mmap(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, flags | MAP_FIXED, -1, 0);
+    int native = errno;
+    (void)munmap(page, 4096);
+    errno = native;
+    return code == MAP_FAILED ? -1 : 0;
 }
 
 static void try_all(void)

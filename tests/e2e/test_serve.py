@@ -14,9 +14,9 @@ import subprocess
 import time
 import unittest
 
-from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IN_BACKGROUND, IS_ROOT, OPENING, PATIENCE, Case, Lines, Names, Peer,
-                     Server, await_that, can_refuse_ipv6, client_hello, connect, failing_accept, hello, listening, main, needs_names,
-                     refusing_port, run, shell, without_ipv6)
+from harness import (ACCEPT4_CALL, BINARY, GOODBYE, IN_BACKGROUND, IS_ROOT, MUSL, OPENING, PATIENCE, Case, Lines,
+                     Names, Peer, Server, await_that, can_refuse_ipv6, client_hello, connect, failing_accept, hello,
+                     listening, main, needs_names, refusing_port, run, shell, system_text, without_ipv6)
 from tls_harness import has_tls
 
 O_CLOEXEC = 0o2000000
@@ -144,7 +144,7 @@ class Starts(Case):
                 result = run("--listen", "::1", "0", "--workers", "2",
                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
                 self.assertNoStart(result, "system-descriptors")
-                self.assertRegex(result.err, rb"(?i)too many open files \(raise ulimit -n\)")
+                self.assertRegex(result.err, rb"(?i)(too many open files|no file descriptors available) \(raise ulimit -n\)")
 
     def test_an_address_in_use(self):
         with listening("::1") as other:
@@ -396,7 +396,7 @@ class AcceptFails(Case):
                 server = stack.enter_context(Server("--workers", "1", preexec_fn=failing_accept(number)))
                 peer = stack.enter_context(Peer(server))
                 server.log.expect(rf"^Accepting is paused: cannot accept connections on \[::1\]:{server.port}: "
-                                  rf"{os.strerror(number)}.*{remedy}")
+                                  rf"{system_text(number)}.*{remedy}")
                 servers.append((server, server.cpu_s()))
             peer.stays_silent(1)
             for server, cpu in servers:
@@ -407,6 +407,8 @@ class AcceptFails(Case):
 
     def test_a_server_that_can_never_accept_ends_and_logs_why(self):
         for number, remedy in self.FINAL.items():
+            if MUSL and number in (errno.ENOSYS, errno.EINVAL):
+                continue  # it calls accept then
             with self.subTest(errno.errorcode[number]), \
                     Server("--workers", "3", preexec_fn=failing_accept(number), ends_with=8) as server, \
                     socket.socket(socket.AF_INET6) as caller:
@@ -414,7 +416,7 @@ class AcceptFails(Case):
                     caller.connect(("::1", server.port))
                 self.assertEqual(server.wait(), 8)
                 server.log.join()
-                why = rf"cannot accept connections on \[::1\]:{server.port}: {os.strerror(number)} .*{remedy}"
+                why = rf"cannot accept connections on \[::1\]:{server.port}: {system_text(number)} .*{remedy}"
                 log = [line for line in server.log.lines() if not line.startswith("Serving at most ")]
                 self.assertRegex(log[0], rf"^Shutting down: {why}.*; draining for up to 1 s$")
                 self.assertRegex(log[1], rf"^tcpgreet: {why}.* \(system-other\)$")
