@@ -104,6 +104,15 @@ class InstallDependencies(Scripts):
         self.install()
         self.assertRegex(self.recorded(), "^brew install .*openssl@3")
 
+    def test_on_freebsd_what_its_base_system_has_is_not_installed(self):
+        self.be(0)
+        self.stand_in("pkg")
+        self.install("demo")
+        self.assertEqual(self.recorded(), "pkg install -y cmake jansson libidn2 libmicrohttpd libuv pcre2 pkgconf\n")
+        self.calls.unlink()
+        self.install("scan")  # which needs nothing more that it has
+        self.assertEqual(self.recorded(), "pkg install -y cmake jansson libidn2 libmicrohttpd libuv pcre2 pkgconf\n")
+
     def test_without_a_package_manager_the_needs_are_named(self):
         self.be(0)
         done = self.install()
