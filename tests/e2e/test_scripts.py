@@ -1,4 +1,4 @@
-"""scripts/install-dependencies, scripts/try-on and scripts/test: what they refuse, and what they print.
+"""scripts/install-dependencies, scripts/try-on, scripts/try-musl and scripts/test: what they refuse, and what they print.
 
 Package managers, id and build tools are stand-ins: nothing is installed or built, and any user may run this.
 """
@@ -155,6 +155,19 @@ class TryOn(Scripts):
         done = self.script("try-on", "--help")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn("usage: scripts/try-on", done.stdout)
+
+
+class TryMusl(Scripts):
+    def test_where_there_is_no_debian_it_prints_one_line_and_ends_with_77(self):
+        self.stand_in("uname", "echo Darwin")
+        done = self.script("try-musl")
+        self.assertEqual((done.returncode, done.stdout), (77, ""))
+        self.assertEqual(done.stderr, "try-musl: not run: this machine is no Debian\n")
+
+    def test_help_is_printed_on_standard_output(self):
+        done = self.script("try-musl", "--help")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("usage: scripts/try-musl", done.stdout)
 
 
 class Tree(Scripts):
