@@ -39,6 +39,15 @@ struct stream *acceptor_stream(const struct acceptor_policy *policy, const struc
     return stream;
 }
 
+struct endpoint acceptor_local(const struct stream *stream)
+{
+    while (stream_lower(stream) != NULL)
+        stream = stream_lower(stream);
+    struct endpoint local = stream_tcp_local(stream_fd(stream));
+    endpoint_unmap(&local);
+    return local;
+}
+
 void acceptor_reject(const struct acceptor_policy *policy, const struct accepted_socket *accepted,
                      struct bytes message)
 {

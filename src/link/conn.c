@@ -221,7 +221,7 @@ static bool may_read(const struct conn *conn)
 static void ask_for_turn(struct conn *conn)
 {
     conn->is_held = conn->turn_requested = true;
-    conn->events->handshake_ready(conn->context);
+    (conn->phase == CONN_HANDSHAKING ? conn->events->handshake_ready : conn->events->busy)(conn->context);
 }
 
 static void shake_hands(struct conn *conn, bool *readable)
@@ -352,7 +352,7 @@ static void settle(struct conn *conn)
 }
 
 /* Goes on as far as the stream lets it; it may be over then. */
-static void step(struct conn *conn, bool woken)
+static void step(struct conn *conn, bool readable)
 {
     if (conn->in_step || conn->phase == CONN_CLOSING)
         return;
@@ -361,18 +361,18 @@ static void step(struct conn *conn, bool woken)
         settle(conn);
         return;
     }
-    bool readable = woken;
     uint64_t most_out = conn->shared->large != NULL ? UINT64_MAX : conn->bytes_out + STEP_BYTES / 2;
-    int turns = 0;
 
     conn->in_step = true;
     conn->wants = 0;
-    while (turn(conn, &readable)) {
-        if (++turns == TURNS_PER_STEP || conn->bytes_out >= most_out) {
-            conn->wants =
-                UV_READABLE | UV_WRITABLE; /* back at once: what waits in user space wakes no poll */
-            break;
-        }
+    for (int turns = 1; turn(conn, &readable) && conn->phase != CONN_CLOSING; turns++) {
+        if (turns < TURNS_PER_STEP && conn->bytes_out < most_out)
+            continue;
+        if (conn->events->busy != NULL)
+            ask_for_turn(conn);
+        /* Back at once: what waits in user space wakes no poll. */
+        conn->wants = conn->is_held ? conn->interest : UV_READABLE | UV_WRITABLE;
+        break;
     }
     conn->in_step = false;
     if (conn->phase != CONN_CLOSING)
@@ -385,13 +385,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0)
         conn->interest = 0; /* libuv has stopped on an error; the next read or write returns it */
-    if (!conn->is_held) {
+    conn->wants = 0;
+    if (!conn->is_held && (!conn_is_queued(conn) || conn->events->busy == NULL))
         step(conn, true);
-        return;
-    }
-    uv_poll_stop(poll);
-    conn->interest = 0;
-    ask_for_turn(conn);
+    else if (!conn->turn_requested)
+        ask_for_turn(conn);
+    else
+        settle(conn); /* until it has its turn, its poll is only in the way */
 }
 
 static void expire_limit(struct conn *conn)
@@ -460,11 +460,11 @@ int conn_start(struct conn *conn, const struct conn_config *config, struct strea
     return 0;
 }
 
-void conn_shake(struct conn *conn)
+void conn_take_turn(struct conn *conn)
 {
     conn->is_held = conn->turn_requested = false;
     step(conn, true);
-    conn->is_held = conn->phase == CONN_HANDSHAKING;
+    conn->is_held = conn->turn_requested || conn->phase == CONN_HANDSHAKING;
 }
 
 void conn_resume(struct conn *conn)

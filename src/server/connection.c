@@ -19,7 +19,10 @@ enum { LEAST_RATE = 64 /* bytes a second: docs/protocol.md */ };
 struct connection {
     struct conn conn;
     struct session session;
-    struct handshake handshake;
+    union {
+        struct handshake handshake;
+        struct busy busy; /* once it is up */
+    };
     struct connection *next, **link; /* in the list; what leads here */
     int64_t since_ms;
     uint64_t since_ns; /* uv_hrtime: it was accepted; once its stream is up, since then */
@@ -46,17 +49,6 @@ static int64_t now_ms(const struct connections *connections)
     return (int64_t)uv_now(connections->config.loop);
 }
 
-/* Returns: {0} where it is not known. */
-static struct endpoint local_address(const struct connection *connection)
-{
-    const struct stream *lowest = connection->conn.stream;
-    while (stream_lower(lowest) != NULL)
-        lowest = stream_lower(lowest);
-    struct endpoint local = stream_tcp_local(stream_fd(lowest));
-    endpoint_unmap(&local);
-    return local;
-}
-
 /* Returns: whose connection it is, for the log. */
 static struct server_log_peer log_peer(const struct connection *connection)
 {
@@ -79,7 +71,7 @@ static void log_accepted(struct connection *connection)
     connection->logged = true;
     if (!log_enabled(LOG_INFO))
         return;
-    const struct endpoint local = local_address(connection);
+    const struct endpoint local = acceptor_local(connection->conn.stream);
     const struct server_log_peer peer = log_peer(connection);
     server_log_accepted(&peer, &local);
 }
@@ -95,18 +87,6 @@ static void on_noticed(void *context)
     struct connection *connection = context;
     if (!connection->rejected && !awaits_header(connection))
         log_accepted(connection);
-}
-
-/* One read may bring several names, or a part of one; a name may end with a pause alone. */
-static void trace_names(const struct connection *connection, const struct conn_advance *advance, int names)
-{
-    struct bytes rest = bytes_skip(advance->in, advance->consumed);
-    int fd = stream_fd(connection->conn.stream);
-
-    if (advance->cause == CONN_BYTES && (names > 1 || rest.length > 0))
-        trace(.step = TRACE_NAME_SPLIT, .fd = fd, .result = names, .data = rest);
-    else if (advance->cause == CONN_DEADLINE && advance->consumed > 0)
-        trace(.step = TRACE_NAME_PAUSE, .fd = fd, .data = advance->in);
 }
 
 /* What was sent since is measured the next time. */
@@ -126,7 +106,7 @@ static void on_advanced(void *context, const struct conn_advance *advance)
         counters_add(&list_of(connection)->config.counters->names, names);
     connection->counted = (uint16_t)connection->session.names;
     if (trace_sink != NULL && !connection->rejected)
-        trace_names(connection, advance, names);
+        server_log_names(stream_fd(connection->conn.stream), advance, names);
 }
 
 /* At a shutdown, silence ends a handshake as it ends a dialogue, unless the handshake waits for its turn. */
@@ -134,10 +114,10 @@ static void limit_handshake(struct connection *connection)
 {
     const struct connections_config *config = &list_of(connection)->config;
     const int64_t limit_ms = connection->since_ms + config->handshake_ms;
-    int64_t silent_ms = handshakes_silent_since(&connection->handshake, connection->since_ms);
 
-    if (!config->policy->is_stopping)
+    if (!config->policy->is_stopping || connection->is_up)
         return;
+    int64_t silent_ms = handshakes_silent_since(&connection->handshake, connection->since_ms);
     silent_ms =
         silent_ms < limit_ms - config->policy->idle_ms ? silent_ms + config->policy->idle_ms : limit_ms;
     conn_limit_handshake(&connection->conn, silent_ms, silent_ms < limit_ms);
@@ -158,7 +138,18 @@ static struct connection *connection_of(struct handshake *handshake)
 static void proceed(struct handshake *handshake)
 {
     limit_handshake(connection_of(handshake));
-    conn_shake(&connection_of(handshake)->conn);
+    conn_take_turn(&connection_of(handshake)->conn);
+}
+
+__attribute__((unused)) static void on_busy(void *context)
+{
+    struct connection *connection = context;
+    busy_request(&list_of(connection)->busy, &connection->busy);
+}
+
+static void proceed_busy(struct busy *busy)
+{
+    conn_take_turn(&((struct connection *)((char *)busy - offsetof(struct connection, busy)))->conn);
 }
 
 static void displace(struct handshake *handshake)
@@ -178,10 +169,11 @@ static void on_up(void *context)
     const uint64_t now_ns = uv_hrtime(), taken_ns = now_ns - connection->since_ns;
 
     connection->since_ns = now_ns;
+    handshakes_end(&connections->handshakes, &connection->handshake);
+    connection->busy = (struct busy){0};
     connection->is_up = true;
     if (!connection->uses_tls)
         return;
-    handshakes_end(&connections->handshakes, &connection->handshake);
     measures_add_handshake(connections->config.measures, connection->conn.stream, taken_ns);
     counters_add(&connections->config.counters->handshakes, 1);
     counters_add(&connections->config.counters->resumed, stream_tls_resumed(connection->conn.stream));
@@ -202,7 +194,7 @@ static void log_closed(const struct connection *connection, const struct ending 
     const bool is_minor = connection->rejected || (ending_is_silent(ending) && !connection->logged);
     if (!log_enabled(is_minor ? LOG_DEBUG : LOG_INFO))
         return;
-    const struct endpoint local = local_address(connection);
+    const struct endpoint local = acceptor_local(connection->conn.stream);
     struct stream_tls_facts tls;
     (void)stream_tls_facts(conn->stream, &tls);
     server_log_closed(&(struct server_log_closed){
@@ -226,7 +218,10 @@ static void on_closing(void *context)
     const struct connections_config *config = &list_of(connection)->config;
     const struct ending ending = ending_of(connection);
 
-    handshakes_end(&list_of(connection)->handshakes, &connection->handshake);
+    if (connection->is_up)
+        busy_end(&list_of(connection)->busy, &connection->busy);
+    else
+        handshakes_end(&list_of(connection)->handshakes, &connection->handshake);
     measure_bytes(connection);
     if (!connection->rejected)
         ending_count(&ending, config->counters, config->measures);
@@ -239,7 +234,7 @@ bool connection_whoami(const struct session *session, struct sink *out)
         (const struct connection *)(const void *)((const char *)session -
                                                   offsetof(struct connection, session));
     const struct proxied *proxied = connection->proxied;
-    const struct endpoint local = local_address(connection);
+    const struct endpoint local = acceptor_local(connection->conn.stream);
     const struct proxy_header header = proxied_header(proxied);
     struct stream_tls_facts tls;
 
@@ -329,7 +324,8 @@ static int start_conn(struct connections *connections, struct connection *connec
                       struct err *err)
 {
 #define EVENTS                                                                                               \
-    .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .closing = on_closing, .done = on_done
+    .busy = on_busy, .up = on_up, .noticed = on_noticed, .advanced = on_advanced, .closing = on_closing,     \
+    .done = on_done
     static const struct conn_events plain = {EVENTS}, tls = {.handshake_ready = on_handshake_ready, EVENTS};
 #undef EVENTS
     const struct conn_config config = {
@@ -402,8 +398,11 @@ int connections_init(struct connections *connections, const struct connections_c
     connections->shared.loop = config->loop;
     connections->handshakes.proceed = proceed;
     connections->handshakes.displace = displace;
+    connections->busy.proceed = proceed_busy;
     const struct limits_waiter waiter = {.wake = config->wake, .context = config->context};
-    return handshakes_init(&connections->handshakes, config->loop, config->limits, &waiter);
+    int result = busy_init(&connections->busy, config->loop);
+    return result == 0 ? handshakes_init(&connections->handshakes, config->loop, config->limits, &waiter)
+                       : result;
 }
 
 void connections_fini(struct connections *connections)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "busy.h"
 #include "counters.h"
 #include "handshakes.h"
 #include "limits.h"
@@ -36,6 +37,7 @@ struct connections {
     struct acceptor_policy streams; /* of the next connection; may be changed at any time */
     struct connection *first;       /* NULL: none */
     struct handshakes handshakes;
+    struct busy_queue busy;
     struct conn_shared shared;
 };
 

@@ -9,6 +9,7 @@
 #include "log_limit.h"
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/base/log.h"
+#include "tcpgreet/base/trace.h"
 
 enum {
     EXPIRY_WARNING_DAYS = 14,
@@ -438,4 +439,14 @@ void server_log_shutdown(const struct err *err, int64_t drain_ms)
     else
         log_event(&(struct log_event){LOG_INFO, "shutdown", NULL},
                   "Shutting down: draining for up to %.3g s; send the signal again to stop now", drain_s);
+}
+
+void server_log_names(int fd, const struct conn_advance *advance, int names)
+{
+    struct bytes rest = bytes_skip(advance->in, advance->consumed);
+
+    if (advance->cause == CONN_BYTES && (names > 1 || rest.length > 0))
+        trace(.step = TRACE_NAME_SPLIT, .fd = fd, .result = names, .data = rest);
+    else if (advance->cause == CONN_DEADLINE && advance->consumed > 0)
+        trace(.step = TRACE_NAME_PAUSE, .fd = fd, .data = advance->in);
 }

@@ -12,12 +12,16 @@
 #include "tcpgreet/base/log.h"
 #include "tcpgreet/core/endpoint.h"
 #include "tcpgreet/core/session.h"
+#include "tcpgreet/link/conn.h"
 #include "tcpgreet/net/listener.h"
 #include "tcpgreet/net/stream_misbehave.h"
 #include "tcpgreet/tls/stream_tls.h"
 
 /* One step of --explain. */
 void server_log_step(void *context, const struct log_event *event, const char *line);
+
+/* For --explain: one read may bring several names, or a part of one; a name may end with a pause alone. */
+void server_log_names(int fd, const struct conn_advance *advance, int names);
 
 /* Every address was asked for, and this machine lacks a family. Shape: missing: AF_INET, AF_INET6. */
 void server_log_one_family(int missing, const char *why);

@@ -47,6 +47,20 @@ static void on_advanced(void *context, const struct conn_advance *advance)
     side->consumed += advance->consumed;
 }
 
+static void on_busy(void *context)
+{
+    struct side *side = context;
+    assert_false(side->is_busy);
+    side->is_busy = true;
+}
+
+void meeting_give_turn(struct side *side)
+{
+    assert_true(side->is_busy);
+    side->is_busy = false;
+    conn_take_turn(&side->conn);
+}
+
 void meeting_send(struct side *side, struct bytes name)
 {
     session_send(&side->session, name, conn_now_ms(&side->conn));
@@ -171,9 +185,13 @@ int meeting_start_on(struct meeting *meeting, struct side *side, enum side_role 
                                            .done = on_done};
     static const struct conn_events without_notice = {
         .received = on_received, .ready = on_ready, .done = on_done};
+    static const struct conn_events regulated = {
+        .received = on_received, .busy = on_busy, .ready = on_ready, .done = on_done};
     struct conn_config config = {.shared = &meeting->shared,
                                  .dialogue = make_dialogue(side, role),
-                                 .events = side->deaf ? &without_notice : &all,
+                                 .events = side->deaf        ? &without_notice
+                                           : side->regulated ? &regulated
+                                                             : &all,
                                  .context = side,
                                  .handshake_ms = 10 * 1000,
                                  .least_rate = role == SIDE_SERVER ? MEETING_LEAST_RATE : 0};

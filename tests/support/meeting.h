@@ -39,6 +39,7 @@ struct side {
                                     as they are, then this side ends */
     size_t name_count;
     bool deaf;                        /* no `noticed` is asked for */
+    bool regulated;                   /* it goes on when meeting_give_turn is called */
     struct err abort_up, abort_ready; /* where set, what up or ready aborts with */
 
     struct conn conn;
@@ -47,6 +48,7 @@ struct side {
     struct pipe pipe;     /* SIDE_PIPE's, likewise */
     struct meeting *meeting;
     unsigned done, up, noticed, ready;
+    bool is_busy;    /* regulated: it waits for its turn */
     size_t consumed; /* by the dialogue */
     size_t sent;
     bool starting;
@@ -95,6 +97,9 @@ void meeting_run(struct meeting *meeting, int64_t ms);
 
 /* Runs the loop until nothing more happens without the clock moving; then it has moved by 1 ms. */
 void meeting_settle(struct meeting *meeting);
+
+/* Shape: side is busy. */
+void meeting_give_turn(struct side *side);
 
 /* Sends on the bare socket, as much as possible. Returns: how much. */
 size_t meeting_peer_send(struct meeting *meeting, struct bytes bytes);

@@ -51,6 +51,9 @@ bool acceptor_uses_tls(const struct acceptor_policy *policy, const struct accept
 struct stream *acceptor_stream(const struct acceptor_policy *policy, const struct acceptor_request *request,
                                struct err *err);
 
+/* Returns: the address that the peer of such a stream connected to; {0} where it is not known. */
+struct endpoint acceptor_local(const struct stream *stream);
+
 /* Closes the connection without a stack of streams and without waiting for the peer. The message is sent
  * first, as far as the socket takes it at once, unless that needed a handshake. Takes: the descriptor. */
 void acceptor_reject(const struct acceptor_policy *policy, const struct accepted_socket *accepted,

@@ -49,9 +49,12 @@ struct conn_advance {
 /* NULL where it is not needed. All may call conn_resume, conn_pause and conn_abort, unless noted otherwise;
  * none may free the conn but done. */
 struct conn_events {
-    /* The stream's handshake can go on. It does so when conn_shake is called, not from inside this; until
+    /* The stream's handshake can go on. It does so when conn_take_turn is called, not from inside this; until
      * then nothing is read. Where it is NULL, the handshake goes on at once. */
     void (*handshake_ready)(void *context);
+    /* The same once it is done: a part was sent and there is more to do, or the peer takes more of what is
+     * queued. Where it is NULL, the conn goes on when the loop comes to it. */
+    void (*busy)(void *context);
     void (*up)(void *context);      /* the stream's handshake is done; once */
     void (*noticed)(void *context); /* the peer sent its first byte, or stayed CONN_NOTICE_MS; once */
     void (*received)(void *context, struct bytes bytes); /* every byte the peer sent, as it came */
@@ -105,10 +108,10 @@ struct conn {
     bool peer_ended : 1;
     bool in_step : 1;
     bool trickles : 1;       /* it took something of what was queued, and not enough */
-    bool is_held : 1;        /* before and between conn_shake */
+    bool is_held : 1;        /* before and between conn_take_turn */
     bool is_prefaced : 1;    /* a PROXY header is awaited, without a turn */
     bool limit_stops : 1;    /* conn_limit_handshake */
-    bool turn_requested : 1; /* conn_shake has not been called since */
+    bool turn_requested : 1; /* conn_take_turn has not been called since */
 };
 
 /* Starts: the handshake, then the dialogue.
@@ -117,8 +120,8 @@ struct conn {
  * loop's. */
 int conn_start(struct conn *conn, const struct conn_config *config, struct stream *stream, struct err *err);
 
-/* The handshake goes on, after `handshake_ready`. */
-void conn_shake(struct conn *conn);
+/* Goes on, after `handshake_ready` or `busy`. */
+void conn_take_turn(struct conn *conn);
 
 /* Ends the handshake at another time than handshake_ms after its start. stops: as conn_stop does, not as a
  * failure. Does nothing where it is done. */

@@ -239,7 +239,13 @@ static size_t receive_flood(struct meeting *meeting, size_t from)
     return bytes.length;
 }
 
-static void answer_flood(struct stream_faults faults, bool reads_late)
+static void settle_with_turns(struct meeting *meeting)
+{
+    for (meeting_settle(meeting); meeting->server.is_busy; meeting_settle(meeting))
+        meeting_give_turn(&meeting->server);
+}
+
+static void answer_flood(struct stream_faults faults, bool reads_late, bool regulated)
 {
     struct meeting *meeting = meeting_new();
     struct bytes flood = flood_of_names(), rest = flood;
@@ -247,11 +253,12 @@ static void answer_flood(struct stream_faults faults, bool reads_late)
     unsigned idle = 0;
 
     meeting->server.faults = faults;
+    meeting->server.regulated = regulated;
     meeting_start_alone(meeting, &meeting->server, SIDE_SERVER);
     while (received < due) {
         size_t sent = meeting_peer_send(meeting, rest);
         rest = bytes_skip(rest, sent);
-        meeting_settle(meeting);
+        settle_with_turns(meeting);
         const struct conn *conn = &meeting->server.conn;
         assert_true(buf_length(&conn->out) <= CONN_QUEUE_BYTES);
         assert_true(buf_length(&conn->in) <= CONN_READ_BYTES + GREETING_NAME_MAX + 1);
@@ -274,9 +281,11 @@ static void answer_flood(struct stream_faults faults, bool reads_late)
 static void a_flood_of_names_is_answered_in_bounded_memory(void **state)
 {
     (void)state;
-    answer_flood((struct stream_faults){0}, false);
-    answer_flood((struct stream_faults){0}, true);
-    answer_flood((struct stream_faults){.want_every = 3}, true);
+    for (int regulated = 0; regulated < 2; regulated++) {
+        answer_flood((struct stream_faults){0}, false, regulated);
+        answer_flood((struct stream_faults){0}, true, regulated);
+        answer_flood((struct stream_faults){.want_every = 3}, true, regulated);
+    }
 }
 
 /* The other conns of the loop wait for no more than one part of the answers. */
@@ -297,13 +306,49 @@ static void the_answers_to_a_flood_are_sent_in_parts(void **state)
     free((char *)(uintptr_t)flood.data);
 }
 
+/* Each part waits for the owner, the next of what is queued too, and wakes no poll meanwhile. */
+static void a_busy_connection_sends_a_part_a_turn(void **state)
+{
+    struct meeting *meeting = *state;
+    struct side *server = &meeting->server;
+    struct bytes flood = flood_of_names();
+    struct buf received = {0};
+    unsigned turns = 0;
+
+    server->regulated = true;
+    meeting_start_alone(meeting, server, SIDE_SERVER);
+    meeting_peer_send(meeting, flood);
+    for (meeting_settle(meeting); server->is_busy; meeting_settle(meeting), turns++) {
+        uint64_t before = server->conn.bytes_out;
+        meeting_settle(meeting);
+        assert_int_equal(server->conn.bytes_out, before);
+        assert_int_equal(server->conn.interest, 0);
+        meeting_give_turn(server);
+        assert_true(server->conn.bytes_out - before <= DIALOGUE_OUT_BYTES);
+    }
+    assert_true(turns > 0);
+    assert_int_equal(server->conn.interest, UV_WRITABLE); /* its peer does not read */
+    uint64_t before = server->conn.bytes_out;
+    meeting_peer_receive(meeting, &received, SIZE_MAX);
+    meeting_settle(meeting);
+    assert_true(server->is_busy);
+    assert_int_equal(server->conn.bytes_out, before);
+    meeting_peer_close(meeting);
+    settle_with_turns(meeting);
+    buf_fini(&received);
+    free((char *)(uintptr_t)flood.data);
+}
+
 /* What a stream holds in memory of its own wakes no poll. */
 static void what_waits_above_the_descriptor_is_not_forgotten(void **state)
 {
     (void)state;
-    answer_flood((struct stream_faults){.hoard = true}, false);
-    answer_flood((struct stream_faults){.hoard = true}, true);
-    answer_flood((struct stream_faults){.hoard = true, .want_every = 2, .contrary = true}, true);
+    for (int regulated = 0; regulated < 2; regulated++) {
+        answer_flood((struct stream_faults){.hoard = true}, false, regulated);
+        answer_flood((struct stream_faults){.hoard = true}, true, regulated);
+        answer_flood((struct stream_faults){.hoard = true, .want_every = 2, .contrary = true}, true,
+                     regulated);
+    }
 }
 
 /* Both send more than there is room for on the way, and each must read for the other to go on. */
@@ -530,6 +575,7 @@ int main(void)
         cmocka_unit_test(a_flood_of_names_is_answered_in_bounded_memory),
         cmocka_unit_test(what_waits_above_the_descriptor_is_not_forgotten),
         MEETING_TEST(the_answers_to_a_flood_are_sent_in_parts),
+        MEETING_TEST(a_busy_connection_sends_a_part_a_turn),
         cmocka_unit_test(a_transfer_is_received_while_it_is_sent),
         MEETING_TEST(a_half_closed_peer_gets_its_answers),
         MEETING_TEST(a_connection_over_the_limit_receives_a_message),
