@@ -157,7 +157,7 @@ static void displace(struct handshake *handshake)
     struct err err = {0};
     connection_of(handshake)->is_displaced = true;
     err_set(
-        &err, ERR_SYSTEM_OTHER, 0,
+        &err, ERR_TLS_TIMEOUT, 0,
         "TLS handshake closed to make room for another: the limit of handshakes in progress is reached (--max-handshakes)");
     conn_abort(&connection_of(handshake)->conn, &err);
 }

@@ -459,13 +459,13 @@ class Endings(TlsCase):
 
     def test_a_handshake_for_which_others_make_room_is_not_reported_as_waiting(self):
         both = (("::1", "0"), ("127.0.0.1", "0"))
-        with self.serve("--max-handshakes", "4", "--workers", "1", listen=both) as server, \
+        with self.serve("--max-handshakes", "4", "--workers", "1", "--log-format", "json", listen=both) as server, \
                 contextlib.ExitStack() as peers:
             for _ in range(4):
                 peers.enter_context(Peer(server)).send(client_hello()).receive()
             other = peers.enter_context(Peer(("127.0.0.1", int(server.announcements[1][2]))))
             self.assertEqual(other.send(client_hello()).receive()[:1], b"\x16")  # a ServerHello
-            server.log.expect(r"Connection from \[::1\]:\d+ is closed: TLS handshake closed to make room for another: ")
+            server.log.expect(r'"reason":"tls-timeout","error":"TLS handshake closed to make room for another: ')
             self.assertNotIn(b" waits", server.log.bytes())
 
     def test_no_peer_in_its_handshake_holds_the_end(self):
