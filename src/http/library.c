@@ -1,5 +1,6 @@
 #include "library.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -38,13 +39,24 @@ const char *mhd_load(void)
 
 #endif
 
+static int fail_load(const char *option, const char *why, int native, struct err *err)
+{
+    if (native == EMFILE || native == ENFILE)
+        return err_set(err, ERR_SYSTEM_DESCRIPTORS, native,
+                       "%s: libmicrohttpd cannot be loaded: %s (raise ulimit -n)", option, why);
+    if (native == ENOMEM)
+        return err_set(err, ERR_INTERNAL, native,
+                       "%s: libmicrohttpd cannot be loaded, memory is exhausted: %s", option, why);
+    return err_set(err, ERR_USAGE, 0, "%s is not available here: libmicrohttpd cannot be loaded: %s", option,
+                   why);
+}
+
 int http_available(const char *option, struct err *err)
 {
     const char *why = mhd_load();
 
     if (why != NULL)
-        return err_set(err, ERR_USAGE, 0, "%s is not available here: libmicrohttpd cannot be loaded: %s",
-                       option, why);
+        return fail_load(option, why, errno, err);
     if (mhd.is_feature_supported(MHD_FEATURE_EPOLL) == MHD_YES)
         return 0;
     return err_set(err, ERR_USAGE, 0, "%s is not available here: this libmicrohttpd does not support epoll",

@@ -40,7 +40,8 @@ extern struct mhd {
     MHD_FUNCTIONS(MHD_POINTER)
 } mhd;
 
-/* Loads the library, unless it is loaded. Returns: NULL, or why it cannot be loaded. Thread: one. */
+/* Loads the library, unless it is loaded. Returns: NULL, or why it cannot be loaded, with errno as
+ * library_load. Thread: one. */
 const char *mhd_load(void);
 
 /* Returns: whether there is surely room for the parameters of a request target. Otherwise versions before 1.0

@@ -11,8 +11,8 @@ struct library_function {
 };
 
 /* Loads a library for the rest of the process and writes the pointers of its functions to table, which stays
- * as it is where one is missing. Returns: NULL, or why it cannot be loaded, until the thread's next call.
- * Thread: any. Source: dlopen(3). */
+ * as it is where one is missing. Returns: NULL, or why it cannot be loaded, until the thread's next call;
+ * then errno is EMFILE, ENFILE or ENOMEM where that is exhausted, else 0. Thread: any. Source: dlopen(3). */
 const char *library_load(const char *file, const struct library_function *functions, size_t count,
                          void *table);
 

@@ -63,7 +63,8 @@ struct http_answer {
 };
 
 /* Loads libmicrohttpd. Returns: 0, or -1 with err where this build or system cannot do what an option
- * requires. Errors: usage. Thread: one, as for http_version_put. */
+ * requires. Errors: usage; system-descriptors, internal: it cannot be loaded now. Thread: one, as for
+ * http_version_put. */
 int http_available(const char *option, struct err *err);
 
 /* Writes the line of --version. */
