@@ -13,7 +13,7 @@
 #include "tcpgreet/base/hash.h"
 #include "tcpgreet/os/path.h"
 
-enum { DIRECTORIES_MAX = 64 };
+enum { DIRECTORIES_MAX = 64, MS_PER_S = 1000 };
 
 /* What a look at the files has found. */
 struct look {
@@ -32,14 +32,15 @@ struct directory {
 };
 
 /*
- * Invariants: a look is under way exactly while is_looking, and then only the pool's thread uses `next`;
- * handles is the number of handles that are not closed yet.
+ * Invariants: a look is under way exactly while is_looking, and then only its thread uses `next`; handles is
+ * the number of handles that are not closed yet.
  */
 struct certificate_watch {
     const char *files[CERTIFICATES_FILES_MAX];
     uv_loop_t *loop; /* NULL: it was not started */
     uv_timer_t settle, regular;
-    uv_work_t work;
+    uv_thread_t thread; /* looks: libuv's pool aborts the process where it cannot start its own */
+    uv_async_t looked;
     struct look now;  /* what is known */
     struct look next; /* what is being found out */
     struct directory *directories[DIRECTORIES_MAX];
@@ -52,6 +53,7 @@ struct certificate_watch {
     bool has_link_event; /* a link has, which may lead elsewhere now */
     bool is_closing;
     bool has_warned;
+    bool has_no_thread; /* that was logged */
     size_t handles;
     struct certificate_watch_use use;
 };
@@ -196,7 +198,7 @@ static void on_change(uv_fs_event_t *event, const char *name, int events, int st
 
 static void free_if_closed(struct certificate_watch *watch)
 {
-    if (watch->handles > 0 || watch->is_looking || !watch->is_closing)
+    if (watch->handles > 0 || !watch->is_closing)
         return;
     free_look(&watch->now);
     free_look(&watch->next);
@@ -256,7 +258,7 @@ static void watch_directories(struct certificate_watch *watch)
             continue;
         watch->has_warned = true;
         server_log_unwatched(watch->now.directories[i], uv_strerror(result),
-                             (int)(watch->use.settle_ms * CERTIFICATE_WATCH_LOOK / 1000));
+                             (int)(watch->use.settle_ms * CERTIFICATE_WATCH_LOOK / MS_PER_S));
     }
 }
 
@@ -291,10 +293,11 @@ static void follow_links(struct certificate_watch *watch)
     watch->has_link_event = false;
 }
 
-static void on_look(uv_work_t *work)
+static void look_at_files(void *context)
 {
-    struct certificate_watch *watch = work->data;
+    struct certificate_watch *watch = context;
     take_look(watch, &watch->next);
+    uv_async_send(&watch->looked);
 }
 
 static bool leads_elsewhere(const struct look *a, const struct look *b)
@@ -330,33 +333,51 @@ static void take_over(struct certificate_watch *watch)
         watch->use.changed(watch->use.context);
 }
 
-static void after_look(uv_work_t *work, int status)
+/* Returns: how long to wait where it looks again. */
+static uint64_t judge(struct certificate_watch *watch)
 {
-    struct certificate_watch *watch = work->data;
-    uint64_t wait_ms = watch->use.settle_ms;
-
-    watch->is_looking = false;
-    if (watch->is_closing) {
-        free_if_closed(watch);
-        return;
-    }
-    if (status == 0 && watch->next.is_blind) {
+    if (watch->next.is_blind) {
         follow_links(watch);
         free_look(&watch->next);
         if (watch->has_event)
             watch->use.changed(watch->use.context);
         watch->has_event = false;
-    } else if (status == 0 && is_given_time(watch)) {
+    } else if (is_given_time(watch)) {
         free_look(&watch->next);
         watch->look_again = true;
-        wait_ms = (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST;
-    } else if (status == 0) {
+        return (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST;
+    } else {
         watch->has_event = watch->has_link_event = false;
         take_over(watch);
     }
+    return watch->use.settle_ms;
+}
+
+static void on_looked(uv_async_t *looked)
+{
+    struct certificate_watch *watch = looked->data;
+
+    (void)uv_thread_join(&watch->thread);
+    watch->is_looking = false;
+    if (watch->is_closing) {
+        uv_close((uv_handle_t *)looked, on_closed);
+        return;
+    }
+    uint64_t wait_ms = judge(watch);
     if (watch->look_again)
         look_soon(watch, wait_ms);
     watch->look_again = false;
+}
+
+/* The limit of threads is another one later. */
+static void wait_for_thread(struct certificate_watch *watch, int result)
+{
+    const uint64_t wait_ms = (uint64_t)watch->use.settle_ms * CERTIFICATE_WATCH_LATEST;
+
+    if (!watch->has_no_thread)
+        server_log_not_looked(uv_strerror(result), (int)(wait_ms / MS_PER_S));
+    watch->has_no_thread = true;
+    look_soon(watch, wait_ms);
 }
 
 static void on_settled(uv_timer_t *timer)
@@ -368,8 +389,12 @@ static void on_settled(uv_timer_t *timer)
         watch->look_again = true;
         return;
     }
-    watch->work.data = watch;
-    watch->is_looking = uv_queue_work(watch->loop, &watch->work, on_look, after_look) == 0;
+    int result = uv_thread_create(&watch->thread, look_at_files, watch);
+    watch->is_looking = result == 0;
+    if (result != 0)
+        wait_for_thread(watch, result);
+    else
+        watch->has_no_thread = false;
 }
 
 static void look_soon(struct certificate_watch *watch, uint64_t wait_ms)
@@ -397,10 +422,11 @@ void certificate_watch_start(struct certificate_watch *watch, uv_loop_t *loop,
 
     watch->loop = loop;
     watch->use = *use;
-    watch->settle.data = watch->regular.data = watch;
-    watch->handles = 2;
+    watch->settle.data = watch->regular.data = watch->looked.data = watch;
+    watch->handles = 3;
     (void)uv_timer_init(loop, &watch->settle); /* which cannot fail, nor do timers with a callback */
     (void)uv_timer_init(loop, &watch->regular);
+    (void)uv_async_init(loop, &watch->looked, on_looked); /* likewise: a loop has one of its own */
     (void)uv_timer_start(&watch->regular, on_settled, look_ms, look_ms);
     watch_directories(watch);
     look_soon(watch, watch->use.settle_ms); /* what has changed since the first look */
@@ -410,12 +436,14 @@ bool certificate_watch_close(struct certificate_watch *watch)
 {
     if (watch == NULL)
         return true;
-    bool is_looking = watch->is_looking && uv_cancel((uv_req_t *)&watch->work) != 0;
+    bool is_looking = watch->is_looking;
     watch->is_closing = true;
     close_events(watch);
     if (watch->loop != NULL) {
         uv_close((uv_handle_t *)&watch->settle, on_closed);
         uv_close((uv_handle_t *)&watch->regular, on_closed);
+        if (!is_looking)
+            uv_close((uv_handle_t *)&watch->looked, on_closed);
     }
     free_if_closed(watch);
     return !is_looking;

@@ -141,6 +141,14 @@ void server_log_unwatchable(const char *directory, const char *why)
               "Changes in %s cannot be noticed (%s): send SIGHUP after each change, or restart", text, why);
 }
 
+void server_log_not_looked(const char *why, int interval_s)
+{
+    log_event(
+        &(struct log_event){LOG_WARNING, "unwatched", LOG_FACTS(log_text("error", why))},
+        "Files cannot be checked for changes, for no thread can be started (%s): tried again every %d s", why,
+        interval_s);
+}
+
 void server_log_reloaded(void)
 {
     log_event(&(struct log_event){LOG_NOTICE, "reloaded", NULL}, "Certificates reloaded");

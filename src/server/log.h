@@ -58,6 +58,9 @@ void server_log_unwatched(const char *directory, const char *why, int interval_s
 /* The same where this process may not even look at the files. */
 void server_log_unwatchable(const char *directory, const char *why);
 
+/* The files were not looked at; that is tried again. */
+void server_log_not_looked(const char *why, int interval_s);
+
 /* The result of a reload. */
 void server_log_reloaded(void);
 void server_log_reload_failed(const struct err *err);

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/certificate_watch.h"
+#include <uv.h>
+
 #include "support/folder.h"
 #include "support/loop_close.h"
 
-enum { PATH_BYTES = 256, PATHS = 8, SETTLE_MS = 100, STUCK_MS = 60000 };
+static int start_thread(uv_thread_t *thread, uv_thread_cb entry, void *context);
+
+/* The module is compiled into this program, with threads that cannot always be started. */
+#define uv_thread_create start_thread
+#include "server/certificate_watch.c"
+#undef uv_thread_create
+
+enum { PATHS = 8, SETTLE_MS = 100, STUCK_MS = 60000 };
 
 /* A folder with files, and how often they were reported as changed. */
 struct place {
@@ -27,6 +36,16 @@ struct place {
     struct certificate_watch *watch;
     int changes;
 };
+
+static unsigned refusals;
+
+static int start_thread(uv_thread_t *thread, uv_thread_cb entry, void *context)
+{
+    if (refusals == 0)
+        return uv_thread_create(thread, entry, context);
+    refusals--;
+    return UV_EAGAIN;
+}
 
 static uv_loop_t loop;
 static uv_timer_t stuck;
@@ -95,28 +114,45 @@ static void await(const int *count, int expected)
         (void)uv_run(&loop, UV_RUN_DEFAULT);
 }
 
+static size_t open_places;
+
 static void open_place(struct place *place)
 {
     *place = (struct place){0};
     folder_make(&place->folder);
+    open_places++;
 }
 
 static void close_place(struct place *place)
 {
-    (void)certificate_watch_close(place->watch); /* a look that is under way ends with the loop */
+    (void)certificate_watch_close(place->watch); /* a look that is under way ends in tear_down */
     folder_remove(&place->folder);
+    open_places--;
 }
 
 static int set_up(void **state)
 {
     (void)state;
+    open_places = 0;
     return uv_loop_init(&loop) != 0 || uv_timer_init(&loop, &stuck) != 0 ||
            uv_timer_start(&stuck, on_stuck, STUCK_MS, 0) != 0;
 }
 
+static void count_handle(uv_handle_t *handle, void *count)
+{
+    (void)handle;
+    ++*(size_t *)count;
+}
+
 static int tear_down(void **state)
 {
+    size_t handles = 2;
     (void)state;
+    while (open_places == 0 && handles > 1) { /* but that of `stuck` */
+        (void)uv_run(&loop, UV_RUN_ONCE);
+        handles = 0;
+        uv_walk(&loop, count_handle, &handles);
+    }
     loop_close(&loop); /* with what a test that failed has left */
     return 0;
 }
@@ -177,6 +213,48 @@ static void every_way_to_replace_a_file_is_reported(void **state)
     await(&places[4].changes, 2);
     for (int i = 0; i < PLACES; i++)
         close_place(&places[i]);
+}
+
+/* Returns: how many threads this process has; 0: not known. */
+static size_t count_threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    size_t count = 0;
+    const struct dirent *entry;
+    while (tasks != NULL && (entry = readdir(tasks)) != NULL)
+        count += entry->d_name[0] != '.';
+    if (tasks != NULL)
+        (void)closedir(tasks);
+    return count;
+}
+
+/* Those of libuv's pool would stay, and it aborts the process where it cannot start them. */
+static void the_pool_of_libuv_is_not_used(void **state)
+{
+    static struct place place;
+    const size_t before = count_threads();
+    (void)state;
+    open_place(&place);
+    put(&place, "tls.crt", "old");
+    watch(&place, "tls.crt", NULL);
+    put(&place, "tls.crt", "new");
+    await(&place.changes, 1);
+    assert_true(count_threads() <= before + 1); /* one more look may be under way */
+    close_place(&place);
+}
+
+static void a_look_for_which_no_thread_can_be_started_comes_later(void **state)
+{
+    static struct place place;
+    (void)state;
+    open_place(&place);
+    put(&place, "tls.crt", "old");
+    refusals = 1;
+    watch(&place, "tls.crt", NULL);
+    put(&place, "tls.crt", "new");
+    await(&place.changes, 1);
+    assert_int_equal(refusals, 0);
+    close_place(&place);
 }
 
 static void several_changes_are_one_and_other_files_none(void **state)
@@ -257,7 +335,9 @@ static void links_in_a_circle_and_folders_that_are_not_there_do_no_harm(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(the_pool_of_libuv_is_not_used), /* nor was it before */
         TEST(every_way_to_replace_a_file_is_reported),
+        TEST(a_look_for_which_no_thread_can_be_started_comes_later),
         TEST(several_changes_are_one_and_other_files_none),
         TEST(what_changes_before_it_is_watched_is_reported),
         TEST(a_file_that_is_gone_for_good_is_reported_and_so_is_its_return),
