@@ -34,7 +34,7 @@ enum limits_result {
     LIMITS_FULL,         /* max_connections */
     LIMITS_ADDRESS_FULL, /* max_per_address */
     LIMITS_ADDRESS_RATE, /* max_rate_per_address */
-    LIMITS_HANDSHAKES,   /* max_handshakes: it waits */
+    LIMITS_HANDSHAKES,   /* max_handshakes: it made room for another; no other one is rejected, it waits */
     LIMITS_RESULTS
 };
 

@@ -82,9 +82,10 @@ class Manifests(Case):
         limit = container["resources"]["limits"]["memory"]
         memory_mib = int(re.fullmatch(r"(\d+)Mi", limit)[1])
         capacity = (ROOT / "src" / "server" / "capacity.c").read_text()
-        server, worker, connection = (int(re.search(rf"\b{name}_BYTES = (\d+)", capacity)[1])
-                                      for name in ("SERVER", "WORKER", "TLS_CONNECTION"))
-        connections = (memory_mib / 2 - server - worker * workers) * 1024 / connection
+        server, worker, connection, handshake = (int(re.search(rf"\b{name}_BYTES = (\d+)", capacity)[1]) for name in
+                                                 ("SERVER", "WORKER", "TLS_CONNECTION", "TLS_HANDSHAKE"))
+        share = int(re.search(r"\bHANDSHAKES_SHARE = (\d+)", capacity)[1])
+        connections = (memory_mib / 2 - server - worker * workers) * 1024 / (connection + handshake / share)
         text = " ".join((ROOT / "docs" / "scaling.md").read_text().split())
         stated = re.search(r"A pod of (\d+) MiB with two workers allows about ([\d,]+) TLS connections", text)
         self.assertEqual((int(stated[1]), workers), (memory_mib, 2))

@@ -10,8 +10,9 @@ import ssl
 import struct
 import threading
 import time
+import unittest
 
-from harness import (GOODBYE, OPENING, PATIENCE, Case, Peer, Server, await_that, client_hello, connect,
+from harness import (GOODBYE, OPENING, PATIENCE, SANITIZED, Case, Peer, Server, await_that, client_hello, connect,
                      hello, main)
 from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, exchange, der, dialogue,
                          fingerprint, folder, identity, issue, openssl, skip_without_tls, tls_peer)
@@ -456,6 +457,29 @@ class Endings(TlsCase):
             for _ in range(3):
                 self.assertServed(server)
             server.log.expect("is closed: TLS handshake closed to make room for another: the limit of handshakes in progress is reached")
+
+    @staticmethod
+    def unread(server):
+        """How many bytes each connection of a server has not been read of."""
+        with open("/proc/net/tcp6") as sockets:
+            lines = [line.split() for line in sockets]
+        return [int(line[4][9:], 16) for line in lines if line[1].endswith(f":{server.port:04X}") and line[3] == "01"]
+
+    @unittest.skipIf(SANITIZED, "a sanitizer takes memory of its own")
+    def test_the_largest_client_hellos_stay_within_the_memory_that_is_logged(self):
+        count, whole = 300, b"\x01" + (131000).to_bytes(3, "big") + bytes(131000)
+        hello = b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part
+                         for part in (whole[i:i + 16384] for i in range(0, len(whole), 16384)))
+        options = [f"--max-{name}={count}" for name in ("connections", "per-address", "handshakes")]
+        with self.serve("--workers", "1", *options) as server, contextlib.ExitStack() as stack:
+            most = int(server.log.expect(rf"at most {count} connections, about (\d+) MiB")[0][1])
+            for _ in range(count):
+                stack.enter_context(Peer(server)).send(hello[:-8])
+            await_that(lambda: self.unread(server) == [0] * count, "the server has read everything")
+            with open(f"/proc/{server.process.pid}/status") as status:
+                peak = int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1])
+            self.assertLess(count * 128, peak, "this is no flood")
+            self.assertLess(peak, most * 1024)
 
     def test_a_handshake_for_which_others_make_room_is_not_reported_as_waiting(self):
         both = (("::1", "0"), ("127.0.0.1", "0"))
