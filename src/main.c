@@ -117,6 +117,7 @@ int main(int argc, char **argv)
     struct service_manager manager = {.notify_fd = -1};
     int code = 0;
 
+    tls_watch_memory();
     signal(SIGPIPE, SIG_IGN);
     bool parsed = process_guard_standard(&err) == 0 &&
                   options_parse(&options, argc, (const char *const *)argv, &err) == 0;

@@ -1,6 +1,10 @@
 #include "tcpgreet/tls/stream_tls.h"
 #include "tcpgreet/tls/tls.h"
 
+void tls_watch_memory(void)
+{
+}
+
 int tls_available(struct err *err)
 {
     return err_set(err, ERR_USAGE, 0, "--tls is not available in this build (it needs OpenSSL 3)");

@@ -13,6 +13,7 @@
 
 #include "context.h"
 #include "identity.h"
+#include "memory.h"
 #include "ocsp.h"
 #include "store.h"
 #include "stream_tls_new.h"
@@ -149,7 +150,8 @@ struct tls_client *tls_client_new(const struct tls_client_config *config, struct
                                        .accept_all = config->policy.insecure,
                                        .system_store = config->ca == NULL,
                                        .pins_stand_alone = config->pins.count > 0 && config->ca == NULL};
-    if (configure(client, config, err) == 0)
+    tls_memory_begin();
+    if (tls_context_check(configure(client, config, err), err) == 0)
         return client;
     tls_client_free(client);
     return NULL;

@@ -1,11 +1,13 @@
 #include "context.h"
 
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "tcpgreet/base/buf.h"
 
 /* What is offered and why: docs/tls.md. */
@@ -27,10 +29,21 @@ int tls_fail(struct err *err, enum err_reason reason, const char *doing)
 {
     unsigned long code = ERR_peek_error();
     const char *why = code != 0 ? ERR_reason_error_string(code) : NULL;
-    err_set(err, reason, (int)ERR_GET_REASON(code), "%s failed: %s", doing,
-            why != NULL ? why : "no reason given");
+    if (tls_memory_is_short())
+        err_set(err, ERR_INTERNAL, ENOMEM, "%s failed: not enough memory", doing);
+    else
+        err_set(err, reason, (int)ERR_GET_REASON(code), "%s failed: %s", doing,
+                why != NULL ? why : "no reason given");
     ERR_clear_error();
     return -1;
+}
+
+int tls_context_check(int result, struct err *err)
+{
+    if (!tls_memory_is_short())
+        return result;
+    err_clear(err);
+    return tls_fail(err, ERR_INTERNAL, "making a TLS context");
 }
 
 bool tls_once(struct tls_once *once, bool (*make)(void))
@@ -45,12 +58,13 @@ bool tls_once(struct tls_once *once, bool (*make)(void))
 SSL *tls_connection_new(SSL_CTX *context, void (*set_role)(SSL *), struct err *err)
 {
     ERR_clear_error();
+    tls_memory_begin();
     SSL *ssl = SSL_new(context);
     if (ssl != NULL)
         set_role(ssl);
     /* From OpenSSL 3.2 on setting the role can run out of memory. It returns nothing, and SSL_set_bio crashes
      * then. */
-    if (ssl != NULL && ERR_peek_error() == 0)
+    if (ssl != NULL && ERR_peek_error() == 0 && !tls_memory_is_short())
         return ssl;
     tls_fail(err, ERR_INTERNAL, "making a TLS connection");
     SSL_free(ssl);

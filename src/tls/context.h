@@ -9,8 +9,14 @@
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/tls/tls.h"
 
-/* Reports OpenSSL's error queue, and empties it. Returns: -1. */
+/* Reports OpenSSL's error queue, and empties it. Errors: reason; internal where memory was short. Returns:
+ * -1. */
 int tls_fail(struct err *err, enum err_reason reason, const char *doing);
+
+/* What was made while memory was short does not count, even where it seems to have succeeded: a key or a
+ * group may be missing, for as long as it is used. Returns: result, of all since tls_memory_begin; -1.
+ * Errors: internal. */
+int tls_context_check(int result, struct err *err);
 
 /* What this process makes once and keeps. Where that fails, for want of memory, the next caller tries again.
  */

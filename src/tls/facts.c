@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "certificate.h"
+#include "memory.h"
 #include "ocsp.h"
 #include "tcpgreet/base/buf.h"
 #include "tcpgreet/base/escape.h"
@@ -60,7 +61,8 @@ static void put_certificate(X509 *certificate, struct stream_tls_facts *facts)
     struct tls_pin pin;
     char text[TLS_PIN_TEXT_BYTES];
     facts->nameless =
-        tls_certificate_alternative_names(certificate, facts->subject, sizeof facts->subject) == 0;
+        tls_certificate_alternative_names(certificate, facts->subject, sizeof facts->subject) == 0 &&
+        !tls_memory_is_short();
     if (facts->nameless && facts->subject[0] == '\0')
         tls_name_text(X509_get_subject_name(certificate), facts->subject, sizeof facts->subject);
     tls_name_text(X509_get_issuer_name(certificate), facts->issuer, sizeof facts->issuer);
@@ -108,6 +110,7 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
 
     if (leaf == NULL)
         return false;
+    tls_memory_begin();
     ERR_set_mark(); /* a key that cannot be read is no failure of the stream's */
     put_certificate(leaf, facts);
     if (SSL_is_server(ssl) == 1 || sk_X509_num(chain) <= 0) /* a server's begins above the leaf */
@@ -115,7 +118,8 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
     for (int i = 0; i < sk_X509_num(chain); i++)
         put_link(sk_X509_value(chain, i), facts);
     put_expiry(ssl, leaf, chain, facts);
-    put(facts->ocsp, sizeof facts->ocsp, ocsp_words[tls_ocsp_status(ssl, &(int64_t){0})]);
+    const char *ocsp = ocsp_words[tls_ocsp_status(ssl, &(int64_t){0})];
+    put(facts->ocsp, sizeof facts->ocsp, tls_memory_is_short() ? "" : ocsp);
     facts->trusted = code == X509_V_OK;
     if (verdict->store != TLS_STORE_USABLE)
         put(facts->distrust, sizeof facts->distrust, "no trust store on this machine");

@@ -8,6 +8,7 @@
 #include "certificate.h"
 #include "context.h"
 #include "identity.h"
+#include "memory.h"
 #include "store.h"
 #include "stream_tls_new.h"
 #include "tickets.h"
@@ -108,7 +109,7 @@ static int on_certificate(SSL *ssl, void *argument)
         if (use(ssl, &identities->list[i]) != 1)
             return 0;
     }
-    return 1;
+    return !tls_memory_is_short(); /* a name may not have been compared */
 }
 
 /* Without SNI: the first certificate of each key type. */
@@ -304,7 +305,8 @@ static struct tls_server *make(const struct tls_server_config *config, const str
         return NULL;
     }
     server->identities = identities;
-    if (configure(server, config, from, err) == 0)
+    tls_memory_begin();
+    if (tls_context_check(configure(server, config, from, err), err) == 0)
         return server;
     if (server->context == NULL)
         free(identities);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "context.h"
+#include "memory.h"
 #include "pem.h"
 
 /* The one file of all CAs takes 40 ms to parse. Where the system keeps them also in a folder, by their names'
@@ -46,10 +47,10 @@ static int late_by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X50
 
     if (type != X509_LU_X509 || late->read)
         return 0;
-    late->read = true;
     ERR_set_mark(); /* a system may do without this file */
     X509_STORE_load_file(store, late->file);
     ERR_pop_to_mark();
+    late->read = !tls_memory_is_short();
     X509 *found = find(store, name);
     if (found == NULL || X509_OBJECT_set1_X509(result, found) != 1)
         return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "facts.h"
+#include "memory.h"
 #include "tcpgreet/base/trace.h"
 #include "trace.h"
 
@@ -56,6 +57,7 @@ static void begin(struct stream_tls *tls, struct err *err)
         retain_buffers(tls);
     if (ERR_peek_error() != 0)
         ERR_clear_error();
+    tls_memory_begin();
     tls->err = err;
 }
 

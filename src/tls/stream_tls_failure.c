@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include "memory.h"
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/core/service.h"
 #include "tcpgreet/core/starttls.h"
@@ -133,6 +134,8 @@ enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, st
                 "the stream was cut off: the peer ended it without close_notify");
     } else if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
         fail_alert(tls, reason - SSL_AD_REASON_OFFSET, err);
+    } else if (tls_memory_is_short()) {
+        tls_fail(err, ERR_INTERNAL, doing);
     } else if (reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE) {
         err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE,
                       &(struct err_facts){.detail = ERR_DETAIL_CERTIFICATE_ABSENT, .native = reason},

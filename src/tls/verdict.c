@@ -1,5 +1,6 @@
 #include "verdict.h"
 
+#include <errno.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <time.h>
@@ -293,6 +294,8 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
     if (verdict->store != TLS_STORE_USABLE)
         return fail_store(verdict, err);
     switch (verdict->code) {
+    case X509_V_ERR_OUT_OF_MEM:
+        return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory to verify %s", which);
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:
         return fail_dates(verdict, which, err);
@@ -336,6 +339,7 @@ const char *tls_verdict_brief(int code, int depth, char *text, size_t room)
         const char *text;
     } brief[] = {
         {X509_V_ERR_UNSPECIFIED, "not checked (--insecure)"},
+        {X509_V_ERR_OUT_OF_MEM, "not enough memory to verify it"},
         {X509_V_ERR_CERT_HAS_EXPIRED, "expired"},
         {X509_V_ERR_CERT_NOT_YET_VALID, "not yet valid"},
         {X509_V_ERR_HOSTNAME_MISMATCH, "for another name"},

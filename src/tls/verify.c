@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 
 #include "certificate.h"
+#include "memory.h"
 #include "store.h"
 #include "verdict.h"
 
@@ -82,9 +83,15 @@ static void keep_date(X509_STORE_CTX *store, struct tls_verdict *verdict)
         verdict->since = tls_seconds(X509_REVOKED_get0_revocationDate(entry));
 }
 
+/* Any fault may be the work of a failed allocation, which is dropped where a key is decoded, for one: then
+ * the key counts as too short. */
 static void keep_verdict(X509_STORE_CTX *store, int code)
 {
     struct tls_verdict *verdict = verdict_of(store);
+    if (tls_memory_is_short()) {
+        code = X509_V_ERR_OUT_OF_MEM;
+        X509_STORE_CTX_set_error(store, code);
+    }
     if (verdict == NULL || verdict->code != X509_V_OK)
         return;
     verdict->code = code;

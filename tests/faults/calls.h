@@ -77,7 +77,6 @@ CODE(pcre2_match_data_create_8, 0)
 #endif
 
 #ifdef TCPGREET_HAVE_TLS
-TLS(BIO_get_new_index, -1)
 TLS(BIO_meth_new, 0)
 TLS(BIO_meth_set_ctrl, 0)
 TLS(BIO_meth_set_read_ex, 0)

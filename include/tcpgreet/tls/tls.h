@@ -154,6 +154,10 @@ void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES]);
 int tls_alert_parse(const char *name);
 const char *tls_alert_name(int alert);
 
+/* From now on a failure for want of memory is reported as that (internal), whatever OpenSSL makes of it.
+ * Called before anything of OpenSSL's, which takes it once: else it does nothing. */
+void tls_watch_memory(void);
+
 /* Returns: 0, or -1 where this program was built without TLS. Errors: usage. */
 int tls_available(struct err *err);
 
