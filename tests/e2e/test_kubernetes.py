@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 try:
     import yaml
@@ -36,6 +37,24 @@ def only(folder, kind):
     return document
 
 
+def patched(folder):
+    """The documents of the folder's base, with its patches, each of which adds something; kind to document."""
+    kustomization = yaml.safe_load((FOLDER / folder / "kustomization.yaml").read_text())
+    base, = kustomization["resources"]
+    documents = {document["kind"]: document for document in manifests(pathlib.Path(base).name)}
+    for patch in kustomization["patches"]:
+        for step in yaml.safe_load(patch["patch"]):
+            *way, last = step["path"].split("/")[1:]
+            at = documents[patch["target"]["kind"]]
+            for word in way:
+                at = at[int(word)] if isinstance(at, list) else at[word]
+            if last == "-":
+                at.append(step["value"])
+            else:
+                at[last] = step["value"]
+    return documents
+
+
 def pod_of(document):
     spec = document["spec"]
     return spec.get("jobTemplate", document)["spec"]["template"]
@@ -43,6 +62,7 @@ def pod_of(document):
 
 class Manifests(Case):
     PODS = (("server", "Deployment"), ("bench", "Job"), ("targets", "CronJob"))
+    BUILT = PODS + (("metrics", "HorizontalPodAutoscaler"),)
 
     def test_every_pod_keeps_to_the_restricted_standard(self):
         for folder, kind in self.PODS:
@@ -98,7 +118,7 @@ class Manifests(Case):
 
     @unittest.skipUnless(shutil.which("kubectl"), "needs kubectl")
     def test_kustomize_builds_each_folder(self):
-        for folder, kind in self.PODS:
+        for folder, kind in self.BUILT:
             built = subprocess.run(["kubectl", "kustomize", FOLDER / folder], capture_output=True, text=True, timeout=60)
             self.assertEqual(built.returncode, 0, built.stderr)
             documents = list(yaml.safe_load_all(built.stdout))
@@ -106,6 +126,8 @@ class Manifests(Case):
             for document in documents:
                 if document["kind"] != "Namespace":
                     self.assertEqual(document["metadata"]["namespace"], "tcpgreet")
+                if folder == "metrics":
+                    self.assertEqual(document.get("spec"), patched(folder)[document["kind"]].get("spec"), document["kind"])
 
 
 class Kubelet(Case):
@@ -180,6 +202,23 @@ class Kubelet(Case):
         self.assertEqual(server.wait(pod["terminationGracePeriodSeconds"]), 0)
         done = self.execute([*inside, *container["readinessProbe"]["exec"]["command"]])
         self.assertEqual(done.returncode, 4, done.stderr)
+
+    @unittest.skipIf(b"built without libmicrohttpd" in run("--version").out, "needs libmicrohttpd")
+    def test_servers_with_metrics_have_what_their_autoscaler_asks_for(self):
+        documents = patched("metrics")
+        pod = pod_of(documents["Deployment"])
+        inside, server = self.start(pod["spec"])
+        lines = Lines(os.dup(server.stdout.fileno()))
+        port = int(lines.expect(r"Metrics on http://0\.0\.0\.0:(\d+)/metrics")[0][1])
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            metrics = answer.read().decode()
+        asked, = (metric["pods"] for metric in documents["HorizontalPodAutoscaler"]["spec"]["metrics"] if metric["type"] == "Pods")
+        self.assertRegex(metrics, rf"(?m)^{asked['metric']['name']} 0$")
+        self.assertIn({"name": "metrics", "containerPort": port}, pod["spec"]["containers"][0]["ports"])
+        self.assertEqual(pod["metadata"]["annotations"]["prometheus.io/port"], str(port))
+        self.assertEqual([at["ports"][0]["port"] for at in documents["NetworkPolicy"]["spec"]["ingress"]], [6000, port])
+        probe = pod["spec"]["containers"][0]["readinessProbe"]
+        self.assertEqual(self.execute([*inside, *probe["exec"]["command"]], probe["timeoutSeconds"]).returncode, 0)
 
     def test_a_full_server_is_not_ready_and_not_restarted(self):
         pod = pod_of(only("server", "Deployment"))["spec"]
