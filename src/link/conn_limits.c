@@ -27,8 +27,13 @@ void conn_limits_watch(struct conn *conn, size_t taken)
     conn->limit_ms = counts ? conn_now_ms(conn) + rest_ms : DIALOGUE_NEVER;
 }
 
-int64_t conn_limits_next(const struct conn *conn)
+int64_t conn_limits_next(struct conn *conn)
 {
+    enum { QUOTE_MS = 1000 }; /* as long as a probe listens */
+    int64_t quoted_ms = conn_now_ms(conn) + QUOTE_MS;
+
+    if (conn->phase == CONN_HANDSHAKING && conn->stream->is_quoting && quoted_ms < conn->limit_ms)
+        conn->limit_ms = quoted_ms;
     int64_t due = conn->limit_ms < conn->notice_ms ? conn->limit_ms : conn->notice_ms;
     int64_t dialogue = conn->dialogue->deadline_ms;
     bool counts = conn->phase == CONN_TALKING && !conn_is_held_up(conn) && !conn_is_paused(conn);

@@ -35,7 +35,7 @@ void conn_limits_set_phase(struct conn *conn, enum conn_phase phase, int64_t tim
 void conn_limits_watch(struct conn *conn, size_t taken);
 
 /* Returns: when the timer is needed next. */
-int64_t conn_limits_next(const struct conn *conn);
+int64_t conn_limits_next(struct conn *conn);
 
 /* The time of the phase is over: why the conn ends, where that is a failure. */
 void conn_limits_explain(struct conn *conn, struct err *err);

@@ -1,5 +1,7 @@
 #include "group.h"
 
+#include <string.h>
+
 #include "tcpgreet/base/escape.h"
 
 const struct probe_address *probe_group_first(const struct probe_group *group)
@@ -74,5 +76,10 @@ struct text_line probe_group_place(const struct probe_group *group)
 
 const char *probe_quote_peer(const struct probe_address *address, char *text, size_t room)
 {
-    return escape_quoted(err_received(&address->err), text, room);
+    struct bytes received = err_received(&address->err);
+    size_t length = strlen(escape_quoted(received, text, room));
+
+    if (received.length == ERR_RECEIVED_MAX && length + sizeof("...") <= room)
+        memcpy(text + length, "...", sizeof("..."));
+    return text;
 }

@@ -10,6 +10,7 @@
 enum stream_tls_progress {
     STREAM_TLS_NEW,
     STREAM_TLS_SHAKING,
+    STREAM_TLS_QUOTING, /* the server does not use TLS: it is read on for the rest of its line */
     STREAM_TLS_REFUSED,
     STREAM_TLS_UP,
     STREAM_TLS_CLOSE_SENT,
@@ -51,6 +52,14 @@ BIO *stream_tls_bio(struct stream_tls *tls);
 /* Server: awaits the client's first bytes, and makes ssl once they are TLS. Returns: STREAM_OK where it is
  * made. Errors: as stream_tls_fail. */
 enum stream_result stream_tls_await_client(struct stream_tls *tls, struct err *err);
+
+/* Client: returns: whether the server does not use TLS, and may send more; one that agreed to STARTTLS has
+ * broken its word. */
+bool stream_tls_is_to_quote(const struct stream_tls *tls);
+
+/* Client: reads the rest of the first line of a server that does not use TLS. Returns: STREAM_WANT_READ, with
+ * is_quoting set, until that is complete; then STREAM_FAILED. Errors: tls-plaintext-peer. */
+enum stream_result stream_tls_quote(struct stream_tls *tls, struct err *err);
 
 /* Returns: whether what the peer sent first may be TLS. */
 bool stream_tls_is_used(const struct stream_tls *tls);

@@ -106,9 +106,13 @@ static enum stream_result handshake(struct stream *stream, bool expired, struct 
         tls->begin_ns = trace_begin();
         tls->progress = STREAM_TLS_SHAKING;
     }
+    if (tls->progress == STREAM_TLS_QUOTING)
+        return stream_tls_quote(tls, err);
     begin(tls, err);
     int returned = SSL_do_handshake(tls->ssl);
     end(tls);
+    if (stream_tls_is_to_quote(tls) && err->reason == ERR_OK)
+        return stream_tls_quote(tls, err);
     enum stream_result result = result_of(tls, returned, "the TLS handshake", err);
     if (result == STREAM_EOF) {
         err_set(err, ERR_TLS_PROTOCOL, 0, "the peer ended TLS during the handshake");

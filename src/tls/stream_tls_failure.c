@@ -1,11 +1,14 @@
 #include "connection.h"
 
 #include <openssl/err.h>
+#include <string.h>
 
 #include "memory.h"
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/core/service.h"
 #include "tcpgreet/core/starttls.h"
+
+#define CUT "..."
 
 enum { REST_BYTES = 16 * 1024, PIECE_BYTES = 4096 };
 
@@ -19,10 +22,12 @@ bool stream_tls_is_used(const struct stream_tls *tls)
 
 static int fail_plaintext(const struct stream_tls *tls, struct err *err)
 {
-    char sent[4 * STREAM_TLS_FIRST_BYTES + 4];
+    char sent[4 * STREAM_TLS_FIRST_BYTES + sizeof CUT];
     struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
     enum starttls_protocol protocol;
-    escape_quoted(facts.received, sent, sizeof sent);
+    size_t length = strlen(escape_quoted(facts.received, sent, sizeof sent));
+    if (tls->first_count == sizeof tls->first)
+        memcpy(sent + length, CUT, sizeof CUT);
     if (stream_find(tls->lower, STREAM_LAYER_STARTTLS) != NULL)
         return err_set_facts(err, ERR_TLS_STARTTLS, &facts,
                              "%s agreed to STARTTLS and then sent \"%s\" instead of TLS", tls->whose, sent);
@@ -109,6 +114,41 @@ static void take_rest(struct stream_tls *tls)
             return;
         }
     }
+}
+
+bool stream_tls_is_to_quote(const struct stream_tls *tls)
+{
+    return tls->whose != NULL && !stream_tls_is_used(tls) && !tls->lower_ended &&
+           stream_find(tls->lower, STREAM_LAYER_STARTTLS) == NULL;
+}
+
+/* Whether the first line is known, as far as it is kept. */
+static bool is_quotable(const struct stream_tls *tls)
+{
+    return tls->first_count == sizeof tls->first || memchr(tls->first, '\n', tls->first_count) != NULL;
+}
+
+enum stream_result stream_tls_quote(struct stream_tls *tls, struct err *err)
+{
+    enum stream_result result = STREAM_OK;
+    struct err ignored = {0};
+
+    ERR_clear_error();
+    tls->progress = STREAM_TLS_QUOTING;
+    while (result == STREAM_OK && !is_quotable(tls)) {
+        char data[STREAM_TLS_FIRST_BYTES];
+        size_t count = 0;
+        result = stream_read(tls->lower, data, sizeof data, &count, &ignored);
+        stream_tls_keep_first(tls, data, count);
+    }
+    tls->base.more = false;
+    tls->base.is_quoting = result == STREAM_WANT_READ;
+    if (tls->base.is_quoting)
+        return STREAM_WANT_READ;
+    tls->progress = STREAM_TLS_REFUSED;
+    take_rest(tls);
+    fail_plaintext(tls, err);
+    return STREAM_FAILED;
 }
 
 enum stream_result stream_tls_fail(struct stream_tls *tls, const char *doing, struct err *err)

@@ -262,6 +262,13 @@ STARTTLS = [
     Row("a mail server probed with --tls",
         below_tls(peers.is_smtp),
         "tls-plaintext-peer", "plaintext-peer", "give --starttls smtp"),
+    Row("a mail server that sends one byte at a time, probed with --tls",
+        below_tls(peers.sends(b"220 mx-01.europe.example.net ESMTP\r\n", 1)),
+        "tls-plaintext-peer", "plaintext-peer",
+        r'it replied "220 mx-01.europe.example.net ESMTP\r\n": give --starttls smtp'),
+    Row("a prompt without the end of a line, probed with --tls",
+        below_tls(peers.sends(b"\xff\xfd\x18"), "--connect-timeout", "1h"),
+        "tls-plaintext-peer", "plaintext-peer", r'it replied "\xff\xfd\x18": leave out --tls'),
 ]
 
 TLS = [

@@ -297,7 +297,8 @@ class StrangePeers(TlsCase):
     def test_a_plaintext_peer_is_quoted(self):
         words = {b"SSH-2.0-x\x1b[31m\0\xff\r\n": r"SSH-2\.0-x\\x1b\[31m\\x00\\xff\\r\\n",
                  b"HTTP/1.1 400 Bad Request\r\n\r\n": r"HTTP/1\.1 400 Bad Request\\r\\n\\r\\n",
-                 b"2": "2", OPENING: r"Server: Welcome!\\nServer: What's "}
+                 b"2": "2", OPENING: r"Server: Welcome!\\nServer: What's your name\?",
+                 b"-" * 70: "-" * 64 + r"\.\.\."}
         for payload, shown in words.items():
             for ends in (True, False):
                 with self.subTest(payload, ends=ends):

@@ -58,6 +58,10 @@ struct stream {
     /* Set by the caller: shutdown ends this side, but where TLS is on, with close_notify alone. A FIN behind
      * it makes some peers give up what they would still send. */
     bool half_close;
+
+    /* Set by a handshake that returns STREAM_WANT_READ: it has failed, and awaits only the rest of what the
+     * peer sends, to quote it. The caller waits for a short time and calls stream_handshake_expire. */
+    bool is_quoting;
 };
 
 /* Brings the stream up; STREAM_OK at once where there is nothing to do. Repeat until STREAM_OK.

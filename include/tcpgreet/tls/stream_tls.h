@@ -11,7 +11,7 @@
 enum {
     STREAM_TLS_FLOOD_MAX =
         32, /* handshake messages of one handshake, or after it without data between them */
-    STREAM_TLS_FIRST_BYTES = 32, /* kept of what a peer sends first, to quote one that does not use TLS */
+    STREAM_TLS_FIRST_BYTES = 64, /* kept of what a peer sends first, to quote one that does not use TLS */
     STREAM_TLS_CHAIN_MAX = 8     /* certificates of a chain that are reported */
 };
 
