@@ -472,29 +472,19 @@ void probe_trial_fini(struct probe_trial *trial)
     trial->session = NULL;
 }
 
-/* Returns: what a handshake in progress would end with, had its own time been over; ERR_OK: there is none. */
-static enum err_reason awaited(struct probe_trial *trial)
-{
-    struct err err = {0};
-
-    if (trial->stage != PROBE_STAGE_DIALOGUE || trial->conn.stream == NULL)
-        return ERR_OK;
-    probe_handshake_follow(trial->scope, trial->record, trial->conn.stream);
-    if (!trial->up && trial->record->last > PROBE_CONNECT && trial->record->last <= PROBE_TLS)
-        stream_handshake_expire(trial->conn.stream, &err);
-    return err.reason;
-}
-
 void probe_trial_cancel(struct probe_trial *trial)
 {
-    struct err err = {0};
-    enum err_reason reason = awaited(trial);
+    bool is_begun = trial->stage == PROBE_STAGE_DIALOGUE && trial->conn.stream != NULL;
+    struct probe_address *record = trial->record;
+    struct err err = {0}, met = {0};
 
-    if (close_stage(trial)) {
-        err_set_facts(&err, ERR_INTERRUPTED, &(struct err_facts){.awaited = reason},
-                      "interrupted before it was done");
+    if (is_begun)
+        probe_handshake_follow(trial->scope, record, trial->conn.stream);
+    if (is_begun && !trial->up && record->last > PROBE_CONNECT && record->last <= PROBE_TLS)
+        stream_handshake_expire(trial->conn.stream, &met);
+    probe_record_interrupted(record, &met, is_begun ? buf_bytes(&trial->conn.in) : (struct bytes){0}, &err);
+    if (close_stage(trial))
         fail(trial, &err);
-    }
     probe_trial_fini(trial);
     trial->record = NULL;
 }

@@ -1,3 +1,4 @@
+#include "group.h"
 #include "output.h"
 
 /* What an address that was cut off was waiting for. */
@@ -8,6 +9,21 @@ static enum err_reason lateness(enum probe_phase phase, enum err_reason awaited)
     if (phase <= PROBE_PROXY)
         return ERR_CONNECT_TIMEOUT;
     return phase <= PROBE_TLS ? ERR_TLS_TIMEOUT : ERR_DIALOGUE_TIMEOUT;
+}
+
+/* What the peer has sent by then is reported. */
+static void expire_address(struct probe_address *address, double seconds)
+{
+    struct err was = address->err;
+    struct err_facts facts = {.detail = was.detail, .received = err_received(&was)};
+    char quoted[4 * ERR_RECEIVED_MAX + 4];
+    bool came = facts.received.length > 0;
+
+    probe_quote_peer(address, quoted, sizeof quoted);
+    err_clear(&address->err);
+    err_set_facts(&address->err, lateness(address->last, was.awaited), &facts,
+                  "--timeout (%g s) expired%s%s%s", seconds, came ? ": received \"" : "", came ? quoted : "",
+                  came ? "\"" : "");
 }
 
 void probe_late(struct probe_result *result, int64_t limit_ms)
@@ -31,9 +47,7 @@ void probe_late(struct probe_result *result, int64_t limit_ms)
         struct probe_address *address = &result->addresses[i];
         if (address->err.reason != ERR_INTERRUPTED)
             continue;
-        enum err_reason reason = lateness(address->last, address->err.awaited);
-        err_clear(&address->err);
-        err_set(&address->err, reason, 0, "--timeout (%g s) expired", seconds);
+        expire_address(address, seconds);
     }
     probe_result_judge(result);
 }

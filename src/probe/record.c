@@ -47,3 +47,15 @@ void probe_record_listened(struct probe_address *record, int64_t first_ns, int64
             record->last = (enum probe_phase)(record->last - 1);
     }
 }
+
+void probe_record_interrupted(struct probe_address *record, const struct err *met, struct bytes in,
+                              struct err *err)
+{
+    struct err_facts facts = {.awaited = met->reason, .detail = met->detail, .received = err_received(met)};
+
+    if (record->last == PROBE_EXCHANGE)
+        probe_record_first(record, in);
+    if (record->last >= PROBE_WELCOME)
+        facts.received = record->last == PROBE_WELCOME ? probe_address_first(record) : in;
+    err_set_facts(err, ERR_INTERRUPTED, &facts, "interrupted before it was done");
+}

@@ -17,4 +17,9 @@ void probe_record_listened(struct probe_address *record, int64_t first_ns, int64
 /* The connect took too long: the kernel's facts. Writes: err. Shape: fd: connecting. */
 void probe_record_timeout(struct probe_address *record, int fd, int64_t limit_ms, struct err *err);
 
+/* The trial is interrupted. Writes: err: with what the peer has sent by then. Shape: met: what a handshake in
+ * progress would end with, had its own time been over, else ERR_OK; in: received, and not settled. */
+void probe_record_interrupted(struct probe_address *record, const struct err *met, struct bytes in,
+                              struct err *err);
+
 #endif

@@ -17,6 +17,8 @@ import xml.etree.ElementTree as xml
 
 from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
                      Terminal, demanding, environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
+from probe_peers import sends
+from tls_harness import has_tls
 
 BOTH = "::1 both\n127.0.0.1 both\n"
 NEVER_MET = "0.000001"  # seconds in which nothing is done
@@ -310,6 +312,19 @@ class Output(ProbeCase):
             done = probe("::1", server.port, "--volume", "1M", "--answer-timeout", "500ms",
                          env=environment(COLUMNS="400"))
             self.assertEnds(done, 7, b" is not complete in time: no answer was complete within 1 s, after ")
+
+    def test_what_came_before_the_end_of_the_run_is_quoted(self):
+        rows = [("Server: Wel", "dialogue-timeout", "--until", "dialogue")]
+        if has_tls():
+            rows.append(("220 hi", "tls-plaintext-peer", "--tls"))
+        if b"PCRE2" in run("--version").out:
+            rows.append(("220 hi", "dialogue-timeout", "--expect", "^250"))
+        for words, word, *options in rows:
+            with self.subTest(options=options), Script(sends(words.encode())) as server:
+                done = run("--probe", "::1", str(server.port), *options, "--timeout", "300ms", "--format", "json")
+                verdict = json.loads(done.out)["verdict"]
+                self.assertEqual(verdict["word"], word, verdict)
+                self.assertIn(f'--timeout (0.3 s) expired: received "{words}"', verdict["text"])
 
     def test_a_transfer_that_the_end_of_the_run_cuts_blames_no_path(self):
         with Server() as server:

@@ -158,7 +158,7 @@ class Starttls(Case):
     def test_a_peer_that_stalls(self):
         self.assertRefused("ftp", [("", "220 ready\r\n"), ("AUTH TLS\r\n", "234-go\r\n")], 'it sent "234-go"',
                            word="tls-timeout", options=("--connect-timeout", "300ms"))
-        self.assertRefused("ftp", [("", "220 ready\r\n"), ("AUTH TLS\r\n", "2")], "--timeout (0.3 s) expired", word="tls-timeout",
+        self.assertRefused("ftp", [("", "220 ready\r\n"), ("AUTH TLS\r\n", "2")], '--timeout (0.3 s) expired: received "2"', word="tls-timeout",
                            options=("--timeout", "300ms"))
 
     def test_a_peer_that_closes_or_resets(self):
