@@ -13,7 +13,20 @@ enum { MODE = 0666, MODE_BITS = 07777 };
 
 static int fail(const char *what, const char *path, int why, struct err *err)
 {
-    return err_set(err, ERR_SYSTEM_FILE, why, "cannot write %s %s: %s", what, path, strerror(why));
+    return err_set(err, ERR_SYSTEM_FILE, why, "cannot write %s %s: %s", what, path,
+                   why == ENXIO ? "no process reads from it" : strerror(why));
+}
+
+/* A FIFO that no process reads from would wait for one, and no signal would end that. Returns: -1 with errno.
+ * Source: fifo(7). */
+static int open_in_place(const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, MODE);
+    int flags = fd < 0 ? -1 : fcntl(fd, F_GETFL);
+
+    if (flags >= 0)
+        (void)fcntl(fd, F_SETFL, flags & ~O_NONBLOCK); /* writing waits */
+    return fd;
 }
 
 /* Follows symbolic links to what is to be replaced. Returns: whether path is a plain file, or free. */
@@ -96,7 +109,7 @@ int atomic_file_open(struct atomic_file *file, const char *what, const char *pat
     bool replaces = find(path, file->path, &mode);
     int fd = replaces ? open_part(file, mode) : -1;
     if (fd < 0)
-        fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, MODE);
+        fd = open_in_place(path);
     if (fd < 0)
         return fail(what, path, errno, err);
     file->out = fdopen(fd, "w");

@@ -52,8 +52,9 @@ static int open_key_log(struct tls_client *client, struct err *err)
     const char *path = tls_getenv("SSLKEYLOGFILE");
     if (path == NULL || path[0] == '\0')
         return 0;
-    /* This file makes it possible to decrypt the connection. */
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    /* This file makes it possible to decrypt the connection. A FIFO that no process reads is not waited for.
+     */
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR);
     if (fd >= 0 && (client->key_log = fdopen(fd, "a")) == NULL)
         close(fd);
     if (client->key_log == NULL)

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import termios
 import unittest
 
@@ -426,6 +427,10 @@ class KeyLog(TlsCase):
             result = self.run_client(server, env=environment(SSLKEYLOGFILE="/nowhere/keys"))
             self.assertFails(result, 8, "system-file")
             self.assertIn(b"SSLKEYLOGFILE /nowhere/keys", result.err)
+            with tempfile.TemporaryDirectory() as folder:
+                os.mkfifo(os.path.join(folder, "keys"))  # which no process reads
+                result = self.run_client(server, env=environment(SSLKEYLOGFILE=os.path.join(folder, "keys")))
+            self.assertEqual(result.code, 8, result)
 
 
 class Explain(TlsCase):

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,28 @@ static void what_is_no_plain_file_is_written_in_place(void **state)
     assert_non_null(strstr(err.text, "/dev/full: No space left on device"));
 }
 
+static void a_fifo_is_written_where_a_process_reads_from_it_and_never_waited_for(void **state)
+{
+    const char *path = ((const struct place *)*state)->file;
+    struct atomic_file file;
+    struct err err = {0};
+    char text[8] = "";
+
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(atomic_file_open(&file, "--plot", path, &err), -1);
+    assert_int_equal(err.reason, ERR_SYSTEM_FILE);
+    assert_non_null(strstr(err.text, "no process reads from it"));
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    err_clear(&err);
+    assert_int_equal(atomic_file_open(&file, "--plot", path, &err), 0);
+    assert_int_equal(fcntl(fileno(file.out), F_GETFL) & O_NONBLOCK, 0);
+    fputs("plot", file.out);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(read(reader, text, sizeof(text)), 4);
+    assert_string_equal(text, "plot");
+    close(reader);
+}
+
 static void a_file_that_cannot_be_written_is_reported(void **state)
 {
     const struct place *place = *state;
@@ -205,6 +228,7 @@ int main(void)
         FILE_TEST(what_cannot_be_written_whole_leaves_what_was_there),
         FILE_TEST(what_cannot_be_written_whole_leaves_nothing_new),
         FILE_TEST(what_is_no_plain_file_is_written_in_place),
+        FILE_TEST(a_fifo_is_written_where_a_process_reads_from_it_and_never_waited_for),
         FILE_TEST(a_file_that_cannot_be_written_is_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
