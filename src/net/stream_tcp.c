@@ -52,7 +52,7 @@ static enum stream_result failure(enum stream_result want, const char *doing, st
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return want;
-    if (errno == ECONNRESET || errno == EPIPE)
+    if (errno == ECONNRESET || errno == EPIPE || errno == ENOTCONN) /* the last: shutdown, after a reset */
         err_set(err, ERR_DIALOGUE_RESET, errno, "the peer reset the connection");
     else
         err_set(err, ERR_DIALOGUE_RESET, errno, "%s failed: %s", doing, strerror(errno));
@@ -114,11 +114,7 @@ static enum stream_result tcp_shutdown(struct stream *stream, struct err *err)
 
     trace(.step = TRACE_SHUTDOWN, .fd = fd, .begin_ns = begin, .arguments = "SHUT_WR", .result = result,
           .native = result < 0 ? errno : 0);
-    if (result < 0) {
-        err_set(err, ERR_DIALOGUE_RESET, errno, "ending our side failed: %s", strerror(errno));
-        return STREAM_FAILED;
-    }
-    return STREAM_OK;
+    return result < 0 ? failure(STREAM_WANT_WRITE, "ending our side", err) : STREAM_OK;
 }
 
 static int tcp_fd(const struct stream *stream)
