@@ -157,15 +157,18 @@ int exporter_query_parse(struct exporter_query *query, const struct exporter_con
     return 0;
 }
 
-/* Returns: 0 for what is no number of seconds. */
+/* White space around a field's value is no part of it (RFC 9110 section 5.5). Returns: 0 for what is no
+ * number of seconds. */
 static double parse_seconds(const char *text)
 {
-    static const char digits[] = "0123456789";
-    size_t length = strspn(text, digits);
+    static const char digits[] = "0123456789", space[] = " \t";
 
+    text += strspn(text, space);
+    size_t length = strspn(text, digits);
     if (text[length] == '.')
         length += 1 + strspn(text + length + 1, digits);
-    return length > 0 && length < 32 && text[length] == '\0' ? strtod(text, NULL) : 0;
+    bool is_all = text[length + strspn(text + length, space)] == '\0';
+    return length > 0 && length < 32 && is_all ? strtod(text, NULL) : 0;
 }
 
 int exporter_query_limit(struct exporter_query *query, const char *seconds, struct err *err)
