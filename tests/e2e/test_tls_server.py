@@ -450,10 +450,10 @@ class Endings(TlsCase):
 
 
     def test_handshakes_that_stall_make_room_for_others(self):
-        with self.serve("--max-handshakes", "2", "--workers", "2") as server, contextlib.ExitStack() as peers:
+        with self.serve("--max-handshakes", "2", "--workers", "2", listen=(("127.0.0.1", "0"),)) as server, contextlib.ExitStack() as peers:
             for _ in range(5):
-                peers.enter_context(Peer(server)).send(client_hello())
-            server.log.expect(r"TLS handshakes in progress: 2, the limit \(--max-handshakes\); \[::1\]:\d+ waits")
+                peers.enter_context(Peer(server, source="127.0.0.2")).send(client_hello())
+            server.log.expect(r"TLS handshakes in progress: 2, the limit \(--max-handshakes\); 127\.0\.0\.2:\d+ waits")
             for _ in range(3):
                 self.assertServed(server)
             server.log.expect("is closed: TLS handshake closed to make room for another: the limit of handshakes in progress is reached")
