@@ -31,8 +31,7 @@ struct http_request {
     struct http *http;
     struct MHD_Connection *connection;
     struct queue *queue;
-    struct http_request *previous;
-    struct http_request *next;
+    struct http_request *previous, *next;
     uint64_t deadline_ms; /* in http->waiting */
     int fd;
     char *uri; /* NULL: between two requests, or too long */
