@@ -434,6 +434,30 @@ static void the_verdict_is_that_of_the_table(void **state)
     }
 }
 
+/* With --until auto; where none greets, or another level was asked for, each is fine by itself. */
+static void where_one_address_greets_the_others_are_held_to_that(void **state)
+{
+    static const enum probe_peer peers[] = {PROBE_PEER_GREETS, PROBE_PEER_SILENT, PROBE_PEER_OTHER};
+    static const enum err_reason reasons[] = {ERR_OK, ERR_DIALOGUE_TIMEOUT, ERR_DIALOGUE_WRONG_ANSWER};
+    (void)state;
+    for (int turn = 0; turn < 3; turn++) {
+        struct probe_result result = {.until = turn == 1 ? PROBE_UNTIL_CONNECT : PROBE_UNTIL_AUTO};
+        bool are_held = turn == 0;
+        for (size_t i = 0; i < COUNT(peers); i++) {
+            struct probe_address *address = add_address(&result, AF_INET6, (uint16_t)i);
+            address->peer_is = turn == 2 && i == 0 ? PROBE_PEER_CLOSED : peers[i];
+            address->spans[PROBE_CONNECT] = (struct probe_span){1, 2};
+            address->listened_ns = 9;
+        }
+        probe_result_compare(&result);
+        for (size_t i = 0; i < COUNT(peers); i++)
+            assert_int_equal(result.addresses[i].err.reason, are_held ? reasons[i] : ERR_OK);
+        assert_int_equal(result.addresses[1].spans[PROBE_WELCOME].begin_ns, are_held ? 2 : -1);
+        assert_int_equal(result.addresses[1].spans[PROBE_WELCOME].end_ns, are_held ? 9 : -1);
+        probe_result_fini(&result);
+    }
+}
+
 static void phases_have_names_and_spans_lengths(void **state)
 {
     static const char *const names[] = {"resolve", "connect", "proxy", "starttls", "tls",
@@ -456,6 +480,7 @@ int main(void)
         cmocka_unit_test(where_nothing_connects_there_is_no_race),
         cmocka_unit_test(a_full_race_fits),
         cmocka_unit_test(the_verdict_is_that_of_the_table),
+        cmocka_unit_test(where_one_address_greets_the_others_are_held_to_that),
         cmocka_unit_test(phases_have_names_and_spans_lengths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
