@@ -29,7 +29,7 @@ int tls_fail(struct err *err, enum err_reason reason, const char *doing)
 {
     unsigned long code = ERR_peek_error();
     const char *why = code != 0 ? ERR_reason_error_string(code) : NULL;
-    if (tls_memory_is_short())
+    if (tls_memory_is_short() || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE)
         err_set(err, ERR_INTERNAL, ENOMEM, "%s failed: not enough memory", doing);
     else
         err_set(err, reason, (int)ERR_GET_REASON(code), "%s failed: %s", doing,
