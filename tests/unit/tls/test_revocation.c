@@ -244,18 +244,15 @@ static int staple(const struct list *list, int64_t until_s, unsigned char **der)
 struct stapled {
     unsigned char *der;
     int length;
-    bool refused; /* OpenSSL 3.6 sends only what is DER */
 };
 
 static int on_status_request(SSL *ssl, void *argument)
 {
-    struct stapled *stapled = argument;
+    const struct stapled *stapled = argument;
     unsigned char *copy = OPENSSL_memdup(stapled->der, (size_t)stapled->length);
     assert_non_null(copy);
-    if (SSL_set_tlsext_status_ocsp_resp(ssl, copy, stapled->length) == 1)
-        return SSL_TLSEXT_ERR_OK;
-    stapled->refused = true;
-    return SSL_TLSEXT_ERR_NOACK;
+    return SSL_set_tlsext_status_ocsp_resp(ssl, copy, stapled->length) == 1 ? SSL_TLSEXT_ERR_OK
+                                                                            : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 static int unsuccessful(unsigned char **der)
@@ -286,16 +283,18 @@ static void a_stapled_response_counts_where_it_can_be_verified(void **state)
         {{.issuer = NULL}, 0, ERR_OK, "unusable"},  /* "try later" */
         {{.issuer = NULL}, -1, ERR_OK, "unusable"}, /* no response at all, but bytes */
     };
-    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+    /* A server with OpenSSL 3.6 cannot staple what is no response. */
+    size_t count = OpenSSL_version_num() < 0x30600000 ? COUNT(rows) : COUNT(rows) - 1;
+    for (size_t i = 0; i < 2 * count; i++) {
         const int version = i % 2 == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
         struct tls_meeting meeting = {0};
-        struct stapled stapled = {NULL, 0, false};
+        struct stapled stapled = {NULL, 0};
         if (rows[i / 2].list.issuer != NULL)
             stapled.length = staple(&rows[i / 2].list, rows[i / 2].until_s, &stapled.der);
         else if (rows[i / 2].until_s == 0)
             stapled.length = unsuccessful(&stapled.der);
         else
-            stapled = (struct stapled){OPENSSL_memdup("junk", 4), 4, false};
+            stapled = (struct stapled){OPENSSL_memdup("junk", 4), 4};
         SSL_CTX *context = tls_raw_context(TLS_server_method(), version, chain);
         SSL_CTX_set_tlsext_status_cb(context, on_status_request);
         SSL_CTX_set_tlsext_status_arg(context, &stapled);
@@ -309,10 +308,8 @@ static void a_stapled_response_counts_where_it_can_be_verified(void **state)
         if (meeting.client.err.reason != rows[i / 2].reason)
             fail_msg("row %zu: message \"%s\" (%s)", i / 2, meeting.client.err.text,
                      err_word(meeting.client.err.reason));
-        if (stapled.refused)
-            assert_int_equal(i / 2, COUNT(rows) - 1);
         if (rows[i / 2].reason == ERR_OK)
-            assert_string_equal(meeting.client.facts.ocsp, stapled.refused ? "" : rows[i / 2].ocsp);
+            assert_string_equal(meeting.client.facts.ocsp, rows[i / 2].ocsp);
         else
             assert_non_null(
                 strstr(meeting.client.err.text, CHAIN "was revoked by its issuer (2026-01-02 03:04 UTC)"));
