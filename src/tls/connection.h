@@ -53,8 +53,8 @@ BIO *stream_tls_bio(struct stream_tls *tls);
  * made. Errors: as stream_tls_fail. */
 enum stream_result stream_tls_await_client(struct stream_tls *tls, struct err *err);
 
-/* Client: returns: whether the server does not use TLS, and may send more; one that agreed to STARTTLS has
- * broken its word. */
+/* Client: returns: whether the server does not use TLS, and may send more that is to be quoted. Not one that
+ * agreed to STARTTLS: it is refused at once. */
 bool stream_tls_is_to_quote(const struct stream_tls *tls);
 
 /* Client: reads the rest of the first line of a server that does not use TLS. Returns: STREAM_WANT_READ, with
