@@ -117,6 +117,15 @@ static void join_workers(uv_work_t *work)
         bench_worker_join(run->workers[i]);
 }
 
+/* The first of them, before their time. */
+static void end_workers(struct run *run, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        bench_worker_stop(run->workers[i]);
+    for (size_t i = 0; i < count; i++)
+        bench_worker_join(run->workers[i]);
+}
+
 static void close_handle(uv_handle_t *handle, void *context)
 {
     (void)context;
@@ -153,10 +162,7 @@ static int start_workers(struct run *run, struct err *err)
         };
         run->workers[i] = bench_worker_start(&plan, err);
         if (run->workers[i] == NULL) {
-            for (size_t j = 0; j < i; j++)
-                bench_worker_stop(run->workers[j]);
-            for (size_t j = 0; j < i; j++)
-                bench_worker_join(run->workers[j]);
+            end_workers(run, i);
             return -1;
         }
     }
@@ -167,8 +173,10 @@ static int start_workers(struct run *run, struct err *err)
 static int wait_for_workers(struct run *run, struct err *err)
 {
     struct joining joining = {.work.data = &joining, .run = run};
-    if (uv_queue_work(&run->loop, &joining.work, join_workers, on_workers_joined) != 0)
+    if (uv_queue_work(&run->loop, &joining.work, join_workers, on_workers_joined) != 0) {
+        end_workers(run, run->worker_count);
         return err_set(err, ERR_INTERNAL, 0, "cannot wait for the workers");
+    }
     if (run->on_terminal)
         uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
     uv_run(&run->loop, UV_RUN_DEFAULT);
