@@ -28,8 +28,7 @@ int tls_pin_parse(const char *text, struct tls_pin *pin)
 
 void tls_pin_format(const struct tls_pin *pin, char text[TLS_PIN_TEXT_BYTES])
 {
-    char *at = text + strlen(prefix);
-    memcpy(text, prefix, strlen(prefix));
+    char *at = stpcpy(text, prefix);
     for (size_t i = 0; i < TLS_PIN_BYTES; i++) {
         *at++ = digits[pin->sha256[i] >> 4];
         *at++ = digits[pin->sha256[i] & 0xf];

@@ -22,7 +22,7 @@ bool stream_tls_is_used(const struct stream_tls *tls)
 
 static int fail_plaintext(const struct stream_tls *tls, struct err *err)
 {
-    char sent[4 * STREAM_TLS_FIRST_BYTES + sizeof CUT];
+    char sent[(size_t)4 * STREAM_TLS_FIRST_BYTES + sizeof CUT];
     struct err_facts facts = {.received = {(const char *)tls->first, tls->first_count}};
     enum starttls_protocol protocol;
     size_t length = strlen(escape_quoted(facts.received, sent, sizeof sent));
