@@ -30,17 +30,15 @@ struct certificate_watch *certificate_watch_new(const struct tls_server_config *
 /* Calls back from the loop each time the files have changed and settled, also where one is gone. Directories
  * are watched, and those that symbolic links lead through, so that a link that is replaced is noticed. Files
  * are looked at in a thread of its own; where none can be started, that is logged and tried again. Call it
- * before rights are given up: what this process may not look at
- * afterwards counts as changed whenever its directory has. Where a link then leads to a directory that it may
- * not watch, that is logged: changes there are not noticed. Borrows: loop. Thread: the loop's, as of what
- * follows. */
+ * before rights are given up: what this process may not look at afterwards counts as changed whenever its
+ * directory has. Where a link then leads to a directory that it may not watch, that is logged: changes there
+ * are not noticed. Borrows: loop. Thread: the loop's, as of what follows. */
 void certificate_watch_start(struct certificate_watch *watch, uv_loop_t *loop,
                              const struct certificate_watch_use *use);
 
 /* Ends it; the loop must still run, to close its handles, and frees it then, when a look that is under way is
- * over. Shape: NULL is allowed. Returns:
- * false where a look is under way that may never end, at a network file system for example: then the loop
- * must be left as it is. */
+ * over. Shape: NULL is allowed. Returns: false where a look is under way that may never end, at a network
+ * file system for example: then the loop must be left as it is. */
 bool certificate_watch_close(struct certificate_watch *watch);
 
 #endif

@@ -141,7 +141,7 @@ static void proceed(struct handshake *handshake)
     conn_take_turn(&connection_of(handshake)->conn);
 }
 
-__attribute__((unused)) static void on_busy(void *context)
+static void on_busy(void *context)
 {
     struct connection *connection = context;
     busy_request(&list_of(connection)->busy, &connection->busy);
