@@ -642,11 +642,12 @@ class OtherProtocols(TlsCase):
             for count in range(1, 21):
                 client.send(b"K\n").expect(b"KEYUPDATE", count)
             client.send(b"Michael\n").expect(MICHAEL)  # some are nothing to mind
-            with contextlib.suppress(BrokenPipeError, AssertionError):
-                for count in range(21, 80):
-                    client.send(b"K\n").expect(b"KEYUPDATE", count, limit_s=0.5)
+            with contextlib.suppress(BrokenPipeError):
+                for count in range(21, 61):  # how many the server has read when it ends this is not visible from here
+                    client.send(b"K\n")
+                    await_that(lambda: client.out.bytes().count(b"KEYUPDATE") >= count
+                               or client.process.poll() is not None, "a key update or the end")
             client.wait()
-            self.assertLess(client.out.bytes().count(b"KEYUPDATE"), 60)
             server.log.expect("is closed: the peer floods this side with handshake messages, 1 name")
             self.assertServed(server)
 
