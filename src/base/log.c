@@ -55,8 +55,9 @@ static struct {
     uint64_t unreported; /* of those, not yet reported in the log */
     size_t head;
     size_t length;
-    char ring[RING_BYTES];
 } journal = {.lock = PTHREAD_MUTEX_INITIALIZER, .queued = PTHREAD_COND_INITIALIZER, .level = LEVEL_CLOSED};
+
+static char ring[RING_BYTES]; /* of journal; by itself, since zeros take no room in the program's file */
 
 static struct log_style style_now(void)
 {
@@ -74,8 +75,8 @@ static bool enqueue(struct bytes line)
         return false;
     size_t tail = (journal.head + journal.length) % RING_BYTES;
     size_t first = line.length < RING_BYTES - tail ? line.length : RING_BYTES - tail;
-    memcpy(journal.ring + tail, line.data, first);
-    memcpy(journal.ring, line.data + first, line.length - first);
+    memcpy(ring + tail, line.data, first);
+    memcpy(ring, line.data + first, line.length - first);
     journal.length += line.length;
     return true;
 }
@@ -113,7 +114,7 @@ static void drop_queue(void)
 {
     uint64_t lines = 0;
     for (size_t i = 0; i < journal.length; i++)
-        lines += journal.ring[(journal.head + i) % RING_BYTES] == '\n';
+        lines += ring[(journal.head + i) % RING_BYTES] == '\n';
     count_dropped(lines);
     journal.length = 0;
     pthread_cond_broadcast(&journal.drained);
@@ -123,7 +124,7 @@ static void drop_queue(void)
 static void write_queue(void)
 {
     size_t first = journal.length < RING_BYTES - journal.head ? journal.length : RING_BYTES - journal.head;
-    struct iovec parts[] = {{journal.ring + journal.head, first}, {journal.ring, journal.length - first}};
+    struct iovec parts[] = {{ring + journal.head, first}, {ring, journal.length - first}};
     int fd = journal.fd;
     journal.stalled = true;
     pthread_mutex_unlock(&journal.lock);

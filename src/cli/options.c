@@ -378,7 +378,6 @@ int options_parse(struct options *options, int argc, const char *const *argv, st
 {
     struct parse parse = {.options = options, .argv = argv, .argc = argc, .next = 1, .err = err};
 
-    *options = (struct options){0};
     set_defaults(options);
     options->operands = calloc((argc > 0 ? (size_t)argc : 0) + 1, sizeof(*options->operands));
     options->given = parse.given.rows = calloc(option_row_count, sizeof(*options->given));

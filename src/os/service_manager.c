@@ -253,6 +253,8 @@ void service_manager_stopping(struct service_manager *manager)
 
 void service_manager_close(struct service_manager *manager)
 {
+    if (manager == NULL)
+        return;
     for (size_t i = 0; i < manager->socket_count; i++)
         if (manager->sockets[i].fd >= 0)
             (void)close(manager->sockets[i].fd);

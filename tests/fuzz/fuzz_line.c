@@ -26,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct options base, options;
     struct err err = {0};
     char *text = fuzz_text(data, size);
+    base = (struct options){0};
     CHECK(options_parse(&base, 6, argv, &err) == 0);
     int count = option_split_line(text, size, words, &err);
     CHECK((count < 0) == (err.reason == ERR_USAGE));

@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t at = 0; at < size && argc < ARGUMENTS_MAX; at += strlen(words + at) + 1)
         argv[argc++] = words + at;
 
+    options = (struct options){0};
     int rc = options_parse(&options, argc, argv, &err);
     CHECK(rc == 0 || rc == -1);
     CHECK((rc == 0) == (err.reason == ERR_OK));

@@ -18,6 +18,13 @@ struct command_line {
 static struct options options;
 static struct err err;
 
+static inline int command_line_parse_words(int argc, const char *const *argv)
+{
+    err = (struct err){0};
+    options = (struct options){0};
+    return options_parse(&options, argc, argv, &err);
+}
+
 static inline int command_line_parse(const struct command_line *line)
 {
     const char *argv[COMMAND_LINE_WORDS + 2] = {"tcpgreet"};
@@ -27,8 +34,7 @@ static inline int command_line_parse(const struct command_line *line)
         argv[argc] = line->words[argc - 1];
         argc++;
     }
-    err = (struct err){0};
-    return options_parse(&options, argc, argv, &err);
+    return command_line_parse_words(argc, argv);
 }
 
 /* Fails the test where the line is refused. The caller ends with options_fini. */

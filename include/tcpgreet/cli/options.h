@@ -48,7 +48,7 @@ struct options {
     char proxy_password[PROXY_USER_MAX + 1]; /* that the configurations refer to */
 };
 
-/* Parses argv[1..argc-1] and checks what the arguments alone show. After a failure, probe.format and
+/* Parses argv[1..argc-1] and checks what the arguments alone show. Shape: options is all zero. After a failure, probe.format and
  * log_format are still the requested ones if they could be found: a monitoring system reads an error in its
  * own format. Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
  * Errors: usage: a sentence that names the option and what is valid; internal. */

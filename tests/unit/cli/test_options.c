@@ -367,10 +367,10 @@ static void listen_may_be_repeated_up_to_its_limit(void **state)
     const char *argv[SERVER_LISTEN_MAX + 2] = {"tcpgreet"};
     for (size_t i = 1; i < COUNT(argv); i++)
         argv[i] = "--listen=0";
-    assert_int_equal(options_parse(&options, SERVER_LISTEN_MAX + 1, argv, &err), 0);
+    assert_int_equal(command_line_parse_words(SERVER_LISTEN_MAX + 1, argv), 0);
     assert_string_equal(options.server.listen[SERVER_LISTEN_MAX - 1].service, "0");
     options_fini(&options);
-    assert_int_equal(options_parse(&options, SERVER_LISTEN_MAX + 2, argv, &err), -1);
+    assert_int_equal(command_line_parse_words(SERVER_LISTEN_MAX + 2, argv), -1);
     assert_string_equal(err.text, "--listen can be given at most 64 times");
     options_fini(&options);
 }

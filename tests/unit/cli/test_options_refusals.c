@@ -481,11 +481,10 @@ static void lists_have_an_end(void **state)
 
     for (size_t i = 4; i < COUNT(argv); i++)
         argv[i] = "--cert=c";
-    err = (struct err){0};
-    assert_int_equal(options_parse(&options, (int)COUNT(argv) - 1, argv, &err), 0);
+    assert_int_equal(command_line_parse_words((int)COUNT(argv) - 1, argv), 0);
     assert_string_equal(options.server.tls.identities[TLS_FILES_MAX - 1].cert, "c");
     options_fini(&options);
-    assert_int_equal(options_parse(&options, (int)COUNT(argv), argv, &err), -1);
+    assert_int_equal(command_line_parse_words((int)COUNT(argv), argv), -1);
     assert_string_equal(err.text, "--cert can be given at most 16 times");
     options_fini(&options);
 }
@@ -495,8 +494,7 @@ static void an_empty_argument_vector_is_a_missing_mode(void **state)
     (void)state;
     static const char *const none[] = {NULL};
 
-    err = (struct err){0};
-    assert_int_equal(options_parse(&options, 0, none, &err), -1);
+    assert_int_equal(command_line_parse_words(0, none), -1);
     assert_int_equal(err.reason, ERR_USAGE);
     options_fini(&options);
     options_fini(&options);
