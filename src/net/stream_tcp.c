@@ -339,25 +339,27 @@ int stream_tcp_connect(const struct endpoint *to, const struct endpoint *from, e
     return -1;
 }
 
-static struct endpoint end_of(int fd, int (*get_end)(int, struct sockaddr *, socklen_t *))
+static struct endpoint end_of(int fd, bool is_peer)
 {
     struct sockaddr_storage address;
     struct endpoint end = {0};
     socklen_t length = sizeof address;
 
-    if (get_end(fd, (struct sockaddr *)&address, &length) == 0)
+    int result = is_peer ? getpeername(fd, (struct sockaddr *)&address, &length)
+                         : getsockname(fd, (struct sockaddr *)&address, &length);
+    if (result == 0)
         (void)endpoint_from_sockaddr(&end, (struct sockaddr *)&address, length);
     return end;
 }
 
 struct endpoint stream_tcp_local(int fd)
 {
-    return end_of(fd, getsockname);
+    return end_of(fd, false);
 }
 
 struct endpoint stream_tcp_peer(int fd)
 {
-    return end_of(fd, getpeername);
+    return end_of(fd, true);
 }
 
 /* Where nothing listens on a local port of the ephemeral range, the kernel may choose that port to connect
