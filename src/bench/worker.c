@@ -6,11 +6,11 @@
 #include <string.h>
 #include <uv.h>
 
-#include "alarm.h"
 #include "pace.h"
 #include "tcpgreet/core/session.h"
 #include "tcpgreet/link/conn.h"
 #include "tcpgreet/link/connector.h"
+#include "tcpgreet/os/alarm.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/tls/stream_tls.h"
 
@@ -42,9 +42,9 @@ struct bench_worker {
     uv_loop_t loop;
     uv_thread_t thread;
     uv_async_t wake;
-    uv_timer_t limit;         /* the end of the run, then of the final answers */
-    uv_timer_t opening;       /* opens what waits to be opened */
-    struct bench_alarm alarm; /* open loop: the next name is due */
+    uv_timer_t limit;   /* the end of the run, then of the final answers */
+    uv_timer_t opening; /* opens what waits to be opened */
+    struct alarm alarm; /* open loop: the next name is due */
     struct tls_client *tls;
     struct connection *connections;
     struct connection *waiting; /* to be opened */
@@ -123,7 +123,7 @@ static void send_exit(struct connection *connection)
 static void set_alarm(struct bench_worker *worker)
 {
     if (worker->idle != NULL)
-        bench_alarm_set(&worker->alarm, pace_due_ns(&worker->pace));
+        alarm_set(&worker->alarm, pace_due_ns(&worker->pace));
 }
 
 /* Sends the next name or exit, or waits until a name is scheduled. */
@@ -331,10 +331,17 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
+static void close_handles(struct bench_worker *worker)
+{
+    if (alarm_is_open(&worker->alarm))
+        alarm_close(&worker->alarm, NULL);
+    uv_walk(&worker->loop, close_handle, NULL);
+}
+
 static void end_if_over(struct bench_worker *worker)
 {
     if (worker->ending && worker->open_count == 0)
-        uv_walk(&worker->loop, close_handle, NULL);
+        close_handles(worker);
 }
 
 static void on_grace_expired(uv_timer_t *timer)
@@ -396,7 +403,7 @@ static int prepare(struct bench_worker *worker, struct err *err)
         return loop_fail(err, result, "cannot start a worker");
     if (plan->rate > 0) {
         worker->pace = pace_begin(plan->start_ns, plan->rate, plan->index, plan->count);
-        if (bench_alarm_open(&worker->alarm, &worker->loop, send_due, worker) != 0)
+        if (alarm_open(&worker->alarm, &worker->loop, send_due, worker) != 0)
             return err_set(err, ERR_SYSTEM_OTHER, errno, "cannot create a timer: %s", strerror(errno));
     }
     if (uv_thread_create(&worker->thread, run, worker) != 0)
@@ -418,7 +425,6 @@ struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct er
         return NULL;
     }
     worker->plan = *plan;
-    worker->alarm.fd = -1;
     worker->shared.loop = &worker->loop;
     worker->result.slot_s = (double)plan->duration_ms / 1000 / (double)BENCH_SLOTS;
     if (prepare(worker, err) == 0)
@@ -452,10 +458,9 @@ void bench_worker_free(struct bench_worker *worker)
 {
     if (worker == NULL)
         return;
-    uv_walk(&worker->loop, close_handle, NULL);
+    close_handles(worker);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     uv_loop_close(&worker->loop);
-    bench_alarm_close(&worker->alarm);
     tls_client_free(worker->tls);
     free(worker->connections);
     free(worker);
