@@ -11,12 +11,13 @@
 #include "tcpgreet/net/tcp_facts.h"
 #include "tcpgreet/tls/stream_tls.h"
 
-enum { NS_PER_US = 1000 };
+enum { NS_PER_US = 1000, US_PER_MS = 1000 };
 
 #define PROBE_NAME_TEXT "tcpgreet" /* the name that is sent */
 
-static void release(struct probe_trial *trial)
+static void release(void *context)
 {
+    struct probe_trial *trial = context;
     if (--trial->holds == 0)
         trial->done(trial->context);
 }
@@ -75,9 +76,13 @@ static void on_up(void *context)
     struct probe_pace pace = {.rtt_us = trial->record->tcp.rtt_us,
                               .answered_us =
                                   (int64_t)(stream_tls_answered_ns(trial->conn.stream) / NS_PER_US)};
-    trial->policy.listen_ms = probe_listen_ms(&trial->scope->plan, pace, is_alert_awaited(trial));
+    int64_t listen_us = probe_listen_us(&trial->scope->plan, pace, is_alert_awaited(trial));
+    trial->policy.listen_ms = (listen_us + US_PER_MS - 1) / US_PER_MS;
     if (only_listens(trial))
         trial->policy.answer_ms = trial->policy.listen_ms;
+    trial->brief = (struct probe_brief){.conn = &trial->conn, .closed = release, .context = trial};
+    if (only_listens(trial) && listen_us < US_PER_MS && probe_brief_begin(&trial->brief, listen_us))
+        trial->holds++;
     uv_update_time(probe_scope_loop(trial->scope)); /* the handshake's work is no part of that */
     if (trial->record->last == PROBE_TLS)
         end(trial);
@@ -132,6 +137,7 @@ static void on_closing(void *context)
     struct stream *stream = trial->conn.stream;
     struct err ignored = {0};
 
+    probe_brief_end(&trial->brief);
     probe_handshake_follow(trial->scope, record, stream);
     if ((!only_listens(trial) && record->last != PROBE_EXCHANGE) || record->spans[record->last].end_ns < 0)
         end(trial);

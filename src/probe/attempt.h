@@ -2,6 +2,7 @@
 #ifndef TCPGREET_PROBE_ATTEMPT_H
 #define TCPGREET_PROBE_ATTEMPT_H
 
+#include "brief.h"
 #include "plan.h"
 #include "result.h"
 #include "resumption.h"
@@ -35,6 +36,7 @@ struct probe_trial {
     int fd;           /* while connecting */
     uv_poll_t poll;
     struct conn conn;
+    struct probe_brief brief; /* beside it */
     struct session greeting;
     struct script_run exchange;   /* instead, with --send, --expect */
     struct session_policy policy; /* the scope's, with the time to listen */

@@ -5,25 +5,31 @@ bool probe_only_listens(const struct probe_plan *plan)
     return plan->until < PROBE_UNTIL_DIALOGUE;
 }
 
-int64_t probe_listen_ms(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited)
+int64_t probe_listen_us(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited)
 {
-    /* A port that closes at once does so as fast as its host can, which its answer to the ClientHello has
-     * shown; a refusal takes the server's work. */
-    enum { CLOSE_MS = 200, CLOSE_AFTER_TLS_MS = 1, REFUSAL_MS = 250, US_PER_MS = 1000, ROUND_TRIPS = 2 };
-    int64_t limit_ms = ROUND_TRIPS * (int64_t)pace.rtt_us / US_PER_MS;
-    int64_t answered_ms = pace.answered_us / US_PER_MS;
+    /* A port that closes at once does so as fast as its host can, to which its answer to the ClientHello is
+     * at least twice the work; a refusal takes the server's work. */
+    enum {
+        US_PER_MS = 1000,
+        CLOSE_US = 200 * US_PER_MS,
+        CLOSE_AFTER_TLS_US = 250,
+        REFUSAL_US = 250 * US_PER_MS
+    };
+    const int64_t most_us = (int64_t)PROBE_LISTEN_MS * US_PER_MS;
+    int64_t limit_us = 2 * (int64_t)pace.rtt_us;
 
     if (plan->until == PROBE_UNTIL_DIALOGUE || plan->until == PROBE_UNTIL_EXCHANGE)
         return 0;
     if (plan->until == PROBE_UNTIL_AUTO || plan->expect_alert > 0)
-        return PROBE_LISTEN_MS;
+        return most_us;
     if (plan->until == PROBE_UNTIL_CONNECT)
-        limit_ms += CLOSE_MS;
+        limit_us += CLOSE_US;
     else if (is_alert_awaited)
-        limit_ms += REFUSAL_MS;
+        limit_us += REFUSAL_US;
     else
-        limit_ms = answered_ms > limit_ms + CLOSE_AFTER_TLS_MS ? answered_ms : limit_ms + CLOSE_AFTER_TLS_MS;
-    return limit_ms < PROBE_LISTEN_MS ? limit_ms : PROBE_LISTEN_MS;
+        limit_us = pace.answered_us / 2 > limit_us + CLOSE_AFTER_TLS_US ? pace.answered_us / 2
+                                                                        : limit_us + CLOSE_AFTER_TLS_US;
+    return limit_us < most_us ? limit_us : most_us;
 }
 
 static bool is_of_dialogue(enum err_reason reason)

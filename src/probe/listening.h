@@ -14,8 +14,8 @@ struct probe_pace {
     int64_t answered_us; /* in the TLS handshake: a round trip and its work */
 };
 
-/* Returns: how long to listen, ms; 0: not at all, the dialogue is demanded. */
-int64_t probe_listen_ms(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited);
+/* Returns: how long to listen, µs; 0: not at all, the dialogue is demanded. */
+int64_t probe_listen_us(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited);
 
 /* Returns: what the peer did. Shape: met: what ended the session; NULL: it was closed on the welcome. */
 enum probe_peer probe_peer_of(const struct probe_plan *plan, const struct probe_address *record,

@@ -82,25 +82,25 @@ static void listening_is_bounded_and_only_what_is_demanded_does_without(void **s
     (void)state;
     for (int until = PROBE_UNTIL_CONNECT; until <= PROBE_UNTIL_AUTO; until++) {
         struct probe_plan plan = {.until = (enum probe_until)until};
-        int64_t least_ms = probe_listen_ms(&plan, (struct probe_pace){0}, false),
-                most_ms = probe_listen_ms(&plan, (struct probe_pace){.rtt_us = FAR_US}, true);
+        int64_t least_us = probe_listen_us(&plan, (struct probe_pace){0}, false),
+                most_us = probe_listen_us(&plan, (struct probe_pace){.rtt_us = FAR_US}, true);
         bool listens = until != PROBE_UNTIL_DIALOGUE && until != PROBE_UNTIL_EXCHANGE;
-        assert_int_equal(least_ms > 0, listens);
-        assert_int_equal(most_ms, listens ? PROBE_LISTEN_MS : 0);
-        assert_true(least_ms <= most_ms);
+        assert_int_equal(least_us > 0, listens);
+        assert_int_equal(most_us, listens ? PROBE_LISTEN_MS * 1000 : 0);
+        assert_true(least_us <= most_us);
     }
 }
 
-static void a_close_after_tls_is_awaited_as_long_as_the_peer_took_to_answer(void **state)
+static void a_close_after_tls_is_awaited_half_as_long_as_the_peer_took_to_answer(void **state)
 {
     const struct probe_plan plan = {.until = PROBE_UNTIL_TLS};
-    int64_t least_ms = probe_listen_ms(&plan, (struct probe_pace){0}, false);
+    int64_t least_us = probe_listen_us(&plan, (struct probe_pace){0}, false);
     (void)state;
-    assert_int_equal(least_ms, 1);
-    assert_int_equal(probe_listen_ms(&plan, (struct probe_pace){50, 900}, false), least_ms);
-    assert_int_equal(probe_listen_ms(&plan, (struct probe_pace){50, 30000}, false), 30);
-    assert_int_equal(probe_listen_ms(&plan, (struct probe_pace){20000, 0}, false), least_ms + 40);
-    assert_true(probe_listen_ms(&plan, (struct probe_pace){50, 900}, true) >= 200); /* a refusal */
+    assert_int_equal(least_us, 250);
+    assert_int_equal(probe_listen_us(&plan, (struct probe_pace){50, 600}, false), least_us + 2 * 50);
+    assert_int_equal(probe_listen_us(&plan, (struct probe_pace){50, 30000}, false), 15000);
+    assert_int_equal(probe_listen_us(&plan, (struct probe_pace){20000, 0}, false), least_us + 2 * 20000);
+    assert_true(probe_listen_us(&plan, (struct probe_pace){50, 900}, true) >= 200 * 1000); /* a refusal */
 }
 
 int main(void)
@@ -108,7 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_is_what_it_did_before_it_received_anything),
         cmocka_unit_test(an_alert_is_the_expected_one_another_or_none),
-        cmocka_unit_test(a_close_after_tls_is_awaited_as_long_as_the_peer_took_to_answer),
+        cmocka_unit_test(a_close_after_tls_is_awaited_half_as_long_as_the_peer_took_to_answer),
         cmocka_unit_test(listening_is_bounded_and_only_what_is_demanded_does_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
