@@ -12,8 +12,6 @@ from tls_harness import skip_without_tls
 
 
 class Scripts(Case):
-    limit_s = 60
-
     def measure(self, name, *options):
         """Runs a script of bench/; returns what it prints."""
         done = subprocess.run([sys.executable, "-B", ROOT / "bench" / name, "--tcpgreet", BINARY, "--rounds", "1", *options],

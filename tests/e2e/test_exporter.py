@@ -286,8 +286,6 @@ class BrowserTest(Case):
 
 
 class LimitsTest(Case):
-    limit_s = 60
-
     def test_slow_targets_delay_no_other_and_their_number_has_a_limit(self):
         with listening("127.0.0.1") as silent, Server(listen=(("127.0.0.1", "0"),)) as server, \
                 Exporter() as exporter:
@@ -400,7 +398,6 @@ class PromtoolTest(Case):
 
 @unittest.skipUnless(shutil.which("prometheus"), "Prometheus is not installed (scripts/install-dependencies services)")
 class PrometheusTest(Case):
-    limit_s = 90
     CONFIG = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:

@@ -131,8 +131,6 @@ class Manifests(Case):
 
 
 class Kubelet(Case):
-    limit_s = 90
-
     def setUp(self):
         super().setUp()
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="tcpgreet-pod-"))

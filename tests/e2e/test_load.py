@@ -65,8 +65,6 @@ class Talker:
 
 
 class Crowd(Case):
-    limit_s = 55
-
     def open(self, server, count):
         connections = []
         for _ in range(count):

@@ -624,8 +624,6 @@ def warnings_of(result):
 class Faults(Case):
     """Every row is measured beside others; then each is compared."""
 
-    limit_s = 60
-
     def check(self, rows):
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             measured = [pool.submit(measure, row) for row in rows]
