@@ -8,7 +8,7 @@ import threading
 import time
 
 from harness import (GOODBYE, LIMIT_S, OPENING, PATIENCE, QUESTION, TOO_LONG, TOO_MANY, WELCOME, Case, Peer, Server,
-                     await_that, client_hello, hello, main)
+                     await_that, client_hello, hello, main, ms, unhurried)
 
 MIB = 1 << 20
 PAUSE = ("--pause", "50ms")
@@ -291,14 +291,16 @@ class Pause(Case):
         with Server("--pause", "400ms") as server, Peer(server) as peer:
             began = time.monotonic()
             peer.expect(OPENING).send(b"Michael").expect(hello(b"Michael"))
-            self.assertBetween(time.monotonic() - began, 0.39, 1.5)
+            self.assertGreaterEqual(time.monotonic() - began, 0.39)
 
     def test_the_pause_begins_anew_with_every_piece(self):
-        with Server("--pause", "300ms") as server, Peer(server) as peer:
-            peer.expect(OPENING).send(b"Mi").stays_silent(0.1).send(b"cha").stays_silent(0.1).send(b"el")
-            began = time.monotonic()
-            peer.expect(hello(b"Michael"))
-            self.assertBetween(time.monotonic() - began, 0.28, 1)
+        def attempt(pause_s):
+            with Server("--pause", ms(pause_s)) as server, Peer(server) as peer:
+                peer.expect(OPENING).send(b"Mi").stays_silent(pause_s / 2).send(b"cha").stays_silent(pause_s / 2)
+                began = time.monotonic()
+                peer.send(b"el").expect(hello(b"Michael"))
+                self.assertGreaterEqual(time.monotonic() - began, 0.95 * pause_s)
+        unhurried(attempt, 0.3)
 
     def test_a_slow_typist_is_never_cut_after_the_first_newline(self):
         with Server(*PAUSE) as server, Peer(server) as peer:
@@ -325,43 +327,46 @@ class Deadlines(Case):
     """No peer holds the server for longer than its limits."""
 
     def test_silence_is_ended_with_good_bye(self):
-        with Server("--idle-timeout", "300ms") as server, Peer(server) as peer:
+        with Server("--idle-timeout", "300ms") as server:
             began = time.monotonic()
-            peer.expect(OPENING + GOODBYE).expect_eof()
-            self.assertBetween(time.monotonic() - began, 0.29, 1.5)
+            with Peer(server) as peer:
+                peer.expect(OPENING + GOODBYE).expect_eof()
+            self.assertGreaterEqual(time.monotonic() - began, 0.29)
 
     def test_a_name_begins_the_silence_anew(self):
-        with Server("--idle-timeout", "400ms") as server, Peer(server) as peer:
-            peer.expect(OPENING)
-            for _ in range(3):
-                peer.stays_silent(0.2).send(b"Michael\n").expect(hello(b"Michael"))
-            began = time.monotonic()
-            peer.expect(GOODBYE).expect_eof()
-            self.assertBetween(time.monotonic() - began, 0.38, 1.5)
+        def attempt(limit_s):
+            with Server("--idle-timeout", ms(limit_s)) as server, Peer(server) as peer:
+                peer.expect(OPENING)
+                for _ in range(3):
+                    peer.stays_silent(limit_s / 2)
+                    began = time.monotonic()
+                    peer.send(b"Michael\n").expect(hello(b"Michael"))
+                peer.expect(GOODBYE).expect_eof()
+                self.assertGreaterEqual(time.monotonic() - began, 0.95 * limit_s)
+        unhurried(attempt, 0.4)
 
-    def drip(self, peer, every_s):
-        """Sends a byte now and then until the server sends something; returns how long that took."""
-        began = time.monotonic()
-        while not select.select([peer.socket], [], [], every_s)[0]:
-            self.assertLess(time.monotonic() - began, LIMIT_S, "the server lets a name drip for ever")
-            peer.send(b"x")
-        return time.monotonic() - began
+    def drip(self, server, first, every_s, limit_s):
+        """A byte now and then goes on with a name, until the server ends it."""
+        with Peer(server) as peer:
+            peer.expect(OPENING)
+            if first.endswith(b"\n"):
+                peer.send(first).expect(hello(first[:-1]))
+                first = b"x"
+            began = time.monotonic()
+            peer.send(first)
+            while not select.select([peer.socket], [], [], every_s)[0]:
+                self.assertLess(time.monotonic() - began, LIMIT_S + limit_s, "the server lets a name drip for ever")
+                peer.send(b"x")
+            peer.expect(GOODBYE).expect_eof()
+            self.assertGreaterEqual(time.monotonic() - began, 0.95 * limit_s)
 
     def test_a_name_sent_byte_by_byte_is_ended_in_time(self):
-        with Server("--name-timeout", "500ms", "--pause", "200ms") as server:
-            with self.subTest("a first name"), Peer(server) as peer:
-                took = self.drip(peer.expect(OPENING).send(b"x"), 0.03)
-                peer.expect(GOODBYE).expect_eof()
-                self.assertBetween(took, 0.48, 1.5)
-            with self.subTest("after a newline"), Peer(server) as peer:
-                peer.expect(OPENING).send(b"Tracy\n").expect(hello(b"Tracy"))
-                took = self.drip(peer.send(b"x"), 0.1)
-                peer.expect(GOODBYE).expect_eof()
-                self.assertBetween(took, 0.48, 1.5)
-            with self.subTest("a name too long already"), Peer(server) as peer:
-                took = self.drip(peer.expect(OPENING).send(b"x" * 2000), 0.03)
-                peer.expect(GOODBYE).expect_eof()
-                self.assertBetween(took, 0.48, 1.5)
+        for first, every_s in ((b"x", 0.06), (b"Tracy\n", 0.2), (b"x" * 2000, 0.06)):
+            def attempt(limit_s):
+                with Server("--name-timeout", ms(limit_s), "--pause", ms(0.4 * limit_s)) as server:
+                    self.drip(server, first, every_s * limit_s, limit_s)
+            with self.subTest(first[:10]):
+                unhurried(attempt, 0.5)
 
     def test_the_time_for_a_name_is_not_the_time_between_names(self):
         with Server("--name-timeout", "300ms") as server, Peer(server) as peer:
@@ -378,11 +383,9 @@ class Deadlines(Case):
             self.assertLess(server.rss() - before, MIB)
             cpu = server.cpu_s()
             with Peer(server) as peer:
-                began = time.monotonic()
                 peer.expect(OPENING)
                 for _ in range(100):
                     peer.send(b"Michael\n").expect(hello(b"Michael"))
-                self.assertLess(time.monotonic() - began, PATIENCE)
                 peer.stays_silent(0.5)
             self.assertLess(server.cpu_s() - cpu, 0.3 * PATIENCE, "the server spins on a peer that does not read")
             deaf.reset()
@@ -394,14 +397,12 @@ class OtherProtocols(Case):
     """Another protocol is recognized at once, and logged."""
 
     def expect_shown_out(self, server, peer, word):
-        began = time.monotonic()
         peer.expect(OPENING).expect_eof()
-        self.assertLess(time.monotonic() - began, 1 * PATIENCE)
         peer.close()
         server.log.expect(rf"^Connection from {re.escape(peer.address)} is closed: .*{word}")
 
     def test_a_tls_client_is_closed_at_once_and_named(self):
-        with Server("--pause", "5s") as server, Peer(server) as peer:
+        with Server("--pause", "1m") as server, Peer(server) as peer:
             peer.send(client_hello())
             self.expect_shown_out(server, peer, "TLS")
 
@@ -409,14 +410,14 @@ class OtherProtocols(Case):
         requests = (b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: x\r\n\r\n",
                     b"POST /names?a=b HTTP/1.0\r\nContent-Length: 3\r\n\r\na=b", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                     b"OPTIONS * HTTP/1.1\r\n\r\n")
-        with Server("--pause", "5s") as server:
+        with Server("--pause", "1m") as server:
             for request in requests:
                 with self.subTest(request=request), Peer(server) as peer:
                     peer.send(request)
                     self.expect_shown_out(server, peer, "HTTP")
 
     def test_other_protocols_are_recognized_in_pieces(self):
-        with Server("--pause", "5s") as server:
+        with Server("--pause", "1m") as server:
             for payload, word in ((client_hello()[:3], "TLS"), (b"GET / HTTP/1.1\r\n", "HTTP")):
                 with self.subTest(word=word), Peer(server) as peer:
                     for byte in payload:
@@ -450,19 +451,23 @@ class Log(Case):
     def test_every_end_has_its_own_reason(self):
         reasons = {}
 
-        def reason(how, act):
+        def reason(server, how, act):
             with Peer(server) as peer:
                 peer.expect(OPENING).send(b"Michael\n").expect(hello(b"Michael"))
                 act(peer)
             closed = server.log.expect(rf"^Connection from {re.escape(peer.address)} is closed: (.+), 1 names?, ")
             reasons[how] = closed[0][1]
 
-        with Server("--idle-timeout", "400ms", "--name-timeout", "300ms") as server:
-            reason("exit", lambda peer: peer.send(b"exit\n").expect(GOODBYE).expect_eof())
-            reason("end", lambda peer: peer.end().expect_eof())
-            reason("reset", lambda peer: peer.reset())
-            reason("idle", lambda peer: peer.expect(GOODBYE).expect_eof())
-            reason("name", lambda peer: peer.send(b"x").expect(GOODBYE).expect_eof())
+        def end_by_silence(limit_s):
+            with Server("--idle-timeout", ms(limit_s)) as server:
+                reason(server, "idle", lambda peer: peer.expect(GOODBYE).expect_eof())
+
+        with Server("--name-timeout", "300ms") as server:
+            reason(server, "exit", lambda peer: peer.send(b"exit\n").expect(GOODBYE).expect_eof())
+            reason(server, "end", lambda peer: peer.end().expect_eof())
+            reason(server, "reset", lambda peer: peer.reset())
+            reason(server, "name", lambda peer: peer.send(b"x").expect(GOODBYE).expect_eof())
+        unhurried(end_by_silence, 0.4)
         self.assertEqual(len(set(reasons.values())), 5, reasons)
 
     def test_names_never_reach_the_log_unescaped(self):
@@ -536,10 +541,12 @@ class FloodedLog(Case):
             lines = [line for line in server.log.lines() if " is closed: " in line or "Accept new" in line]
             windows = 1 + int((time.monotonic() - began) / 10)
             self.assertLessEqual(len([line for line in lines if " is closed: " in line]), 1000 * windows)
-            server.expect_counters(f" {2 * 1100 - len(lines)} log lines suppressed, 0 log lines dropped$")
+            suppressed = 2 * 1100 - len(lines)
+            server.expect_counters(f" {suppressed} log lines suppressed, 0 log lines dropped$")
             self.assertEqual(server.stop(), 0)
             server.log.join()
-            self.assertRegex(server.log.lines()[-1], "^Counters: .* [1-9][0-9]* log lines suppressed,")
+            self.assertRegex(server.log.lines()[-1], f"^Counters: .* {suppressed} log lines suppressed,")
+            self.assertTrue(suppressed > 0 or windows > 1, lines)
 
 
 class Crowds(Case):
@@ -600,8 +607,9 @@ class Crowds(Case):
         with Server("--max-rate-per-address", "2", "--workers", "2", listen=[("127.0.0.1", "0")]) as server:
             answers = []
             while TOO_MANY not in answers:
-                with Peer(server) as peer:
-                    answers.append(peer.receive())
+                with contextlib.ExitStack() as stack:
+                    peers = [stack.enter_context(Peer(server)) for _ in range(8)]
+                    answers += [peer.receive() for peer in peers]
             self.assertGreaterEqual(answers.count(OPENING), 2)
             server.log.expect(r"rejected: more than 2 a second from its address \(see --max-rate-per-address\)")
             with Peer(server, source="127.0.0.2") as other:
