@@ -13,6 +13,7 @@ import functools
 import os
 import pathlib
 import pty
+import random
 import re
 import resource
 import select
@@ -495,6 +496,17 @@ def refusing_port(host="::1"):
     with socket.socket(family, socket.SOCK_STREAM) as held:
         held.bind((host, 0))
         yield held.getsockname()[1]
+
+
+def free_port(host):
+    """A port that no socket has now and that the kernel gives to none which asks for any, for a program to listen on."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as ephemeral:
+        low, high = map(int, ephemeral.read().split())
+    ports = [port for port in range(10000, 60000) if not low <= port <= high] or range(low, high)
+    for port in random.sample(ports, 100):
+        with contextlib.suppress(OSError), listening(host, port=port):
+            return port
+    raise AssertionError(f"100 ports of {host} are in use")
 
 
 # --- peers -----------------------------------------------------------------------------------------------------
