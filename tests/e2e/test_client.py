@@ -16,8 +16,8 @@ import time
 import unittest
 
 from harness import (GOODBYE, IN_BACKGROUND, IS_ROOT, LIMIT_S, MUSL, OPENING, QUESTION, TOO_MANY, WELCOME, Case, Names,
-                     Script, Server, Terminal, await_that, connect, environment, hello, listening, main, needs_names,
-                     refusing_port, run, shell, spawn, unread_pipe)
+                     Script, Server, Terminal, await_that, connect, environment, hello, listening, main, ms, needs_names,
+                     refusing_port, run, shell, spawn, unhurried, unread_pipe)
 
 HOSTS = "127.0.0.1 localhost here.example\n::1 localhost here.example\n127.0.0.1 four.example\nfd77::6 six.example\n"
 
@@ -203,13 +203,15 @@ class Persons(Case):
             self.assertTrue(os.get_blocking(terminal._slave))
 
     def test_a_person_is_not_hurried(self):
-        with Server() as server, \
-                Terminal("--connect", "::1", str(server.port), "--answer-timeout", "200ms") as terminal:
-            terminal.expect(QUESTION)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                terminal.process.wait(0.6)
-            terminal.send(b"Michael\n").expect(b"Server: Hello Michael!\r\n").expect(QUESTION).send(b"\x04")
-            self.assertEqual(terminal.wait(), 0)
+        def attempt(limit_s):
+            with Server() as server, \
+                    Terminal("--connect", "::1", str(server.port), "--answer-timeout", ms(limit_s)) as terminal:
+                terminal.expect(QUESTION)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    terminal.process.wait(2 * limit_s)
+                terminal.send(b"Michael\n").expect(b"Server: Hello Michael!\r\n").expect(QUESTION).send(b"\x04")
+                self.assertEqual(terminal.wait(), 0)
+        unhurried(attempt, 0.3)
 
     def test_lines_typed_ahead_are_names(self):
         with Server() as server, Terminal("--connect", "::1", str(server.port)) as terminal:
@@ -337,7 +339,7 @@ class Connecting(Case):
         with silent_port() as port:
             result = connect("::1", port, "--connect-timeout", "400ms")
         self.assertFails(result, 4, "connect-timeout")
-        self.assertBetween(result.seconds, 0.39, 1.2)
+        self.assertBetween(result.seconds, 0.39, 5)
 
     def test_a_name_that_is_not_there(self):
         result = connect("missing.invalid", 6000, "--connect-timeout", "5s")
@@ -403,13 +405,14 @@ class Connecting(Case):
             result = connect("::1", port, "--timeout", "300ms")
         self.assertFails(result, 4, "connect-timeout")
         self.assertIn(f"--timeout (0.3 s) expired while connecting to [::1]:{port}".encode(), result.err)
-        with Server() as server:
+
+        def attempt(limit_s):
             reader, writer = os.pipe()
-            self.addCleanup(os.close, writer)
-            with open(reader, "rb") as silent:
-                result = connect("::1", server.port, "--timeout", "300ms", stdin=silent)
-        self.assertFails(result, 7, "dialogue-timeout")
-        self.assertIn(b"expired while waiting for a name on standard input", result.err)
+            with Server() as server, open(writer, "wb"), open(reader, "rb") as silent:
+                result = connect("::1", server.port, "--timeout", ms(limit_s), stdin=silent)
+            self.assertFails(result, 7, "dialogue-timeout")
+            self.assertIn(b"expired while waiting for a name on standard input", result.err)
+        unhurried(attempt, 0.3)
 
     @needs_names
     def test_a_limit_that_expires_during_name_resolution_is_a_temporary_failure(self):
@@ -501,7 +504,7 @@ class Answers(Case):
             with self.subTest(words=words):
                 began = time.monotonic()
                 self.fails(scripted(*words, ends=False), "dialogue-timeout", "Michael", "--answer-timeout", "300ms")
-                self.assertBetween(time.monotonic() - began, 0.29, 1.5)
+                self.assertBetween(time.monotonic() - began, 0.29, 5)
 
     def test_an_answer_sent_byte_by_byte_times_out(self):
         def serve(peer):
@@ -524,10 +527,12 @@ class Answers(Case):
             self.assertIn(connect(server.host, server.port).code, (0, 7))
 
     def test_the_whole_run_has_a_limit(self):
-        began = time.monotonic()
-        result = self.fails(scripted(OPENING, ends=False), r"dialogue-timeout", "Michael", "--timeout", "400ms")
-        self.assertBetween(time.monotonic() - began, 0.39, 1.5)
-        self.assertIn(b"--timeout (0.4 s) expired while waiting for the server's answer", result.err)
+        def attempt(limit_s):
+            began = time.monotonic()
+            result = self.fails(scripted(OPENING, ends=False), r"dialogue-timeout", "Michael", "--timeout", ms(limit_s))
+            self.assertGreaterEqual(time.monotonic() - began, 0.95 * limit_s)
+            self.assertIn(f"--timeout ({limit_s:g} s) expired while waiting for the server's answer".encode(), result.err)
+        unhurried(attempt, 0.4)
 
     def test_an_answer_in_single_bytes_is_an_answer(self):
         def serve(peer):
@@ -593,11 +598,14 @@ class Outputs(Case):
         return child
 
     def test_a_reader_that_does_not_read_delays_no_time_limit(self):
-        with Server() as server:
-            child = self.blocked("::1", str(server.port), "Michael", "--timeout", "400ms")
-            _, err = child.communicate(timeout=LIMIT_S)
-        self.assertEqual(child.returncode, 8)
-        self.assertIn(b"--timeout (0.4 s) expired while writing to standard output, which is not being read", err)
+        def attempt(limit_s):
+            with Server() as server:
+                child = self.blocked("::1", str(server.port), "Michael", "--timeout", ms(limit_s))
+                _, err = child.communicate(timeout=LIMIT_S)
+            self.assertEqual(child.returncode, 8)
+            self.assertIn(f"--timeout ({limit_s:g} s) expired while writing to standard output, which is not being read",
+                          err.decode())
+        unhurried(attempt, 0.4)
 
     def test_a_reader_that_does_not_read_delays_no_interrupt(self):
         with Server() as server:
@@ -609,29 +617,28 @@ class Outputs(Case):
 
     def test_a_reader_that_does_not_read_pauses_the_dialogue_and_its_time_limit(self):
         names = b"".join(b"%01000d\n" % i for i in range(5000))
-        with Server() as server, tempfile.TemporaryFile() as file:
-            file.write(names)
-            file.seek(0)
-            reader, writer = os.pipe()
-            child = spawn(["--connect", "::1", str(server.port), "--answer-timeout", "1s"], stdin=file, stdout=writer,
-                          stderr=subprocess.PIPE)
-            os.close(writer)
-            await_that(lambda: self.is_settled(child.pid), "the client to wait")
-            self.assertLess(os.lseek(file.fileno(), 0, os.SEEK_CUR), 1_000_000)
-            with open(reader, "rb") as pipe:
-                out = pipe.read()
-            self.assertEqual(child.wait(LIMIT_S), 0)
-            child.stderr.close()
-        self.assertEqual(out, OPENING + b"".join(map(hello, names.split())) + GOODBYE)
 
-    def is_settled(self, pid):
-        """Whether it has not run for longer than the time limit."""
-        def ticks():
-            with open(f"/proc/{pid}/stat") as stat:
-                return stat.read().rpartition(")")[2].split()[11:13]
-        before = ticks()
-        time.sleep(1.2)
-        return before == ticks()
+        def attempt(limit_s):
+            with Server() as server, tempfile.TemporaryFile() as file:
+                file.write(names)
+                file.seek(0)
+                reader, writer = os.pipe()
+                child = spawn(["--connect", "::1", str(server.port), "--answer-timeout", ms(limit_s)], stdin=file,
+                              stdout=writer, stderr=subprocess.DEVNULL)
+                os.close(writer)
+                with open(reader, "rb") as pipe:
+                    await_that(lambda: self.is_settled(file, 1.2 * limit_s), "the client to wait", 3 * limit_s + LIMIT_S)
+                    self.assertLess(os.lseek(file.fileno(), 0, os.SEEK_CUR), 1_000_000)
+                    out = pipe.read()
+                self.assertEqual(child.wait(LIMIT_S), 0)
+            self.assertEqual(out, OPENING + b"".join(map(hello, names.split())) + GOODBYE)
+        unhurried(attempt, 1)
+
+    def is_settled(self, file, seconds):
+        """Whether it has begun to read the file and does not go on for that long."""
+        before = os.lseek(file.fileno(), 0, os.SEEK_CUR)
+        time.sleep(seconds)
+        return 0 < before == os.lseek(file.fileno(), 0, os.SEEK_CUR)
 
     def test_a_standard_error_that_is_not_read_delays_neither_a_time_limit_nor_an_interrupt(self):
         reader, writer = unread_pipe()
