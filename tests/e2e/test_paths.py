@@ -4,9 +4,10 @@ Names come from files, or from a name server on the far host that is as slow as 
 """
 
 import contextlib
+import re
 import socket
 
-from harness import Case, Server, connect, hello, main, run
+from harness import SOON_S, Case, Server, await_that, connect, hello, main, ms, run, unhurried
 from net_harness import (UNREACHABLE4, UNREACHABLE6, FAR, FAR4, FAR6, NEAR, NEAR4, NEAR6, NameServer, clear_cable, inside, ip,
                          lay_cable, make_host, remove_host, skip_without_cable, switch_ipv6_off, within)
 
@@ -24,8 +25,8 @@ HOSTS = f"""
 """ + "".join(f"{a} late.test\n" for a in [*UNREACHABLE4, FAR4]) + "".join(f"{a} many.test\n" for a in [*UNREACHABLE6, FAR4])
 
 # for NameServer
-ANSWERS = {"slow6.dns.test": (0, 1.5), "soon6.dns.test": (0, 0.02), "mute6.dns.test": (0, None),
-           "bad6.dns.test": (0, "fail"), "no6.dns.test": (0, "none"), "slow4.dns.test": (1.5, 0),
+ANSWERS = {"slow6.dns.test": (0, 8), "soon6.dns.test": (0, 0.02), "mute6.dns.test": (0, None),
+           "bad6.dns.test": (0, "fail"), "no6.dns.test": (0, "none"), "slow4.dns.test": (8, 0),
            "mute.dns.test": (None, None), "none.dns.test": ("none", "none")}
 
 
@@ -48,11 +49,28 @@ class Path(Case):
     def connect(self, *args):
         return connect(*args, wrap=within(NEAR))
 
-    def assertGreeted(self, server, result, over, low=0.0, high=0.2):
+    def at_once(self, *args):
+        """The same, where a next address that had to wait for its turn would come too late for assertGreeted."""
+        return self.connect(*args, "--attempt-delay", "10s")
+
+    def assertGreeted(self, server, result, over, low=0.0):
         self.assertDialogue(result, hello(b"Michael"))
         received = server.log.expect(r"^Accept new connection from (.+):\d+$")
         self.assertEqual(received[-1][1].strip("[]"), over)
-        self.assertBetween(result.seconds, low, high, repr(result))
+        self.assertBetween(result.seconds, low, 5, repr(result))
+
+    def assertFallsBack(self, name, low_ms, high_ms, *options):
+        """To IPv4. Each try takes as long, and one takes no longer: a busy machine may delay others."""
+        with self.server() as server:
+            def is_in_time():
+                result = self.connect(name, server.port, "Michael", "-v", *options)
+                self.assertGreeted(server, result, NEAR4, low_ms / 1000)
+                found = re.search(rf"Connected to {FAR4}:{server.port} .* in (\S+) ms: name resolution took (\S+) ms",
+                                  result.err.decode())
+                took_ms = float(found[1]) - float(found[2])
+                self.assertGreaterEqual(took_ms, low_ms)
+                return took_ms < high_ms
+            await_that(is_in_time, f"a connection over IPv4 within {high_ms} ms")
 
 
 class Paths(Path):
@@ -60,60 +78,56 @@ class Paths(Path):
 
     def test_ipv6_comes_first_where_both_are_ok(self):
         with self.server() as server:
-            self.assertGreeted(server, self.connect("both.test", server.port, "Michael"), NEAR6)
+            self.assertGreeted(server, self.at_once("both.test", server.port, "Michael"), NEAR6)
 
     def test_unreachable_ipv6_falls_back_to_ipv4_after_a_quarter_second(self):
-        with self.server() as server:
-            result = self.connect("dropped.test", server.port, "Michael", "-v")
-            self.assertGreeted(server, result, NEAR4, 0.25, 0.6)
-            self.assertIn(f"{FAR4}:{server.port}", result.err.decode())
+        self.assertFallsBack("dropped.test", 250, 600)
 
     def test_the_attempt_delay_is_as_asked(self):
-        with self.server() as server:
-            result = self.connect("dropped.test", server.port, "Michael", "--attempt-delay", "700ms")
-            self.assertGreeted(server, result, NEAR4, 0.7, 1.1)
+        self.assertFallsBack("dropped.test", 700, 1100, "--attempt-delay", "700ms")
 
     def test_eight_unreachable_ipv6_addresses_cost_one_delay_before_ipv4(self):
-        with self.server() as server:
-            self.assertGreeted(server, self.connect("many.test", server.port, "Michael"), NEAR4, 0.25, 0.6)
+        self.assertFallsBack("many.test", 250, 600)
 
     def test_ipv6_refused_is_greeted_over_ipv4_at_once(self):
         with self.server(FAR4, "0") as server:
-            self.assertGreeted(server, self.connect("both.test", server.port, "Michael"), NEAR4)
+            self.assertGreeted(server, self.at_once("both.test", server.port, "Michael"), NEAR4)
 
     def test_ipv6_unreachable_is_greeted_over_ipv4_at_once(self):
         with self.server(FAR4, "0") as server:
-            self.assertGreeted(server, self.connect("unreachable.test", server.port, "Michael"), NEAR4)
+            self.assertGreeted(server, self.at_once("unreachable.test", server.port, "Michael"), NEAR4)
 
     def test_ipv4_refused_is_greeted_over_ipv6_at_once(self):
         with self.server(FAR6, "0") as server:
-            self.assertGreeted(server, self.connect("both.test", server.port, "Michael"), NEAR6)
+            self.assertGreeted(server, self.at_once("both.test", server.port, "Michael"), NEAR6)
 
     def test_both_unreachable_is_connect_timeout_at_the_limit(self):
         result = self.connect("nowhere.test", 6000, "--connect-timeout", "1s")
         self.assertFails(result, 4, "connect-timeout")
-        self.assertBetween(result.seconds, 1.0, 1.4)
+        self.assertBetween(result.seconds, 1.0, 5)
 
     def test_both_refused_is_connect_refused_at_once(self):
-        result = self.connect("both.test", 6000)
+        result = self.at_once("both.test", 6000)
         self.assertFails(result, 4, "connect-refused")
-        self.assertBetween(result.seconds, 0, 0.2)
+        self.assertLess(result.seconds, SOON_S)
 
     def test_an_address_without_a_way_is_unreachable_at_once(self):
         result = self.connect("2001:db8::1", 6000)
         self.assertFails(result, 4, "connect-unreachable")
-        self.assertBetween(result.seconds, 0, 0.2)
+        self.assertLess(result.seconds, SOON_S)
 
     def test_every_address_gets_its_turn_within_the_limit(self):
-        with self.server() as server:
-            result = self.connect("late.test", server.port, "Michael", "--connect-timeout", "1s")
-            self.assertGreeted(server, result, NEAR4, 0, 1.2)
+        def attempt(limit_s):
+            with self.server() as server:
+                result = self.connect("late.test", server.port, "Michael", "--connect-timeout", ms(limit_s))
+                self.assertDialogue(result, hello(b"Michael"))
+        unhurried(attempt, 1)
 
     def test_6_never_falls_to_ipv4(self):
         with self.server() as server:
             result = self.connect("dropped.test", server.port, "-6", "--connect-timeout", "1s")
             self.assertFails(result, 4, "connect-timeout")
-            self.assertBetween(result.seconds, 1.0, 1.4)
+            self.assertBetween(result.seconds, 1.0, 5)
             self.assertFails(self.connect("four.test", server.port, "-6"), 3, "resolve-not-found")
         with self.server(FAR4, "0") as server:
             self.assertFails(self.connect("both.test", server.port, "-6"), 4, "connect-refused")
@@ -127,7 +141,7 @@ class Paths(Path):
 
     def test_4_does_not_wait_for_ipv6(self):
         with self.server() as server:
-            self.assertGreeted(server, self.connect("dropped.test", server.port, "-4", "Michael"), NEAR4)
+            self.assertGreeted(server, self.at_once("dropped.test", server.port, "-4", "Michael"), NEAR4)
 
     def test_a_zone_leads_to_a_link_local_address(self):
         with self.server("fe80::c8%cable", "0") as server:
@@ -154,11 +168,14 @@ class Resolvers(Path):
     def test_aaaa_that_is_slow_holds_a_for_the_resolution_delay_only(self):
         for name in ("slow6.dns.test", "mute6.dns.test"):
             with self.subTest(name=name), self.server() as server:
-                self.assertGreeted(server, self.connect(name, server.port, "Michael"), NEAR4, 0.05, 0.3)
+                self.assertGreeted(server, self.connect(name, server.port, "Michael"), NEAR4, 0.05)
 
     def test_aaaa_within_the_resolution_delay_is_preferred(self):
-        with self.server() as server:
-            self.assertGreeted(server, self.connect("soon6.dns.test", server.port, "Michael"), NEAR6)
+        def is_preferred():  # where the name server is in time, which it may not be on a busy machine
+            with self.server() as server:
+                self.assertDialogue(self.connect("soon6.dns.test", server.port, "Michael"), hello(b"Michael"))
+                return server.log.expect(r"^Accept new connection from (.+):\d+$")[0][1].strip("[]") == NEAR6
+        await_that(is_preferred, "IPv6")
 
     def test_a_slow_a_answer_delays_no_other(self):
         with self.server() as server:
@@ -175,12 +192,12 @@ class Resolvers(Path):
     def test_a_resolver_that_is_mute_ends_at_the_limit(self):
         result = self.connect("mute.dns.test", 6000, "--connect-timeout", "1s")
         self.assertFails(result, result.code if result.code in (3, 4) else 3, "resolve-temporary|connect-timeout")
-        self.assertBetween(result.seconds, 1.0, 1.4)
+        self.assertBetween(result.seconds, 1.0, 5)
 
     def test_a_limit_on_the_whole_run_ends_a_mute_resolver_too(self):
         result = self.connect("mute.dns.test", 6000, "--timeout", "500ms")
         self.assertIn(result.code, (3, 4, 7), repr(result))
-        self.assertBetween(result.seconds, 0.5, 0.9)
+        self.assertBetween(result.seconds, 0.5, 5)
 
 
 class OneFamily(Case):
