@@ -308,15 +308,17 @@ class Restarts(Case):
             with self.subTest(server_args), tcp("::1") as first:
                 with self.start(first, server_args) as server:
                     bench = spawn(["--bench", "::1", str(port_of(first)), "--connections", "20", "--names", "5", "--duration",
-                                   "3s", "--format", "json", *bench_args], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                   "1h", "--format", "json", *bench_args], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                     server.log.expect("^Accept new connection", 20)
                 for _ in range(3):
                     with self.start(first, server_args) as server:
                         server.log.expect("^Accept new connection", 20)
-                with self.start(first, server_args):
+                with self.start(first, server_args) as server:
+                    server.log.expect("^Accept new connection", 20)
+                    bench.send_signal(signal.SIGINT)
                     out, err = bench.communicate(timeout=3 * LIMIT_S)
                 result = json.loads(out)
-                self.assertEqual((bench.returncode, err), (0, b""), result)
+                self.assertEqual((bench.returncode, err), (130, b"tcpgreet: interrupted (interrupted)\n"), result)
                 self.assertEqual(result["failures"], {})
                 self.assertGreater(result["names"], 0)
 
