@@ -23,8 +23,8 @@ except ImportError:  # not there, or too old: results are read without their sch
     Validator = None
 
 import tls_harness
-from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Names, Script, Server, Terminal, hello,
-                     listening, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, ROOT, Case, Names, Script, Server, Terminal, hello, listening,
+                     main, ms, needs_names, refusing_port, run, shell, spawn, unhurried, unread_pipe)
 
 SCHEMA = json.loads((ROOT / "docs" / "bench-v1.schema.json").read_text())
 DUAL = {"listen": [("0",)], "announcements": 2}
@@ -127,6 +127,12 @@ class BenchCase(Case):
         self.assertEqual(sum(result["slots"]), result["names"])
         return result
 
+    def assertScheduled(self, result, rate, seconds, workers):
+        """An open loop sends a name for each that is due, or counts it as late."""
+        count = result["names"] + result["late"]
+        self.assertGreaterEqual(count, rate * seconds - 4 * workers)
+        self.assertLessEqual(count, rate * result["duration_seconds"] + 4 * workers)
+
     def assertAgrees(self, server, *results):
         """The server counted what the benches counted."""
         connections, resumed, names = (sum(r[key] for r in results) for key in ("connections", "resumed", "names"))
@@ -148,12 +154,14 @@ class CountsAgree(BenchCase):
             self.assertAgrees(server, result)
 
     def test_three_names_a_connection(self):
-        with Server() as server:
-            result = self.bench("::1", server.port, "--names", "3", "--connections", "5", *SHORT)
-            self.assertGreater(result["connections"], 5)
-            self.assertLessEqual(result["names"], 3 * result["connections"])
-            self.assertGreater(result["names"], 3 * (result["connections"] - 6))
-            self.assertAgrees(server, result)
+        def attempt(seconds):
+            with Server() as server:
+                result = self.bench("::1", server.port, "--names", "3", "--connections", "5", "--duration", ms(seconds))
+                self.assertLessEqual(result["names"], 3 * result["connections"])
+                self.assertGreater(result["names"], 3 * (result["connections"] - 6))
+                self.assertAgrees(server, result)
+                self.assertGreater(result["connections"], 5)
+        unhurried(attempt, 0.3)
 
     def test_workers_on_both_sides(self):
         with Server("--workers", "2") as server:
@@ -189,28 +197,32 @@ class CountsAgree(BenchCase):
             result = self.bench("::1", server.port, "--rate", "1000", "--duration", "500ms")
             self.assertTrue(result["open_loop"])
             self.assertEqual(result["rate_asked"], 1000)
-            self.assertBetween(result["names"] + result["late"], 400, 700)
+            self.assertScheduled(result, 1000, 0.5, workers=1)
             self.assertAgrees(server, result)
 
     def test_the_open_loop_of_several_workers_keeps_one_rate(self):
         with Server("--workers", "2") as server:
             result = self.bench("::1", server.port, "--rate", "1000", "--workers", "3", "--duration", "500ms")
-            self.assertBetween(result["names"] + result["late"], 400, 700)
+            self.assertScheduled(result, 1000, 0.5, workers=3)
             self.assertAgrees(server, result)
 
     def test_the_open_loop_with_fresh_connections(self):
         with Server() as server:
             result = self.bench("::1", server.port, "--rate", "200", "--names", "1", "--connections", "4",
                                 "--duration", "500ms")
-            self.assertGreater(result["connections"], 50 / PATIENCE)
+            self.assertGreater(result["names"], 4)
+            self.assertIn(result["connections"] - result["names"], range(5))  # for names that were not due any more
+            self.assertScheduled(result, 200, 0.5, workers=1)
             self.assertAgrees(server, result)
 
     def test_no_connection_is_lost_under_a_load_of_connecting_and_closing(self):
-        with Server("--workers", "2") as server:
-            result = self.bench("::1", server.port, "--names", "1", "--connections", "100", "--workers", "2",
-                                "--duration", "500ms")
-            self.assertGreater(result["connections"], 100)
-            self.assertAgrees(server, result)
+        def attempt(seconds):
+            with Server("--workers", "2") as server:
+                result = self.bench("::1", server.port, "--names", "1", "--connections", "100", "--workers", "2",
+                                    "--duration", ms(seconds))
+                self.assertAgrees(server, result)
+                self.assertGreater(result["connections"], 100)
+        unhurried(attempt, 0.5)
 
 
 class CountsAgreeOverTls(BenchCase):
@@ -219,34 +231,37 @@ class CountsAgreeOverTls(BenchCase):
         if b"--tls is not available" in run("--connect", "::1", "1", "--tls").err:
             self.skipTest("this program was built without TLS")
         self.made = tls_harness.certificates()
-        self.options = "--tls", "--ca", self.made.ca, "--connections", "4", *SHORT
+        self.options = "--tls", "--ca", self.made.ca, "--connections", "4"
 
     def test_full_handshakes(self):
-        with Server("--tls", *self.made.serve()) as server:
-            result = self.bench("::1", server.port, "--names", "2", *self.options)
-            self.assertTrue(result["tls"])
-            self.assertGreater(result["connections"], 4)
-            self.assertEqual(result["resumed"], 0)
-            self.assertAgrees(server, result)
+        def attempt(seconds):
+            with Server("--tls", *self.made.serve()) as server:
+                result = self.bench("::1", server.port, "--names", "2", *self.options, "--duration", ms(seconds))
+                self.assertTrue(result["tls"])
+                self.assertEqual(result["resumed"], 0)
+                self.assertAgrees(server, result)
+                self.assertGreater(result["connections"], 4)
+        unhurried(attempt, 0.3)
 
     def test_resumed_handshakes(self):
-        with Server("--workers", "2", "--tls", *self.made.serve()) as server:
-            result = self.bench("::1", server.port, "--names", "1", "--resume", *self.options)
-            self.assertGreater(result["resumed"], 0)
-            self.assertLess(result["resumed"], result["connections"])
-            self.assertAgrees(server, result)
+        def attempt(seconds):
+            with Server("--workers", "2", "--tls", *self.made.serve()) as server:
+                result = self.bench("::1", server.port, "--names", "1", "--resume", *self.options, "--duration", ms(seconds))
+                self.assertLess(result["resumed"], result["connections"])
+                self.assertAgrees(server, result)
+                self.assertGreater(result["resumed"], 0)
+        unhurried(attempt, 0.3)
 
     def test_a_pending_handshake_at_the_end_is_reported_as_a_handshake(self):
         with listening() as silent:
-            result = self.bench("::1", silent.getsockname()[1], *self.options, code=5)
+            result = self.bench("::1", silent.getsockname()[1], *self.options, *SHORT, code=5)
         self.assertEqual((result["connections"], result["failures"]), (0, {"tls-silent-peer": 4}))
 
     def test_an_unknown_ca_ends_the_run_early(self):
         with Server("--tls", *self.made.serve()) as server:
-            done = bench("::1", server.port, "--tls", "--ca", tls_harness.certificates("--bad").ca, "--duration", "30s",
+            done = bench("::1", server.port, "--tls", "--ca", tls_harness.certificates("--bad").ca, "--duration", "1h",
                          "--format", "json")
             self.assertFails(done, 6, "cert-untrusted")
-            self.assertLess(done.seconds, 10 * PATIENCE)
             self.assertEqual(list(measured(done)["failures"]), ["cert-untrusted"])
 
 
@@ -334,22 +349,22 @@ class ServersThatMisbehave(BenchCase):
     def test_in_a_closed_loop_a_stall_is_one_answer_a_connection(self):
         answers = self.stalled()
         self.assertGreaterEqual(answers["max"], 0.5)
-        self.assertLessEqual(values_from(answers, 0.4), 4)
+        self.assertLess(values_from(answers, 0.4), 20)  # in an open loop a hundred are due meanwhile
 
     def test_names_scheduled_but_not_sent_are_reported(self):
         with Script(lambda peer: greet(peer, lambda name: b"")) as server:
             result = self.bench("::1", server.port, "--connections", "2", "--rate", "100", "--answer-timeout", "10s",
                                 *SHORT, code=7)
-        self.assertBetween(result["late"], 20, 40)
+        self.assertEqual(result["names"], 0)
+        self.assertScheduled(result, 100, 0.3, workers=1)
 
 
 class WhatStandsInTheWay(BenchCase):
     def test_without_a_listener_the_run_ends_early(self):
         with refusing_port() as port:
             for options in ((), ("--workers", "2"), ("--connections", "1"), ("--rate", "100")):
-                done = bench("::1", port, "--duration", "30s", "--format", "json", *options)
+                done = bench("::1", port, "--duration", "1h", "--format", "json", *options)
                 self.assertFails(done, 4, "connect-refused")
-                self.assertLess(done.seconds, 5 * PATIENCE)
                 self.assertEqual(list(measured(done)["failures"]), ["connect-refused"])
 
     @needs_names
@@ -480,24 +495,28 @@ class WhatStandsInTheWay(BenchCase):
                 self.assertFails(done, 8, "system-output")
 
     def test_a_server_that_is_stopped_drains_and_the_bench_ends_by_itself(self):
-        with Server("--workers", "2", "--drain-timeout", "100ms") as server:
-            child = spawn(["--bench", "::1", str(server.port), "--connections", "6", "--format", "json", "--duration",
-                           "1s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            server.log.expect("Accept new connection", 6)
-            self.assertEqual(server.stop(), 0)
-            out, err = child.communicate(timeout=LIMIT_S)
-        result = json.loads(out)
-        self.assertIn(child.returncode, (4, 7), err)
-        self.assertEqual(result["failures"].get("dialogue-early-end"), 6, result["failures"])
-        self.assertEqual(set(result["failures"]), {"dialogue-early-end", "connect-refused"})
+        def attempt(seconds):
+            with Server("--workers", "2", "--drain-timeout", "100ms") as server:
+                child = spawn(["--bench", "::1", str(server.port), "--connections", "6", "--format", "json", "--duration",
+                               ms(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                server.log.expect("Accept new connection", 6)
+                self.assertEqual(server.stop(), 0)
+                out, err = child.communicate(timeout=seconds + LIMIT_S)
+            result = json.loads(out)
+            self.assertIn(child.returncode, (4, 7), err)
+            self.assertEqual(result["failures"].get("dialogue-early-end"), 6, result["failures"])
+            self.assertEqual(set(result["failures"]), {"dialogue-early-end", "connect-refused"})
+        unhurried(attempt, 1)
 
     def test_progress_is_printed_on_a_terminal_only(self):
-        with Server() as server:
-            line = "--bench", "::1", str(server.port), "--connections", "2", "--duration", "800ms"
-            with Terminal(*line) as terminal:
-                terminal.expect(b" of 0.8 s, ").expect(b" names/s").expect(b"OK: ")
-                self.assertEqual(terminal.process.wait(LIMIT_S), 0)
-            self.assertEqual(run(*line).err, b"")
+        def attempt(seconds):
+            with Server() as server:
+                line = "--bench", "::1", str(server.port), "--connections", "2", "--duration", ms(seconds)
+                with Terminal(*line) as terminal:
+                    terminal.expect(f" of {seconds:g} s, ".encode()).expect(b" names/s").expect(b"OK: ", seconds + LIMIT_S)
+                    self.assertEqual(terminal.process.wait(LIMIT_S), 0)
+                self.assertEqual(run(*line, limit_s=seconds + LIMIT_S).err, b"")
+        unhurried(attempt, 0.8)
 
 
 class Merging(BenchCase):
