@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from harness import GOODBYE, LIMIT_S, OPENING, QUESTION, WELCOME, Case, Script, Server, connect, hello, main
+from harness import GOODBYE, LIMIT_S, OPENING, QUESTION, WELCOME, Case, Script, Server, await_that, connect, hello, main
 
 NAMES = (b"Michael", b"Tracy", b"Sarah")
 WITH_NEWLINE = b"Server: Hello Michael\n!\n" + QUESTION
@@ -66,10 +66,15 @@ class NaiveClient(Case):
     def test_an_answer_takes_a_pause_and_no_more(self):
         with Server() as server, socket.create_connection((server.host, server.port), LIMIT_S) as s:
             s.recv(1024)
-            began = time.monotonic()
-            s.send(b"Michael")
-            s.recv(1024)
-            self.assertBetween(time.monotonic() - began, 0.29, 0.6)
+
+            def is_prompt():  # a busy machine may delay some answers
+                began = time.monotonic()
+                s.send(b"Michael")
+                s.recv(1024)
+                took_s = time.monotonic() - began
+                self.assertGreaterEqual(took_s, 0.29)
+                return took_s < 0.6
+            await_that(is_prompt, "an answer before a second pause would be over")
 
 
 def naive_server(peer):
