@@ -12,8 +12,8 @@ import threading
 import time
 import unittest
 
-from harness import (GOODBYE, OPENING, PATIENCE, SANITIZED, Case, Peer, Server, await_that, client_hello, connect,
-                     hello, main)
+from harness import (GOODBYE, LIMIT_S, OPENING, SANITIZED, Case, Peer, Server, await_that, client_hello, connect, hello,
+                     main, ms, unhurried)
 from tls_harness import (VERSIONS, ByHand, Program, certificates, client_context, exchange, der, dialogue,
                          fingerprint, folder, identity, issue, openssl, skip_without_tls, tls_peer)
 
@@ -176,17 +176,18 @@ class ClientCertificates(TlsCase):
                 server.reload()
 
     def test_a_certificate_that_expires_ends_its_tickets(self):
-        with self.serve("--client-ca", self.made.ca) as server:
-            seconds = 3 if PATIENCE <= 1 else 6
-            ends = time.time() + seconds
-            pair = issue(self.made, "short", "clientAuth", -60, seconds)
-            contexts = [client_context(self.made, version, pair=pair) for version in VERSIONS]
-            sessions = [self.tls_peer(server, None, context=context)[0] for context in contexts]
-            for context, session in zip(contexts, sessions):
-                self.assertTrue(self.tls_peer(server, None, context=context, session=session)[1])
-            time.sleep(max(0, ends + 1.5 - time.time()))  # certificates have whole seconds
-            for context, session in zip(contexts, sessions):
-                self.assertRejected(server, None, None, "the client's certificate expired .*", session, context)
+        def attempt(seconds):
+            with self.serve("--client-ca", self.made.ca) as server:
+                ends = time.time() + seconds
+                pair = issue(self.made, "short", "clientAuth", -60, seconds)
+                contexts = [client_context(self.made, version, pair=pair) for version in VERSIONS]
+                sessions = [self.tls_peer(server, None, context=context)[0] for context in contexts]
+                for context, session in zip(contexts, sessions):
+                    self.assertTrue(self.tls_peer(server, None, context=context, session=session)[1])
+                time.sleep(max(0, ends + 1.5 - time.time()))  # certificates have whole seconds
+                for context, session in zip(contexts, sessions):
+                    self.assertRejected(server, None, None, "the client's certificate expired .*", session, context)
+        unhurried(attempt, 3)
 
 
 class Identities(TlsCase):
@@ -313,15 +314,15 @@ class Reload(TlsCase):
                 with changed:
                     mark = len(done)
                     self.assertTrue(changed.wait_for(
-                        lambda: failures or seen.get(fingerprint(made.server[0]), 0) > mark + 10, 20), "the new one")
+                        lambda: failures or seen.get(fingerprint(made.server[0]), 0) > mark + 10, 6 * LIMIT_S), "the new one")
             for _ in range(20):  # signals in a storm
                 server.send_signal(signal.SIGHUP)
             with changed:
                 mark = len(done)
-                changed.wait_for(lambda: failures or len(done) > mark + 20, 20)
+                changed.wait_for(lambda: failures or len(done) > mark + 20, 6 * LIMIT_S)
             stopped.set()
             for thread in threads:
-                thread.join(20)
+                thread.join(6 * LIMIT_S)
             self.assertEqual(failures, [])
             server.expect_counters(rf"Counters: {len(done)} connections, 0 open now, {len(done)} TLS handshakes, "
                                    rf".* {2 * len(done)} names greeted, .* 0 failed")
@@ -409,7 +410,7 @@ class Endings(TlsCase):
                 with tls_peer(server, client_context(self.made, version)) as peer:
                     peer.expect(OPENING).send(b"Michael\n").expect(MICHAEL)
                     with contextlib.closing(peer.socket.unwrap()) as plain:
-                        plain.settimeout(5 * PATIENCE)
+                        plain.settimeout(LIMIT_S)
                         self.assertEqual(plain.recv(1), b"")
             server.log.expect("is closed: the peer ended, 1 name,", 2)
             server.expect_counters(" 0 failed")
@@ -510,14 +511,13 @@ class OtherProtocols(TlsCase):
                  b"GET / HTTP/1.1\r\nHost: x\r\n\r\n": r"GET / HTTP/1\.1\\r\\nHost: x\\r\\n",
                  b"\x1b[2J\0\xff\r\n": r"\\x1b\[2J\\x00\\xff\\r\\n", b"PUT /x\n": r"PUT /x\\n",
                  b"CONNECT x:1 HTTP/1.1\r\n\r\n": "CONNECT x:1 HTTP", b"SSH-2.0-x\r\n": r"SSH-2\.0-x\\r\\n"}
-        with self.serve() as server:
+        with self.serve("--handshake-timeout", "1h") as server:
             for payload in words:
                 with Peer(server) as peer:
                     peer.send(payload)
                     self.assertEqual(peer.read_all(), b"")  # at once, not when a time limit is over, and without an RST
             for shown in words.values():
-                server.log.expect(rf'is closed: the client does not use TLS: it sent "{shown}',
-                                  limit_s=5 * PATIENCE)
+                server.log.expect(rf'is closed: the client does not use TLS: it sent "{shown}')
             server.expect_counters(f" {len(words)} unknown protocol")
             self.assertServed(server)
 
@@ -556,37 +556,43 @@ class OtherProtocols(TlsCase):
 
     def test_a_handshake_that_stalls_is_cut(self):
         first = self.hello()
-        with self.serve("--handshake-timeout", "300ms") as server:
-            began = time.monotonic()
-            peers = [Peer(server) for _ in range(30)]
-            for count, peer in enumerate(peers):
-                peer.send(first[:count * 3])
-            self.assertServed(server)
-            self.assertLess(time.monotonic() - began, 0.3 * PATIENCE + 1, "others feel nothing")
-            for peer in peers:
-                with contextlib.suppress(ConnectionError):
-                    peer.expect_eof()
-                peer.close()
-            self.assertBetween(time.monotonic() - began, 0.29, 3)
-            server.log.expect("is closed: the client started no TLS handshake")
-            server.log.expect("is closed: the TLS handshake with the client took too long", 29)
-            server.expect_counters(" 0 open now,.* 30 timed out")
+
+        def attempt(limit_s):
+            with self.serve("--handshake-timeout", ms(limit_s)) as server:
+                began = time.monotonic()
+                peers = [Peer(server) for _ in range(30)]
+                for count, peer in enumerate(peers):
+                    peer.send(first[:count * 3])
+                self.assertServed(server)
+                for peer in peers:
+                    with contextlib.suppress(ConnectionError):
+                        peer.expect_eof()
+                    peer.close()
+                self.assertGreaterEqual(time.monotonic() - began, 0.95 * limit_s)
+                server.log.expect("is closed: the client started no TLS handshake")
+                server.log.expect("is closed: the TLS handshake with the client took too long", 29)
+                server.expect_counters(" 0 open now,.* 30 timed out")
+        unhurried(attempt, 0.3)
 
     def test_a_handshake_sent_too_slowly_is_cut(self):
-        with self.serve("--handshake-timeout", "300ms") as server, Peer(server) as peer:
-            began = time.monotonic()
-            with contextlib.suppress(ConnectionError):
-                for byte in self.hello():  # each byte is on time, the handshake is not
-                    peer.send(bytes([byte]))
-                    if select.select([peer.socket], [], [], 0.02)[0]:
-                        break
-            self.assertBetween(time.monotonic() - began, 0.29, 2)
-            server.log.expect("is closed: the TLS handshake with the client took too long")
+        def attempt(limit_s):
+            with self.serve("--handshake-timeout", ms(limit_s)) as server:
+                began = time.monotonic()
+                with Peer(server) as peer, contextlib.suppress(ConnectionError):
+                    for byte in self.hello():  # each byte is on time, the handshake is not
+                        peer.send(bytes([byte]))
+                        if select.select([peer.socket], [], [], limit_s / 15)[0]:
+                            break
+                self.assertBetween(time.monotonic() - began, 0.95 * limit_s, limit_s + 5)
+                server.log.expect("is closed: the TLS handshake with the client took too long")
+        unhurried(attempt, 0.3)
 
     def test_a_finished_handshake_has_no_such_limit(self):
-        with self.serve("--handshake-timeout", "300ms") as server, tls_peer(server, client_context(self.made)) as peer:
-            peer.expect(OPENING).stays_silent(0.6)
-            peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
+        def attempt(limit_s):
+            with self.serve("--handshake-timeout", ms(limit_s)) as server, tls_peer(server, client_context(self.made)) as peer:
+                peer.expect(OPENING).stays_silent(2 * limit_s)
+                peer.send(b"Michael\n").expect(MICHAEL).send(b"exit\n").expect(GOODBYE).expect_eof()
+        unhurried(attempt, 0.3)
 
     def test_a_client_that_cuts_its_handshake_is_only_logged(self):
         first = self.hello()
@@ -672,7 +678,7 @@ class OtherProtocols(TlsCase):
             for thread in threads:
                 thread.start()
             for thread in threads:
-                thread.join(20)
+                thread.join(6 * LIMIT_S)
             self.assertEqual(failures, [])
             server.expect_counters("Counters: 100 connections, 0 open now, 100 TLS handshakes, .* 200 names greeted")
 
