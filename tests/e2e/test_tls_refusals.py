@@ -9,7 +9,8 @@ import ssl
 import warnings
 
 import harness
-from harness import (BINARY, GOODBYE, OPENING, Case, Script, Server, connect, environment, hello, main, needs_names)
+from harness import (BINARY, GOODBYE, LIMIT_S, OPENING, Case, Script, Server, connect, environment, hello, main, ms,
+                     needs_names, unhurried)
 from tls_harness import (VERSIONS, ByHand, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
                          openssl, pin_of, server_context, skip_without_tls)
 
@@ -307,9 +308,11 @@ class StrangePeers(TlsCase):
                         if ends:
                             peer.end()
                         peer.read_all()  # a ClientHello and a FIN, no RST
-                    result = self.meet(serve, "--connect-timeout", "500ms")
-                    self.assertRefused(result, "tls-plaintext-peer", rf'::1 does not use TLS on this port: it sent '
-                                       rf'"{shown}" \(omit --tls, .*\)')
+
+                    def attempt(limit_s):
+                        self.assertRefused(self.meet(serve, "--connect-timeout", ms(limit_s)), "tls-plaintext-peer",
+                                           rf'::1 does not use TLS on this port: it sent "{shown}" \(omit --tls, .*\)')
+                    unhurried(attempt, 0.5)
 
     def test_a_plaintext_peer_that_offers_starttls_gets_that_remedy(self):
         for ends in (True, False):
@@ -319,9 +322,12 @@ class StrangePeers(TlsCase):
                     if ends:
                         peer.end()
                     peer.read_all()
-                self.assertRefused(self.meet(serve, "--connect-timeout", "500ms"), "tls-plaintext-peer",
-                                   r'::1 does not use TLS from the start on this port: it sent '
-                                   r'"220 mail\.example ESMTP\\r\\n" \(give --starttls smtp, or use the TLS port\)')
+
+                def attempt(limit_s):
+                    self.assertRefused(self.meet(serve, "--connect-timeout", ms(limit_s)), "tls-plaintext-peer",
+                                       r'::1 does not use TLS from the start on this port: it sent '
+                                       r'"220 mail\.example ESMTP\\r\\n" \(give --starttls smtp, or use the TLS port\)')
+                unhurried(attempt, 0.5)
 
     def test_our_own_plain_server_is_recognised_and_recognises_us(self):
         with Server() as server:
@@ -332,16 +338,19 @@ class StrangePeers(TlsCase):
     def test_a_silent_peer_is_awaited_until_the_timeout(self):
         result = self.meet(wait_for_end, "--connect-timeout", "500ms")
         self.assertRefused(result, "tls-silent-peer", r"(?:\S+: )?no reply to the ClientHello from ::1 \(.*\)")
-        self.assertBetween(result.seconds, 0.45, 1.5)
+        self.assertBetween(result.seconds, 0.45, 5)
 
     def test_a_handshake_that_stalls_is_not_waited_for_either(self):
         def serve(peer):
             tls = ByHand(peer, server_context(self.made.server), server_side=True)
             peer.send(tls.flight()[:200])
             wait_for_end(peer)
-        result = self.meet(serve, "--connect-timeout", "500ms")
-        self.assertRefused(result, "tls-timeout", r"(?:\S+: )?the TLS handshake with ::1 took too long")
-        self.assertBetween(result.seconds, 0.45, 1.5)
+
+        def attempt(limit_s):
+            result = self.meet(serve, "--connect-timeout", ms(limit_s))
+            self.assertRefused(result, "tls-timeout", r"(?:\S+: )?the TLS handshake with ::1 took too long")
+            self.assertBetween(result.seconds, 0.9 * limit_s, limit_s + 5)
+        unhurried(attempt, 0.5)
 
     def test_a_handshake_in_single_bytes_is_a_handshake(self):
         for version in VERSIONS:
@@ -391,10 +400,9 @@ class StrangePeers(TlsCase):
                 peer.send(record)
                 wait_for_end(peer)
             with self.subTest(name):
-                result = self.meet(serve, "--connect-timeout", "2s")
+                result = self.meet(serve, "--connect-timeout", "2s" if "kind" in name else "1h")
                 self.assertEqual(result.code, 5, repr(result))
                 self.assertRegex(result.err, rb"\((tls-protocol|tls-plaintext-peer)\)\n$")
-                self.assertLess(result.seconds, 2 if "kind" not in name else 20, repr(result))
 
     def test_a_server_with_old_versions_only(self):
         old = server_context(self.made.server, weak=True)
@@ -538,7 +546,7 @@ class Ends(TlsCase):
         self.assertFails(result, 7, "dialogue-timeout")
         self.assertNotIn(b"--tls", result.err)
         self.assertEqual(received, [], "whether it waits for a handshake need not be found out")
-        self.assertBetween(result.seconds, 0.28, 2)
+        self.assertBetween(result.seconds, 0.28, 5)
 
     def test_what_waits_inside_tls_never_stalls_a_dialogue(self):
         def serve(peer):
@@ -559,7 +567,6 @@ class Ends(TlsCase):
         with Script(serve) as server:
             result = run_client(server, "--ca", self.made.ca)
         self.assertDialogue(result, MICHAEL)
-        self.assertLess(result.seconds, 5)
 
     def test_a_welcome_that_comes_with_the_end_of_the_handshake_is_read(self):
         def serve(peer):
@@ -584,13 +591,12 @@ class Ends(TlsCase):
                 for _ in range(20):
                     self.assertDialogue(run_client(server, "--ca", self.made.ca), MICHAEL)
 
-    def test_a_plain_client_recognises_a_tls_server_within_3_s(self):
+    def test_a_plain_client_recognises_a_tls_server_long_before_the_time_for_an_answer_is_over(self):
         for handshake_timeout in ("10s", "400ms"):
             with Server("--tls", *self.made.serve(), "--handshake-timeout", handshake_timeout) as server:
-                result = connect("::1", server.port, "Michael")
+                result = connect("::1", server.port, "Michael", "--answer-timeout", "1h")
                 self.assertFails(result, 7, "dialogue-tls-peer")
                 self.assertIn(b"the server uses TLS: add --tls", result.err)
-                self.assertLess(result.seconds, 3)
 
     def test_a_plain_client_recognises_a_tls_server_that_refuses_the_handshake(self):
         def serve(peer):
@@ -602,37 +608,44 @@ class Ends(TlsCase):
             self.assertFails(connect("::1", server.port, "Michael"), 7, "dialogue-tls-peer")
 
     def test_a_silent_server_is_not_called_a_tls_server(self):
-        received = []
+        def attempt(limit_s):
+            received = []
 
-        def serve(peer):
-            with contextlib.suppress(ConnectionError):
-                received.append(peer.receive())
-                while peer.receive():
-                    pass
-        with Script(serve) as server:
-            result = connect("::1", server.port, "Michael", "--timeout", "3s")
-        self.assertFails(result, 7, "dialogue-timeout")
-        self.assertIn(b"--timeout (3 s) expired", result.err)
-        self.assertEqual(sorted(data[:2] for data in received), [b"", b"\x16\x03"])
+            def serve(peer):
+                with contextlib.suppress(ConnectionError):
+                    received.append(peer.receive(limit_s + LIMIT_S))
+                    while peer.receive(limit_s + LIMIT_S):
+                        pass
+            with Script(serve) as server:
+                result = connect("::1", server.port, "Michael", "--timeout", ms(limit_s), limit_s=limit_s + LIMIT_S)
+            self.assertFails(result, 7, "dialogue-timeout")
+            self.assertIn(f"--timeout ({limit_s:g} s) expired".encode(), result.err)
+            self.assertEqual(sorted(data[:2] for data in received), [b"", b"\x16\x03"])
+        unhurried(attempt, 3)
 
     def test_the_limit_of_the_whole_run_reports_a_silent_handshake(self):
         def serve(peer):
             with contextlib.suppress(ConnectionError):
                 while peer.receive():
                     pass
-        with Script(serve) as server:
-            result = connect("::1", server.port, "Michael", "--tls", "--timeout", "400ms")
-        self.assertFails(result, 5, "tls-silent-peer")
-        self.assertIn(b"--timeout (0.4 s) expired while waiting for a reply to the ClientHello", result.err)
+
+        def attempt(limit_s):
+            with Script(serve) as server:
+                result = connect("::1", server.port, "Michael", "--tls", "--timeout", ms(limit_s))
+            self.assertFails(result, 5, "tls-silent-peer")
+            self.assertIn(f"--timeout ({limit_s:g} s) expired while waiting for a reply to the ClientHello".encode(), result.err)
+        unhurried(attempt, 0.4)
 
     def test_a_plain_client_recognises_a_tls_server_by_its_alert(self):
-        with Server("--tls", *self.made.serve()) as server:
-            result = connect("::1", server.port, "Michael", "--answer-timeout", "300ms")
-            self.assertFails(result, 7, "dialogue-tls-peer")
-            self.assertIn(b"--tls", result.err)
-            server.log.expect('is closed: .*does not use TLS: it sent "exit')
-            server.expect_counters(" 1 unknown protocol")
-            dialogue(server, client_context(self.made), b"Michael")
+        def attempt(limit_s):
+            with Server("--tls", *self.made.serve()) as server:
+                result = connect("::1", server.port, "Michael", "--answer-timeout", ms(limit_s))
+                self.assertFails(result, 7, "dialogue-tls-peer")
+                self.assertIn(b"--tls", result.err)
+                server.log.expect('is closed: .*does not use TLS: it sent "exit')
+                server.expect_counters(" 1 unknown protocol")
+                dialogue(server, client_context(self.made), b"Michael")
+        unhurried(attempt, 0.3)
 
 
 if __name__ == "__main__":
