@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import (IS_ROOT, PATIENCE, ROOT, Case, Server, await_that, environment, isolate, lacking, main, run, skip_file,
+from harness import (IS_ROOT, LIMIT_S, ROOT, Case, Server, await_that, environment, isolate, lacking, main, run, skip_file,
                      spawn)
 from tls_harness import has_tls
 
@@ -74,39 +74,42 @@ class Balanced(Case):
     def logged(self):
         return pathlib.Path(self.log.name).read_text(errors="replace")
 
-    def benches(self, seconds, *options):
+    def benches(self, *options):
         return [spawn(["--bench", address, "6000", "--tls", "--ca", self.ca, "--servername", "greet.example.org",
-                       "--connections", "20", "--duration", f"{seconds}s", "--format", "json", *options],
+                       "--connections", "20", "--duration", "1h", "--format", "json", *options],
                       stdout=subprocess.PIPE, stderr=subprocess.PIPE) for address in FRONTENDS]
 
     def results(self, benches):
+        for bench in benches:
+            bench.send_signal(signal.SIGINT)
         for bench in benches:
             with bench:
                 out, err = bench.communicate(timeout=90)
             yield bench.returncode, json.loads(out), err
 
     def test_no_dialogue_is_lost_while_servers_are_restarted_and_certificates_reloaded(self):
-        benches = self.benches(16, "--names", "5", "--resume")
+        benches = self.benches("--names", "5", "--resume")
         for address in BACKENDS:
             for other in self.servers.values():
                 other.process.send_signal(signal.SIGHUP)
             self.servers[address].__exit__(None, None, None)  # TERM, drain, exit status 0
             self.start(address)
+            await_that(lambda: len(self.established(address)) > 2, "dialogues with the new server", 3 * LIMIT_S)
         self.assertTrue(all(bench.poll() is None for bench in benches), "the benches ended before the restarts")
         for code, result, err in self.results(benches):
-            self.assertEqual((code, result["failures"]), (0, {}), (err, self.logged()[-2000:]))
-            self.assertGreater(result["resumed"] / result["connections"], 0.95)
+            self.assertEqual((code, result["failures"]), (130, {}), (err, self.logged()[-2000:]))
+            self.assertLessEqual(result["connections"] - result["resumed"], result["connections_asked"])  # each one's first
             self.assertGreater(result["connections"], 100)
 
     def test_a_server_that_is_killed_takes_only_its_own_dialogues_along_and_is_noticed(self):
         connections = 20
-        benches = self.benches(8, "--names", "0")
+        benches = self.benches("--names", "0")
         await_that(lambda: sum(len(self.established(address)) for address in BACKENDS) >= len(FRONTENDS) * connections,
                    "every dialogue is open")
         own = len(self.established(BACKENDS[0]))
         victim = self.servers.pop(BACKENDS[0])
         victim.process.kill()
-        await_that(lambda: "greet/greet1 is DOWN" in self.logged(), "the balancer to notice", limit_s=5 * PATIENCE)
+        await_that(lambda: "greet/greet1 is DOWN" in self.logged(), "the balancer to notice")
         failed = 0
         for code, result, err in self.results(benches):
             failed += sum(result["failures"].values())
