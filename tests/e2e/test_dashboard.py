@@ -13,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from harness import LIMIT_S, Case, await_that, main, run, skip_file
+from harness import LIMIT_S, Case, await_that, free_port, main, run, skip_file
 from test_metrics import Measured
 from tls_harness import certificates
 
@@ -53,8 +53,7 @@ class Prometheus:
         self._folder = tempfile.TemporaryDirectory()
         config = pathlib.Path(self._folder.name) / "prometheus.yml"
         config.write_text(CONFIG.format(rules=RULES, target=self._target), encoding="ascii")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port("127.0.0.1")
         self._process = subprocess.Popen(
             ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={self._folder.name}/data",
              f"--web.listen-address=127.0.0.1:{self._port}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
