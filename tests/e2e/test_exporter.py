@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 
 import harness
-from harness import Case, LIMIT_S, Server, await_that, listening, refusing_port, run
+from harness import Case, LIMIT_S, Server, await_that, free_port, listening, refusing_port, run
 
 VERSION = run("--version").out.decode()
 HAS_HTTP = "built without libmicrohttpd" not in VERSION
@@ -413,14 +413,12 @@ scrape_configs:
 
     def test_its_query_answers_with_what_the_exporter_found(self):
         with Server(listen=(("127.0.0.1", "0"),)) as server, refusing_port("127.0.0.1") as bad, \
-                Exporter() as exporter, tempfile.TemporaryDirectory() as folder, refusing_port("127.0.0.1") as port:
+                Exporter() as exporter, tempfile.TemporaryDirectory() as folder:
             config = pathlib.Path(folder) / "prometheus.yml"
             config.write_text(self.CONFIG.format(good=server.port, bad=bad, exporter=exporter.port))
             log = open(pathlib.Path(folder) / "log", "wb")
-            with log, socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-                probe.close()
+            with log:
+                port = free_port("127.0.0.1")
                 prometheus = subprocess.Popen(
                     ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder}/data",
                      f"--web.listen-address=127.0.0.1:{port}"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
