@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import tempfile
 
-from harness import LIMIT_S, Case, Script, Server, await_that, connect, main, spawn
+from harness import LIMIT_S, Case, Script, Server, await_that, connect, free_port, main, spawn
 from tls_harness import (VERSIONS, ByHand, Program, TlsScript, certificates, folder, needs, server_context,
                          skip_without_tls)
 
@@ -127,10 +127,8 @@ class HalfClose(Case):
             peer.send(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nslow")
 
         place = folder()
-        with socket.socket() as held, Script(upstream, "127.0.0.1") as slow:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
-            held.close()
+        with Script(upstream, "127.0.0.1") as slow:
+            port = free_port("127.0.0.1")
             pair = certificates().server
             (place / "nginx.conf").write_text(f"""
 daemon off; master_process off; pid {place}/pid; error_log stderr;
