@@ -12,8 +12,8 @@ import subprocess
 import tempfile
 import time
 
-from harness import (BINARY, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Lines, Peer, Server, Stuck, connect, environment, hello,
-                     main, run, spawn)
+from harness import (BINARY, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Lines, Peer, Server, Stuck, connect, environment,
+                     free_port, hello, main, run, spawn)
 from tls_harness import certificates, has_tls
 from test_exporter import Exporter
 
@@ -208,8 +208,7 @@ class Sockets(Case):
         activate = shutil.which("systemd-socket-activate")
         if not activate:
             self.skipTest("systemd-socket-activate is not there")
-        with tcp("::1", listening=False) as free:
-            port = port_of(free)
+        port = free_port("::1")
         log, log_end = os.pipe()
         process = subprocess.Popen([activate, "-l", f"[::1]:{port}", BINARY, "--listen", "1"], stdout=log_end,
                                    stderr=log_end, stdin=subprocess.DEVNULL, env=environment())
