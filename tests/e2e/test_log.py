@@ -9,7 +9,7 @@ import time
 import unittest
 
 from harness import (GOODBYE, LIMIT_S, OPENING, ROOT, TOO_MANY, Case, Peer, Server, Terminal, environment, hello, main,
-                     refusing_port, run, skip_file)
+                     ms, refusing_port, run, skip_file, unhurried)
 from tls_harness import Certificates, certificates, has_tls, identity
 
 try:
@@ -99,9 +99,8 @@ class Text(LogCase):
             self.assertRegex(server.log.raw().decode(), rf"(?m)^{TIME} Accept new")
 
     def test_messages_of_a_client_have_no_time(self):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        result = run("--connect", "127.0.0.1", str(port), "x")
+        with refusing_port("127.0.0.1") as port:
+            result = run("--connect", "127.0.0.1", str(port), "x")
         self.assertRegex(result.err, rb"\Atcpgreet: .* \(connect-refused\)\n\Z")
 
 
@@ -167,17 +166,19 @@ class Json(LogCase):
                     self.assertEqual(self.only(raw, "closed")["names"], 1)
 
     def test_rejections_and_ends_have_words(self):
-        with Server("--log-format", "json", "-v", "--max-connections", "2", "--max-per-address", "1",
-                    "--idle-timeout", "300ms") as server:
-            with Peer(server) as peer:
-                peer.expect(OPENING)
-                with Peer(server) as other:
-                    other.expect(TOO_MANY).expect_eof()
-                peer.expect(GOODBYE).expect_eof()
-            server.log.expect('"idle-timeout"')
-            raw = server.log.raw()
-        self.assertEqual(self.only(raw, "rejected")["reason"], "max-per-address")
-        self.assertIn("idle-timeout", [closed["reason"] for closed in self.events(raw, "closed")])
+        def attempt(limit_s):
+            with Server("--log-format", "json", "-v", "--max-connections", "2", "--max-per-address", "1",
+                        "--idle-timeout", ms(limit_s)) as server:
+                with Peer(server) as peer:
+                    peer.expect(OPENING)
+                    with Peer(server) as other:
+                        other.expect(TOO_MANY).expect_eof()
+                    peer.expect(GOODBYE).expect_eof()
+                server.log.expect('"idle-timeout"')
+                raw = server.log.raw()
+            self.assertEqual(self.only(raw, "rejected")["reason"], "max-per-address")
+            self.assertIn("idle-timeout", [closed["reason"] for closed in self.events(raw, "closed")])
+        unhurried(attempt, 0.3)
 
     def test_the_error_that_ends_a_program_is_a_line_too(self):
         with socket.create_server(("127.0.0.1", 0)) as busy:
