@@ -11,7 +11,8 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from harness import (GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, await_that, client_hello, connect, hello, main, run, skip_file)
+from harness import (GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, await_that, client_hello, connect, free_port, hello, main, run,
+                     skip_file)
 from test_proxy_header import LINE
 from tls_harness import certificates
 
@@ -164,7 +165,7 @@ class Metrics(Case):
 
 class Health(Case):
     def test_a_server_that_drains_works_and_is_not_ready(self):
-        with Measured("--drain-timeout", "20s") as server, Peer(server) as client:
+        with Measured("--drain-timeout", "1h", "--pause", "0") as server, Peer(server) as client:
             client.expect(OPENING).send(b"Ann")
             self.assertEqual(server.get("/healthz"), (200, "OK\n"))
             self.assertEqual(server.get("/readyz"), (200, "OK\n"))
@@ -172,8 +173,7 @@ class Health(Case):
             server.log.expect("Shutting down")
             self.assertEqual(server.get("/readyz"), (503, "draining\n"))
             self.assertEqual(server.get("/healthz")[0], 200)
-            client.expect(hello(b"Ann"))
-            client.send(b"exit\n").expect(GOODBYE)
+            client.send(b"\nexit\n").expect(hello(b"Ann") + GOODBYE)
 
     def test_other_paths_methods_and_hosts_are_refused(self):
         with Measured() as server:
@@ -210,8 +210,7 @@ class Health(Case):
             self.assertIn(b"--metrics", result.err)
 
     def test_a_port_that_its_own_listener_has_is_named_as_that(self):
-        with socket.create_server(("::1", 0), family=socket.AF_INET6) as found:
-            port = str(found.getsockname()[1])
+        port = str(free_port("::1"))
         for listen, metrics, at, other in ((("::1",), (), r"\[::1\]", r"\[::1\]"), (("127.0.0.1",), (), "127.0.0.1", "127.0.0.1"),
                                            ((), ("::1",), r"\[::1\]", r"\[::\]"), ((), (), r"\[::1\]", r"\[::\]")):
             result = run("--listen", *listen, port, "--metrics", *metrics, port)
