@@ -15,8 +15,9 @@ import termios
 import threading
 import xml.etree.ElementTree as xml
 
-from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, PATIENCE, ROOT, Case, Lines, Names, Peer, Script, Server,
-                     Terminal, demanding, environment, hello, main, needs_names, refusing_port, run, shell, spawn, unread_pipe)
+from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, ROOT, Case, Lines, Names, Peer, Script, Server, Terminal,
+                     demanding, environment, free_port, hello, main, ms, needs_names, refusing_port, run, shell, spawn, unhurried,
+                     unread_pipe)
 from probe_peers import sends
 from tls_harness import has_tls
 
@@ -65,7 +66,7 @@ def mute(peer):
 @contextlib.contextmanager
 def only_on_ipv6():
     """A server on ::1, and no listener on 127.0.0.1 with the same port."""
-    with Server() as server, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as held:
+    with Server(listen=[("::1", str(free_port("::1")))]) as server, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as held:
         held.bind(("127.0.0.1", server.port))
         yield server
 
@@ -98,13 +99,15 @@ class Running:
 def in_terminal(columns, *args, **env):
     """What a probe writes to a terminal so wide, as text."""
     master, slave = pty.openpty()
-    try:
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        run("--probe", *args, stdout=slave, env=environment(**env))
-        return os.read(master, 65536).decode()
-    finally:
-        os.close(slave)
-        os.close(master)
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = spawn(("--probe", *args), stdin=subprocess.DEVNULL, stdout=slave, env=environment(**env))
+    os.close(slave)
+    shown = b""
+    with open(master, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # EIO: it is closed
+        while data := terminal.read(65536):
+            shown += data
+    process.wait(LIMIT_S)
+    return shown.decode()
 
 
 class ProbeCase(Case):
@@ -164,9 +167,11 @@ class ExitCodes(ProbeCase):
     def test_the_timeout_of_the_run_distinguishes_silence_from_a_stall(self):
         if b"built without TLS" in run("--version").out:
             self.skipTest("this program was built without TLS")
-        with Script(mute) as server:
-            done = probe("::1", server.port, "--tls", "--insecure", "--timeout", "300ms", "-q", "--format", "json")
-            self.assertEqual((done.code, json.loads(done.out)["verdict"]["word"]), (5, "tls-silent-peer"))
+        def attempt(limit_s):
+            with Script(mute) as server:
+                done = probe("::1", server.port, "--tls", "--insecure", "--timeout", ms(limit_s), "-q", "--format", "json")
+                self.assertEqual((done.code, json.loads(done.out)["verdict"]["word"]), (5, "tls-silent-peer"))
+        unhurried(attempt, 0.3)
 
     def test_an_interrupt(self):
         with Script(mute) as server:
@@ -235,7 +240,8 @@ class Output(ProbeCase):
                 child.send_signal(signal.SIGINT)
                 _, err = child.communicate(timeout=LIMIT_S)
                 self.assertEqual((child.returncode, err), (130, b"tcpgreet: interrupted (interrupted)\n"))
-                self.assertFails(run(*args, "--timeout", "500ms", stdout=writer), 8, "system-output")
+                unhurried(lambda limit_s: self.assertFails(run(*args, "--timeout", ms(limit_s), stdout=writer), 8, "system-output"),
+                          0.5)
 
     def test_a_closed_standard_output_is_reported(self):
         with Server() as server:
@@ -320,18 +326,23 @@ class Output(ProbeCase):
         if b"PCRE2" in run("--version").out:
             rows.append(("220 hi", "dialogue-timeout", "--expect", "^250"))
         for words, word, *options in rows:
-            with self.subTest(options=options), Script(sends(words.encode())) as server:
-                done = run("--probe", "::1", str(server.port), *options, "--timeout", "300ms", "--format", "json")
+            def attempt(limit_s):
+                with Script(sends(words.encode())) as server:
+                    done = run("--probe", "::1", str(server.port), *options, "--timeout", ms(limit_s), "--format", "json")
                 verdict = json.loads(done.out)["verdict"]
                 self.assertEqual(verdict["word"], word, verdict)
-                self.assertIn(f'--timeout (0.3 s) expired: received "{words}"', verdict["text"])
+                self.assertIn(f'--timeout ({limit_s:g} s) expired: received "{words}"', verdict["text"])
+            with self.subTest(options=options):
+                unhurried(attempt, 0.3)
 
     def test_a_transfer_that_the_end_of_the_run_cuts_blames_no_path(self):
-        with Server() as server:
-            done = probe("::1", server.port, "--volume", "1024M", "--timeout", "300ms",
-                         env=environment(COLUMNS="400"))
-            self.assertEnds(done, 7, b" is not complete in time: --timeout (0.3 s) expired.")
+        def attempt(limit_s):
+            with Server() as server:
+                done = probe("::1", server.port, "--volume", "1024M", "--timeout", ms(limit_s),
+                             env=environment(COLUMNS="400"))
+            self.assertEnds(done, 7, f" is not complete in time: --timeout ({limit_s:g} s) expired.".encode())
             self.assertNotIn(b"large packets", done.out)
+        unhurried(attempt, 0.3)
 
 
 class Monitoring(ProbeCase):
@@ -416,9 +427,10 @@ class Rounds(ProbeCase):
             self.assertEqual(running.out.bytes(), b"")
 
     def test_the_end_of_the_whole_run_ends_with_the_summary(self):
-        with Server() as server:
-            done = probe("::1", server.port, "--interval", "10ms", "--timeout", f"{round(300 * PATIENCE)}ms")
-            self.assertEnds(done, 0, b"all OK\n")
+        def attempt(limit_s):
+            with Server() as server:
+                self.assertEnds(probe("::1", server.port, "--interval", "10ms", "--timeout", ms(limit_s)), 0, b"all OK\n")
+        unhurried(attempt, 0.3)
         with Script(mute) as server:
             done = probe("::1", server.port, "--interval", "10ms", "--timeout", "200ms")
             self.assertEnds(done, 7, b": 1 round, 0 all OK, the worst dialogue-timeout: ")
@@ -537,8 +549,8 @@ class Waiting(ProbeCase):
             done = probe("::1", port, "--retry", "400ms")
             self.assertEnds(done, 4, b"connect-refused")
             self.assertEqual(done.out.count(b"connect-refused, 0/1"), 1)
-            done = probe("::1", port, "--retry", "400ms", "-v")
-            self.assertGreaterEqual(done.err.count(b" connect-refused: "), 2)
+            unhurried(lambda limit_s: self.assertGreaterEqual(
+                probe("::1", port, "--retry", ms(limit_s), "-v").err.count(b" connect-refused: "), 2), 0.4)
 
     def test_a_signal_ends_it_with_the_report_of_the_last_failure(self):
         with refusing_port() as port:
@@ -562,14 +574,17 @@ class Waiting(ProbeCase):
 
     def test_a_last_round_that_was_cut_short_does_not_hide_what_was_found(self):
         with Server("--misbehave", "delay:200ms") as server:
-            self.assertEnds(probe("::1", server.port, "--retry", "2s", "--crit", NEVER_MET), 10, b"threshold")
+            unhurried(lambda limit_s: self.assertEnds(
+                probe("::1", server.port, "--retry", ms(limit_s), "--crit", NEVER_MET, limit_s=limit_s + LIMIT_S), 10, b"threshold"),
+                2)
 
     def test_an_exceeded_limit_is_not_ok(self):
-        with Server() as server:
-            self.assertEnds(probe("::1", server.port, "--retry", "200ms", "--crit", NEVER_MET), 10, b"threshold")
-            done = probe("::1", server.port, "--retry", "200ms", "--crit", NEVER_MET, "--format", "nagios", "--",
-                         "true")
-            self.assertEnds(done, 2, b"CRITICAL")
+        def attempt(limit_s):
+            with Server() as server:
+                args = "::1", server.port, "--retry", ms(limit_s), "--crit", NEVER_MET
+                self.assertEnds(probe(*args), 10, b"threshold")
+                self.assertEnds(probe(*args, "--format", "nagios", "--", "true"), 2, b"CRITICAL")
+        unhurried(attempt, 0.2)
 
 
 class Command(ProbeCase):
