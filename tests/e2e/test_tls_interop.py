@@ -191,9 +191,10 @@ class Gnutls(Pair):
                          self.made.server[1], "--x509cafile", self.made.ca, "--require-client-cert",
                          "--verify-client-cert", "--priority", self.priority(version)) as server:
                 port = server.ports()["::1"]
-                base = ("Michael", "--tls", "--ca", self.made.ca, "-v", "--answer-timeout", "200ms")
+                base = "Michael", "--tls", "--ca", self.made.ca, "-v"
                 with self.subTest(version=name_of(version)):
-                    result = connect("::1", port, *base, "--cert", self.made.client[0], "--key", self.made.client[1])
+                    result = connect("::1", port, *base, "--cert", self.made.client[0], "--key", self.made.client[1],
+                                     "--answer-timeout", "200ms")
                     self.assertFails(result, 7, "dialogue-(timeout|wrong-answer)")
                     self.assertFails(connect("::1", port, *base), 5, "tls-client-certificate")
 
