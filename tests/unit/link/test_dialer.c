@@ -271,10 +271,16 @@ static void a_name_that_does_not_exist_is_reported(void **state)
 static void a_name_server_that_is_silent_is_not_waited_for(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->config.timeout_ms = 20;
-    dial(fixture, "slow.example", 6000);
-    expect_failure(fixture, ERR_RESOLVE_TEMPORARY, "no name server answered for slow.example within 0.02 s",
-                   0);
+    char sentence[ERR_TEXT_BYTES];
+    for (int64_t limit_ms = 20; limit_ms < 2000 && resolver_pending() == 0; limit_ms *= 4) {
+        fixture->done = false; /* on a busy machine no name server has been asked yet */
+        err_clear(&fixture->err);
+        fixture->config.timeout_ms = limit_ms;
+        dial(fixture, "slow.example", 6000);
+        snprintf(sentence, sizeof sentence, "no name server answered for slow.example within %g s",
+                 (double)limit_ms / 1000);
+        expect_failure(fixture, ERR_RESOLVE_TEMPORARY, sentence, 0);
+    }
     assert_true(resolver_pending() > 0);
     names_let_go(2); /* and its result is dropped then */
 }
