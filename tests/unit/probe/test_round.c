@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "support/caller.h"
+#include "support/clock.h"
 #include "support/hole.h"
 #include "support/names_known.h"
 #include "support/prober.h"
@@ -238,24 +239,38 @@ static void until_connect_no_word_is_waited_for(void **state)
     }
 }
 
-static void a_silent_address_does_not_delay_the_others(void **state)
+/* Returns: whether the second address was done before the time limit of the silent first. */
+static bool second_is_first(struct prober *prober, int64_t limit_ms)
 {
-    struct prober *prober = *state;
-    hole_need();
     struct listener listener = prober_listen("127.0.0.1", 0);
     struct hole hole = hole_open("127.0.0.2", endpoint_port(&listener.at));
     struct prober_server server;
 
-    prober->plan.connect_timeout_ms = SHORT_MS;
+    prober->plan.connect_timeout_ms = limit_ms;
     prober_server_open(&server, listener, NULL);
     prober_run(prober, "two.example", endpoint_port(&listener.at));
     prober_server_close(&server);
     hole_close(&hole);
 
+    const struct probe_address *silent = &prober->result.addresses[0], *other = silent + 1;
+    assert_true(silent->spans[PROBE_CONNECT].end_ns >= (limit_ms - 1) * 1000 * 1000);
+    return other->err.reason == ERR_OK &&
+           other->spans[PROBE_CLOSE].end_ns < silent->spans[PROBE_CONNECT].end_ns;
+}
+
+static void a_silent_address_does_not_delay_the_others(void **state)
+{
+    struct prober *prober = *state;
+    int64_t limit_ms = SHORT_MS;
+    hole_need();
+    while (!second_is_first(prober, limit_ms) && limit_ms < 4 * SHORT_MS) /* the machine may be busy */
+        limit_ms *= 2;
+
     const struct probe_address *silent = &prober->result.addresses[0];
-    prober_expect_failure(silent, PROBE_CONNECT, ERR_CONNECT_TIMEOUT,
-                          "no answer within 0.1 s, the SYN was sent once");
-    assert_true(silent->spans[PROBE_CONNECT].end_ns >= SHORT_NS);
+    char sentence[ERR_TEXT_BYTES];
+    snprintf(sentence, sizeof sentence, "no answer within %g s, the SYN was sent once",
+             (double)limit_ms / 1000);
+    prober_expect_failure(silent, PROBE_CONNECT, ERR_CONNECT_TIMEOUT, sentence);
     assert_string_equal(silent->interface, "lo");
     prober_expect_ok(&prober->result, 1, PROBE_CLOSE);
     assert_true(prober->result.addresses[1].spans[PROBE_CLOSE].end_ns < silent->spans[PROBE_CONNECT].end_ns);
@@ -327,7 +342,9 @@ static void a_mute_peer_is_not_waited_for_beyond_the_answer_limit(void **state)
     struct prober_peer peer = {.scripts = {{{WELCOME}, -1, false}}};
     prober->plan.answer_timeout_ms = 20;
     prober_peer_open(prober, &peer, prober_listen("127.0.0.1", 0));
+    (void)clock_freeze(); /* for a machine that is busy */
     prober_run(prober, "127.0.0.1", endpoint_port(&peer.listener.at));
+    clock_thaw();
     prober_expect_failure(&prober->result.addresses[0], PROBE_NAME, ERR_DIALOGUE_TIMEOUT,
                           "the server did not answer within 0.02 s");
     prober_peer_close(&peer);
