@@ -15,6 +15,7 @@
 
 #include "support/accept_fault.h"
 #include "support/caller.h"
+#include "support/clock.h"
 #include "support/skip.h"
 #include "support/sockets.h"
 #include "tcpgreet/http/http.h"
@@ -63,6 +64,7 @@ static void open_site(size_t max_connections, unsigned wait_ms)
     struct target target;
     struct err err = {0};
 
+    (void)clock_freeze(); /* where it cannot be set by hand, it goes on */
     site.pending_count = site.handled = site.failures = 0;
     assert_int_equal(target_parse(&target, "127.0.0.1", "0", &err), 0);
     assert_int_equal(listener_open(&target, &options, &listener, 1, &err), 1);
@@ -86,6 +88,7 @@ static void open_site(size_t max_connections, unsigned wait_ms)
 static void close_site(void)
 {
     http_close(site.http);
+    clock_thaw();
     assert_int_equal(uv_run(&site.loop, UV_RUN_DEFAULT), 0);
     assert_int_equal(uv_loop_close(&site.loop), 0);
 }
@@ -95,10 +98,12 @@ static void answer_later(size_t i)
     http_reply_text(site.pending[i], HTTP_OK, "late");
 }
 
+/* Each turn is a millisecond, however long it takes. */
 static void turn(void)
 {
     uv_run(&site.loop, UV_RUN_NOWAIT);
     poll(NULL, 0, 1);
+    clock_advance_ms(1);
 }
 
 static void await_handled(unsigned count)
