@@ -14,7 +14,26 @@ enum { WORD_BYTES = 48, NUMBER_BYTES = 24, SECONDS_MAX = 1000000000 };
 static const char *const names[] = {"resolve", "connect", "proxy",    "starttls", "tls",   "welcome",
                                     "name",    "close",   "exchange", "volume",   "total", "days"};
 
-enum { NAMES = sizeof names / sizeof names[0] };
+enum { NAMES = sizeof names / sizeof names[0], NAMES_BYTES = NAMES * THRESHOLD_NAME_BYTES };
+
+const char *threshold_name(size_t index)
+{
+    return index < NAMES ? names[index] : NULL;
+}
+
+/* "resolve, connect or days". Returns: text. */
+static const char *every_name(char text[NAMES_BYTES])
+{
+    size_t length = 0;
+
+    for (size_t i = 0; i < NAMES; i++)
+        length += (size_t)snprintf(text + length, NAMES_BYTES - length, "%s%s",
+                                   i == 0          ? ""
+                                   : i + 1 < NAMES ? ", "
+                                                   : " or ",
+                                   names[i]);
+    return text;
+}
 
 /* What is being parsed, for messages. */
 struct spec {
@@ -150,11 +169,11 @@ static int parse_term(struct spec *spec, struct bytes word, struct threshold_lis
     struct bytes label = named ? (struct bytes){word.data, sign} : BYTES_LITERAL("total");
     const char *name = find_name(label);
 
-    if (name == NULL)
-        return err_set(
-            spec->err, ERR_USAGE, 0,
-            "%s: unknown time \"%s\": give resolve, connect, proxy, starttls, tls, welcome, name, close, volume, total or days",
-            spec->option, shown(label, room));
+    if (name == NULL) {
+        char every[NAMES_BYTES];
+        return err_set(spec->err, ERR_USAGE, 0, "%s: unknown time \"%s\": give %s", spec->option,
+                       shown(label, room), every_name(every));
+    }
     struct threshold_range range;
     spec->days = strcmp(name, "days") == 0;
     if (parse_range(spec, named ? bytes_skip(word, sign + 1) : word, &range) < 0)

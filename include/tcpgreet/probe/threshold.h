@@ -42,6 +42,9 @@ struct thresholds {
     struct threshold_days expect_days;
 };
 
+/* Returns: what can be limited, one by one from index 0: "connect"; NULL behind the last. */
+const char *threshold_name(size_t index);
+
 /* Errors: usage: what was wrong in it and what would be right. option is for the message: "--warn". */
 int threshold_parse(struct threshold_list *list, const char *option, const char *text, struct err *err);
 

@@ -128,16 +128,16 @@ static void a_fault_is_reported_with_its_remedy(void **state)
     refuse("1s:200ms", "--warn: the range \"1s:200ms\" begins above its end");
     refuse("conect=1",
            "--warn: unknown time \"conect\": give resolve, connect, proxy, starttls, tls, welcome, name, "
-           "close, volume, total or days");
+           "close, exchange, volume, total or days");
     refuse(
         "=1",
-        "--warn: unknown time \"\": give resolve, connect, proxy, starttls, tls, welcome, name, close, volume, "
-        "total or days");
+        "--warn: unknown time \"\": give resolve, connect, proxy, starttls, tls, welcome, name, close, "
+        "exchange, volume, total or days");
     refuse("days=7d:", "--warn: \"7d\" is not a number of days: give days=30: or days=7:");
     refuse("days=7:,days=8:", "--warn limits days twice");
     refuse("con\x1b=1",
            "--warn: unknown time \"con\\x1b\": give resolve, connect, proxy, starttls, tls, welcome, name, "
-           "close, volume, total or days");
+           "close, exchange, volume, total or days");
     refuse("tls=1,tls=2", "--warn limits tls twice");
     refuse("1,total=2", "--warn limits total twice");
     refuse("1000000001", "--warn: \"1000000001\" is more than 1000000000 s");
