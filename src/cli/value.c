@@ -333,27 +333,26 @@ static int read_key(const struct option_value *value)
     return read_file(value, offsetof(struct tls_files, key));
 }
 
+static const struct option_word misbehaviours[] = {{"delay:", STREAM_MISBEHAVE_DELAY},
+                                                   {"drip:", STREAM_MISBEHAVE_DRIP},
+                                                   {"reset", STREAM_MISBEHAVE_RESET},
+                                                   {"half-close", STREAM_MISBEHAVE_HALF_CLOSE},
+                                                   {"no-close-notify", STREAM_MISBEHAVE_NO_CLOSE_NOTIFY},
+                                                   {"mute", STREAM_MISBEHAVE_MUTE},
+                                                   {0}};
+
 /* "KIND" or "KIND:TIME"; a delay is shorter than the time after which the server drops a peer that does not
  * read. */
 static int read_misbehaviour(const struct option_value *value)
 {
-    static const struct {
-        const char *name;
-        enum stream_misbehave_kind kind;
-    } kinds[] = {{"delay:", STREAM_MISBEHAVE_DELAY},
-                 {"drip:", STREAM_MISBEHAVE_DRIP},
-                 {"reset", STREAM_MISBEHAVE_RESET},
-                 {"half-close", STREAM_MISBEHAVE_HALF_CLOSE},
-                 {"no-close-notify", STREAM_MISBEHAVE_NO_CLOSE_NOTIFY},
-                 {"mute", STREAM_MISBEHAVE_MUTE}};
     struct stream_misbehaviour *how = value->field;
     const char *word = value->word;
     size_t name = strcspn(word, ":") + (strchr(word, ':') != NULL ? 1 : 0);
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strlen(kinds[i].name) != name || memcmp(kinds[i].name, word, name) != 0)
+    for (const struct option_word *kind = misbehaviours; kind->name != NULL; kind++) {
+        if (strlen(kind->name) != name || memcmp(kind->name, word, name) != 0)
             continue;
-        how->kind = kinds[i].kind;
+        how->kind = (enum stream_misbehave_kind)kind->value;
         if (word[name - 1] != ':')
             return 0;
         return parse_duration(word + name, &how->ms) && how->ms >= MISBEHAVE_LEAST_MS &&
@@ -432,6 +431,28 @@ static int read_reject(const struct option_value *value)
 static void expected_argument(const struct option_row *row, char *text, size_t room)
 {
     snprintf(text, room, "%s", row->argument);
+}
+
+static const char *listed_alert(size_t index)
+{
+    for (int alert = 0; alert <= UINT8_MAX; alert++)
+        if (tls_alert_name(alert) != NULL && index-- == 0)
+            return tls_alert_name(alert);
+    return NULL;
+}
+
+const char *option_listed(const struct option_row *row, size_t index)
+{
+    static const struct option_word proxies[] = {{"http://", PROXY_HTTP}, {"socks5://", PROXY_SOCKS5}, {0}};
+    const struct option_word *words = row->kind == &option_misbehave ? misbehaviours
+                                      : row->kind == &option_proxy   ? proxies
+                                                                     : row->words;
+
+    if (words != NULL)
+        return words[index].name;
+    return row->kind == &option_alert    ? listed_alert(index)
+           : row->kind == &option_limits ? threshold_name(index)
+                                         : NULL;
 }
 
 _Static_assert(sizeof(enum session_framing) == sizeof(int) && sizeof(enum probe_until) == sizeof(int) &&

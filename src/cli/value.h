@@ -63,4 +63,8 @@ struct option_word {
 const char *option_words(const struct option_word *words, const char *between, const char *last, char *text,
                          size_t room);
 
+/* Returns: the words that the argument of a row is, or begins with, one by one from index 0; NULL behind the
+ * last, or where there is no such list. */
+const char *option_listed(const struct option_row *row, size_t index);
+
 #endif
