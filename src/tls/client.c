@@ -18,6 +18,7 @@
 #include "store.h"
 #include "stream_tls_new.h"
 #include "tcpgreet/base/idn.h"
+#include "tcpgreet/base/obstacle.h"
 #include "verdict.h"
 #include "verify.h"
 
@@ -50,16 +51,20 @@ static void on_key_line(const SSL *ssl, const char *line)
 static int open_key_log(struct tls_client *client, struct err *err)
 {
     const char *path = tls_getenv("SSLKEYLOGFILE");
+    char text[OBSTACLE_BYTES];
     if (path == NULL || path[0] == '\0')
         return 0;
     /* This file makes it possible to decrypt the connection. A FIFO that no process reads is not waited for.
      */
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, S_IRUSR | S_IWUSR);
-    if (fd >= 0 && (client->key_log = fdopen(fd, "a")) == NULL)
-        close(fd);
-    if (client->key_log == NULL)
-        return err_set(err, ERR_SYSTEM_FILE, errno, "cannot write to SSLKEYLOGFILE %s: %s", path,
-                       strerror(errno));
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, S_IRUSR | S_IWUSR);
+    int why = fd < 0 ? errno : obstacle_of_space(fd);
+    if (why == 0 && (client->key_log = fdopen(fd, "a")) == NULL)
+        why = errno;
+    if (why != 0 && fd >= 0)
+        (void)close(fd);
+    if (why != 0)
+        return err_set(err, ERR_SYSTEM_FILE, why, "cannot write to SSLKEYLOGFILE %s: %s", path,
+                       obstacle_text(path, why, text));
     setvbuf(client->key_log, NULL, _IOLBF, 0);
     SSL_CTX_set_keylog_callback(client->context, on_key_line);
     return 0;

@@ -13,9 +13,10 @@ import subprocess
 import tempfile
 import termios
 import threading
+import unittest
 import xml.etree.ElementTree as xml
 
-from harness import (GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, ROOT, Case, Lines, Names, Peer, Script, Server, Terminal,
+from harness import (BINARY, GOODBYE, IN_BACKGROUND, LIMIT_S, OPENING, ROOT, Case, Lines, Names, Peer, Script, Server, Terminal,
                      demanding, environment, free_port, hello, main, ms, needs_names, refusing_port, run, shell, spawn, unhurried,
                      unread_pipe)
 from probe_peers import sends
@@ -285,13 +286,45 @@ class Output(ProbeCase):
             self.assertFails(nowhere, 2, "usage")
             self.assertIn(b"/no/probe.svg cannot be written: No such file or directory", nowhere.err)
             self.assertFails(probe("::1", server.port, "--plot", folder), 2, "usage")
-            self.assertFails(probe("::1", server.port, "--plot", "/dev/full"), 8, "system-file")
 
     def test_nothing_is_connected_to_where_the_plot_cannot_be_written(self):
-        with Script(mute) as server:
-            for mode in "--probe", "--bench":
-                self.assertFails(run(mode, "::1", str(server.port), "--plot", "/no/where.svg"), 2, "usage")
+        with Script(mute) as server, tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+            fifo, local = f"{folder}/fifo", f"{folder}/socket"
+            os.mkfifo(fifo)
+            listener.bind(local)
+            places = {"/no/where.svg": b"No such file or directory (create its directory first)",
+                      folder: b"it is a directory (give the name of a file)",
+                      fifo: b"it is a FIFO that no process reads from (start its reader first)",
+                      local: b"it is a socket (give the name of a file)",
+                      "/dev/full": b"No space left on device (free some, or give a place on another device)"}
+            for mode in ["--probe", "::1", str(server.port)], ["--bench", "::1", str(server.port)], ["--bench-merge", fifo]:
+                for place, why in places.items():
+                    with self.subTest(mode=mode, place=place):
+                        done = run(*mode, "--plot", place)
+                        self.assertFails(done, 2, "usage")
+                        self.assertIn(b"--plot %s cannot be written: %s" % (place.encode(), why), done.err)
             self.assertEqual(server.peers, [])
+
+    @unittest.skipUnless(os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], check=False).returncode == 0,
+                         "mounts a small file system")
+    def test_a_plot_on_a_full_file_system_is_refused_before_the_run(self):
+        with Script(mute) as server, tempfile.TemporaryDirectory() as folder:
+            done = run("-m", "sh", "-c", 'mount -t tmpfs -o size=4k none "$0" && head -c 4096 /dev/zero >"$0/full" && '
+                       'exec "$@"', folder, BINARY, "--probe", "::1", str(server.port), "--plot", f"{folder}/plot.svg",
+                       executable="unshare")
+            self.assertFails(done, 2, "usage")
+            self.assertIn(b"cannot be written: No space left on device (free some,", done.err)
+            self.assertEqual(server.peers, [])
+
+    def test_a_fifo_gets_the_whole_plot_of_the_run(self):
+        with Server() as server, tempfile.TemporaryDirectory() as folder:
+            os.mkfifo(f"{folder}/fifo")
+            reader = os.open(f"{folder}/fifo", os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                self.assertEnds(run("--probe", "::1", str(server.port), "--plot", f"{folder}/fifo"), 0)
+                self.assertTrue(xml.fromstring(os.read(reader, 65536)).tag.endswith("svg"))
+            finally:
+                os.close(reader)
 
     def test_a_plot_to_standard_output_stands_there_alone(self):
         with Server() as server, refusing_port() as port:

@@ -428,9 +428,14 @@ class KeyLog(TlsCase):
             self.assertFails(result, 8, "system-file")
             self.assertIn(b"SSLKEYLOGFILE /nowhere/keys", result.err)
             with tempfile.TemporaryDirectory() as folder:
-                os.mkfifo(os.path.join(folder, "keys"))  # which no process reads
-                result = self.run_client(server, env=environment(SSLKEYLOGFILE=os.path.join(folder, "keys")))
-            self.assertEqual(result.code, 8, result)
+                fifo = os.path.join(folder, "keys")
+                os.mkfifo(fifo)  # which no process reads
+                for place, why in (fifo, b"it is a FIFO that no process reads from (start its reader first)"), \
+                        (folder, b"it is a directory (give the name of a file)"), ("/dev/full", b"No space left on device"):
+                    with self.subTest(place=place):
+                        result = self.run_client(server, env=environment(SSLKEYLOGFILE=place))
+                        self.assertFails(result, 8, "system-file")
+                        self.assertIn(b"cannot write to SSLKEYLOGFILE %s: %s" % (place.encode(), why), result.err)
 
 
 class Explain(TlsCase):

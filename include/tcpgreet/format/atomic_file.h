@@ -15,8 +15,9 @@ struct atomic_file {
                                          file, or its folder is not writable: it is written in place */
 };
 
-/* Checks that path can be written, and opens nothing. what begins the sentence: "--plot".
- * Errors: usage: what is in the way. Returns: 0, -1. */
+/* Checks that path can be written, and writes nothing. what begins the sentence: "--plot". A FIFO stays open
+ * for atomic_file_open: its reader is to see no end before. Errors: usage: what is in the way. Returns: 0,
+ * -1. Thread: the one of atomic_file_open. */
 int atomic_file_check(const char *what, const char *path, struct err *err);
 
 /* what begins the sentence: "--plot". Returns: 0, file->out is open; -1: nothing is. Errors: system-file. */

@@ -11,13 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "support/folder.h"
 #include "tcpgreet/format/atomic_file.h"
 
-enum { PATH_BYTES = 200, TEXT_BYTES = 64, LARGE = 1 << 20, SMALL = 1 << 14 };
+enum { PATH_BYTES = 200, TEXT_BYTES = 128, LARGE = 1 << 20, SMALL = 1 << 14 };
 
 struct place {
     struct folder folder;
@@ -190,7 +192,7 @@ static void a_fifo_is_written_where_a_process_reads_from_it_and_never_waited_for
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(atomic_file_open(&file, "--plot", path, &err), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_FILE);
-    assert_non_null(strstr(err.text, "no process reads from it"));
+    assert_non_null(strstr(err.text, "it is a FIFO that no process reads from (start its reader first)"));
     int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     err_clear(&err);
     assert_int_equal(atomic_file_open(&file, "--plot", path, &err), 0);
@@ -218,6 +220,65 @@ static void a_file_that_cannot_be_written_is_reported(void **state)
     assert_int_equal(err.native, EISDIR);
 }
 
+static void refuse(const char *path, int why, const char *text)
+{
+    struct err err = {0};
+    char expected[PATH_BYTES + 2 * TEXT_BYTES];
+
+    assert_int_equal(atomic_file_check("--plot", path, &err), -1);
+    assert_int_equal(err.reason, ERR_USAGE);
+    assert_int_equal(err.native, why);
+    snprintf(expected, sizeof expected, "--plot %s cannot be written: %s", path, text);
+    assert_string_equal(err.text, expected);
+}
+
+static void a_check_names_what_is_in_the_way_and_what_to_do(void **state)
+{
+    const struct place *place = *state;
+    char path[PATH_BYTES + 8];
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+    refuse(place->folder.path, EISDIR, "it is a directory (give the name of a file)");
+    snprintf(path, sizeof path, "%s/no/file", place->folder.path);
+    refuse(path, ENOENT, "No such file or directory (create its directory first)");
+    put(place->file, "text");
+    snprintf(path, sizeof path, "%s/file", place->file);
+    refuse(path, ENOTDIR, "Not a directory (only the last part of a path can be a file)");
+    unlink(place->file);
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(strlen(place->file) < sizeof at.sun_path);
+    strcpy(at.sun_path, place->file);
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof at), 0);
+    refuse(place->file, ENXIO, "it is a socket (give the name of a file)");
+    close(listener);
+#ifdef __linux__
+    refuse("/dev/full", ENOSPC, "No space left on device (free some, or give a place on another device)");
+#endif
+}
+
+static void the_check_of_a_fifo_is_no_end_for_its_reader(void **state)
+{
+    const char *path = ((const struct place *)*state)->file;
+    struct atomic_file file;
+    struct err err = {0};
+    char text[8] = "";
+
+    assert_int_equal(mkfifo(path, 0600), 0);
+    refuse(path, ENXIO, "it is a FIFO that no process reads from (start its reader first)");
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    for (int lines = 2; lines > 0; lines--)
+        assert_int_equal(atomic_file_check("--plot", path, &err), 0);
+    assert_int_equal(read(reader, text, sizeof text), -1); /* it would wait; 0: an end */
+    assert_int_equal(errno, EAGAIN);
+    assert_int_equal(atomic_file_open(&file, "--plot", path, &err), 0);
+    assert_int_equal(fcntl(fileno(file.out), F_GETFL) & O_NONBLOCK, 0);
+    fputs("plot", file.out);
+    assert_int_equal(atomic_file_close(&file, "--plot", &err), 0);
+    assert_int_equal(read(reader, text, sizeof text), 4);
+    assert_int_equal(read(reader, text, sizeof text), 0);
+    close(reader);
+}
+
 int main(void)
 {
 #define FILE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -230,6 +291,8 @@ int main(void)
         FILE_TEST(what_is_no_plain_file_is_written_in_place),
         FILE_TEST(a_fifo_is_written_where_a_process_reads_from_it_and_never_waited_for),
         FILE_TEST(a_file_that_cannot_be_written_is_reported),
+        FILE_TEST(a_check_names_what_is_in_the_way_and_what_to_do),
+        FILE_TEST(the_check_of_a_fifo_is_no_end_for_its_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
