@@ -194,6 +194,11 @@ enum err_reason err_reason_of_connect(int native)
     }
 }
 
+bool err_is_of_reset(int native)
+{
+    return native == ECONNRESET || native == EPIPE || native == ENOTCONN; /* the last: shutdown, after it */
+}
+
 enum err_reason err_reason_of_system(int native)
 {
     switch (native) {

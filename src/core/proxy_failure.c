@@ -114,16 +114,17 @@ static void fail_closed(const struct proxy *proxy, struct err *err)
 {
     char name[PROXY_NAME_BYTES], target[PROXY_NAME_BYTES];
     struct err_facts facts = {.detail = ERR_DETAIL_PROXY_CLOSED};
+    const char *ended = dialogue_ended(&proxy->dialogue);
 
     proxy_name(proxy, name);
     proxy_target_name(proxy, target);
     if (proxy->begun)
         err_set_facts(err, ERR_CONNECT_PROXY, &facts,
-                      "proxy %s closed the connection before its reply was complete, asked for %s", name,
+                      "proxy %s %s the connection before its reply was complete, asked for %s", name, ended,
                       target);
     else
         err_set_facts(err, ERR_CONNECT_PROXY, &facts,
-                      "proxy %s closed the connection without a reply, asked for %s%s", name, target,
+                      "proxy %s %s the connection without a reply, asked for %s%s", name, ended, target,
                       proxy->stage > 0 ? "" : " (it may not accept this client, or may not be such a proxy)");
 }
 

@@ -67,9 +67,9 @@ static size_t cut_sending(struct dialogue *dialogue, struct bytes in, struct sin
 
 static void fail_sending(const struct dialogue *dialogue, struct bytes rest, struct err *err)
 {
-    (void)dialogue;
     (void)rest;
-    err_set(err, ERR_CONNECT_RESET, 0, "the connection ended before the PROXY header was sent");
+    err_set(err, ERR_CONNECT_RESET, 0, "the peer %s the connection before the PROXY header was sent",
+            dialogue_ended(dialogue));
 }
 
 void proxy_header_send(struct proxy_header_sender *sender, enum proxy_header_version version,

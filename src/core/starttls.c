@@ -330,15 +330,15 @@ static void fail_incomplete(const struct starttls *starttls, const char *quote, 
                             struct err *err)
 {
     const struct script *script = script_of(starttls);
+    const char *ended = dialogue_ended(&starttls->dialogue);
     const char *last = starttls->quote_count > 0 ? ", having sent \"" : "", *end = *last != '\0' ? "\"" : "";
 
     if (starttls->end == STARTTLS_CLOSED && !starttls->is_received)
-        err_set(err, ERR_TLS_STARTTLS, 0,
-                "%s closed the connection without sending anything for STARTTLS (%s)", starttls->host,
-                script->name);
+        err_set(err, ERR_TLS_STARTTLS, 0, "%s %s the connection without sending anything for STARTTLS (%s)",
+                starttls->host, ended, script->name);
     else if (starttls->end == STARTTLS_CLOSED)
-        err_set_facts(err, ERR_TLS_STARTTLS, facts, "%s closed the connection during STARTTLS (%s)%s%s%s",
-                      starttls->host, script->name, last, quote, end);
+        err_set_facts(err, ERR_TLS_STARTTLS, facts, "%s %s the connection during STARTTLS (%s)%s%s%s",
+                      starttls->host, ended, script->name, last, quote, end);
     else if (!starttls->is_received)
         err_set(
             err, ERR_TLS_SILENT_PEER, 0,

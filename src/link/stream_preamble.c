@@ -90,15 +90,20 @@ static enum stream_result end_dialogue(struct preamble *preamble, enum cause cau
     return fail(preamble, err);
 }
 
-/* The stream below has failed. */
+/* The stream below has failed. Where that is no reset, its text is why; what it means, the dialogue knows. */
 static enum stream_result fail_below(struct preamble *preamble, struct err *err)
 {
-    int native = err->native;
-    if (err->reason != ERR_DIALOGUE_RESET)
+    const struct err why = *err;
+    struct err ended = {0};
+
+    if (why.reason != ERR_DIALOGUE_RESET)
         return finish(preamble, STREAM_FAILED);
+    preamble->dialogue->is_reset = err_is_of_reset(why.native);
+    bool is_reset = preamble->dialogue->is_reset;
+    end_dialogue(preamble, END, &ended);
     err_clear(err);
-    end_dialogue(preamble, END, err);
-    err->native = native;
+    err_set_from(err, &ended, "%s", is_reset ? ended.text : why.text);
+    err->native = why.native;
     return STREAM_FAILED;
 }
 

@@ -52,7 +52,7 @@ static enum stream_result failure(enum stream_result want, const char *doing, st
 {
     if (errno == EAGAIN || errno == EWOULDBLOCK)
         return want;
-    if (errno == ECONNRESET || errno == EPIPE || errno == ENOTCONN) /* the last: shutdown, after a reset */
+    if (err_is_of_reset(errno))
         err_set(err, ERR_DIALOGUE_RESET, errno, "the peer reset the connection");
     else
         err_set(err, ERR_DIALOGUE_RESET, errno, "%s failed: %s", doing, strerror(errno));

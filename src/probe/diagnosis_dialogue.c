@@ -47,8 +47,12 @@ void probe_reports_reset(const struct probe_group *group, struct text_line *line
 {
     enum probe_phase last = probe_group_first(group)->last;
     struct text_line place = probe_group_place(group);
+    const struct err *err = &probe_group_first(group)->err;
 
-    if (last <= PROBE_PROXY || last == PROBE_WELCOME)
+    if (err->native != 0 && !err_is_of_reset(err->native))
+        text_append(line, "At %s the connection breaks (%s): the path to the server, or the server, is gone.",
+                    place.text, err->text);
+    else if (last <= PROBE_PROXY || last == PROBE_WELCOME)
         text_append(
             line,
             "At %s the connection is accepted and then reset, %s: a firewall, an access list, or a service that is overloaded or crashes.",

@@ -122,8 +122,8 @@ void probe_reports_proxy_mute(const struct probe_group *group, struct text_line 
     if (err->detail == ERR_DETAIL_PROXY_CLOSED)
         text_append(
             line,
-            "The proxy at %s accepts the connection and closes it without a reply: it may not accept this client, or it is none of this kind. See its log.",
-            probe_group_place(group).text);
+            "The proxy at %s accepts the connection and %s it without a reply: it may not accept this client, or it is none of this kind. See its log.",
+            probe_group_place(group).text, err_is_of_reset(err->native) ? "resets" : "closes");
     else
         text_append(
             line,

@@ -132,18 +132,21 @@ void probe_reports_tls_cut(const struct probe_group *group, struct text_line *li
 {
     const struct probe_address *first = probe_group_first(group);
     bool certificate = first->tls.pin[0] != '\0';
+    const char *ended = err_is_of_reset(first->err.native) ? "reset"
+                        : first->err.native != 0           ? "lost"
+                                                           : "closed";
 
     if (first->err.detail == ERR_DETAIL_TLS_UNANSWERED) {
         text_append(
             line,
-            "At %s the connection is closed on the ClientHello, without a reply: the port does not use TLS, or does not begin with it.%s See the server's log; a middlebox that closes on the SNI looks the same (try without --tls, or another --servername).",
-            probe_group_place(group).text, own_way(first));
+            "At %s the connection is %s on the ClientHello, without a reply: the port does not use TLS, or does not begin with it.%s See the server's log; a middlebox that ends it on the SNI looks the same (try without --tls, or another --servername).",
+            probe_group_place(group).text, ended, own_way(first));
         return;
     }
     text_append(
         line,
-        "At %s the connection is closed during the TLS handshake, %s the server's certificate: see the server's log. If it has nothing about this, a middlebox closes the connection, perhaps because of the SNI (try another --servername).",
-        probe_group_place(group).text, certificate ? "after" : "before");
+        "At %s the connection is %s during the TLS handshake, %s the server's certificate: see the server's log. If it has nothing about this, a middlebox ends the connection, perhaps because of the SNI (try another --servername).",
+        probe_group_place(group).text, ended, certificate ? "after" : "before");
 }
 
 bool probe_is_tls_stalled(const struct probe_result *result, const struct probe_address *address)

@@ -68,8 +68,8 @@ void probe_handshake_reset(const struct probe_scope *scope, struct err *err)
     if (first == PROBE_PROXY)
         err_set_facts(err, ERR_CONNECT_PROXY, &of_proxy, "the proxy reset the connection");
     else if (first == PROBE_STARTTLS)
-        err_set(err, ERR_TLS_STARTTLS, ECONNRESET, "the peer closed the connection before STARTTLS");
+        err_set(err, ERR_TLS_STARTTLS, ECONNRESET, "the peer reset the connection before STARTTLS");
     else
         err_set_facts(err, ERR_TLS_PROTOCOL, &facts,
-                      "the peer closed the connection on the ClientHello without a reply");
+                      "the peer reset the connection on the ClientHello without a reply");
 }

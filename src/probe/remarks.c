@@ -69,7 +69,7 @@ static void report_header(const struct probe_group *group, struct text_line *lin
 {
     text_append(
         line,
-        "%s may expect a PROXY header, as a service behind a load balancer does: it sent nothing, and closed the connection on other bytes or when its time limit expired (to try it: --send-proxy v2).",
+        "%s may expect a PROXY header, as a service behind a load balancer does: it sent nothing, and ended the connection on other bytes or when its time limit expired (to try it: --send-proxy v2).",
         probe_group_place(group).text);
 }
 

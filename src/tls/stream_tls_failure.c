@@ -82,17 +82,27 @@ static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
 
 void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)
 {
+    const struct err below = *err;
+    bool is_reset = err_is_of_reset(below.native), is_broken = below.reason != ERR_OK && !is_reset;
+    const char *ended = is_reset ? "reset" : "closed";
+    struct err_facts facts = {.native = below.native,
+                              .detail =
+                                  tls->first_count == 0 ? ERR_DETAIL_TLS_UNANSWERED : ERR_DETAIL_TLS_CUT};
+
     err_clear(err);
     if (tls->whose == NULL && tls->first_count == 0)
-        err_set(err, ERR_DIALOGUE_EARLY_END, 0, "the client closed the connection without sending data");
+        err_set(err, ERR_DIALOGUE_EARLY_END, below.native,
+                "the client %s the connection without sending data", ended);
     else if (!stream_tls_is_used(tls))
         fail_plaintext(tls, err);
+    else if (is_broken)
+        err_set_facts(err, ERR_TLS_PROTOCOL, &facts, "the TLS handshake was cut off: %s", below.text);
     else if (tls->first_count == 0)
-        err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_UNANSWERED},
-                      "the peer closed the connection on the ClientHello without a reply");
+        err_set_facts(err, ERR_TLS_PROTOCOL, &facts,
+                      "the peer %s the connection on the ClientHello without a reply", ended);
     else
-        err_set_facts(err, ERR_TLS_PROTOCOL, &(struct err_facts){.detail = ERR_DETAIL_TLS_CUT},
-                      "the peer closed the connection during the TLS handshake");
+        err_set_facts(err, ERR_TLS_PROTOCOL, &facts, "the peer %s the connection during the TLS handshake",
+                      ended);
 }
 
 /* Takes what has come by now, within a limit: what is not read before the close makes the kernel send an RST,

@@ -58,10 +58,10 @@ def exit_code(word):
 
 def cut_flights():
     """The server's own flight, in both versions, breaks off in three ways."""
-    before = "closed during the TLS handshake, before the server's certificate"
+    before = "during the TLS handshake, before the server's certificate"
     for what, way, word, findings, message in (
-            ("cut", "end", "tls-protocol", "tls-cut", before),
-            ("RST", "reset", "tls-protocol", "tls-cut", before),
+            ("cut", "end", "tls-protocol", "tls-cut", f"closed {before}"),
+            ("RST", "reset", "tls-protocol", "tls-cut", f"reset {before}"),
             ("stall", "stay", "tls-timeout", "tls-stalled", "the TLS handshake begins and then stalls")):
         for version in VERSIONS:
             yield Row(f"{what} in the server's flight, {version.name}",
@@ -313,14 +313,14 @@ TLS = [
         "tls-protocol", "tls-cut", "the connection is closed on the ClientHello, without a reply"),
     Row("RST after ClientHello",
         below_tls(peers.cut_at_hello("reset")),
-        "tls-protocol", "tls-cut", "the connection is closed on the ClientHello, without a reply"),
+        "tls-protocol", "tls-cut", "the connection is reset on the ClientHello, without a reply"),
     *cut_flights(),
     Row("cut after our Finished, TLSv1_2",
         below_tls(peers.cut_after_flight(server_pair, TLS12, "end")),
         "tls-protocol", "tls-cut", "closed during the TLS handshake, after the server's certificate"),
     Row("RST after our Finished, TLSv1_2",
         below_tls(peers.cut_after_flight(server_pair, TLS12, "reset")),
-        "tls-protocol", "tls-cut", "closed during the TLS handshake, after the server's certificate"),
+        "tls-protocol", "tls-cut", "reset during the TLS handshake, after the server's certificate"),
     Row("cut after our Finished, TLSv1_3",
         below_tls(peers.cut_after_flight(server_pair, TLS13, "end")),
         "dialogue-truncated", "truncated", "the stream is truncated (welcome), without close_notify"),

@@ -286,6 +286,9 @@ class Refusals(Case):
         with Script(reset) as proxy:
             result = connect("target.invalid", 1, *through("http", proxy))
             self.assertFails(result, 4, "connect-proxy")
+            self.assertIn(b"reset the connection without a reply", result.err)
+            result, found = probed("target.invalid", 1, *through("http", proxy))
+            self.assertIn("accepts the connection and resets it", found["findings"][0]["text"])
 
     def test_a_proxy_that_waits_is_a_timeout_and_one_that_hangs_in_its_reply_is_not(self):
         for reply, scheme, reason in ((b"", "http", "connect-timeout"), (b"\x05\x00", "socks5", "connect-timeout"),

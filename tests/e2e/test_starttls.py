@@ -169,7 +169,7 @@ class Starttls(Case):
     def test_a_peer_that_closes_or_resets(self):
         self.assertRefused("nntp", [("", "200 ready\r\n"), ("STARTTLS\r\n", "")], "closed the connection during STARTTLS",
                            after=lambda peer: peer.end())
-        self.assertRefused("xmpp", [(STREAM % "client", "")], "closed the connection without sending anything",
+        self.assertRefused("xmpp", [(STREAM % "client", "")], "reset the connection without sending anything",
                            after=lambda peer: peer.reset())
 
     def test_a_tls_server_is_not_met_with_starttls(self):

@@ -386,7 +386,8 @@ class StrangePeers(TlsCase):
                             peer.reset()
                     when = "during the TLS handshake" if count else "on the ClientHello,? without a reply"
                     with self.subTest(version=version.name, bytes=count, way=way):
-                        self.assertRefused(self.meet(serve), "tls-protocol", rf"(?:\S+: )?the peer closed the connection {when}")
+                        did = {"end": "closed", "reset": "reset"}[way]
+                        self.assertRefused(self.meet(serve), "tls-protocol", rf"(?:\S+: )?the peer {did} the connection {when}")
 
     def test_records_that_make_no_sense(self):
         for name, record in {"garbage in a handshake record": b"\x16\x03\x03\x00\x0aabcdefghij",

@@ -142,6 +142,10 @@ __attribute__((format(printf, 4, 5))) int err_set_facts(struct err *err, enum er
 __attribute__((format(printf, 3, 4))) int err_set_from(struct err *err, const struct err *why,
                                                        const char *format, ...);
 
+/* Returns: whether native is the errno of a call on a connection that the peer has reset, not ended in order:
+ * not 0, which is an end, nor ETIMEDOUT and its like, which are neither. Source: recv(2), send(2). */
+bool err_is_of_reset(int native);
+
 /* Returns: the peer's first bytes; empty where none belong to the failure. */
 struct bytes err_received(const struct err *err);
 

@@ -49,6 +49,7 @@ struct dialogue {
     enum dialogue_state state; /* and so may this */
     bool half_closed;          /* it sends nothing more: this side ends once all has left, and it goes on
                                   receiving until the peer ends, too */
+    bool is_reset;             /* set by its caller before eof: the peer has reset the connection */
 };
 
 /* The stream is up. Once, before all others but shut_down. Shape: out has room for DIALOGUE_OUT_BYTES, as
@@ -72,12 +73,18 @@ static inline size_t dialogue_receive(struct dialogue *dialogue, struct bytes in
     return consumed;
 }
 
-/* The peer ended its side cleanly; in is what was not consumed. Unless duplex, not in DIALOGUE_SENDING.
- * Returns: how many bytes of it it consumed. */
+/* The peer ended its side, cleanly unless is_reset; in is what was not consumed. Unless duplex, not in
+ * DIALOGUE_SENDING. Returns: how many bytes of it it consumed. */
 static inline size_t dialogue_eof(struct dialogue *dialogue, struct bytes in, struct sink *out,
                                   int64_t now_ms)
 {
     return dialogue->ops->eof(dialogue, in, out, now_ms);
+}
+
+/* Returns: what the peer did to the connection, for "the peer closed the connection". */
+static inline const char *dialogue_ended(const struct dialogue *dialogue)
+{
+    return dialogue->is_reset ? "reset" : "closed";
 }
 
 /* The deadline has come; before it nothing happens. in is what was not consumed.

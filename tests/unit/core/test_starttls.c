@@ -154,6 +154,10 @@ static void a_peer_that_closes_is_quoted(void **state)
     dialogue_eof(&run.starttls.dialogue, buf_bytes(&run.in), &run.out, 0);
     expect_failed(&run, ERR_TLS_STARTTLS,
                   "closed the connection during STARTTLS (POP3), having sent \"+OK\"");
+    start(&run, STARTTLS_POP3);
+    run.starttls.dialogue.is_reset = true;
+    dialogue_eof(&run.starttls.dialogue, (struct bytes){0}, &run.out, 0);
+    expect_failed(&run, ERR_TLS_STARTTLS, "reset the connection without sending anything");
 }
 
 static void what_is_quoted_is_escaped(void **state)

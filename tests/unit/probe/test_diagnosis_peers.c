@@ -309,7 +309,7 @@ static const struct diagnosed_row rows[] = {
     {"ends after a while",
      {{.peer = V4, PROBE_WELCOME, ERR_DIALOGUE_EARLY_END, "closed", .waited_ms = 1000}},
      .findings = {{"early-end", "closed before the welcome is complete"}},
-     .remark = "it sent nothing, and closed the connection on other bytes or when its time limit expired"},
+     .remark = "it sent nothing, and ended the connection on other bytes or when its time limit expired"},
     {"ends after a while, behind a PROXY header",
      {{.peer = V4, PROBE_WELCOME, ERR_DIALOGUE_EARLY_END, "closed", .waited_ms = 1000}},
      .sends_header = true,

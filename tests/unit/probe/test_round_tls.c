@@ -172,10 +172,10 @@ static void a_plaintext_peer_is_reported_in_the_tls_phase(void **state)
          "the peer closed the connection on the ClientHello without a reply"},
         {{{NULL}, 0, true},
          ERR_TLS_PROTOCOL,
-         "the peer closed the connection on the ClientHello without a reply"},
+         "the peer reset the connection on the ClientHello without a reply"},
         {{{NULL}, 1, true},
          ERR_TLS_PROTOCOL,
-         "the peer closed the connection on the ClientHello without a reply"},
+         "the peer reset the connection on the ClientHello without a reply"},
     };
     struct fixture *fixture = *state;
     fixture->prober->plan.connect_timeout_ms = 200;
