@@ -6,6 +6,7 @@
 
 #include "report.h"
 #include "tcpgreet/base/trace.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/link/stream_preamble.h"
@@ -117,6 +118,7 @@ static void on_done(void *context, const struct conn_result *result)
     struct run *run = context;
 
     run->in_dialogue = false;
+    run->waited_ns = (int64_t)(uv_hrtime() - run->begin_ns);
     bool has_layers = run->tls != NULL || run_proxy(run) != NULL;
     if (result->err != NULL && has_layers && !run->is_up && !run->is_cut) {
         if (try_next(run, result->err))
@@ -157,6 +159,7 @@ static int start_dialogue(struct run *run, struct stream *stream, int64_t handsh
                                  .handshake_ms = handshake_ms};
 
     run->in_dialogue = true;
+    run->begin_ns = uv_hrtime();
     if (conn_start(&run->conn, &config, stream, run->err) == 0)
         return 0;
     run->in_dialogue = false;
@@ -307,6 +310,24 @@ static void close_output(struct run *run)
         *run->err = why;
 }
 
+/* Adds to the failure what else may be its cause. TLS that is up, and STARTTLS before it, are bytes of the
+ * server. */
+static void add_hint(struct run *run)
+{
+    const struct err why = *run->err;
+    bool is_behind_starttls = run->config->starttls != STARTTLS_NONE && why.reason != ERR_TLS_STARTTLS;
+    const struct proxy_header_evidence evidence = {
+        .err = &why,
+        .waited_ns = run->waited_ns,
+        .has_received = run->conn.bytes_in > 0 || is_behind_starttls || (run->tls != NULL && run->is_up)};
+
+    if (why.reason == ERR_OK || run->config->send_proxy != PROXY_HEADER_NONE ||
+        !proxy_header_may_be_due(&evidence))
+        return;
+    err_clear(run->err);
+    err_set_from(run->err, &why, "%s; it may expect a PROXY header (try --send-proxy v2)", why.text);
+}
+
 static void run_on_loop(struct run *run)
 {
     run->shared->loop = &run->loop;
@@ -317,6 +338,7 @@ static void run_on_loop(struct run *run)
         uv_run(&run->loop, UV_RUN_DEFAULT);
     close_output(run);
     run->use->close(run);
+    add_hint(run);
     close_loop(&run->loop);
     tls_client_free(run->tls);
     trace_to(NULL, NULL);

@@ -66,12 +66,14 @@ struct run {
     struct proxy_route route; /* through the proxy, if there is one */
     struct conn_shared *shared;
     struct conn conn;
-    struct err *err;  /* the caller's; what the run ends with */
-    bool in_dialogue; /* conn is started and not done */
-    bool is_up;       /* the stream's handshake is done */
-    bool is_paused;   /* until the output has room */
-    bool is_busy;     /* the use has something under way beside the connection */
-    bool is_cut;      /* by a signal or --timeout: the output is not waited for */
+    struct err *err;   /* the caller's; what the run ends with */
+    uint64_t begin_ns; /* of the connection */
+    int64_t waited_ns; /* that it took, once it has ended */
+    bool in_dialogue;  /* conn is started and not done */
+    bool is_up;        /* the stream's handshake is done */
+    bool is_paused;    /* until the output has room */
+    bool is_busy;      /* the use has something under way beside the connection */
+    bool is_cut;       /* by a signal or --timeout: the output is not waited for */
 };
 
 /* Runs it to its end. Returns: 0, or -1 with err. Errors: as client_run. */

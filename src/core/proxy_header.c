@@ -420,3 +420,17 @@ const char *proxy_header_format(const struct proxy_header *header, char text[PRO
                  header->kind == PROXY_HEADER_LOCAL ? "local" : "unknown", (int)header->version);
     return text;
 }
+
+bool proxy_header_may_be_due(const struct proxy_header_evidence *evidence)
+{
+    const int64_t time_limit_ns = INT64_C(1000000000);
+    const struct err *err = evidence->err;
+
+    if (evidence->has_received || err->received_count > 0)
+        return false;
+    if (err->detail == ERR_DETAIL_TLS_UNANSWERED || err->detail == ERR_DETAIL_UNANSWERED)
+        return true;
+    return evidence->waited_ns >= time_limit_ns &&
+           (err->reason == ERR_TLS_STARTTLS || err->reason == ERR_DIALOGUE_EARLY_END ||
+            err->reason == ERR_DIALOGUE_UNEXPECTED);
+}

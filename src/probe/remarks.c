@@ -1,9 +1,8 @@
 #include "diagnosis.h"
 #include "plan.h"
 #include "report.h"
+#include "tcpgreet/core/proxy_header.h"
 #include "tcpgreet/tls/tls.h"
-
-enum { NS_PER_MS = 1000 * 1000 };
 
 static bool is_ok(const struct probe_result *result, const struct probe_address *address)
 {
@@ -28,25 +27,16 @@ static bool is_refused(const struct probe_result *result, const struct probe_add
 /* TLS, once it is complete, and an answer to STARTTLS are bytes of the peer, too. */
 static bool has_sent(const struct probe_result *result, const struct probe_address *address)
 {
-    return address->first_count > 0 || address->err.received_count > 0 ||
-           (result->tls && address->last > PROBE_TLS) ||
+    return address->first_count > 0 || (result->tls && address->last > PROBE_TLS) ||
            (address->last == PROBE_TLS && address->spans[PROBE_STARTTLS].begin_ns >= 0);
 }
 
-/* A service that demands a PROXY header waits for one until its own time limit, and closes on any other
- * bytes: one that closes on the connection alone is none. */
 static bool may_demand_header(const struct probe_result *result, const struct probe_address *address)
 {
-    const struct err *err = &address->err;
-    const int64_t waited_ns = probe_span_ns(&address->spans[address->last]);
-
-    if (result->sends_header || has_sent(result, address))
-        return false;
-    if (err->detail == ERR_DETAIL_TLS_UNANSWERED || err->detail == ERR_DETAIL_UNANSWERED)
-        return true;
-    return waited_ns >= (int64_t)PROBE_LISTEN_MS * NS_PER_MS &&
-           (err->reason == ERR_TLS_STARTTLS || err->reason == ERR_DIALOGUE_EARLY_END ||
-            err->reason == ERR_DIALOGUE_UNEXPECTED);
+    const struct proxy_header_evidence evidence = {.err = &address->err,
+                                                   .waited_ns = probe_span_ns(&address->spans[address->last]),
+                                                   .has_received = has_sent(result, address)};
+    return !result->sends_header && proxy_header_may_be_due(&evidence);
 }
 
 static void report_closed(const struct probe_group *group, struct text_line *line)

@@ -216,6 +216,23 @@ class Sent(Case):
             result = run("--connect", "::1", str(script.port), "--raw", "--send-proxy", "v1", stdin=b"hello")
             self.assertRegex(result.out, rb"^PROXY TCP6 ::1 ::1 \d+ \d+\r\nhello$")
 
+    def test_a_client_is_told_that_one_may_be_missing_where_the_probe_is(self):
+        HINT = b"; it may expect a PROXY header (try --send-proxy v2)"
+        for server_options, options in ((("--tls",), ("--tls", "--insecure")), ((), ())):
+            with self.subTest(options=options), \
+                    Server(*server_options, "--proxy-protocol", "--handshake-timeout", "1500ms") as server:
+                result = run("--connect", "::1", str(server.port), "Anna", *options)
+                self.assertNotEqual(result.code, 0)
+                self.assertIn(HINT, result.err)
+                found = run("--probe", "::1", str(server.port), "--format", "json", *(options or ("--until", "dialogue")))
+                self.assertEqual([remark["word"] for remark in json.loads(found.out)["remarks"]], ["proxy-header"])
+                self.assertEqual(run("--connect", "::1", str(server.port), "Anna", *options, "--send-proxy", "v2").code, 0)
+        for peer in (lambda peer: peer.end(), lambda peer: peer.reset(), lambda peer: peer.send(b"421 busy\r\n").end()):
+            with self.subTest(peer=peer), Script(peer) as script:
+                result = run("--connect", "::1", str(script.port), "Anna")
+                self.assertNotEqual(result.code, 0)
+                self.assertNotIn(HINT, result.err)
+
 
 class Options(Case):
     def test_what_the_options_need(self):

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "tcpgreet/base/buf.h"
+#include "tcpgreet/base/err.h"
 #include "tcpgreet/core/endpoint.h"
 
 enum {
@@ -65,5 +66,17 @@ size_t proxy_header_write(enum proxy_header_version version, const struct endpoi
 
 /* Writes "192.0.2.1:5000 to 192.0.2.2:443, v2", "local, v2" or "unknown, v1". Returns: text. */
 const char *proxy_header_format(const struct proxy_header *header, char text[PROXY_HEADER_TEXT_BYTES]);
+
+/* What a connection without a PROXY header that failed shows of its peer. */
+struct proxy_header_evidence {
+    const struct err *err;
+    int64_t waited_ns; /* for the peer, in the phase that failed; negative: not known */
+    bool has_received; /* a byte of the peer */
+};
+
+/* Returns: whether the peer may demand a PROXY header: it sent nothing, and ended the connection on other
+ * bytes, or when it had waited for a second, as for a header that does not come. One that ends it at once
+ * does not. */
+bool proxy_header_may_be_due(const struct proxy_header_evidence *evidence);
 
 #endif
