@@ -104,6 +104,13 @@ int err_set_from(struct err *err, const struct err *why, const char *format, ...
     return -1;
 }
 
+int err_set_no_thread(struct err *err, int native)
+{
+    return err_set(err, err_reason_of_system(native), native,
+                   "no thread can be started: %s (raise ulimit -u, or pids.max of the control group)",
+                   strerror(native));
+}
+
 struct bytes err_received(const struct err *err)
 {
     return (struct bytes){(const char *)err->received, err->received_count};

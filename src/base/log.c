@@ -354,6 +354,9 @@ void log_close(int wait_ms)
     (void)log_release();
     pthread_mutex_lock(&journal.lock);
     journal.held = false;
+    if (!journal.running)
+        atomic_store(&journal.level,
+                     LEVEL_CLOSED); /* where its thread cannot be started, another may write */
     if (!journal.running || journal.stopping) {
         pthread_mutex_unlock(&journal.lock);
         return;

@@ -406,9 +406,11 @@ static int prepare(struct bench_worker *worker, struct err *err)
         if (alarm_open(&worker->alarm, &worker->loop, send_due, worker) != 0)
             return err_set(err, ERR_SYSTEM_OTHER, errno, "cannot create a timer: %s", strerror(errno));
     }
-    if (uv_thread_create(&worker->thread, run, worker) != 0)
-        return err_set(err, ERR_SYSTEM_OTHER, 0, "cannot start a thread");
-    return 0;
+    result = uv_thread_create(&worker->thread, run, worker);
+    if (result == 0)
+        return 0;
+    err_set_no_thread(err, -result);
+    return err_context(err, "cannot start a worker");
 }
 
 struct bench_worker *bench_worker_start(const struct bench_plan *plan, struct err *err)

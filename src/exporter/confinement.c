@@ -78,7 +78,9 @@ int exporter_confinement_enter(struct err *err)
         log_event(&(struct log_event){LOG_WARNING, "root", NULL},
                   "This exporter runs as root: use --user NAME to switch to another user after start");
     log_event(&(struct log_event){LOG_INFO, "sandbox", NULL}, "Sandbox: %s", sandbox);
-    if (log_release() < 0)
-        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    if (log_release() < 0) {
+        err_set_no_thread(err, errno);
+        return err_context(err, "cannot start the log");
+    }
     return 0;
 }

@@ -85,7 +85,7 @@ void reload_start(struct reload *reload)
     reload->is_reading = result == 0;
     if (result == 0)
         return;
-    err_set(&reload->err, ERR_INTERNAL, -result, "cannot start a thread: %s", uv_strerror(result));
+    err_set_no_thread(&reload->err, -result);
     fail(reload);
 }
 

@@ -343,8 +343,10 @@ static int start_threads(struct server *server, struct err *err)
 {
     if (server_confinement_enter(err) < 0)
         return -1;
-    if (log_release() < 0)
-        return err_set(err, ERR_INTERNAL, errno, "cannot start the log: %s", strerror(errno));
+    if (log_release() < 0) {
+        err_set_no_thread(err, errno);
+        return err_context(err, "cannot start the log");
+    }
     return start_workers(server, err);
 }
 

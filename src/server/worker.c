@@ -319,7 +319,10 @@ int worker_start(struct worker *worker, struct err *err)
 {
     int result = uv_thread_create(&worker->thread, run, worker);
     worker->is_started = result == 0;
-    return result == 0 ? 0 : fail(err, result);
+    if (result == 0)
+        return 0;
+    err_set_no_thread(err, -result);
+    return err_context(err, "cannot start a worker");
 }
 
 void worker_stop(struct worker *worker, bool at_once)

@@ -146,6 +146,10 @@ __attribute__((format(printf, 3, 4))) int err_set_from(struct err *err, const st
  * not 0, which is an end, nor ETIMEDOUT and its like, which are neither. Source: recv(2), send(2). */
 bool err_is_of_reset(int native);
 
+/* Records that a thread could not be started, with the errno: why, and what to do. Errors: system-other; as
+ * err_reason_of_system has it. Returns: -1, always. Source: pthread_create(3). */
+int err_set_no_thread(struct err *err, int native);
+
 /* Returns: the peer's first bytes; empty where none belong to the failure. */
 struct bytes err_received(const struct err *err);
 

@@ -256,6 +256,19 @@ static void system_errnos_have_their_reasons(void **state)
         assert_int_equal(err_reason_of_system(cases[i].native), cases[i].reason);
 }
 
+static void a_thread_that_cannot_be_started_names_the_limits(void **state)
+{
+    struct err err = {0};
+    (void)state;
+
+    assert_int_equal(err_set_no_thread(&err, EAGAIN), -1);
+    assert_int_equal(err.reason, ERR_SYSTEM_OTHER);
+    assert_int_equal(err.native, EAGAIN);
+    assert_string_equal(err.text,
+                        "no thread can be started: Resource temporarily unavailable (raise ulimit -u, or "
+                        "pids.max of the control group)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +285,7 @@ int main(void)
         cmocka_unit_test(words_differ_and_a_family_has_one_exit_code),
         cmocka_unit_test(connect_errnos_have_their_reasons),
         cmocka_unit_test(system_errnos_have_their_reasons),
+        cmocka_unit_test(a_thread_that_cannot_be_started_names_the_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
