@@ -1,6 +1,7 @@
 #include "tcpgreet/os/output.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -299,6 +300,29 @@ static int queue(struct output *output, struct bytes bytes, struct err *err)
     return failure == 0 ? 0 : set_failure(failure, err);
 }
 
+/* Without the thread, for want of which it is: in pieces for which a pipe that is writable has room. */
+static int write_here(struct output *output, struct bytes bytes, int why, struct err *err)
+{
+    struct pollfd writable = {.fd = output->fd, .events = POLLOUT};
+
+    while (bytes.length > 0 && output->failure == 0) {
+        int ready = poll(&writable, 1, OUTPUT_GRACE_MS);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        if (ready <= 0) {
+            err_set_no_thread(err, why);
+            return err_context(err, "cannot wait for the reader of standard output");
+        }
+        size_t length = bytes.length < PIPE_BUF ? bytes.length : PIPE_BUF;
+        ssize_t written = write(output->fd, bytes.data, length);
+        if (written >= 0)
+            bytes = bytes_skip(bytes, (size_t)written);
+        else if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+            output->failure = errno;
+    }
+    return output->failure == 0 ? 0 : set_failure(output->failure, err);
+}
+
 int output_write(struct output *output, struct bytes bytes, struct err *err)
 {
     if (!output->has_writer)
@@ -307,8 +331,7 @@ int output_write(struct output *output, struct bytes bytes, struct err *err)
         return 0;
     int failure = output->has_writer ? 0 : start_writer(output);
     if (failure != 0)
-        return err_set(err, err_reason_of_system(failure), failure, "cannot start the output thread: %s",
-                       strerror(failure));
+        return write_here(output, bytes, failure, err);
     return queue(output, bytes, err);
 }
 

@@ -28,9 +28,10 @@ struct output *output_open(uv_loop_t *loop, int fd, output_changed_fn *changed, 
                            struct err *err);
 
 /* Writes or queues all of bytes and never blocks; little that is queued is written when the loop waits next.
- * Shape: the caller keeps the bound: it stops producing while output_is_full. Errors: system-output: an
- * earlier write failed; system-other: the thread does not start; internal. Returns: 0, -1. Source:
- * pwritev2(2), RWF_NOWAIT. */
+ * Where the thread cannot be started, it is written here, and waited for as long as the reader takes some of
+ * it within OUTPUT_GRACE_MS. Shape: the caller keeps the bound: it stops producing while output_is_full.
+ * Errors: system-output: a write failed; system-other: there is no thread, and the reader does not read;
+ * internal. Returns: 0, -1. Source: pwritev2(2), RWF_NOWAIT; pipe(7), PIPE_BUF. */
 int output_write(struct output *output, struct bytes bytes, struct err *err);
 
 /* Returns: whether OUTPUT_QUEUE_BYTES or more are queued. */
