@@ -31,6 +31,7 @@ struct run {
     uv_loop_t loop;
     uv_signal_t signals[SIGNALS_OF_END];
     uv_timer_t progress;
+    uv_async_t ended; /* a worker has */
     struct bench_addresses addresses;
     struct proxy_route route; /* through the proxy, if there is one */
     struct session_policy policy;
@@ -99,22 +100,21 @@ static void on_signal(uv_signal_t *signal, int number)
             bench_worker_stop(run->workers[i]);
 }
 
-static void on_workers_joined(uv_work_t *work, int status)
+static void on_worker_ended(uv_async_t *ended)
 {
-    (void)status;
-    uv_stop(work->loop);
+    struct run *run = ended->data;
+    size_t count = 0;
+
+    while (count < run->worker_count && bench_worker_has_ended(run->workers[count]))
+        count++;
+    if (count == run->worker_count)
+        uv_stop(&run->loop);
 }
 
-struct joining {
-    uv_work_t work;
-    struct run *run;
-};
-
-static void join_workers(uv_work_t *work)
+static int watch_workers(struct run *run, struct err *err)
 {
-    struct run *run = ((struct joining *)work->data)->run;
-    for (size_t i = 0; i < run->worker_count; i++)
-        bench_worker_join(run->workers[i]);
+    int result = uv_async_init(&run->loop, &run->ended, on_worker_ended);
+    return result == 0 ? 0 : loop_fail(err, result, "cannot watch the workers");
 }
 
 /* The first of them, before their time. */
@@ -159,6 +159,7 @@ static int start_workers(struct run *run, struct err *err)
             .start_ns = run->start_ns,
             .duration_ms = config->duration_ms,
             .connect_ms = config->connect_timeout_ms,
+            .ended = &run->ended,
         };
         run->workers[i] = bench_worker_start(&plan, err);
         if (run->workers[i] == NULL) {
@@ -170,19 +171,16 @@ static int start_workers(struct run *run, struct err *err)
 }
 
 /* Waits for the workers; signals and the progress line are handled meanwhile. */
-static int wait_for_workers(struct run *run, struct err *err)
+static void wait_for_workers(struct run *run)
 {
-    struct joining joining = {.work.data = &joining, .run = run};
-    if (uv_queue_work(&run->loop, &joining.work, join_workers, on_workers_joined) != 0) {
-        end_workers(run, run->worker_count);
-        return err_set(err, ERR_INTERNAL, 0, "cannot wait for the workers");
-    }
     if (run->on_terminal)
         uv_timer_start(&run->progress, on_progress, PROGRESS_MS, PROGRESS_MS);
     uv_run(&run->loop, UV_RUN_DEFAULT);
+    for (size_t i = 0; i < run->worker_count; i++)
+        bench_worker_join(run->workers[i]);
+    uv_close((uv_handle_t *)&run->ended, NULL); /* the last may have woken it once more */
     if (run->on_terminal)
         message_clear_progress();
-    return 0;
 }
 
 static void describe(const struct run *run, struct bench_result *result)
@@ -278,13 +276,12 @@ static int judge(const struct bench_result *result, struct err *err)
                    (unsigned long long)failed, failed == 1 ? "" : "s");
 }
 
-static int measure(struct run *run, struct bench_result *result, struct err *err)
+static void measure(struct run *run, struct bench_result *result)
 {
-    int status = wait_for_workers(run, err);
+    wait_for_workers(run);
     describe(run, result);
     for (size_t i = 0; i < run->worker_count; i++)
         bench_result_add(result, bench_worker_result(run->workers[i]));
-    return status;
 }
 
 static int run_bench(struct run *run, struct err *err)
@@ -294,8 +291,10 @@ static int run_bench(struct run *run, struct err *err)
 
     if (result == NULL)
         return err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for a result");
-    if (start_workers(run, err) == 0 && measure(run, result, err) == 0 && write_result(run, result, err) == 0)
-        status = judge(result, err);
+    if (start_workers(run, err) == 0) {
+        measure(run, result);
+        status = write_result(run, result, err) == 0 ? judge(result, err) : -1;
+    }
     for (size_t i = 0; i < run->worker_count; i++)
         bench_worker_free(run->workers[i]);
     free(result);
@@ -328,9 +327,10 @@ int bench(const struct bench_config *config, struct err *err)
     if (run->worker_count > (size_t)config->connections)
         run->worker_count = (size_t)config->connections;
     run->on_terminal = isatty(STDERR_FILENO) == 1 && !config->quiet;
-    run->progress.data = run;
+    run->progress.data = run->ended.data = run;
     uv_timer_init(&run->loop, &run->progress); /* which cannot fail */
-    if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) == 0 && find_route(run, err) == 0 &&
+    if (watch_workers(run, err) == 0 &&
+        signals_watch_end(&run->loop, run->signals, on_signal, run, err) == 0 && find_route(run, err) == 0 &&
         bench_addresses_find(&run->addresses, config, &run->loop, err) == 0 && check_resources(run, err) == 0)
         status = run_bench(run, err);
     if (run->signal != 0)

@@ -55,6 +55,7 @@ struct bench_worker {
     uint64_t endpoint_turn;
     uint64_t source_turn;
     atomic_bool stop;
+    atomic_bool has_ended;
     atomic_uint_fast64_t names; /* greeted; written by the worker's thread, read by any */
     bool ending;
     uint64_t retry_ms; /* by the loop's clock: not before, after a connection has failed */
@@ -385,6 +386,8 @@ static void run(void *context)
     uv_timer_start(&worker->limit, on_limit, ms > 0 ? (uint64_t)ms : 0, 0);
     open_waiting(worker);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
+    atomic_store(&worker->has_ended, true);
+    uv_async_send(worker->plan.ended);
 }
 
 static int prepare(struct bench_worker *worker, struct err *err)
@@ -444,6 +447,11 @@ void bench_worker_stop(struct bench_worker *worker)
 uint64_t bench_worker_names(struct bench_worker *worker)
 {
     return atomic_load_explicit(&worker->names, memory_order_relaxed);
+}
+
+bool bench_worker_has_ended(struct bench_worker *worker)
+{
+    return atomic_load(&worker->has_ended);
 }
 
 void bench_worker_join(struct bench_worker *worker)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <uv.h>
 
 #include "result.h"
 #include "tcpgreet/base/err.h"
@@ -33,6 +34,7 @@ struct bench_plan {
     uint64_t start_ns; /* uv_hrtime */
     int64_t duration_ms;
     int64_t connect_ms;
+    uv_async_t *ended; /* woken when the thread is about to end */
 };
 
 struct bench_worker;
@@ -45,6 +47,9 @@ void bench_worker_stop(struct bench_worker *worker);
 
 /* Returns: names answered so far. Thread: any. */
 uint64_t bench_worker_names(struct bench_worker *worker);
+
+/* Returns: whether its thread is about to end. Thread: any. */
+bool bench_worker_has_ended(struct bench_worker *worker);
 
 /* Waits for the thread. Thread: any, once. */
 void bench_worker_join(struct bench_worker *worker);
