@@ -11,7 +11,6 @@
 #include "tcpgreet/format/atomic_file.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/link/connector.h"
-#include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/output.h"
 #include "tcpgreet/os/process.h"
@@ -336,8 +335,6 @@ int bench(const struct bench_config *config, struct err *err)
     if (run->signal != 0)
         status = signals_set_end(run->signal, err);
     uv_walk(&run->loop, close_handle, NULL);
-    if (resolver_pending() > 0)
-        return status; /* a lookup that cannot be cancelled refers to the loop until the process ends */
     uv_run(&run->loop, UV_RUN_DEFAULT);
     uv_loop_close(&run->loop);
     free(run);

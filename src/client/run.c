@@ -10,7 +10,6 @@
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/link/stream_preamble.h"
-#include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/tls/stream_tls.h"
 
@@ -281,13 +280,9 @@ static void close_handle(uv_handle_t *handle, void *context)
         uv_close(handle, NULL);
 }
 
-/* A lookup that has not been answered yet cannot be closed; then the loop is left to the end of the process.
- */
 static void close_loop(uv_loop_t *loop)
 {
     uv_walk(loop, close_handle, NULL);
-    if (resolver_pending() > 0)
-        return;
     uv_run(loop, UV_RUN_DEFAULT);
     uv_loop_close(loop);
 }
@@ -361,10 +356,7 @@ int run_all(const struct run_use *use, const struct client_config *config, struc
     run->err = err;
     if (loop_open(&run->loop, err) == 0)
         run_on_loop(run);
-    if (resolver_pending() == 0) {
-        free(run);
-        free(shared);
-    }
-    /* A lookup that cannot be cancelled may still refer to both. */
-    return err->reason == ERR_OK ? 0 : -1; /* NOLINT(clang-analyzer-unix.Malloc) */
+    free(run);
+    free(shared);
+    return err->reason == ERR_OK ? 0 : -1;
 }

@@ -19,7 +19,6 @@
 #include "tcpgreet/http/body.h"
 #include "tcpgreet/http/http.h"
 #include "tcpgreet/http/listeners.h"
-#include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/sandbox.h"
@@ -375,8 +374,6 @@ static void close_all(struct exporter *exporter)
     }
     recent_fini(&exporter->recent);
     process_meter_close(&exporter->metrics.meter);
-    if (resolver_pending() > 0)
-        return;                             /* the loop is left to the end of the process */
     uv_run(&exporter->loop, UV_RUN_NOWAIT); /* what closes by itself does so */
     uv_walk(&exporter->loop, close_handle, NULL);
     uv_run(&exporter->loop, UV_RUN_DEFAULT);
@@ -444,7 +441,6 @@ static int open_log(const struct exporter_config *config, struct err *err)
 
 int exporter(const struct exporter_config *config, struct err *err)
 {
-    static struct exporter *left; /* the loop in it may be needed until the process ends */
     struct exporter *exporter = calloc(1, sizeof(*exporter));
     int result = -1;
 
@@ -458,8 +454,6 @@ int exporter(const struct exporter_config *config, struct err *err)
         result = started == 0 ? run(exporter, err) : loop_fail(err, started, "cannot start the exporter");
         log_close(LOG_FLUSH_MS);
     }
-    left = exporter;
-    if (resolver_pending() == 0)
-        free(left);
+    free(exporter);
     return result;
 }

@@ -11,8 +11,12 @@ int resolver_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err 
     char shown[256];
 
     enum idn_result result = idn_to_ascii(host, out, TARGET_HOST_BYTES, &why);
-    if (result == IDN_OK)
+    if (result == IDN_OK && idn_is_ascii(out))
         return 0;
+    if (result == IDN_OK)
+        return err_set(err, ERR_USAGE, 0,
+                       "internationalized names are not available in this build: write the host as A-labels "
+                       "(xn--...)");
     escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown);
     return result == IDN_NOT_AVAILABLE
                ? err_set(err, ERR_INTERNAL, 0, "cannot convert %s: %s", shown, why)

@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "tcpgreet/os/process.h"
@@ -61,49 +58,4 @@ void loop_leave(void)
 bool loop_is_left(void)
 {
     return is_left;
-}
-
-static void *pass(void *gate)
-{
-    (void)pthread_mutex_lock(gate);
-    (void)pthread_mutex_unlock(gate);
-    return NULL;
-}
-
-/* Returns: how many threads can be there at a time, up to so many. */
-static size_t count_threads(size_t wanted)
-{
-    enum { STACK_BYTES = 8 * 1024 * 1024 }; /* as libuv has it */
-    pthread_t *threads = calloc(wanted, sizeof *threads);
-    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-    pthread_attr_t attributes;
-    size_t count = 0;
-
-    if (threads == NULL || pthread_attr_init(&attributes) != 0) {
-        free(threads);
-        return 0;
-    }
-    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    (void)pthread_mutex_lock(&gate);
-    while (count < wanted && pthread_create(&threads[count], &attributes, pass, &gate) == 0)
-        count++;
-    (void)pthread_mutex_unlock(&gate);
-    for (size_t i = 0; i < count; i++)
-        (void)pthread_join(threads[i], NULL);
-    (void)pthread_attr_destroy(&attributes);
-    free(threads);
-    return count;
-}
-
-void loop_widen_pool(size_t threads)
-{
-    char number[24];
-
-    if (getenv("UV_THREADPOOL_SIZE") != NULL)
-        return;
-    size_t possible = count_threads(threads);
-    if (possible < threads) /* libuv aborts where it cannot start one, and others are needed, too */
-        threads = possible > 3 ? possible / 2 : 1;
-    (void)snprintf(number, sizeof number, "%zu", threads);
-    (void)setenv("UV_THREADPOOL_SIZE", number, 0); /* without memory the pool is small */
 }

@@ -7,12 +7,6 @@
 #include "output.h"
 #include "report.h"
 #include "round.h"
-#include "tcpgreet/os/loop.h"
-
-enum {
-    THREADS_PER_PROBE = 4, /* it looks up AAAA and A, which at most half of libuv's threads do at a time */
-    THREADS_MAX = 256
-};
 
 /* Invariants: in_flight is the number of jobs in the list; open is that of jobs whose handle is not closed
  * yet, these included. */
@@ -45,7 +39,6 @@ struct probe_engine *probe_engine_open(uv_loop_t *loop, const struct probe_engin
                                        struct err *err)
 {
     struct probe_engine *engine = calloc(1, sizeof *engine);
-    size_t threads = THREADS_PER_PROBE * config->limit;
 
     if (engine == NULL) {
         err_set(err, ERR_INTERNAL, ENOMEM, "not enough memory for probes");
@@ -53,7 +46,6 @@ struct probe_engine *probe_engine_open(uv_loop_t *loop, const struct probe_engin
     }
     engine->shared.loop = loop;
     engine->limit = config->limit;
-    loop_widen_pool(config->limit < THREADS_MAX && threads < THREADS_MAX ? threads : THREADS_MAX);
     return engine;
 }
 

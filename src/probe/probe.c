@@ -10,7 +10,6 @@
 #include "tcpgreet/explain/explain.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/format/text.h"
-#include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/output.h"
 #include "tcpgreet/os/signals.h"
@@ -294,8 +293,6 @@ static void close_run(struct run *run)
     probe_result_fini(&run->last);
     probe_result_fini(&run->current);
     probe_summary_fini(&run->sum);
-    if (resolver_pending() > 0)
-        return; /* the loop is left to the end of the process, or to COMMAND's beginning */
     uv_run(&run->loop, UV_RUN_DEFAULT);
     uv_loop_close(&run->loop);
     tls_client_free(run->tls);

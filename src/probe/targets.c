@@ -12,7 +12,6 @@
 #include "repeats.h"
 #include "tcpgreet/format/message.h"
 #include "tcpgreet/format/text.h"
-#include "tcpgreet/net/resolver.h"
 #include "tcpgreet/os/loop.h"
 #include "tcpgreet/os/process.h"
 #include "tcpgreet/os/signals.h"
@@ -451,8 +450,6 @@ static void close_run(struct run *run)
     if (run->failures.file != NULL)
         (void)fclose(run->failures.file);
     free(run->failures.data);
-    if (resolver_pending() > 0)
-        return; /* the loop is left to the end of the process */
     uv_run(&run->loop, UV_RUN_DEFAULT);
     uv_loop_close(&run->loop);
     free(run);

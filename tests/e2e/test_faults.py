@@ -172,6 +172,15 @@ class OneRunTest(FaultCase):
         with Server(listen=(("0",),), announcements=2) as server:
             self.both("--connect", "localhost", server.port, "Ann", verify=verify_client)
 
+    def test_names(self):
+        with Server(listen=(("0",),), announcements=2) as server, harness.tempfile.NamedTemporaryFile("w") as targets:
+            targets.write(f"localhost {server.port}\nlocalhost {server.port} --until connect\n")
+            targets.flush()
+            self.both("--probe", "localhost", server.port, "--format", "json", verify=verify_json)
+            self.both("--probe", "--targets", targets.name, "--format", "json", verify=verify_targets)
+            self.both("--bench", "localhost", server.port, "--connections", "2", "--duration", "100ms", "--format", "json",
+                      verify=verify_bench)
+
     def test_raw_client(self):
         with Server() as server:
             self.both("--connect", "::1", server.port, "--raw", verify=verify_raw)
@@ -245,7 +254,7 @@ class OneTlsRunTest(OneRunTest):
             self.both("--probe", "::1", script.port, "--starttls", "smtp", "--servername", "localhost", "--ca",
                       certificates().ca, "--until", "tls", "--format", "json", verify=verify_json)
 
-    test_raw_client = test_script = test_targets = test_proxies = test_client_by_name = None
+    test_raw_client = test_script = test_targets = test_proxies = test_client_by_name = test_names = None
 
 
 class FaultyServer(Server):

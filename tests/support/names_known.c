@@ -3,16 +3,21 @@
 #include <dlfcn.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#include "support/watched.h"
+#include "tcpgreet/net/resolver.h"
 
 typedef int getaddrinfo_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
 
 static const struct known_name *known;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t let_go = PTHREAD_COND_INITIALIZER;
-static unsigned free_answers;
+static pthread_cond_t asked = PTHREAD_COND_INITIALIZER;
+static unsigned free_answers, slow_questions;
 
 /* What an earlier test let go may not have been waited for: a lookup that is cancelled in time does not
  * begin. */
@@ -35,10 +40,32 @@ void names_let_go(unsigned answers)
 static void wait_for_go(void)
 {
     pthread_mutex_lock(&lock);
+    slow_questions++;
+    pthread_cond_broadcast(&asked);
     while (free_answers == 0)
         pthread_cond_wait(&let_go, &lock);
     free_answers--;
+    slow_questions--;
     pthread_mutex_unlock(&lock);
+}
+
+void names_await_slow(unsigned questions)
+{
+    watched_block(true);
+    pthread_mutex_lock(&lock);
+    while (slow_questions < questions)
+        pthread_cond_wait(&asked, &lock);
+    pthread_mutex_unlock(&lock);
+    watched_block(false);
+}
+
+void names_await_end(void)
+{
+    watched_block(true);
+    while (resolver_pending() > 0)
+        sched_yield();
+    watched_block(false);
+    free_answers = 0;
 }
 
 static getaddrinfo_fn *real_getaddrinfo(void)

@@ -19,4 +19,10 @@ void names_know(const struct known_name *names);
 /* Lets so many slow answers come, also those that are yet to be asked for. */
 void names_let_go(unsigned answers);
 
+/* Waits until so many slow questions are asked and not answered. */
+void names_await_slow(unsigned questions);
+
+/* Waits until none is asked any more, not even a forgotten one. From then on slow answers wait again. */
+void names_await_end(void);
+
 #endif

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "support/caller.h"
-#include "tcpgreet/net/resolver.h"
+#include "support/names_known.h"
 
 enum { DESCRIPTORS = 256 };
 
@@ -51,7 +51,7 @@ int prober_tear_down(void **state)
 {
     struct prober *prober = *state;
     watched_close(&prober->watched);
-    assert_int_equal(resolver_pending(), 0);
+    names_await_end();
     assert_int_equal(count_descriptors(), prober->descriptors);
     probe_result_fini(&prober->result);
     test_free(prober);

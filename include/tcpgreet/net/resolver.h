@@ -1,4 +1,4 @@
-/* Names to addresses: getaddrinfo on libuv's pool, AAAA and A side by side. */
+/* Names to addresses: getaddrinfo on threads of its own, AAAA and A side by side. */
 #ifndef TCPGREET_NET_RESOLVER_H
 #define TCPGREET_NET_RESOLVER_H
 
@@ -51,7 +51,8 @@ struct resolver;
  * servers for the family that the file leaves out. Calls back: from the loop, once a wanted family, never
  * from inside resolver_start; not after resolver_cancel. Returns: the resolver, to resolver_cancel once it is
  * not needed; NULL on failure. Errors: resolve-not-found: the name cannot be a domain name, or no such zone
- * or service; internal. Source: getaddrinfo(3), RFC 5891 (IDN), RFC 4007 (zones). */
+ * or service; system-other: not one thread can be started, which a literal does not need; usage: this build
+ * cannot convert the name; internal. Source: getaddrinfo(3), RFC 5891 (IDN), RFC 4007 (zones). */
 struct resolver *resolver_start(uv_loop_t *loop, const struct resolver_query *query,
                                 resolver_answer_fn *answer, void *context, struct err *err);
 
@@ -59,7 +60,8 @@ struct resolver *resolver_start(uv_loop_t *loop, const struct resolver_query *qu
 bool resolver_is_only_in_hosts(const struct resolver *resolver, int family);
 
 /* Ends interest, also after all answers. A question that is already with the C library cannot be called back:
- * it is forgotten, and freed when its answer comes. Shape: NULL is allowed. */
+ * it is forgotten, and freed when its answer comes. The loop has to run once more, and waits for no question
+ * that is forgotten. Shape: NULL is allowed. */
 void resolver_cancel(struct resolver *resolver);
 
 /* Asks for both wanted families and waits for the answers; for start-up only.
@@ -73,7 +75,8 @@ size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endp
 int resolver_remote(const struct target *target, char host[TARGET_HOST_BYTES], uint16_t *port,
                     struct err *err);
 
-/* Returns: how many answers are outstanding; while there are any, exit(3) could wait for the C library. */
+/* Returns: how many questions of this process wait or are with the C library, also forgotten ones. While
+ * there are any, the process must end with _exit: exit(3) could wait for a lock that the C library holds. */
 unsigned resolver_pending(void);
 
 #endif

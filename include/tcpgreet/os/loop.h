@@ -19,17 +19,11 @@ int loop_fail(struct err *err, int result, const char *what);
  * can open nothing, will have descriptors, too. Errors: system-descriptors, internal. Returns: 0, -1. */
 int loop_open(uv_loop_t *loop, struct err *err);
 
-/* A thread of libuv's pool may be blocked for ever, and its loop is left as it is: the process must end with
- * _exit, as exit would wait for the thread. */
+/* A thread may be blocked for ever, and the loop that it wakes is left as it is: the process must end with
+ * _exit. */
 void loop_leave(void);
 
 /* Returns: whether one was left. */
 bool loop_is_left(void);
-
-/* Makes libuv's pool of threads, in which names are looked up, larger than its 4, or smaller where the system
- * does not allow that many. Nothing where it is in use
- * already, or where the environment sets UV_THREADPOOL_SIZE. Thread: no other uses the environment. Source:
- * libuv, "Thread pool work scheduling". */
-void loop_widen_pool(size_t threads);
 
 #endif

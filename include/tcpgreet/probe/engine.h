@@ -22,10 +22,8 @@ struct probe_engine_config {
 /* Takes: result. The job is gone when it returns. */
 typedef void probe_job_done_fn(void *context, struct probe_result *result);
 
-/* Borrows: loop, until it has run once more after probe_engine_close. Names are looked up by libuv's pool of
- * threads, which is made larger, as far as it has not been used yet and UV_THREADPOOL_SIZE is not set.
- * Returns: the engine; NULL with err. Errors: internal. Thread: the loop's, as for all functions below; no
- * other thread may use the environment meanwhile. */
+/* Borrows: loop, until it has run once more after probe_engine_close. Returns: the engine; NULL with err.
+ * Errors: internal. Thread: the loop's, as for all functions below. */
 struct probe_engine *probe_engine_open(uv_loop_t *loop, const struct probe_engine_config *config,
                                        struct err *err);
 

@@ -80,7 +80,7 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
     stream_free(fixture->stream);
     watched_close(&fixture->watched);
-    assert_int_equal(resolver_pending(), 0);
+    names_await_end();
     assert_int_equal(count_descriptors(), fixture->descriptors);
     test_free(fixture);
     return 0;

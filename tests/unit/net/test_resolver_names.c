@@ -49,6 +49,14 @@ static void name_that_cannot_be_converted_is_an_internal_error(void **state)
     assert_fails(IDN_NOT_AVAILABLE, ERR_INTERNAL, "cannot convert b\xc3\xbc\\x1b.example: of this");
 }
 
+static void name_that_this_build_leaves_as_it_is_is_refused(void **state)
+{
+    (void)state;
+    assert_fails(
+        IDN_OK, ERR_USAGE,
+        "internationalized names are not available in this build: write the host as A-labels (xn--...)");
+}
+
 static void host_that_can_be_converted_is_kept(void **state)
 {
     char out[TARGET_HOST_BYTES];
@@ -64,6 +72,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(host_that_is_no_domain_name_is_not_found),
         cmocka_unit_test(name_that_cannot_be_converted_is_an_internal_error),
+        cmocka_unit_test(name_that_this_build_leaves_as_it_is_is_refused),
         cmocka_unit_test(host_that_can_be_converted_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

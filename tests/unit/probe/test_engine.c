@@ -64,6 +64,7 @@ static int tear_down(void **state)
 
     probe_engine_close(fixture->engine);
     watched_close(&fixture->watched);
+    names_await_end();
     for (size_t i = 0; i < TARGETS; i++)
         probe_result_free(fixture->orders[i].result);
     test_free(fixture);
