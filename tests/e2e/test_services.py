@@ -13,11 +13,10 @@ import socket
 import subprocess
 import tempfile
 
-from harness import IS_ROOT, ROOT, Case, Server, await_that, environment, hello, main, refusing_port, run
+from harness import IS_ROOT, ROOT, Case, Server, await_that, environment, free_port, hello, main, refusing_port, run
 from tls_harness import certificates, has_tls
 
-FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
-HOSTS = [host for _, host in FAMILIES]
+HOSTS = ["127.0.0.1", "::1"]
 PLACES = ["/usr/sbin", "/usr/local/sbin", "/usr/lib/news/bin",
           *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
 PATH = os.pathsep.join([*PLACES, os.environ.get("PATH", os.defpath)])
@@ -30,17 +29,6 @@ def where(program):
 
 def version_of(program):
     return subprocess.run([where(program), "--version"], capture_output=True, text=True, timeout=START_S).stdout
-
-
-def free_port():
-    """One that is free on both loopback addresses."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            first, second = (stack.enter_context(socket.socket(family)) for family, _ in FAMILIES)
-            first.bind((HOSTS[0], 0))
-            with contextlib.suppress(OSError):
-                second.bind((HOSTS[1], first.getsockname()[1]))
-                return first.getsockname()[1]
 
 
 def group_of(user):
@@ -98,7 +86,7 @@ class ServiceCase(Case):
             self.skipTest(f"{self.program} is not installed (scripts/test --services)")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tcpgreet-service-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
-        self.port = free_port()
+        self.port = free_port("::")  # of both families
         self.made = certificates() if has_tls() else None
         if self.runs_as():
             os.chmod(self.folder, 0o755)
