@@ -13,7 +13,7 @@ import threading
 import time
 
 import harness
-from harness import GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, Stuck, hello, main
+from harness import GOODBYE, LIMIT_S, OPENING, Case, Peer, Server, Stuck, free_port, hello, main
 from tls_harness import certificates, client_context, exchange, has_tls, tls_peer
 
 DURATION_S = float(os.environ.get("TCPGREET_SOAK_S", "60"))
@@ -99,17 +99,16 @@ class Servers:
     """Both servers, with ports that they keep when they are restarted."""
 
     def __init__(self):
-        self.plain = self.tls = self._plain_port = self._tls_port = None
+        self.plain = self.tls = None
+        self._plain_port, self._tls_port = free_port("::1"), free_port("::1")
         self.context = client_context(certificates()) if has_tls() and shutil.which("openssl") else None
 
     def __enter__(self):
         self._stack = contextlib.ExitStack()
-        self.plain = self._stack.enter_context(Server("--quiet", listen=(("::1", str(self._plain_port or 0)),)))
-        self._plain_port = self.plain.port
+        self.plain = self._stack.enter_context(Server("--quiet", listen=(("::1", str(self._plain_port)),)))
         if self.context:
             self.tls = self._stack.enter_context(Server("--quiet", "--tls", *certificates().serve(),
-                                                        listen=(("::1", str(self._tls_port or 0)),)))
-            self._tls_port = self.tls.port
+                                                        listen=(("::1", str(self._tls_port)),)))
         return self
 
     def __exit__(self, *what):
