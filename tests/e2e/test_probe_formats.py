@@ -273,7 +273,7 @@ class Json(FormatCase):
         with Server() as server:
             result = self.json("::1", server.port, "--warn", "connect=0", code=10)
         self.assertEqual(result["verdict"]["word"], "threshold")
-        self.assertRegex(result["verdict"]["text"], r"^connect took 0\.\d+ s at \[::1\]:\d+, outside --warn connect=0$")
+        self.assertRegex(result["verdict"]["text"], r"^connect took \d+\.\d+ s at \[::1\]:\d+, outside --warn connect=0$")
 
 
 class Prometheus(FormatCase):
@@ -309,7 +309,7 @@ class Monitoring(FormatCase):
         with Server() as server:
             word, payload, data = self.nagios("::1", server.port)
         self.assertEqual(word, "OK")
-        self.assertRegex(payload, r"^\[::1\]:\d+: 1/1 address OK, slowest total 0\.\d{6} s$")
+        self.assertRegex(payload, r"^\[::1\]:\d+: 1/1 address OK, slowest total \d+\.\d{6} s$")
         self.assertLessEqual({"total", "connect", "welcome", "name", "close"}, set(data))
 
     def test_a_port_without_a_listener(self):
