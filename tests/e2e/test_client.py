@@ -139,7 +139,8 @@ class Sources(Case):
     def test_endless_input_without_a_newline_neither_grows_nor_outlasts_a_limit_or_an_interrupt(self):
         with Server() as server:
             with open("/dev/zero", "rb") as zero:
-                self.assertFails(connect("::1", server.port, "--timeout", "400ms", stdin=zero), 7, "dialogue-timeout")
+                unhurried(lambda limit_s: self.assertFails(
+                    connect("::1", server.port, "--timeout", ms(limit_s), stdin=zero), 7, "dialogue-timeout"), 0.4)
                 child = spawn(["--connect", "::1", str(server.port)], stdin=zero, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL)
                 self.assertEqual(os.read(child.stdout.fileno(), len(OPENING)), OPENING)
@@ -648,8 +649,9 @@ class Outputs(Case):
             for mode in ["--connect", "--explain", "-v"], ["--connect"], ["--probe", "--explain"]:
                 args = [mode[0], server.host, str(server.port), *mode[1:]]
                 with self.subTest(args=args, by="a time limit"):
-                    self.assertEqual(run(*args, "--timeout", "400ms", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                         stderr=writer).code, 7)
+                    unhurried(lambda limit_s: self.assertEqual(
+                        run(*args, "--timeout", ms(limit_s), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                            stderr=writer).code, 7), 0.4)
                 with self.subTest(args=args, by="an interrupt"):
                     before = len(server.peers)
                     child = spawn(args, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=writer)
