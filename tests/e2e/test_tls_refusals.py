@@ -384,7 +384,8 @@ class StrangePeers(TlsCase):
                             wait_for_end(peer)
                         else:
                             peer.reset()
-                    when = "during the TLS handshake" if count else "on the ClientHello,? without a reply"
+                    when = "during the TLS handshake" if count else (
+                        r"on the ClientHello without a reply; it may expect a PROXY header \(try --send-proxy v2\)")
                     with self.subTest(version=version.name, bytes=count, way=way):
                         did = {"end": "closed", "reset": "reset"}[way]
                         self.assertRefused(self.meet(serve), "tls-protocol", rf"(?:\S+: )?the peer {did} the connection {when}")
