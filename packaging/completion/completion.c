@@ -23,21 +23,22 @@ static bool takes_argument(const struct option_row *row)
     return row->mode == MODE_NONE && row->kind != &option_flag;
 }
 
-/* Returns: the words it takes, separated by spaces; "". */
+/* A list of NAME=RANGE, separated by commas. */
+static bool is_list(const struct option_row *row)
+{
+    return row->kind == &option_limits;
+}
+
+/* Returns: the words it takes, or with which they begin, separated by spaces; "". */
 static const char *words_of(const struct option_row *row, char text[WORDS_BYTES])
 {
+    size_t length = 0;
+
     text[0] = '\0';
-    if (row->words != NULL)
-        option_words(row->words, " ", " ", text, WORDS_BYTES);
-    else if (row->kind == &option_proxy)
-        snprintf(text, WORDS_BYTES, "http:// socks5://");
-    else if (row->kind == &option_misbehave)
-        snprintf(text, WORDS_BYTES, "delay: drip: reset half-close no-close-notify mute");
-    for (int alert = 0; row->kind == &option_alert && alert < 256; alert++) {
-        const char *name = tls_alert_name(alert);
-        size_t length = strlen(text);
-        if (name != NULL && strchr(name, ' ') == NULL)
-            snprintf(text + length, WORDS_BYTES - length, "%s%s", length > 0 ? " " : "", name);
+    for (size_t i = 0; option_listed(row, i) != NULL && length < WORDS_BYTES; i++) {
+        int n = snprintf(text + length, WORDS_BYTES - length, "%s%s%s", i > 0 ? " " : "",
+                         option_listed(row, i), is_list(row) ? "=" : "");
+        length += n > 0 ? (size_t)n : 0;
     }
     return text;
 }
@@ -123,8 +124,13 @@ static void put_zsh_spec(const struct option_row *row, const char *dashes, const
     putchar(']');
     if (takes_file(row))
         printf(":%s:_files", is_given(row, "FILE") ? "file" : "file or directory");
-    else if (takes_argument(row))
-        printf(":%s:(%s)", row->argument != NULL ? "value" : row->name, words_of(row, words));
+    else if (is_list(row))
+        printf(":value: _tcpgreet_list %s", words_of(row, words));
+    else if (takes_argument(row)) {
+        printf(":%s:(", row->argument != NULL ? "value" : row->name);
+        put_quoted(words_of(row, words), ":");
+        putchar(')');
+    }
     puts("'");
 }
 
@@ -154,6 +160,9 @@ static void fish_row(const struct option_row *row)
         printf(" -s %c", row->letter);
     if (takes_file(row))
         fputs(" -r -F", stdout);
+    else if (is_list(row))
+        printf(" -x -a '(__fish_complete_list , \"string split \\\" \\\" \\\"%s\\\"\")'",
+               words_of(row, words));
     else if (takes_argument(row))
         printf(" -x -a '%s'", words_of(row, words));
     fputs(" -d '", stdout);

@@ -1,28 +1,66 @@
 
-# Sets mode, operands, given (the options before the cursor) and after (the place of --).
+# Sets words: those of the line up to the cursor, which the shell splits at = and :, too.
+_tcpgreet_join() {
+    local i rest=${COMP_LINE:0:COMP_POINT}
+    words=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if ((i == 0)) || [[ $rest == [[:space:]]* ]]; then
+            words+=('')
+            rest=${rest#"${rest%%[![:space:]]*}"}
+        fi
+        words[-1]+=${rest:0:${#COMP_WORDS[i]}}
+        rest=${rest:${#COMP_WORDS[i]}}
+        ((after == 0)) && [[ ${words[-1]} == -- && $rest == [[:space:]]* ]] && after=$i # as _command_offset counts
+    done
+}
+
+# Sets mode, operands and given (the options before the cursor).
 _tcpgreet_read() {
-    local i word option=
-    mode='' operands=0 after=0 given=' '
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        word=${COMP_WORDS[i]}
-        if [[ $word == = ]]; then
-            continue # the shell splits --option=value into three words
-        elif [[ -n $option ]]; then
+    local word option=
+    mode='' operands=0 given=' '
+    for word in "${words[@]:1:${#words[@]}-2}"; do
+        if [[ -n $option ]]; then
             option=''
         elif [[ $word == -- ]]; then
-            after=$i
             return
         elif [[ $word == -* ]]; then
-            given+="$word "
+            given+="${word%%=*} "
             if [[ " ${_tcpgreet_modes[$word]-} " == *" ${word#--} "* ]]; then
                 mode=${word#--}
             elif [[ -n ${_tcpgreet_values[$word]+is} ]]; then
                 option=$word
             fi
+        elif [[ $word == *]:* || ($word == *:* && $word != *:*:*) ]]; then
+            operands=$((operands + 2)) # HOST:PORT
         else
             operands=$((operands + 1))
         fi
     done
+}
+
+# Offers words, of which a list has several: only what the shell replaces, from the last = or : on, is left of them.
+_tcpgreet_words() {
+    local base=''
+    [[ $1 != *=* ]] || base=${cur%"${cur##*,}"}
+    mapfile -t COMPREPLY < <(compgen -W "$1" -P "$base" -- "${cur#"$base"}")
+    _tcpgreet_cut
+    [[ ${COMPREPLY[0]-} != *[:/=] ]] || compopt -o nospace
+}
+
+_tcpgreet_files() {
+    compopt -o filenames
+    mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+    _tcpgreet_cut
+}
+
+_tcpgreet_cut() {
+    local last=${COMP_WORDS[COMP_CWORD]}
+    [[ $last != [=:]* ]] || last=''
+    if ((${#last} > ${#cur})); then # --option=value is one word where = does not split
+        COMPREPLY=("${COMPREPLY[@]/#/"${last%"$cur"}"}")
+    else
+        COMPREPLY=("${COMPREPLY[@]#"${cur%"$last"}"}")
+    fi
 }
 
 # Prints the options that the mode accepts, without those that were given once and are not repeatable.
@@ -41,10 +79,7 @@ _tcpgreet_offer() {
 _tcpgreet_operand() {
     case $mode:$operands in
     :*) mapfile -t COMPREPLY < <(compgen -W '--listen --connect --probe --bench --bench-merge --exporter' -- "$cur") ;;
-    bench-merge:*)
-        compopt -o filenames
-        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
-        ;;
+    bench-merge:*) _tcpgreet_files ;;
     *:0) mapfile -t COMPREPLY < <(compgen -A hostname -- "$cur") ;;
     *:1) mapfile -t COMPREPLY < <(compgen -A service -- "$cur" | sort -u) ;;
     esac
@@ -65,22 +100,20 @@ _tcpgreet_command() {
 }
 
 _tcpgreet() {
-    local cur=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD - 1]} mode operands after given
+    local words cur option mode operands after=0 given
     COMPREPLY=()
+    _tcpgreet_join
     _tcpgreet_read
-    if [[ $cur == = ]]; then
-        cur=''
-    elif [[ $option == = ]]; then
-        option=${COMP_WORDS[COMP_CWORD - 2]}
+    cur=${words[-1]} option=${words[-2]-}
+    if [[ $cur == --*=* ]]; then
+        option=${cur%%=*} cur=${cur#*=}
     fi
     if ((after > 0)); then
         _tcpgreet_command
     elif [[ ${_tcpgreet_values[$option]-} == FILE ]]; then
-        compopt -o filenames
-        mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+        _tcpgreet_files
     elif [[ -n ${_tcpgreet_values[$option]+is} ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "${_tcpgreet_values[$option]}" -- "$cur")
-        [[ ${COMPREPLY[0]-} != *[:/] ]] || compopt -o nospace
+        _tcpgreet_words "${_tcpgreet_values[$option]}"
     elif [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$(_tcpgreet_offer)" -- "$cur" | sort)
     else

@@ -25,6 +25,6 @@ end
 
 complete -c tcpgreet -f
 complete -c tcpgreet -n '__tcpgreet_is listen connect probe bench exporter; and not contains -- -- (commandline -opc)' \
-    -a '(__fish_print_hostnames)'
+    -a 'localhost (__fish_print_hostnames)'
 complete -c tcpgreet -n '__tcpgreet_is bench-merge' -F
 complete -c tcpgreet -n '__tcpgreet_is probe; and contains -- -- (commandline -opc)' -F -a '(__fish_complete_command)'

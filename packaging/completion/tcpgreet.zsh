@@ -1,4 +1,9 @@
 
+# NAME=RANGE,...
+_tcpgreet_list() {
+    _values -s , time "${(@)@%=}:range: "
+}
+
 _tcpgreet() {
     local word mode entry
     local -a specs

@@ -128,7 +128,8 @@ class Completion(Case):
             self.assertEqual(found, options, shell)
 
     def bash(self, *words):
-        script = ('source "$1"; shift; compopt() { :; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tcpgreet; '
+        script = ('source "$1"; shift; compopt() { :; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; '
+                  'COMP_LINE=${COMP_LINE// = /=}; COMP_POINT=${#COMP_LINE}; _tcpgreet; '
                   'printf "%s\\n" "${COMPREPLY[@]}"')
         return command("bash", "-c", script, "bash", completion("bash", "tcpgreet"), "tcpgreet", *words).split()
 
