@@ -644,11 +644,26 @@ class Merging(BenchCase):
         self.assertIn(f" {total['connections']:,} connections", shown[2])
 
     def test_a_plot_that_could_not_be_written_is_a_failure_after_the_result(self):
-        with Server() as server:
-            done = bench("::1", server.port, "--connections", "2", *SHORT, "--plot", "/dev/full")
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = pathlib.Path(scratch, "gone")
+            folder.mkdir()
+
+            def answer(name):
+                with contextlib.suppress(FileNotFoundError):
+                    folder.rmdir()
+                return hello(name)
+
+            with Script(lambda peer: greet(peer, answer)) as server:
+                done = bench("::1", server.port, "--connections", "1", *SHORT, "--plot", folder / "bench.svg")
         self.assertFails(done, 8, "system-file")
         self.assertIn(b"every byte verified", done.out)
-        self.assertIn(b"/dev/full", done.err)
+        self.assertIn(b"bench.svg", done.err)
+
+    def test_a_plot_that_cannot_be_written_is_refused_before_the_run(self):
+        done = bench("::1", 1, *SHORT, "--plot", "/dev/full")
+        self.assertFails(done, 2, "usage")
+        self.assertEqual(done.out, b"")
+        self.assertIn(b"--plot /dev/full cannot be written: No space left on device", done.err)
 
 
 if __name__ == "__main__":
