@@ -216,7 +216,7 @@ class Sent(Case):
             result = run("--connect", "::1", str(script.port), "--raw", "--send-proxy", "v1", stdin=b"hello")
             self.assertRegex(result.out, rb"^PROXY TCP6 ::1 ::1 \d+ \d+\r\nhello$")
 
-    def test_a_client_is_told_that_one_may_be_missing_where_the_probe_is(self):
+    def test_a_client_hints_that_one_may_be_missing_where_the_probe_does(self):
         HINT = b"; it may expect a PROXY header (try --send-proxy v2)"
         for server_options, options in ((("--tls",), ("--tls", "--insecure")), ((), ())):
             with self.subTest(options=options), \
