@@ -48,10 +48,10 @@ struct options {
     char proxy_password[PROXY_USER_MAX + 1]; /* that the configurations refer to */
 };
 
-/* Parses argv[1..argc-1] and checks what the arguments alone show. Shape: options is all zero. After a failure, probe.format and
- * log_format are still the requested ones if they could be found: a monitoring system reads an error in its
- * own format. Borrows: argv, which must outlive options. options_fini frees the rest, also after a failure.
- * Errors: usage: a sentence that names the option and what is valid; internal. */
+/* Parses argv[1..argc-1] and checks what the arguments alone show. Shape: options is all zero. After a
+ * failure, probe.format and log_format are still the requested ones if they could be found: a monitoring
+ * system reads an error in its own format. Borrows: argv, which must outlive options. options_fini frees the
+ * rest, also after a failure. Errors: usage: a sentence that names the option and what is valid; internal. */
 int options_parse(struct options *options, int argc, const char *const *argv, struct err *err);
 
 /* Takes the password of a proxy's user out of the environment, so that neither COMMAND nor the process list

@@ -69,8 +69,8 @@ void service_manager_ready(struct service_manager *manager);
 void service_manager_reloading(struct service_manager *manager);
 void service_manager_stopping(struct service_manager *manager);
 
-/* Closes what is left: the notification socket, and sockets that were not taken (fd >= 0). Shape: manager may be
- * NULL. */
+/* Closes what is left: the notification socket, and sockets that were not taken (fd >= 0). Shape: manager may
+ * be NULL. */
 void service_manager_close(struct service_manager *manager);
 
 #endif

@@ -129,10 +129,9 @@ static void a_fault_is_reported_with_its_remedy(void **state)
     refuse("conect=1",
            "--warn: unknown time \"conect\": give resolve, connect, proxy, starttls, tls, welcome, name, "
            "close, exchange, volume, total or days");
-    refuse(
-        "=1",
-        "--warn: unknown time \"\": give resolve, connect, proxy, starttls, tls, welcome, name, close, "
-        "exchange, volume, total or days");
+    refuse("=1",
+           "--warn: unknown time \"\": give resolve, connect, proxy, starttls, tls, welcome, name, close, "
+           "exchange, volume, total or days");
     refuse("days=7d:", "--warn: \"7d\" is not a number of days: give days=30: or days=7:");
     refuse("days=7:,days=8:", "--warn limits days twice");
     refuse("con\x1b=1",
