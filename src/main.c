@@ -132,7 +132,7 @@ int main(int argc, char **argv)
     if (err.reason != ERR_OK)
         code = report(&err, options.probe.format);
     message_close();
-    if (resolver_pending() > 0 || loop_is_left())
-        _exit(code); /* exit would wait for the C library's resolver, whose answer is no longer needed */
+    if (resolver_leave() || loop_is_left())
+        _exit(code); /* exit could wait for the C library's resolver, whose answer is no longer needed */
     return code;
 }

@@ -31,8 +31,9 @@ struct resolver_questions {
     struct resolver_question questions[RESOLVER_FAMILIES];
 };
 
-/* Invariants: while any task waits, threads > 0, and a thread ends only where none waits. Each thread that
- * ends joins the one that ended before it. */
+/* Invariants: while any task waits, threads > 0, and a thread ends only where none waits. A thread that ends
+ * joins the one that ended before it, and the program the last; once the program is_left to them, they are
+ * detached instead. */
 static struct {
     pthread_mutex_t lock; /* of all below, and of all questions but what only their tasks use */
     pthread_cond_t idle;  /* threads == 0 */
@@ -43,6 +44,7 @@ static struct {
     unsigned starved; /* of the threads: without memory, until another's task ends */
     pthread_t ended;  /* the last one, where has_ended */
     bool has_ended;
+    bool is_left;
 } queue = {.lock = PTHREAD_MUTEX_INITIALIZER,
            .idle = PTHREAD_COND_INITIALIZER,
            .less = PTHREAD_COND_INITIALIZER,
@@ -62,6 +64,14 @@ unsigned resolver_pending(void)
     if (has_ended)
         (void)pthread_join(ended, NULL);
     return tasks;
+}
+
+bool resolver_leave(void)
+{
+    pthread_mutex_lock(&queue.lock);
+    queue.is_left = true;
+    pthread_mutex_unlock(&queue.lock);
+    return resolver_pending() > 0;
 }
 
 struct addrinfo resolver_hints(int family, const struct target *target)
@@ -224,10 +234,14 @@ static void *run_tasks(void *context)
         take_out(task);
         run(task);
     }
-    bool has_ended = queue.has_ended;
+    bool has_ended = queue.has_ended && !queue.is_left;
     pthread_t ended = queue.ended;
-    queue.ended = pthread_self();
-    queue.has_ended = true;
+    if (queue.is_left) {
+        (void)pthread_detach(pthread_self());
+    } else {
+        queue.ended = pthread_self();
+        queue.has_ended = true;
+    }
     if (--queue.threads == 0)
         pthread_cond_broadcast(&queue.idle);
     pthread_mutex_unlock(&queue.lock);

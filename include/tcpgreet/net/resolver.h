@@ -75,8 +75,11 @@ size_t resolver_lookup(const struct resolver_query *query, struct endpoint *endp
 int resolver_remote(const struct target *target, char host[TARGET_HOST_BYTES], uint16_t *port,
                     struct err *err);
 
-/* Returns: how many questions of this process wait or are with the C library, also forgotten ones. While
- * there are any, the process must end with _exit: exit(3) could wait for a lock that the C library holds. */
+/* Returns: how many questions of this process wait or are with the C library, also forgotten ones. */
 unsigned resolver_pending(void);
+
+/* The last call. Returns: whether a question is still with the C library, so that the process must end with
+ * _exit: exit(3) could wait for a lock that it holds. */
+bool resolver_leave(void);
 
 #endif

@@ -171,6 +171,24 @@ static void the_number_of_threads_is_bounded(void **state)
         resolver_cancel(resolvers[i]);
 }
 
+/* The last test: threads are detached from then on. */
+static void a_process_may_be_left_to_what_is_forgotten(void **state)
+{
+    struct err err = {0};
+    (void)state;
+
+    allowed = ALL;
+    struct resolver *resolver = start("slow.example", true, &err);
+    assert_non_null(resolver);
+    names_await_slow(2);
+    resolver_cancel(resolver);
+    assert_true(resolver_leave());
+    names_let_go(2);
+    names_await_end();
+    assert_false(resolver_leave());
+    assert_int_equal(answers, 0);
+}
+
 int main(void)
 {
 #define THREADS_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -180,6 +198,7 @@ int main(void)
         THREADS_TEST(one_thread_answers_both_families),
         THREADS_TEST(names_wait_for_the_threads_there_are),
         THREADS_TEST(the_number_of_threads_is_bounded),
+        THREADS_TEST(a_process_may_be_left_to_what_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
