@@ -732,9 +732,10 @@ class Names:
 
     def __init__(self, hosts, dns=False):
         self._folder = tempfile.mkdtemp(prefix="tcpgreet-e2e-")
+        self.name_server = f"127.{random.randrange(100, 200)}.{random.randrange(256)}.{random.randrange(1, 255)}"  # its own
         self._write("hosts", hosts)
         self._write("nsswitch.conf", f"hosts: files{' dns' if dns else ''}\nservices: files\n")
-        self._write("resolv.conf", "nameserver 127.99.99.99\noptions timeout:1 attempts:1\n")
+        self._write("resolv.conf", f"nameserver {self.name_server}\noptions timeout:1 attempts:1\n")
 
     def _write(self, name, text):
         (pathlib.Path(self._folder) / name).write_text(text)

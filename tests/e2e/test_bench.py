@@ -453,7 +453,7 @@ class WhatStandsInTheWay(BenchCase):
     def test_a_name_server_that_is_silent_delays_neither_the_time_limit_nor_an_interrupt(self):
         args = ["--bench", "missing.example", "6000", "--connect-timeout"]
         with Names("", dns=True) as names, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
-            name_server.bind(("127.99.99.99", 53))
+            name_server.bind((names.name_server, 53))
             name_server.settimeout(LIMIT_S)
             done = run(*args, "200ms", wrap=names.wrap)
             self.assertFails(done, 3, "resolve-temporary")

@@ -376,7 +376,7 @@ class Connecting(Case):
     @needs_names
     def test_a_lookup_that_is_given_up_is_explained_as_that(self):
         with Names("", dns=True) as names, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
-            name_server.bind(("127.99.99.99", 53))
+            name_server.bind((names.name_server, 53))
             result = connect("missing.example", 6000, "--connect-timeout", "300ms", "--explain", wrap=names.wrap)
         self.assertFails(result, 3, "resolve-temporary")
         self.assertEqual(re.findall(rb"ms  (getaddrinfo.*?)  \[", result.err),
@@ -418,7 +418,7 @@ class Connecting(Case):
     @needs_names
     def test_a_limit_that_expires_during_name_resolution_is_a_temporary_failure(self):
         with Names(HOSTS, dns=True) as names, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as name_server:
-            name_server.bind(("127.99.99.99", 53))
+            name_server.bind((names.name_server, 53))
             result = connect("missing.example", 6000, "--timeout", "300ms", wrap=names.wrap)
         self.assertFails(result, 3, "resolve-temporary")
         self.assertIn(b"--timeout (0.3 s) expired while resolving missing.example", result.err)
