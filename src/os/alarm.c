@@ -26,8 +26,7 @@ static int start(struct alarm *alarm, uv_loop_t *loop)
         (void)close(alarm->fd);
         return result;
     }
-    (void)uv_poll_start(&alarm->poll, UV_READABLE,
-                        on_readable); /* which fails where another handle has the fd */
+    (void)uv_poll_start(&alarm->poll, UV_READABLE, on_readable); /* which can fail for a shared fd only */
     return 0;
 }
 
@@ -40,7 +39,10 @@ void alarm_set(struct alarm *alarm, uint64_t due_ns)
 static void on_timer(uv_timer_t *timer)
 {
     struct alarm *alarm = timer->data;
-    alarm->due(alarm->context);
+    if (uv_hrtime() < alarm->due_ns) /* of the last millisecond, each turn of the loop asks again */
+        uv_timer_start(timer, on_timer, 0, 0);
+    else
+        alarm->due(alarm->context);
 }
 
 static int start(struct alarm *alarm, uv_loop_t *loop)
@@ -52,6 +54,7 @@ static int start(struct alarm *alarm, uv_loop_t *loop)
 void alarm_set(struct alarm *alarm, uint64_t due_ns)
 {
     uint64_t now_ns = uv_hrtime();
+    alarm->due_ns = due_ns;
     uv_timer_start(&alarm->timer, on_timer, due_ns > now_ns ? (due_ns - now_ns) / 1000000 : 0, 0);
 }
 #endif

@@ -15,13 +15,14 @@ struct alarm {
         uv_timer_t timer;
     };
     int fd;
+    uint64_t due_ns; /* of the loop's own */
     void (*due)(void *context);
     void (*closed)(void *context);
     void *context;
 };
 
-/* Calls back: due, from the loop, once for each alarm_set. Returns: 0; -1 with errno, and nothing is open.
- * Thread: here and below, the loop's. Source: timerfd_create(2). */
+/* Calls back: due, from the loop, once for each alarm_set and not before its time. Returns: 0; -1 with errno,
+ * and nothing is open. Thread: here and below, the loop's. Source: timerfd_create(2). */
 int alarm_open(struct alarm *alarm, uv_loop_t *loop, void (*due)(void *context), void *context);
 
 /* Sets when it is due; replaces what was set before. Shape: due_ns is absolute, by uv_hrtime. */
