@@ -60,10 +60,11 @@ static bool is_wait(struct conn *conn, enum stream_result result)
     return result == STREAM_WANT_READ || result == STREAM_WANT_WRITE;
 }
 
-/* The peer takes nothing more. A duplex dialogue still receives what has come by now. */
+/* A duplex dialogue still receives what has come by now, unless the cause is this side's own. */
 static void fail_write(struct conn *conn, const struct err *err)
 {
-    if (conn->phase == CONN_TALKING && conn->dialogue->ops->duplex && !conn->peer_ended)
+    bool by_peer = err->reason != ERR_INTERNAL && !conn->peer_ended;
+    if (conn->phase == CONN_TALKING && conn->dialogue->ops->duplex && by_peer)
         conn->failure = err_copy(err);
     else
         conn_abort(conn, err);
@@ -268,8 +269,7 @@ static bool read_or_wait(struct conn *conn, bool *readable)
 /* Ends this side of a dialogue that goes on receiving. */
 static void half_close(struct conn *conn)
 {
-    struct err err;
-    err_clear(&err);
+    struct err err = {0};
     conn->stream->half_close = true;
     enum stream_result result = stream_shutdown(conn->stream, &err);
     conn->side_ended = !is_wait(conn, result);

@@ -27,7 +27,8 @@ static enum stream_result intercept(struct fault *fault, enum kind kind, struct 
     unsigned number = ++faults->operations;
 
     if (faults->fail_at > 0 && number >= faults->fail_at) {
-        err_set(err, ERR_DIALOGUE_RESET, 0, "operation %u fails, as configured", faults->fail_at);
+        err_set(err, faults->exhausted && number == faults->fail_at ? ERR_INTERNAL : ERR_DIALOGUE_RESET, 0,
+                "operation %u fails, as configured", faults->fail_at);
         return STREAM_FAILED;
     }
     fault->wanted[kind] = faults->want_every > 0 && number % faults->want_every == 0 && !fault->wanted[kind];

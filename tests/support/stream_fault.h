@@ -15,6 +15,7 @@ struct stream_faults {
     bool stuck;          /* the shutdown never ends */
     bool hoard;          /* a read takes all that is below into memory of its own, as TLS may */
     unsigned fail_at;    /* this operation and all after it fail; 0: none */
+    bool exhausted;      /* the first of them does for want of memory */
     unsigned end_at;     /* from this operation on a read returns the peer's end; 0: none */
     /* Counted: */
     unsigned operations;

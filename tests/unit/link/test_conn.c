@@ -92,24 +92,24 @@ static void the_dialogue_is_the_same_however_the_streams_stutter(void **state)
 }
 
 /* One dialogue in which an operation of one side fails. Returns: whether it came to that operation. */
-static bool fail_in_dialogue(bool server, unsigned number, size_t piece)
+static bool fail_in_dialogue(bool server, struct stream_faults faults)
 {
     struct meeting *meeting = meeting_new();
     struct side *failing = server ? &meeting->server : &meeting->client;
     struct side *other = server ? &meeting->client : &meeting->server;
 
     let_client_send_all(meeting);
-    failing->faults = (struct stream_faults){.fail_at = number, .piece = piece};
+    failing->faults = faults;
     meeting_start(meeting);
     int64_t begin = clock_now_ms();
     meeting_run(meeting, MEETING_LONG_MS);
 
-    bool came = failing->faults.operations >= number;
+    bool came = failing->faults.operations >= faults.fail_at;
     assert_int_equal(failing->done, 1);
     assert_int_equal(other->done, 1);
     assert_int_equal(other->done_ms, begin);
-    assert_int_equal(failing->session.end == SESSION_END_EXIT || failing->err.reason == ERR_DIALOGUE_RESET,
-                     true);
+    if (failing->session.end != SESSION_END_EXIT)
+        assert_int_equal(failing->err.reason, faults.exhausted ? ERR_INTERNAL : ERR_DIALOGUE_RESET);
     if (!came)
         check_whole_dialogue(meeting);
     else if (other == &meeting->client && other->session.end != SESSION_END_EXIT)
@@ -120,14 +120,14 @@ static bool fail_in_dialogue(bool server, unsigned number, size_t piece)
 
 static void any_operation_may_fail(void **state)
 {
-    static const size_t pieces[] = {0, 20};
+    static const struct stream_faults kinds[] = {{.piece = 0}, {.piece = 20}, {.exhausted = true}};
     (void)state;
-    for (size_t i = 0; i < COUNT(pieces); i++) {
+    for (size_t i = 0; i < COUNT(kinds); i++) {
         for (int server = 0; server < 2; server++) {
-            unsigned number = 1;
-            while (fail_in_dialogue(server != 0, number, pieces[i]))
-                assert_true(++number < OPERATIONS_MAX);
-            assert_true(number > 10);
+            struct stream_faults faults = kinds[i];
+            for (faults.fail_at = 1; fail_in_dialogue(server != 0, faults); faults.fail_at++)
+                assert_true(faults.fail_at < OPERATIONS_MAX);
+            assert_true(faults.fail_at > 10);
         }
     }
 }
