@@ -111,6 +111,7 @@ static enum stream_result handshake(struct stream *stream, bool expired, struct 
     begin(tls, err);
     int returned = SSL_do_handshake(tls->ssl);
     end(tls);
+    tls->was_short = tls->was_short || tls_memory_is_short();
     if (stream_tls_is_to_quote(tls) && err->reason == ERR_OK)
         return stream_tls_quote(tls, err);
     enum stream_result result = result_of(tls, returned, "the TLS handshake", err);
@@ -139,7 +140,7 @@ static enum stream_result read_tls(struct stream *stream, void *data, size_t roo
     int returned = SSL_read_ex(tls->ssl, data, room, count);
     if (returned == 1) {
         tls->flood = 0;
-        tls->asked_in_vain = false;
+        tls->asked_in_vain = tls->was_short = false;
         tls->ahead = SSL_has_pending(tls->ssl) != 0;
     }
     end(tls);

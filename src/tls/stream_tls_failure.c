@@ -45,11 +45,17 @@ static int fail_plaintext(const struct stream_tls *tls, struct err *err)
                          sent);
 }
 
-/* An alert that the peer sent. */
+/* An alert that the peer sent. OpenSSL leaves out what it finds no memory for, such as this side's
+ * certificate: then the peer may complain of that. */
 static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
 {
     const char *name = SSL_alert_desc_string_long(alert);
     struct err_facts facts = {.native = alert, .alert = alert};
+    if (tls->was_short)
+        return err_set_facts(
+            err, ERR_INTERNAL, &facts,
+            "not enough memory in the TLS handshake; then the peer sent the TLS alert \"%s\"",
+            tls_alert_name(alert) != NULL ? tls_alert_name(alert) : name);
     switch (alert) {
     case SSL_AD_PROTOCOL_VERSION:
         facts.detail = ERR_DETAIL_TLS_VERSION;

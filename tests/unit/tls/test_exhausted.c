@@ -81,18 +81,22 @@ static void exchange(struct tls_meeting *meeting, bool failed[PARTS])
 
 /* Contexts, streams and a dialogue, as far as they come without the n-th allocation from a part on.
  * Shape: failed is set for each part that was tried. Returns: whether that many were asked for. */
-static bool run_without(const struct certificates *all, enum part from, unsigned long n, bool failed[PARTS])
+static bool run_without(const struct certificates *all, enum tls_client_auth auth, enum part from,
+                        unsigned long n, bool failed[PARTS])
 {
-    const struct tls_files files = {.cert = all->server_file};
+    const struct tls_client_config client_config = {.ca = all->ca_file,
+                                                    .identity = {.cert = all->client_file}};
+    const struct tls_server_config server_config = {
+        .identities = {{.cert = all->server_file}}, .client_ca = all->ca_file, .client_auth = auth};
     struct tls_meeting meeting = {0};
     struct err err = {0};
 
     count = 0;
     fail_at = from == CLIENT ? n : 0;
-    struct tls_client *client = tls_client_new(&(struct tls_client_config){.ca = all->ca_file}, &err);
+    struct tls_client *client = tls_client_new(&client_config, &err);
     failed[CLIENT] = client == NULL;
     expect_text(client != NULL, &err);
-    struct tls_server *server = tls_server_new(&(struct tls_server_config){.identities = {files}}, &err);
+    struct tls_server *server = tls_server_new(&server_config, &err);
     failed[SERVER] = server == NULL;
     expect_text(server != NULL, &err);
     fail_at = n;
@@ -110,12 +114,12 @@ static bool run_without(const struct certificates *all, enum part from, unsigned
 /* Each of the first allocations, and some of the others, up to the last: OpenSSL's versions differ in how
  * many there are. Where nothing fails any more all must succeed: no failure before it has left anything
  * spoilt. */
-static void try_without_each(const struct certificates *all, enum part from, unsigned long each,
-                             unsigned long stride)
+static void try_without_each(const struct certificates *all, enum tls_client_auth auth, enum part from,
+                             unsigned long each, unsigned long stride)
 {
     bool ever[PARTS] = {false}, failed[PARTS] = {false};
 
-    for (unsigned long n = 1; run_without(all, from, n, failed); n += n < each ? 1 : stride)
+    for (unsigned long n = 1; run_without(all, auth, from, n, failed); n += n < each ? 1 : stride)
         for (size_t i = 0; i < PARTS; i++) {
             ever[i] = ever[i] || failed[i];
             failed[i] = false;
@@ -129,12 +133,18 @@ static void try_without_each(const struct certificates *all, enum part from, uns
 /* Among them those that OpenSSL makes once in a process. */
 static void an_allocation_that_fails_fails_one_thing_for_want_of_memory(void **state)
 {
-    try_without_each(*state, CLIENT, 700, 11);
+    try_without_each(*state, TLS_CLIENT_AUTH_NONE, CLIENT, 700, 11);
 }
 
 static void an_allocation_that_fails_fails_one_connection_for_want_of_memory(void **state)
 {
-    try_without_each(*state, STREAMS, 200, 5);
+    try_without_each(*state, TLS_CLIENT_AUTH_NONE, STREAMS, 200, 5);
+}
+
+/* OpenSSL goes on without the certificate of a client where it finds no memory to choose it. */
+static void want_of_memory_for_a_client_certificate_is_not_reported_as_its_absence(void **state)
+{
+    try_without_each(*state, TLS_CLIENT_AUTH_REQUIRE, STREAMS, 1, 7);
 }
 
 /* What a client is that has sent nothing yet, or no TLS: count is of allocations of OpenSSL's. */
@@ -173,6 +183,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_allocation_that_fails_fails_one_thing_for_want_of_memory),
         cmocka_unit_test(an_allocation_that_fails_fails_one_connection_for_want_of_memory),
+        cmocka_unit_test(want_of_memory_for_a_client_certificate_is_not_reported_as_its_absence),
         cmocka_unit_test(what_is_no_tls_client_costs_no_memory_of_openssl),
     };
     if (CRYPTO_set_mem_functions(take, retake, give) != 1)
