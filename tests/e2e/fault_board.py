@@ -55,7 +55,7 @@ class Board:
 
     def where(self):
         """Function and line of the caller, for a person."""
-        if not self._get(_CALLER):
+        if not self._get(_CALLER):  # the call was not the program's own
             return ""
         text = subprocess.run(["addr2line", "-fse", FAULTY, hex(self._get(_CALLER) - 1)], stdout=subprocess.PIPE)
         return re.sub(r" \(discriminator \d+\)", "", " ".join(text.stdout.decode().split()))

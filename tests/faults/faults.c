@@ -2,6 +2,7 @@
  * tests/e2e/fault_board.py, which sets what fails and reads what did; without it nothing fails. */
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,7 +29,7 @@ static struct board *board;
 static _Atomic int is_over; /* what runs after the program is another's, such as gcov */
 extern const char __executable_start[];
 
-/* Returns: whether this call is to fail. Its name may be NULL: OpenSSL 3.6 does not always give its file. */
+/* caller: NULL where it is not in the program. Returns: whether this call is to fail. */
 static int is_due(enum source source, const char *name, const void *caller)
 {
     if (board == NULL || is_over)
@@ -37,8 +38,7 @@ static int is_due(enum source source, const char *name, const void *caller)
     if (at == 0 || number != at)
         return 0;
     if (board->failed++ == 0) {
-        board->caller = (uint64_t)((const char *)caller - __executable_start);
-        name = name != NULL ? name : "OpenSSL";
+        board->caller = caller != NULL ? (uint64_t)((const char *)caller - __executable_start) : 0;
         memcpy(board->name, name, strnlen(name, sizeof board->name - 1));
     }
     return 1;
@@ -95,18 +95,25 @@ static int can_fail(int control)
 #include "calls.h"
 
 #ifdef TCPGREET_HAVE_TLS
+/* file may be NULL: OpenSSL 3.6 does not always give it. */
+static int is_memory_due(const char *file, int line)
+{
+    char name[sizeof board->name];
+    if (board == NULL)
+        return 0;
+    snprintf(name, sizeof name, "%s:%d", file != NULL ? file : "OpenSSL", line);
+    return is_due(OPENSSL_MEMORY, name, NULL);
+}
+
 static void *take(size_t size, const char *file, int line)
 {
-    (void)line;
-    return is_due(OPENSSL_MEMORY, file, NULL) ? NULL : (void *)__real_malloc((word)size, 0, 0, 0, 0, 0, 0, 0);
+    return is_memory_due(file, line) ? NULL : (void *)__real_malloc((word)size, 0, 0, 0, 0, 0, 0, 0);
 }
 
 static void *retake(void *memory, size_t size, const char *file, int line)
 {
-    (void)line;
-    return is_due(OPENSSL_MEMORY, file, NULL)
-               ? NULL
-               : (void *)__real_realloc((word)memory, (word)size, 0, 0, 0, 0, 0, 0);
+    return is_memory_due(file, line) ? NULL
+                                     : (void *)__real_realloc((word)memory, (word)size, 0, 0, 0, 0, 0, 0);
 }
 
 static void give(void *memory, const char *file, int line)
