@@ -8,7 +8,7 @@ bool probe_only_listens(const struct probe_plan *plan)
 int64_t probe_listen_us(const struct probe_plan *plan, struct probe_pace pace, bool is_alert_awaited)
 {
     /* A port that closes at once does so as fast as its host can, to which its answer to the ClientHello is
-     * at least twice the work; a refusal takes the server's work. */
+     * at least four times the work; a refusal takes the server's work. */
     enum {
         US_PER_MS = 1000,
         CLOSE_US = 200 * US_PER_MS,
@@ -27,7 +27,7 @@ int64_t probe_listen_us(const struct probe_plan *plan, struct probe_pace pace, b
     else if (is_alert_awaited)
         limit_us += REFUSAL_US;
     else
-        limit_us = pace.answered_us / 2 > limit_us + CLOSE_AFTER_TLS_US ? pace.answered_us / 2
+        limit_us = pace.answered_us / 4 > limit_us + CLOSE_AFTER_TLS_US ? pace.answered_us / 4
                                                                         : limit_us + CLOSE_AFTER_TLS_US;
     return limit_us < most_us ? limit_us : most_us;
 }
