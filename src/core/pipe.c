@@ -74,7 +74,8 @@ static const struct dialogue_ops pipe_ops = {
 void pipe_init(struct pipe *pipe, int64_t linger_ms)
 {
     *pipe =
-        (struct pipe){.dialogue = {&pipe_ops, DIALOGUE_NEVER, DIALOGUE_READY, false}, .linger_ms = linger_ms};
+        (struct pipe){.dialogue = {.ops = &pipe_ops, .deadline_ms = DIALOGUE_NEVER, .state = DIALOGUE_READY},
+                      .linger_ms = linger_ms};
 }
 
 void pipe_send(struct pipe *pipe, struct bytes bytes)
