@@ -541,6 +541,26 @@ class ExporterTest(ServerTest):
     test_dialogues = test_reload = test_start = test_stop = None
 
 
+@unittest.skipUnless(has_tls(), "built without TLS")
+class TlsExporterTest(ExporterTest):
+    """A fault hits the probe of a target with TLS; the next one succeeds."""
+
+    def test_requests(self):
+        made = certificates()
+        for source in OWN_CALLS, OPENSSL_MEMORY:
+            with Server("--tls", *made.serve()) as self.target, Board() as board:
+                exporter = FaultyServer(board, source, announcements=1)
+                exporter._args = ["--exporter", "::1", "0", "--ca", made.ca]
+                with exporter as server:
+                    self.sweep_action(server, board, source, self.probe)
+
+    def probe(self, server):
+        answer = self.get(server, f"/probe?target=[::1]:{self.target.port}&tls=1&servername=localhost&until=dialogue")
+        self.assertIn(b"\nprobe_success 1\n", answer)
+
+    dialogue = probe
+
+
 if __name__ == "__main__":
     if not FAULTY:
         harness.skip_file("TCPGREET_FAULTY does not name the program whose calls fail")

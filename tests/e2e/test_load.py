@@ -113,7 +113,7 @@ class Crowd(Case):
     @unittest.skipIf(SANITIZED or not has_tls(), "needs TLS, and an allocator that gives memory back")
     def test_the_memory_of_a_tls_flood_goes_back_to_the_system(self):
         hello = client_hello()
-        with Server("--tls", "--max-per-address", "100000") as server:
+        with Server("--tls", "--max-per-address", "100000", "--handshake-timeout", "1m") as server:
             for _ in range(2):  # the first flood leaves what is made once
                 memory, baseline = server.rss(), len(server.fds())
                 flood = self.open(server, FLOOD)
