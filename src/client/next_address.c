@@ -17,13 +17,18 @@ void next_address_connected(struct next_address *next, const struct dialer_facts
     memcpy(next->others, facts->others, sizeof next->others);
 }
 
+/* The share of an address, at least. */
+static int64_t least_ms(const struct next_address *next)
+{
+    return next->timeout_ms / NEXT_ADDRESS_TURNS;
+}
+
 int64_t next_address_handshake_ms(const struct next_address *next)
 {
     int64_t left_ms = next_address_left_ms(next);
     int64_t share_ms = left_ms / (int64_t)(next->other_count + next->is_partial + 1);
-    int64_t least_ms = next->timeout_ms / NEXT_ADDRESS_TURNS;
 
-    share_ms = share_ms > least_ms ? share_ms : least_ms;
+    share_ms = share_ms > least_ms(next) ? share_ms : least_ms(next);
     return share_ms < left_ms ? share_ms : left_ms;
 }
 
@@ -45,7 +50,8 @@ bool next_address_is_due(struct next_address *next, const struct err *why)
     bool has_others = next->other_count > 0 || next->is_partial;
 
     if (!is_no_answer(why) || !has_others || next->failed_count == NEXT_ADDRESS_TURNS ||
-        next_address_left_ms(next) <= 0)
+        next_address_left_ms(next) <
+            least_ms(next) / 2) /* timers are late, and no address gets what they leave over */
         return false;
     err_set_from(&joined, why, "%s%s%s: %s", next->failure.text, is_first ? "" : "; ",
                  endpoint_format(&next->peer, at), why->text);

@@ -75,6 +75,18 @@ static void without_another_address_there_is_none_to_go_on_to(void **state)
     assert_true(next_address_is_due(&unknown, &why)); /* a name server has not answered for one family yet */
 }
 
+static void what_is_left_of_the_time_is_no_share(void **state)
+{
+    struct err why = failure(ERR_TLS_SILENT_PEER, 0);
+    (void)state;
+    for (int left_ms = 0; left_ms <= TIMEOUT_MS / 4; left_ms += TIMEOUT_MS / 4) {
+        struct next_address next = connected(1, false);
+        next.start_ns -=
+            (uint64_t)(TIMEOUT_MS - left_ms - 1000) * 1000 * 1000; /* and a second for this test */
+        assert_int_equal(next_address_is_due(&next, &why), left_ms > 0);
+    }
+}
+
 static void each_address_has_its_share_and_a_quarter_at_least(void **state)
 {
     static const struct {
@@ -147,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_is_no_answer_goes_on),
         cmocka_unit_test(without_another_address_there_is_none_to_go_on_to),
+        cmocka_unit_test(what_is_left_of_the_time_is_no_share),
         cmocka_unit_test(each_address_has_its_share_and_a_quarter_at_least),
         cmocka_unit_test(no_more_addresses_are_tried_than_there_are_shares),
         cmocka_unit_test(the_failure_names_what_failed_and_what_was_not_tried),
