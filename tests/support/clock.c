@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,10 @@
 
 enum { NS_PER_MS = 1000000, SPIN = 100000 };
 
+/* frozen and ns are read by every thread. */
 static struct {
-    bool frozen;
-    uint64_t ns;
+    atomic_bool frozen;
+    _Atomic uint64_t ns;
     unsigned wakes;
     unsigned turns; /* since the clock moved */
 } hand;
@@ -50,7 +52,8 @@ int short_clock_gettime(clockid_t clock, struct short_timespec *time)
     static int (*real)(clockid_t, struct short_timespec *);
 
     if (is_frozen(clock)) {
-        *time = (struct short_timespec){(int32_t)(hand.ns / 1000000000), (int32_t)(hand.ns % 1000000000)};
+        uint64_t ns = hand.ns;
+        *time = (struct short_timespec){(int32_t)(ns / 1000000000), (int32_t)(ns % 1000000000)};
         return 0;
     }
     if (real == NULL)
@@ -66,7 +69,8 @@ int clock_gettime(clockid_t clock, struct timespec *time)
     static int (*real)(clockid_t, struct timespec *);
 
     if (is_frozen(clock)) {
-        *time = (struct timespec){(time_t)(hand.ns / 1000000000), (long)(hand.ns % 1000000000)};
+        uint64_t ns = hand.ns;
+        *time = (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
         return 0;
     }
     if (real == NULL)
