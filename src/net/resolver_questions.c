@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum {
@@ -163,11 +164,24 @@ static int start_thread(void)
     return failure;
 }
 
+/* Under a limit of addresses (ulimit -v) threads leave some to the rest of the process: glibc takes up to 128
+ * MiB of them for a thread's heap. */
+static unsigned threads_most(void)
+{
+    const rlim_t each = (rlim_t)256 * 1024 * 1024;
+    struct rlimit space;
+
+    if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY ||
+        space.rlim_cur / each >= THREADS_MAX)
+        return THREADS_MAX;
+    return space.rlim_cur / each > 1 ? (unsigned)(space.rlim_cur / each) : 1;
+}
+
 /* Returns: 0, or an errno: there is no thread for it, and it does not wait. */
 static int add(struct task *task)
 {
     append(task);
-    int failure = queue.threads < THREADS_MAX ? start_thread() : 0;
+    int failure = queue.threads < threads_most() ? start_thread() : 0;
     if (queue.threads > 0)
         return 0;
     take_out(task);
