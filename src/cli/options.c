@@ -438,7 +438,10 @@ int option_parse_line(struct options *options, const struct option_line *line, s
     *options = *line->base;
     options->operands = line->operands;
     options->operand_count = 0;
-    if (take_words(&parse) != 0 || take_line_target(&parse) != 0)
+    bool is_taken = take_words(&parse) == 0;
+    if (options->exporter.probe.script.steps != line->base->exporter.probe.script.steps)
+        script_free(&options->exporter.probe.script); /* a line is of a probe */
+    if (!is_taken || take_line_target(&parse) != 0)
         return -1;
     options->operand_count = parse.given.before_dashes = 0;
     if (!rows[option_find("timeout", strlen("timeout")) - option_rows])
