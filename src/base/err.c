@@ -107,7 +107,7 @@ int err_set_from(struct err *err, const struct err *why, const char *format, ...
 int err_set_no_thread(struct err *err, int native)
 {
     return err_set(err, err_reason_of_system(native), native,
-                   "no thread can be started: %s (raise ulimit -u, or pids.max of the control group)",
+                   "no thread can be started: %s (raise ulimit -u or -v, or pids.max of the control group)",
                    strerror(native));
 }
 

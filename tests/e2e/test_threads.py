@@ -12,7 +12,7 @@ from harness import GOODBYE, OPENING, Case, Server, hello, main, run
 from test_exporter import Exporter
 
 OTHER_UID = 54321  # of no process: the limit does not count for root
-REASON = b"no thread can be started: Resource temporarily unavailable (raise ulimit -u, or pids.max of the control group)"
+REASON = b"no thread can be started: Resource temporarily unavailable (raise ulimit -u or -v, or pids.max of the control group)"
 
 
 def environment():

@@ -264,9 +264,9 @@ static void a_thread_that_cannot_be_started_names_the_limits(void **state)
     assert_int_equal(err_set_no_thread(&err, EAGAIN), -1);
     assert_int_equal(err.reason, ERR_SYSTEM_OTHER);
     assert_int_equal(err.native, EAGAIN);
-    assert_string_equal(err.text,
-                        "no thread can be started: Resource temporarily unavailable (raise ulimit -u, or "
-                        "pids.max of the control group)");
+    assert_string_equal(
+        err.text, "no thread can be started: Resource temporarily unavailable (raise ulimit -u or -v, or "
+                  "pids.max of the control group)");
 }
 
 int main(void)

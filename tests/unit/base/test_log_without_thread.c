@@ -9,21 +9,11 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "support/no_thread.h"
 #include "tcpgreet/base/log.h"
 
-typedef void *thread_main(void *);
-
-static int refuse(pthread_t *thread, const pthread_attr_t *attributes, thread_main *entry, void *context)
-{
-    (void)thread;
-    (void)attributes;
-    (void)entry;
-    (void)context;
-    return EAGAIN;
-}
-
 /* The module is compiled into this program, and no thread can be started. */
-#define pthread_create refuse
+#define pthread_create no_thread
 #include "base/log.c"
 #undef pthread_create
 

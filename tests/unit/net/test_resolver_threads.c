@@ -90,7 +90,7 @@ static void a_name_without_any_thread_is_an_error(void **state)
     assert_int_equal(err.native, EAGAIN);
     assert_string_equal(err.text,
                         "cannot resolve both.example: no thread can be started: Resource temporarily "
-                        "unavailable (raise ulimit -u, or pids.max of the control group)");
+                        "unavailable (raise ulimit -u or -v, or pids.max of the control group)");
     assert_int_equal(resolver_pending(), 0);
     watched_run(&watched, NULL);
     assert_int_equal(answers, 0);

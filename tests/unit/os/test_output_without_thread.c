@@ -11,22 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "support/no_thread.h"
 #include "support/watched.h"
 #include "tcpgreet/os/output.h"
 
-typedef void *thread_main(void *);
-
-static int refuse(pthread_t *thread, const pthread_attr_t *attributes, thread_main *entry, void *context)
-{
-    (void)thread;
-    (void)attributes;
-    (void)entry;
-    (void)context;
-    return EAGAIN;
-}
-
 /* The module is compiled into this program, and no thread can be started. */
-#define pthread_create refuse
+#define pthread_create no_thread
 #include "os/output.c"
 #undef pthread_create
 
@@ -100,7 +90,7 @@ static void a_reader_that_does_not_read_is_not_waited_for(void **state)
     assert_int_equal(err.reason, ERR_SYSTEM_OTHER);
     assert_string_equal(err.text,
                         "cannot wait for the reader of standard output: no thread can be started: Resource "
-                        "temporarily unavailable (raise ulimit -u, or pids.max of the control group)");
+                        "temporarily unavailable (raise ulimit -u or -v, or pids.max of the control group)");
     assert_int_equal(output_close(output, 0, NULL), 0);
     close(fds[0]);
     close(fds[1]);
