@@ -38,18 +38,13 @@ struct resolver_questions {
 static struct {
     pthread_mutex_t lock; /* of all below, and of all questions but what only their tasks use */
     pthread_cond_t idle;  /* threads == 0 */
-    pthread_cond_t less;  /* a task has ended */
     struct task *first, **end;
     unsigned tasks; /* that wait or run */
     unsigned threads;
-    unsigned starved; /* of the threads: without memory, until another's task ends */
-    pthread_t ended;  /* the last one, where has_ended */
+    pthread_t ended; /* the last one, where has_ended */
     bool has_ended;
     bool is_left;
-} queue = {.lock = PTHREAD_MUTEX_INITIALIZER,
-           .idle = PTHREAD_COND_INITIALIZER,
-           .less = PTHREAD_COND_INITIALIZER,
-           .end = &queue.first};
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER, .end = &queue.first};
 
 /* A thread without a task ends at once. */
 unsigned resolver_pending(void)
@@ -125,19 +120,6 @@ static void end(struct task *task)
 {
     queue.tasks--;
     release(task->of);
-    if (queue.starved > 0)
-        pthread_cond_broadcast(&queue.less);
-}
-
-/* Returns: whether there may be more memory now; else no other thread has any to give back. */
-static bool await_memory(void)
-{
-    if (queue.starved + 1 >= queue.threads)
-        return false;
-    queue.starved++;
-    pthread_cond_wait(&queue.less, &queue.lock);
-    queue.starved--;
-    return true;
 }
 
 static void notify(struct resolver_questions *questions)
@@ -222,13 +204,10 @@ static void run(const struct task *task)
     *question =
         (struct resolver_question){.progress = RESOLVER_ASKED, .family = family, .begin_ns = uv_hrtime()};
     notify(questions);
-    int code, native;
-    do {
-        pthread_mutex_unlock(&queue.lock);
-        code = getaddrinfo(target->host, target->service, &hints, &list);
-        native = errno;
-        pthread_mutex_lock(&queue.lock);
-    } while (code == EAI_MEMORY && questions->changed != NULL && await_memory());
+    pthread_mutex_unlock(&queue.lock);
+    int code = getaddrinfo(target->host, target->service, &hints, &list);
+    int native = errno;
+    pthread_mutex_lock(&queue.lock);
     question->code = code;
     question->native = native;
     question->list = list;

@@ -37,9 +37,9 @@ struct resolver_question {
 struct resolver_questions;
 
 /* Reads the hosts file, and asks for each wanted family, side by side; once for both where the file has the
- * name. At most 128 questions of the process are with the C library at a time; the others wait, also where no
- * more threads can be started than there are. Wakes: changed, when a question is asked and
- * when it is answered. Shape: wanted has one true at least. Borrows: changed, until
+ * name. At most 128 questions of the process are with the C library at a time, fewer under ulimit -v; the
+ * others wait, also where no more threads can be started than there are. Wakes: changed, when a question is
+ * asked and when it is answered. Shape: wanted has one true at least. Borrows: changed, until
  * resolver_questions_forget. Returns: the questions; NULL with *failure, an errno: no memory, or not one
  * thread can be started. */
 struct resolver_questions *resolver_questions_start(const struct target *target,
