@@ -46,12 +46,11 @@ bool next_address_is_due(struct next_address *next, const struct err *why)
     struct err joined = {0};
     char at[ENDPOINT_TEXT_BYTES];
     bool is_first = next->failed_count == 0;
-
     bool has_others = next->other_count > 0 || next->is_partial;
+    /* Timers are not exact: what they leave over is no address's share. */
+    bool has_time = next_address_left_ms(next) > least_ms(next) / 2;
 
-    if (!is_no_answer(why) || !has_others || next->failed_count == NEXT_ADDRESS_TURNS ||
-        next_address_left_ms(next) <
-            least_ms(next) / 2) /* timers are late, and no address gets what they leave over */
+    if (!is_no_answer(why) || !has_others || next->failed_count == NEXT_ADDRESS_TURNS || !has_time)
         return false;
     err_set_from(&joined, why, "%s%s%s: %s", next->failure.text, is_first ? "" : "; ",
                  endpoint_format(&next->peer, at), why->text);

@@ -33,7 +33,7 @@ static int start(struct alarm *alarm, uv_loop_t *loop)
 void alarm_set(struct alarm *alarm, uint64_t due_ns)
 {
     struct itimerspec when = {.it_value = {(time_t)(due_ns / 1000000000), (long)(due_ns % 1000000000)}};
-    timerfd_settime(alarm->fd, TFD_TIMER_ABSTIME, &when, NULL);
+    (void)timerfd_settime(alarm->fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 #else
 static void on_timer(uv_timer_t *timer)
