@@ -68,7 +68,7 @@ class Path(Case):
                 found = re.search(rf"Connected to {FAR4}:{server.port} .* in (\S+) ms: name resolution took (\S+) ms",
                                   result.err.decode())
                 took_ms = float(found[1]) - float(found[2])
-                self.assertGreaterEqual(took_ms, low_ms)
+                self.assertGreater(took_ms, low_ms - 1)  # timers of the loop count whole milliseconds
                 return took_ms < high_ms
             await_that(is_in_time, f"a connection over IPv4 within {high_ms} ms")
 
