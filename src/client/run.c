@@ -325,7 +325,6 @@ static void add_hint(struct run *run)
 
 static void run_on_loop(struct run *run)
 {
-    run->shared->loop = &run->loop;
     display_init(&run->display, NULL);
     if (run->config->explain)
         explain_start(message_format(), explain_line, run);
@@ -342,7 +341,7 @@ static void run_on_loop(struct run *run)
 int run_all(const struct run_use *use, const struct client_config *config, struct err *err)
 {
     struct run *run = calloc(1, use->size);
-    struct conn_shared *shared = calloc(1, sizeof *shared);
+    struct conn_shared *shared = conn_shared_new(run != NULL ? &run->loop : NULL);
 
     if (run == NULL || shared == NULL) {
         free(run);

@@ -47,6 +47,7 @@ static void fail(struct probe_trial *trial, const struct err *err)
     if (record->spans[record->last].end_ns < 0)
         end(trial);
     record->err = *err;
+    probe_record_interface(record, trial->scope->plan.interfaces);
     trial->stage = PROBE_STAGE_OVER;
 }
 
@@ -383,6 +384,7 @@ static void on_outcome(uv_poll_t *poll, int status, int events)
         judge_reset(trial, now_ns);
     else
         fail(trial, &err);
+    probe_record_interface(record, trial->scope->plan.interfaces); /* while the peer works */
 }
 
 static int watch(struct probe_trial *trial, struct err *err)
@@ -411,7 +413,7 @@ void probe_trial_start(struct probe_trial *trial)
     trial->peer = record->peer;
     trial->fd = stream_tcp_connect(&trial->peer, probe_scope_source(trial->scope), &record->reach, &err);
     if (trial->fd >= 0) {
-        probe_record_local(record, trial->scope->plan.interfaces, trial->fd);
+        record->local = stream_tcp_local(trial->fd);
         if (probe_scope_source(trial->scope) == NULL)
             record->reach = reach_of_source(&record->peer, &record->local);
     }

@@ -33,7 +33,7 @@ struct run {
     bool shows_progress; /* it stands on the terminal now */
     struct tls_client *tls;
     struct probe_output output;
-    struct conn_shared shared;
+    struct conn_shared *shared;
     struct probe_plan plan;
     struct probe_round *round;   /* NULL: none is under way */
     struct probe_result current; /* its result */
@@ -296,6 +296,7 @@ static void close_run(struct run *run)
     uv_run(&run->loop, UV_RUN_DEFAULT);
     uv_loop_close(&run->loop);
     tls_client_free(run->tls);
+    free(run->shared);
     free(run);
 }
 
@@ -326,8 +327,7 @@ static int prepare(struct run *run, struct err *err)
                 &(struct log_event){LOG_WARNING, "insecure", NULL},
                 "tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted");
     }
-    run->shared.loop = &run->loop;
-    run->plan = probe_plan_of(config, run->tls, &run->shared);
+    run->plan = probe_plan_of(config, run->tls, run->shared);
     run->pause_ms = PAUSE_MIN_MS;
     run->start_ns = uv_hrtime();
     run->output.queue = output_open(&run->loop, run->output.fd, on_output_changed, run, err);
@@ -392,9 +392,13 @@ int probe(const struct probe_config *config, struct err *err)
     struct run *run = calloc(1, sizeof(*run));
     int code = -1;
 
-    if (run == NULL)
-        return err_set(err, ERR_INTERNAL, 0, "no memory for a probe");
-    if (loop_open(&run->loop, err) < 0) {
+    if (run != NULL)
+        run->shared = conn_shared_new(&run->loop);
+    if (run == NULL || run->shared == NULL)
+        err_set(err, ERR_INTERNAL, 0, "no memory for a probe");
+    if (run == NULL || run->shared == NULL || loop_open(&run->loop, err) < 0) {
+        if (run != NULL)
+            free(run->shared);
         free(run);
         return -1;
     }

@@ -3,12 +3,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "tcpgreet/net/stream_tcp.h"
-
-void probe_record_local(struct probe_address *record, struct tcp_interfaces *interfaces, int fd)
+void probe_record_interface(struct probe_address *record, struct tcp_interfaces *interfaces)
 {
-    record->local = stream_tcp_local(fd);
-    if (endpoint_family(&record->local) != AF_UNSPEC)
+    if (endpoint_family(&record->local) != AF_UNSPEC && record->interface[0] == '\0')
         tcp_interfaces_name(interfaces, &record->local, record->interface, sizeof record->interface);
 }
 

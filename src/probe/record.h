@@ -4,8 +4,9 @@
 
 #include "result.h"
 
-/* The local end of a connected socket. Shape: interfaces NULL is allowed. */
-void probe_record_local(struct probe_address *record, struct tcp_interfaces *interfaces, int fd);
+/* Names the interface of the local end, if that is known: once. To list the interfaces takes longer than a
+ * connection within a machine, so no phase that waits for one has it. Shape: interfaces NULL is allowed. */
+void probe_record_interface(struct probe_address *record, struct tcp_interfaces *interfaces);
 
 /* Appends what the peer sent first, as far as there is room. */
 void probe_record_first(struct probe_address *record, struct bytes bytes);
