@@ -58,9 +58,10 @@ struct server {
     struct metrics_source metrics_source;
     struct expiry expiry;
     struct reload reload;
-    atomic_bool has_failed;
-    struct err failure; /* has_failed: why accepting can never work again; set before `failed` is sent */
-    bool hangs_up;      /* with its terminal, unless it has files to reload */
+    atomic_bool is_failing; /* a worker is about to write failure */
+    atomic_bool has_failed; /* failure is written */
+    struct err failure;     /* why accepting can never work again */
+    bool hangs_up;          /* with its terminal, unless it has files to reload */
     bool stopping;
 };
 
@@ -155,9 +156,10 @@ static void on_signal(uv_signal_t *handle, int number)
 static void on_listener_failed(void *context, const struct err *err)
 {
     struct server *server = context;
-    if (atomic_exchange(&server->has_failed, true))
+    if (atomic_exchange(&server->is_failing, true))
         return;
     server->failure = *err;
+    atomic_store(&server->has_failed, true);
     uv_async_send(&server->failed);
 }
 
@@ -165,7 +167,7 @@ static void on_listener_failed(void *context, const struct err *err)
 static void on_failed(uv_async_t *async)
 {
     struct server *server = async->data;
-    if (!server->stopping)
+    if (!server->stopping && atomic_load(&server->has_failed))
         shut_down(server, &server->failure);
 }
 
