@@ -107,6 +107,15 @@ def await_that(condition, what, limit_s=LIMIT_S, every_s=0.01):
 
 # --- processes -------------------------------------------------------------------------------------------------
 
+def threads_that_run(pid):
+    """How many threads of a process run, or want to."""
+    count = 0
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            count += task.read_text().rpartition(") ")[2][:1] not in "SZX"
+    return count
+
+
 _children = []
 
 

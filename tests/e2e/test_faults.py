@@ -316,8 +316,9 @@ class ServerTest(FaultCase):
     def sweep_action(self, server, board, source, action):
         before = board.count(source)
         for _ in range(2):  # what is made once is made by the first
-            before = board.count(source)
+            before, own = board.count(source), board.count(OWN_CALLS)
             action(server)
+            await_that(lambda: board.count(OWN_CALLS) > own, "the server has noticed")
             self.settle(server, board)
         numbers, hit = spread(board.count(source) - before, source), []
         for number in numbers:
@@ -346,14 +347,14 @@ class ServerTest(FaultCase):
         return failed
 
     def settle(self, server, board):
-        """Until the server has nothing left to do: its calls stand still, and its connections are closed."""
+        """Until the server has nothing left to do: its calls stand still, and all its threads wait."""
         def count():
-            return board.count(OWN_CALLS), board.count(OPENSSL_MEMORY)
+            return board.count(OWN_CALLS), board.count(OPENSSL_MEMORY), harness.threads_that_run(server.process.pid)
 
         seen = [count()]
         def quiet():
             seen.append(count())
-            return len(seen) > 3 and len(set(seen[-3:])) == 1
+            return len(seen) > 3 and len(set(seen[-3:])) == 1 and seen[-1][2] == 0
         await_that(quiet, "the server is quiet", every_s=0.002)
 
     def assertFlat(self, server):
