@@ -438,9 +438,10 @@ int option_parse_line(struct options *options, const struct option_line *line, s
     *options = *line->base;
     options->operands = line->operands;
     options->operand_count = 0;
+    options->exporter.probe =
+        (struct probe_config){0}; /* a line is of a probe; what it gives is stored here, too */
     bool is_taken = take_words(&parse) == 0;
-    if (options->exporter.probe.script.steps != line->base->exporter.probe.script.steps)
-        script_free(&options->exporter.probe.script); /* a line is of a probe */
+    script_free(&options->exporter.probe.script);
     if (!is_taken || take_line_target(&parse) != 0)
         return -1;
     options->operand_count = parse.given.before_dashes = 0;

@@ -21,13 +21,16 @@ static void check_words(const char *text, size_t length, const char **words, int
 /* The bytes are a line of a list of targets, on top of a command line with options of its own. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const argv[] = {"tcpgreet", "--probe", "--targets", "list", "-4", "--tls"};
+    static const char *const argv[] = {"tcpgreet", "--probe", "--targets", "list",
+                                       "-4",       "--tls",   "--expect",  "Server"};
     static const char *words[OPTION_LINE_WORDS_MAX], *operands[OPTION_LINE_WORDS_MAX + 1];
     static struct options base, options;
     struct err err = {0};
     char *text = fuzz_text(data, size);
     base = (struct options){0};
-    CHECK(options_parse(&base, 6, argv, &err) == 0);
+    bool has_exchange = script_check_built(&err) == 0; /* that needs PCRE2 */
+    err_clear(&err);
+    CHECK(options_parse(&base, has_exchange ? 8 : 6, argv, &err) == 0);
     int count = option_split_line(text, size, words, &err);
     CHECK((count < 0) == (err.reason == ERR_USAGE));
     if (count > 0) {

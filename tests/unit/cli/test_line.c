@@ -196,6 +196,32 @@ static void an_option_of_the_command_line_may_be_for_some_lines_only(void **stat
     end(&pair);
 }
 
+static void an_exchange_of_a_line_replaces_that_of_the_command_line(void **state)
+{
+    static const char *base[4 + 2 * SCRIPT_STEPS_MAX] = BASE();
+    static const char *const lines[] = {"host 1 --expect b", "host 1 --send b --expect c",
+                                        "host 1 --reject b"};
+    static struct pair pair;
+    struct err err = {0};
+
+    (void)state;
+    if (script_check_built(&err) < 0)
+        skip();
+    for (size_t i = 4; i < sizeof(base) / sizeof(base[0]); i += 2) {
+        base[i] = "--expect";
+        base[i + 1] = "a";
+    }
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        for (int given = 1; given <= SCRIPT_STEPS_MAX; given += given == 1 ? 6 : 57) {
+            parse(&pair, 4 + 2 * given, base, lines[i]);
+            if (pair.result < 0)
+                fail_msg("%s: %s", lines[i], pair.err.text);
+            assert_int_equal(pair.options.probe.script.count, i == 1 ? 2 : 1);
+            assert_int_equal(pair.base.probe.script.count, given);
+            end(&pair);
+        }
+}
+
 static void a_wrong_line_is_refused_in_words(void **state)
 {
     static const char *const base[] = BASE("-4");
@@ -244,6 +270,7 @@ int main(void)
         cmocka_unit_test(the_target_has_one_word_or_two_at_any_place),
         cmocka_unit_test(a_line_overrides_the_command_line),
         cmocka_unit_test(an_option_of_the_command_line_may_be_for_some_lines_only),
+        cmocka_unit_test(an_exchange_of_a_line_replaces_that_of_the_command_line),
         cmocka_unit_test(a_wrong_line_is_refused_in_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
