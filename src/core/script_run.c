@@ -52,7 +52,7 @@ static void finish(struct script_run *run, enum script_end end)
     if (end != SCRIPT_END_DONE)
         run->dialogue.state = DIALOGUE_FAILED;
     else
-        run->dialogue.state = has_sent_last ? DIALOGUE_OVER : DIALOGUE_READY;
+        run->dialogue.state = has_sent_last && !run->may_be_refused ? DIALOGUE_OVER : DIALOGUE_READY;
 }
 
 static void blame(struct script_run *run, size_t step, enum script_end end)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "exchange.h"
 #include "handshake.h"
 #include "listening.h"
 #include "record.h"
@@ -56,12 +57,6 @@ static bool only_listens(const struct probe_trial *trial)
     return probe_only_listens(&trial->scope->plan);
 }
 
-/* Whether the server may still refuse with an alert. */
-static bool is_alert_awaited(const struct probe_trial *trial)
-{
-    return trial->scope->plan.expect_alert > 0 || stream_tls_is_certificate_requested(trial->conn.stream);
-}
-
 /* Returns: the phase behind TCP and TLS. */
 static enum probe_phase last_part(const struct probe_trial *trial)
 {
@@ -73,11 +68,14 @@ static void on_up(void *context)
     struct probe_trial *trial = context;
 
     trial->up = true;
+    trial->record->is_certificate_requested = stream_tls_is_certificate_requested(trial->conn.stream);
+    trial->exchange.may_be_refused = trial->record->is_certificate_requested;
     probe_handshake_follow(trial->scope, trial->record, trial->conn.stream);
     struct probe_pace pace = {.rtt_us = trial->record->tcp.rtt_us,
                               .answered_us =
                                   (int64_t)(stream_tls_answered_ns(trial->conn.stream) / NS_PER_US)};
-    int64_t listen_us = probe_listen_us(&trial->scope->plan, pace, is_alert_awaited(trial));
+    int64_t listen_us = probe_listen_us(&trial->scope->plan, pace,
+                                        probe_is_alert_awaited(&trial->scope->plan, trial->record));
     trial->policy.listen_ms = (listen_us + US_PER_MS - 1) / US_PER_MS;
     if (only_listens(trial))
         trial->policy.answer_ms = trial->policy.listen_ms;
@@ -98,6 +96,8 @@ static void on_received(void *context, struct bytes bytes)
 
     if (record->last == PROBE_EXCHANGE)
         record->spans[PROBE_EXCHANGE].end_ns = probe_scope_now_ns(trial->scope);
+    if (record->last == PROBE_EXCHANGE && trial->exchange.end == SCRIPT_END_DONE)
+        conn_abort(&trial->conn, NULL); /* it does not refuse */
     if (record->last > PROBE_WELCOME)
         return;
     probe_record_first(record, bytes);
@@ -116,7 +116,8 @@ static void on_ready(void *context)
     struct probe_trial *trial = context;
 
     if (trial->record->last == PROBE_EXCHANGE) {
-        conn_abort(&trial->conn, NULL);
+        if (!probe_exchange_awaits_refusal(trial))
+            conn_abort(&trial->conn, NULL);
         return;
     }
     trial->record->peer_is = PROBE_PEER_GREETS;
@@ -220,17 +221,12 @@ static void start_resumption(struct probe_trial *trial)
 static void judge(struct probe_trial *trial, const struct err *met)
 {
     const struct probe_plan *plan = &trial->scope->plan;
-    struct probe_address *record = trial->record;
-    bool is_first = trial->up && record->last <= PROBE_WELCOME;
     struct err err = {0};
 
-    if (is_first && plan->until != PROBE_UNTIL_DIALOGUE)
-        record->peer_is = probe_peer_of(plan, record, met);
-    if (plan->expect_alert > 0 ? probe_judge_alert(plan, trial->up, met, &err) == 0
-                               : is_first && probe_judge_peer(plan, record, &err) == 0) {
+    if (probe_judge(plan, trial->record, trial->up, met, &err) == 0) {
         trial->ok = true;
-        probe_record_listened(record, trial->first_ns, probe_scope_now_ns(trial->scope));
-        record->alert = plan->expect_alert;
+        probe_record_listened(trial->record, trial->first_ns, probe_scope_now_ns(trial->scope));
+        trial->record->alert = plan->expect_alert;
     } else if (err.reason != ERR_OK) {
         fail(trial, &err);
     } else if (met != NULL) {
@@ -276,10 +272,11 @@ static void check_tls(struct probe_trial *trial)
 
 static void judge_exchange(struct probe_trial *trial, const struct err *met)
 {
-    trial->ok = met == NULL;
-    probe_record_first(trial->record, met == NULL ? script_run_line(&trial->exchange) : err_received(met));
-    if (met != NULL)
-        fail(trial, met);
+    const struct err *failure = probe_exchange_judge(trial, met);
+
+    trial->ok = failure == NULL;
+    if (failure != NULL)
+        fail(trial, failure);
 }
 
 static void on_done(void *context, const struct conn_result *result)
@@ -308,10 +305,7 @@ static struct dialogue *dialogue_of(struct probe_trial *trial)
 
     trial->policy = scope->policy;
     session_init_client(&trial->greeting, &trial->policy);
-    if (scope->plan.until != PROBE_UNTIL_EXCHANGE)
-        return &trial->greeting.dialogue;
-    script_run_init(&trial->exchange, scope->plan.script, scope->plan.answer_timeout_ms);
-    return &trial->exchange.dialogue;
+    return scope->plan.until == PROBE_UNTIL_EXCHANGE ? probe_exchange_init(trial) : &trial->greeting.dialogue;
 }
 
 static void start_dialogue(struct probe_trial *trial, int64_t connected_ns)
@@ -446,8 +440,9 @@ static bool close_stage(struct probe_trial *trial)
         is_cut = true;
         break;
     case PROBE_STAGE_DIALOGUE:
-        is_cut = !trial->ok && !(trial->up && only_listens(trial) && !is_alert_awaited(trial));
         conn_abort(&trial->conn, NULL);
+        is_cut = !trial->ok && !(trial->up && probe_has_listened(&trial->scope->plan, trial->record,
+                                                                 probe_scope_now_ns(trial->scope)));
         break;
     case PROBE_STAGE_CHECK: /* the failure stands */
         tls_check_cancel(trial->check);

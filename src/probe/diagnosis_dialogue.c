@@ -3,6 +3,32 @@
 
 enum { QUOTE_BYTES = 256 };
 
+static const char *remedy(const struct probe_group *group)
+{
+    return group->result->until == PROBE_UNTIL_AUTO
+               ? ""
+               : " To probe a service that is not a tcpgreet server, use --until auto.";
+}
+
+/* The run's time was over before the peer's silence was known to be more than a pause. */
+static bool is_cut_early(const struct probe_group *group)
+{
+    const struct probe_result *result = group->result;
+
+    for (size_t i = 0; i < result->address_count; i++)
+        if (result->addresses[i].peer_is == PROBE_PEER_GREETS)
+            return false; /* which is demanded of the others, too */
+    return result->until == PROBE_UNTIL_AUTO && probe_group_first(group)->first_count == 0;
+}
+
+static void report_cut_early(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "At %s the time limit expired before it was clear whether the service waits for its client: allow a second more (--timeout, --retry).",
+        probe_group_place(group).text);
+}
+
 static bool is_late(const struct probe_address *address)
 {
     return address->err.reason == ERR_DIALOGUE_TIMEOUT;
@@ -67,7 +93,8 @@ void probe_reports_reset(const struct probe_group *group, struct text_line *line
 bool probe_is_wrong_service(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
-    return address->err.reason == ERR_DIALOGUE_WRONG_ANSWER && address->last <= PROBE_WELCOME;
+    return address->err.reason == ERR_DIALOGUE_WRONG_ANSWER && address->last <= PROBE_WELCOME &&
+           !probe_address_greets(address);
 }
 
 static struct text service_of(const struct probe_address *address)
@@ -83,11 +110,12 @@ static struct text service_of(const struct probe_address *address)
 void probe_reports_wrong_service(const struct probe_group *group, struct text_line *line)
 {
     char quoted[QUOTE_BYTES];
-    text_append(
-        line,
-        "At %s another service answers%s: it sent \"%s\". Check the port; to probe a service that is not a tcpgreet server, use --until auto.",
-        probe_group_place(group).text, service_of(probe_group_first(group)).text,
-        probe_quote_peer(probe_group_first(group), quoted, sizeof quoted));
+    text_append(line, "At %s another service answers%s: it sent \"%s\". Check the port%s.",
+                probe_group_place(group).text, service_of(probe_group_first(group)).text,
+                probe_quote_peer(probe_group_first(group), quoted, sizeof quoted),
+                group->result->until == PROBE_UNTIL_AUTO
+                    ? ""
+                    : "; to probe a service that is not a tcpgreet server, use --until auto");
 }
 
 bool probe_is_wrong_answer(const struct probe_result *result, const struct probe_address *address)
@@ -98,9 +126,12 @@ bool probe_is_wrong_answer(const struct probe_result *result, const struct probe
 
 void probe_reports_wrong_answer(const struct probe_group *group, struct text_line *line)
 {
+    const struct probe_address *first = probe_group_first(group);
+    enum probe_phase last =
+        first->last > PROBE_WELCOME ? first->last : PROBE_NAME; /* it came with the welcome */
+
     text_append(line, "At %s the welcome is correct and a later answer is wrong (%s): %s.",
-                probe_group_place(group).text, probe_phase_name(probe_group_first(group)->last),
-                probe_group_first(group)->err.text);
+                probe_group_place(group).text, probe_phase_name(last), first->err.text);
 }
 
 bool probe_is_mute(const struct probe_result *result, const struct probe_address *address)
@@ -116,18 +147,26 @@ bool probe_is_mute_after_tls(const struct probe_result *result, const struct pro
 
 void probe_reports_mute_after_tls(const struct probe_group *group, struct text_line *line)
 {
+    if (is_cut_early(group)) {
+        report_cut_early(group, line);
+        return;
+    }
     text_append(
         line,
-        "At %s the TLS handshake succeeds and no complete welcome follows: what terminates TLS works, and the service behind it may be down. To probe a service that is not a tcpgreet server, use --until auto.",
-        probe_group_place(group).text);
+        "At %s the TLS handshake succeeds and no complete welcome follows: what terminates TLS works, and the service behind it may be down.%s",
+        probe_group_place(group).text, remedy(group));
 }
 
 void probe_reports_mute(const struct probe_group *group, struct text_line *line)
 {
+    if (is_cut_early(group)) {
+        report_cut_early(group, line);
+        return;
+    }
     text_append(
         line,
-        "At %s the connection is accepted and no complete welcome follows: the kernel accepts, and the service hangs or is overloaded. To probe a service that is not a tcpgreet server, use --until auto.",
-        probe_group_place(group).text);
+        "At %s the connection is accepted and no complete welcome follows: the kernel accepts, and the service hangs or is overloaded.%s",
+        probe_group_place(group).text, remedy(group));
 }
 
 bool probe_is_unanswered(const struct probe_result *result, const struct probe_address *address)

@@ -56,6 +56,12 @@ void probe_reports_tls_peer(const struct probe_group *group, struct text_line *l
                 probe_group_place(group).text);
 }
 
+/* Whether the server has told the client to begin TLS. */
+static bool has_agreed(const struct probe_address *address)
+{
+    return address->spans[PROBE_STARTTLS].end_ns >= 0 && address->last > PROBE_STARTTLS;
+}
+
 bool probe_is_silent_peer(const struct probe_result *result, const struct probe_address *address)
 {
     (void)result;
@@ -68,6 +74,13 @@ void probe_reports_silent_peer(const struct probe_group *group, struct text_line
         text_append(
             line,
             "At %s the connection is accepted and nothing is sent while STARTTLS is awaited: the service hangs, uses TLS from the start (give --tls instead of --starttls), or is another one.",
+            probe_group_place(group).text);
+        return;
+    }
+    if (has_agreed(probe_group_first(group))) {
+        text_append(
+            line,
+            "At %s the server agrees to STARTTLS and does not reply to the ClientHello: what begins TLS there hangs. See its log.",
             probe_group_place(group).text);
         return;
     }
@@ -136,6 +149,13 @@ void probe_reports_tls_cut(const struct probe_group *group, struct text_line *li
                         : first->err.native != 0           ? "lost"
                                                            : "closed";
 
+    if (first->err.detail == ERR_DETAIL_TLS_UNANSWERED && has_agreed(first)) {
+        text_append(
+            line,
+            "At %s the server agrees to STARTTLS, and the connection is %s on the ClientHello, without a reply: its TLS does not work. See its log.",
+            probe_group_place(group).text, ended);
+        return;
+    }
     if (first->err.detail == ERR_DETAIL_TLS_UNANSWERED) {
         text_append(
             line,

@@ -1,5 +1,6 @@
 #include "phrases.h"
 
+#include <math.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -83,13 +84,20 @@ const char *probe_phrase_first(const struct probe_address *address, char *text, 
     return escape_quoted(first, text, room);
 }
 
+/* Returns: how long it was listened to, to a tenth: the end of the run may have cut that short. */
+static double silence_s(const struct probe_address *address)
+{
+    double listened_s = (double)(address->listened_ns - address->spans[address->last].end_ns) / 1e9;
+    return round(fmin(listened_s, (double)PROBE_LISTEN_MS / 1000) * 10) / 10;
+}
+
 static void add_peer(const struct probe_address *address, struct text_line *line)
 {
     char first[4 * SERVICE_FIRST_BYTES + 4];
     const char *service = service_identify(probe_address_first(address));
 
     if (address->first_count == 0)
-        text_append(line, " (it sent nothing for %g s)", (double)PROBE_LISTEN_MS / 1000);
+        text_append(line, " (it sent nothing for %g s)", silence_s(address));
     else
         text_append(line, " (it sent \"%s\")", probe_phrase_first(address, first, sizeof(first)));
     if (service != NULL)

@@ -6,7 +6,8 @@
 
 static bool is_ok(const struct probe_result *result, const struct probe_address *address)
 {
-    return address->err.reason == ERR_OK && result->until < PROBE_UNTIL_DIALOGUE;
+    return address->err.reason == ERR_OK &&
+           (result->until < PROBE_UNTIL_DIALOGUE || result->until == PROBE_UNTIL_EXCHANGE);
 }
 
 static bool is_closed(const struct probe_result *result, const struct probe_address *address)
@@ -39,20 +40,25 @@ static bool may_demand_header(const struct probe_result *result, const struct pr
     return !result->sends_header && proxy_header_may_be_due(&evidence);
 }
 
+static void report_end(const struct probe_group *group, const char *ended, struct text_line *line)
+{
+    bool is_requested = probe_group_first(group)->is_certificate_requested;
+
+    text_append(
+        line, "%s %s the connection at once, without sending data: %s.", probe_group_place(group).text, ended,
+        is_requested
+            ? "it requested a client certificate and may refuse this client, or the service behind it is down"
+            : "a port forwarder whose service is down does so");
+}
+
 static void report_closed(const struct probe_group *group, struct text_line *line)
 {
-    text_append(
-        line,
-        "%s closed the connection at once, without sending data: a port forwarder whose service is down does so.",
-        probe_group_place(group).text);
+    report_end(group, "closed", line);
 }
 
 static void report_reset(const struct probe_group *group, struct text_line *line)
 {
-    text_append(
-        line,
-        "%s reset the connection at once, without sending data: a port forwarder whose service is down does so.",
-        probe_group_place(group).text);
+    report_end(group, "reset", line);
 }
 
 static void report_header(const struct probe_group *group, struct text_line *line)

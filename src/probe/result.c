@@ -1,6 +1,9 @@
 #include "result.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "tcpgreet/core/greeting.h"
 
 void probe_result_fini(struct probe_result *result)
 {
@@ -106,6 +109,13 @@ enum probe_verified probe_result_verified(const struct probe_result *result)
 struct bytes probe_address_first(const struct probe_address *address)
 {
     return (struct bytes){(const char *)address->first, address->first_count};
+}
+
+bool probe_address_greets(const struct probe_address *address)
+{
+    static const char welcome[] = GREETING_WELCOME GREETING_QUESTION;
+    const size_t length = sizeof welcome - 1;
+    return address->first_count >= length && memcmp(address->first, welcome, length) == 0;
 }
 
 /* Records what the same peer would have failed with under --until dialogue. */

@@ -93,8 +93,9 @@ struct probe_address {
     unsigned char first[SERVICE_FIRST_BYTES]; /* what it sent first, before it received anything; of an
                                                  exchange: what met the last expectation, or came instead */
     size_t first_count;
-    int64_t listened_ns; /* when listening ended; 0: it did not come to that */
-    int alert;           /* the TLS alert that was expected, and came; 0 */
+    int64_t listened_ns;           /* when listening ended; 0: it did not come to that */
+    bool is_certificate_requested; /* of this client, in the TLS handshake */
+    int alert;                     /* the TLS alert that was expected, and came; 0 */
     struct probe_volume volume;
 };
 
@@ -175,6 +176,9 @@ void probe_address_end_connect(struct probe_address *address);
 
 /* Returns: what the peer sent first; empty where it sent nothing unasked. */
 struct bytes probe_address_first(const struct probe_address *address);
+
+/* Returns: whether what it sent first begins with the whole welcome, whatever came with it. */
+bool probe_address_greets(const struct probe_address *address);
 
 /* Where --until auto found the dialogue at one address, the others are held to it: they fail as under --until
  * dialogue. Call it before the verdict. */

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import ssl
 import threading
 
 from harness import LIMIT_S, Case, Script, Server, main, ms, run, unhurried
@@ -118,6 +119,17 @@ class Exchange(ExchangeCase):
             self.assertEqual((result.code, found["verified"]), (0, "exchange"), result)
             self.assertTrue({"tls", "exchange"} <= set(found["addresses"][0]["phases"]))
 
+    def test_a_last_send_to_a_server_that_requires_a_client_certificate(self):
+        if not has_tls():
+            self.skipTest("this program was built without TLS")
+        made = certificates()
+        with TlsScript(mute, server_context(made.server, ssl.TLSVersion.TLSv1_3, client_ca=made.ca)) as server:
+            target = "--probe", "::1", str(server.port), "--tls", "--ca", str(made.ca), "--send", "x"
+            result = run(*target, "--format", "json")
+            self.assertEqual((result.code, json.loads(result.out)["verdict"]["word"]), (5, "tls-client-certificate"), result)
+            result = run(*target, "--cert", made.client[0], "--key", made.client[1])
+            self.assertEqual(result.code, 0, result)
+
     def test_a_last_send_is_sent_and_nothing_is_awaited(self):
         def receives(peer):
             peer.expect(b"QUIT\n").expect_eof().reset()
@@ -128,7 +140,9 @@ class Exchange(ExchangeCase):
         self.assertUnmet(slowly(b"1\n2\n3\n", 0.05), "--send", "x", "--reject", "^3", word="dialogue-unexpected",
                          text='matched: received "3')
         code, found, _ = self.found(mute, "--send", "x", "--reject", "^3")
-        self.assertEqual((code, found["verified"]), (0, "exchange"), found)
+        self.assertEqual((code, found["verified"], found["remarks"]), (0, "exchange", []), found)
+        code, found, _ = self.found(lambda peer: peer.end(), "--reject", "^3")
+        self.assertEqual((code, [remark["word"] for remark in found["remarks"]]), (0, ["closed-at-once"]), found)
 
 
 class Unmet(ExchangeCase):

@@ -109,10 +109,10 @@ class Starttls(Case):
                     self.assertAlmostEqual(end, phases["tls"]["begin_seconds"], delta=1e-6)
 
     def assertRefused(self, protocol, talk, text, after=lambda peer: peer.expect_eof(), more=b"", word="tls-starttls",
-                      options=()):
+                      options=(), phase="starttls"):
         with self.serve("127.0.0.1", talk, after, more) as script:
             found, address = self.probe(script, protocol, *options)
-        self.assertEqual((found["verdict"]["exit_code"], address["reason"], address["failed_phase"]), (5, word, "starttls"), found)
+        self.assertEqual((found["verdict"]["exit_code"], address["reason"], address["failed_phase"]), (5, word, phase), found)
         self.assertIn(text, address["text"])
         return found
 
@@ -171,6 +171,18 @@ class Starttls(Case):
                            after=lambda peer: peer.end())
         self.assertRefused("xmpp", [(STREAM % "client", "")], "reset the connection without sending anything",
                            after=lambda peer: peer.reset())
+
+    def test_a_peer_that_agrees_and_does_not_begin_tls(self):
+        agrees = [("", "220 ready\r\n"), ("AUTH TLS\r\n", "234 go\r\n")]
+        found = self.assertRefused("ftp", agrees, "", word="tls-protocol", phase="tls",
+                                   after=lambda peer: peer.receive() and peer.end())
+        self.assertIn("agrees to STARTTLS, and the connection is closed on the ClientHello", found["findings"][0]["text"])
+
+        def attempt(limit_s):
+            found = self.assertRefused("ftp", agrees, "", word="tls-silent-peer", phase="tls",
+                                       after=lambda peer: peer.read_all(), options=("--connect-timeout", ms(limit_s)))
+            self.assertIn("agrees to STARTTLS and does not reply to the ClientHello", found["findings"][0]["text"])
+        unhurried(attempt, 0.3)
 
     def test_a_tls_server_is_not_met_with_starttls(self):
         def alert(peer):

@@ -57,12 +57,13 @@ struct script_run {
     bool is_sending : 1; /* the step `next` is under way */
     bool is_paused : 1;  /* the peer's silence has been taken into account */
     bool has_ended : 1;  /* the peer has */
+    bool may_be_refused; /* the owner's: it waits for that when the last step is done, a --send, too */
 };
 
 /* Makes a client's: DIALOGUE_READY when every step is done and its owner may close, DIALOGUE_OVER where the
- * last step is a --send. What it leaves is what came since the last --send, at most SCRIPT_WINDOW_BYTES.
- * Borrows: script, which has a step. Shape: answer_ms: from a --send, or the begin, to what is expected.
- * Errors of failure: dialogue-timeout, dialogue-unexpected, with what came; internal. */
+ * last step is a --send and may_be_refused is not set. What it leaves is what came since the last --send, at
+ * most SCRIPT_WINDOW_BYTES. Borrows: script, which has a step. Shape: answer_ms: from a --send, or the begin,
+ * to what is expected. Errors of failure: dialogue-timeout, dialogue-unexpected, with what came; internal. */
 void script_run_init(struct script_run *run, const struct script *script, int64_t answer_ms);
 
 /* Returns: the line in which the last expectation was met; empty where there is none. */

@@ -100,7 +100,57 @@ static void a_close_after_tls_is_awaited_a_quarter_of_the_time_that_the_answer_t
     assert_int_equal(probe_listen_us(&plan, (struct probe_pace){50, 600}, false), least_us + 2 * 50);
     assert_int_equal(probe_listen_us(&plan, (struct probe_pace){50, 30000}, false), 7500);
     assert_int_equal(probe_listen_us(&plan, (struct probe_pace){20000, 0}, false), least_us + 2 * 20000);
-    assert_true(probe_listen_us(&plan, (struct probe_pace){50, 900}, true) >= 200 * 1000); /* a refusal */
+    assert_int_equal(probe_listen_us(&plan, (struct probe_pace){50, 900}, true), PROBE_LISTEN_MS * 1000);
+}
+
+static void the_whole_welcome_is_that_whatever_comes_with_it(void **state)
+{
+    static const char welcome[] = "Server: Welcome!\nServer: What's your name?X";
+    const struct probe_plan plan = {.until = PROBE_UNTIL_AUTO};
+    struct probe_address record = {.first_count = sizeof welcome - 1};
+    struct err met = {0}, err = {0};
+    (void)state;
+    memcpy(record.first, welcome, sizeof welcome - 1);
+    err_set(&met, ERR_DIALOGUE_WRONG_ANSWER, 0, "met");
+    assert_int_equal(probe_judge(&plan, &record, true, &met, &err), -1);
+    assert_int_equal(record.peer_is, PROBE_PEER_GREETS);
+    assert_int_equal(err.reason, ERR_OK); /* what it met stands */
+    record.first[sizeof "Server: Welcome!\n" - 1] = 's';
+    assert_int_equal(probe_judge(&plan, &record, true, &met, &err), 0);
+    assert_int_equal(record.peer_is, PROBE_PEER_OTHER);
+}
+
+static void the_end_of_the_run_cuts_no_silence_that_is_known(void **state)
+{
+    enum { NS_PER_MS = 1000 * 1000, BEGIN = 5 };
+    static const struct {
+        enum probe_until until;
+        enum probe_phase last;
+        size_t first_count;
+        bool is_requested, has_listened;
+        int64_t waited_ms;
+    } rows[] = {
+        {PROBE_UNTIL_AUTO, PROBE_WELCOME, 0, false, true, 300},
+        {PROBE_UNTIL_AUTO, PROBE_WELCOME, 0, false, false,
+         100}, /* a port that closes at once may take longer */
+        {PROBE_UNTIL_AUTO, PROBE_WELCOME, 0, true, false, 300},
+        {PROBE_UNTIL_AUTO, PROBE_WELCOME, 1, false, false, 300},
+        {PROBE_UNTIL_AUTO, PROBE_NAME, 0, false, false, 300},
+        {PROBE_UNTIL_DIALOGUE, PROBE_WELCOME, 0, false, false, 300},
+        {PROBE_UNTIL_TLS, PROBE_TLS, 0, false, true, 0},
+        {PROBE_UNTIL_TLS, PROBE_TLS, 0, true, false, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct probe_plan plan = {.until = rows[i].until};
+        struct probe_address record = {.last = rows[i].last,
+                                       .first_count = rows[i].first_count,
+                                       .is_certificate_requested = rows[i].is_requested};
+        record.spans[rows[i].last] = (struct probe_span){BEGIN, -1};
+        if (probe_has_listened(&plan, &record, BEGIN + rows[i].waited_ms * NS_PER_MS) != rows[i].has_listened)
+            fail_msg("row %zu", i);
+        assert_int_equal(record.peer_is, i == 0 ? PROBE_PEER_SILENT : PROBE_PEER_UNKNOWN);
+    }
 }
 
 int main(void)
@@ -110,6 +160,8 @@ int main(void)
         cmocka_unit_test(an_alert_is_the_expected_one_another_or_none),
         cmocka_unit_test(a_close_after_tls_is_awaited_a_quarter_of_the_time_that_the_answer_took),
         cmocka_unit_test(listening_is_bounded_and_only_what_is_demanded_does_without),
+        cmocka_unit_test(the_whole_welcome_is_that_whatever_comes_with_it),
+        cmocka_unit_test(the_end_of_the_run_cuts_no_silence_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
