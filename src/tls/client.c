@@ -133,7 +133,8 @@ static int configure(struct tls_client *client, const struct tls_client_config *
         return -1;
     if (!config->policy.insecure && tls_ocsp_request(client->context) < 0)
         return tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
-    if (config->policy.crl != NULL && tls_store_add_crls(client->context, config->policy.crl, err) < 0)
+    if (config->policy.crl != NULL &&
+        tls_store_add_crls(client->context, "--crl", config->policy.crl, err) < 0)
         return -1;
     if (use_identity(client->context, config, err) < 0 ||
         use_alpn(client->context, config->policy.alpn, err) < 0)

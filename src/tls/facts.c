@@ -121,7 +121,9 @@ bool tls_facts_peer(SSL *ssl, const struct tls_verdict *verdict, struct stream_t
     const char *ocsp = ocsp_words[tls_ocsp_status(ssl, &(int64_t){0})];
     put(facts->ocsp, sizeof facts->ocsp, tls_memory_is_short() ? "" : ocsp);
     facts->trusted = code == X509_V_OK;
-    if (verdict->store != TLS_STORE_USABLE)
+    if (verdict->unread != NULL)
+        put(facts->distrust, sizeof facts->distrust, "a file of the trust store cannot be used");
+    else if (verdict->store != TLS_STORE_USABLE)
         put(facts->distrust, sizeof facts->distrust, "no trust store on this machine");
     else if (!facts->trusted)
         tls_verdict_brief(code, verdict->depth, facts->distrust, sizeof facts->distrust);

@@ -1,5 +1,7 @@
 #include "pem.h"
 
+#include <openssl/err.h>
+#include <openssl/pem.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -122,4 +124,94 @@ int tls_pem_check(const char *what, const char *path, const struct file *file, s
             return -1;
     }
     return scan.label.data != NULL ? fail_cut(&scan) : 0;
+}
+
+/* Adds every certificate of a file to the store, and its subject to names, if there are any. Returns: how
+ * many; -1. */
+static int add_all(X509_STORE *store, BIO *bio, STACK_OF(X509_NAME) * names)
+{
+    for (int count = 0;; count++) {
+        X509 *certificate = PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL);
+        if (certificate == NULL)
+            return count;
+        X509_NAME *name = names != NULL ? X509_NAME_dup(X509_get_subject_name(certificate)) : NULL;
+        bool added = X509_STORE_add_cert(store, certificate) == 1 && (names == NULL || name != NULL) &&
+                     (names == NULL || sk_X509_NAME_push(names, name) > 0);
+        X509_free(certificate);
+        if (!added) {
+            X509_NAME_free(name);
+            return -1;
+        }
+    }
+}
+
+int tls_pem_add_cas(X509_STORE *store, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                    struct err *err)
+{
+    struct file file;
+    if (file_read(what, path, &file, err) < 0)
+        return -1;
+    if (tls_pem_check(what, path, &file, err) < 0) {
+        file_free(&file);
+        return -1;
+    }
+    ERR_clear_error();
+    BIO *bio = tls_file_bio(&file, err);
+    int count = bio != NULL ? add_all(store, bio, names) : -1;
+    bool whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    BIO_free(bio);
+    file_free(&file);
+    if (count < 0)
+        return tls_fail(err, ERR_INTERNAL, "adding a CA certificate");
+    ERR_clear_error();
+    if (!whole)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "certificate %d in %s %s is damaged", count + 1, what, path);
+    if (count == 0)
+        return err_set(err, ERR_SYSTEM_FILE, 0, "there is no CA certificate in %s %s (PEM is expected)", what,
+                       path);
+    return 0;
+}
+
+/* Returns: the next list; NULL at the end, or where it is none. */
+static X509_CRL *next_crl(BIO *bio, bool is_pem)
+{
+    return is_pem ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : d2i_X509_CRL_bio(bio, NULL);
+}
+
+static int add_crls(X509_STORE *store, BIO *bio, const char *what, const char *path, bool is_pem,
+                    struct err *err)
+{
+    int count = 0;
+    for (X509_CRL *crl; (count == 0 || is_pem) && (crl = next_crl(bio, is_pem)) != NULL; count++) {
+        bool added = X509_STORE_add_crl(store, crl) == 1;
+        X509_CRL_free(crl);
+        if (!added)
+            return tls_fail(err, ERR_INTERNAL, "adding a revocation list");
+    }
+    bool whole = !is_pem || ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    ERR_clear_error();
+    if (count == 0 && whole)
+        return err_set(err, ERR_SYSTEM_FILE, 0,
+                       "there is no revocation list in %s %s (PEM or DER is expected)", what, path);
+    return whole ? 0
+                 : err_set(err, ERR_SYSTEM_FILE, 0, "revocation list %d in %s %s is damaged", count + 1, what,
+                           path);
+}
+
+int tls_pem_add_crls(X509_STORE *store, const char *what, const char *path, struct err *err)
+{
+    static const char mark[] = "-----BEGIN ";
+    struct file file;
+    BIO *bio = NULL;
+    int result = -1;
+
+    if (file_read(what, path, &file, err) < 0)
+        return -1;
+    bool is_pem = memmem(file.data, file.length, mark, sizeof mark - 1) != NULL;
+    ERR_clear_error();
+    if ((!is_pem || tls_pem_check(what, path, &file, err) == 0) && (bio = tls_file_bio(&file, err)) != NULL)
+        result = add_crls(store, bio, what, path, is_pem, err);
+    BIO_free(bio);
+    file_free(&file);
+    return result;
 }

@@ -3,6 +3,7 @@
 #define TCPGREET_TLS_PEM_H
 
 #include <openssl/bio.h>
+#include <openssl/x509.h>
 
 #include "tcpgreet/base/err.h"
 #include "tcpgreet/base/file.h"
@@ -17,5 +18,14 @@ int tls_pem_check(const char *what, const char *path, const struct file *file, s
 
 /* Returns: a BIO that reads what was read of a file; NULL with err. Borrows: file. */
 BIO *tls_file_bio(const struct file *file, struct err *err);
+
+/* Adds every certificate of a file to a store, and its subject to names. Shape: what names the option; names
+ * NULL: not wanted. Returns: 0, -1. Errors: system-file, also where there is none or one is damaged;
+ * system-permission. */
+int tls_pem_add_cas(X509_STORE *store, const char *what, const char *path, STACK_OF(X509_NAME) * names,
+                    struct err *err);
+
+/* Adds every revocation list of a file, PEM or one in DER, to a store. Shape, errors: likewise. */
+int tls_pem_add_crls(X509_STORE *store, const char *what, const char *path, struct err *err);
 
 #endif

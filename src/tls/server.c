@@ -203,7 +203,8 @@ static int load_client_cas(struct tls_server *server, const struct tls_server_co
         return tls_fail(err, ERR_INTERNAL, "reading the client CAs");
     }
     SSL_CTX_set_client_CA_list(server->context, names);
-    return config->policy.crl != NULL ? tls_store_add_crls(server->context, config->policy.crl, err) : 0;
+    return config->policy.crl != NULL ? tls_store_add_crls(server->context, "--crl", config->policy.crl, err)
+                                      : 0;
 }
 
 /* One reading is for all copies: the files may change meanwhile. */

@@ -7,7 +7,8 @@
 
 #include "tcpgreet/base/err.h"
 
-/* The trust anchors: a CA file or directory, NULL for the system's trust store. Errors: system-file. */
+/* The trust anchors: a CA file or directory, NULL for the system's trust store. Borrows: ca, as long as
+ * context is valid. Errors: system-file, system-permission. */
 int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
 
 /* Trusts the certificates of a file or of a directory of hashed links, each as an anchor, also those of an
@@ -16,9 +17,8 @@ int tls_store_load(SSL_CTX *context, const char *ca, struct err *err);
 int tls_store_add(SSL_CTX *context, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                   struct err *err);
 
-/* Has certificates checked against the revocation lists of a file, PEM or one in DER. Errors: system-file,
- * system-permission. */
-int tls_store_add_crls(SSL_CTX *context, const char *path, struct err *err);
+/* Has certificates checked against the revocation lists of a file, as tls_pem_add_crls. Errors: likewise. */
+int tls_store_add_crls(SSL_CTX *context, const char *what, const char *path, struct err *err);
 
 /* tls_store_add for a server, but of a directory everything is read now: a change of it changes nothing any
  * more, and links that lead nowhere are skipped, as OpenSSL does. crl: the option --crl has revocation lists
@@ -42,10 +42,5 @@ enum tls_store_fault {
  * Shape: directory: set where it is the fault, until the environment changes; native: errno of
  * TLS_STORE_UNREADABLE. */
 enum tls_store_fault tls_store_fault(X509_STORE *store, const char **directory, int *native);
-
-/* Trusts what is in a PEM file, which is read when first a CA is wanted that the store, and the folders it
- * has by now, do not know. Borrows: file, as long as store is valid. Returns: 0, -1 without memory. Shape: it
- * need not exist. */
-int tls_store_add_late(X509_STORE *store, const char *file);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -35,6 +36,7 @@ void tls_verdict_fini(struct tls_verdict *verdict)
     X509_free(verdict->certificate);
     X509_free(verdict->leaf);
     sk_X509_pop_free(verdict->chain, X509_free);
+    free(verdict->unread);
     *verdict = (struct tls_verdict){.whose = verdict->whose};
 }
 
@@ -144,6 +146,11 @@ static int fail_untrusted(const struct tls_verdict *verdict, const char *which, 
                              : "");
 }
 
+static const char *path_or(const char *path, const char *none)
+{
+    return path[0] != '\0' ? path : none;
+}
+
 /* Only clients use the system's trust store. Without one, no certificate of the chain is to blame. */
 static int fail_store(const struct tls_verdict *verdict, struct err *err)
 {
@@ -161,7 +168,8 @@ static int fail_store(const struct tls_verdict *verdict, struct err *err)
     return err_set_facts(
         err, ERR_CERT_NO_TRUST_STORE, &facts,
         "the certificate of %s cannot be verified: there is no trust store on this machine, neither %s nor %s (install the package ca-certificates, or give --ca FILE)",
-        verdict->whose, tls_store_file(), tls_store_directory());
+        verdict->whose, path_or(tls_store_file(), "SSL_CERT_FILE, which is empty,"),
+        path_or(tls_store_directory(), "SSL_CERT_DIR, which is empty"));
 }
 
 static int fail_pin(const struct tls_verdict *verdict, const char *which, struct err *err)
@@ -291,6 +299,8 @@ int tls_verdict_fail(const struct tls_verdict *verdict, struct err *err)
     struct err_facts facts = facts_of(verdict, ERR_DETAIL_NONE);
     put_which(verdict, which, sizeof which);
 
+    if (verdict->unread != NULL)
+        return err_set_from(err, verdict->unread, "%s cannot be verified: %s", which, verdict->unread->text);
     if (verdict->store != TLS_STORE_USABLE)
         return fail_store(verdict, err);
     switch (verdict->code) {

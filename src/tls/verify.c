@@ -3,8 +3,10 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 
 #include "certificate.h"
+#include "lookup.h"
 #include "memory.h"
 #include "store.h"
 #include "verdict.h"
@@ -110,12 +112,27 @@ static bool is_about_trust(int code)
            code != X509_V_ERR_IP_ADDRESS_MISMATCH && pin_covers(code);
 }
 
-static void keep_store_fault(X509_STORE_CTX *store)
+/* What kept a CA or a list from being read may be why it is missing. */
+static void keep_unread(struct tls_verdict *verdict)
+{
+    const struct err *fault = tls_lookup_fault();
+    bool is_about_files = is_about_trust(verdict->code) || verdict->code == X509_V_ERR_UNABLE_TO_GET_CRL ||
+                          verdict->code == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
+    if (fault != NULL && is_about_files && verdict->unread == NULL &&
+        (verdict->unread = malloc(sizeof *fault)) != NULL)
+        *verdict->unread = *fault;
+}
+
+static void keep_store_fault(X509_STORE_CTX *store, bool is_system)
 {
     struct tls_verdict *verdict = verdict_of(store);
-    if (verdict != NULL && is_about_trust(verdict->code))
+    if (verdict == NULL)
+        return;
+    if (is_system && is_about_trust(verdict->code))
         verdict->store =
             tls_store_fault(X509_STORE_CTX_get0_store(store), &verdict->directory, &verdict->store_native);
+    if (verdict->store == TLS_STORE_USABLE || verdict->store == TLS_STORE_EMPTY)
+        keep_unread(verdict);
 }
 
 /* By this program's own rule, where OpenSSL's has found no name that matches. */
@@ -172,8 +189,7 @@ static int on_fault(int is_valid, X509_STORE_CTX *store)
         return 1;
     }
     keep_verdict(store, code);
-    if (trust != NULL && trust->system_store)
-        keep_store_fault(store);
+    keep_store_fault(store, trust != NULL && trust->system_store);
     return 0;
 }
 
@@ -197,6 +213,7 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
         X509_STORE_CTX_set_error(store, X509_V_ERR_UNSPECIFIED); /* what sessions and facts remember of it */
         return 1;
     }
+    tls_lookup_begin();
     X509_STORE_CTX_set_app_data(store, argument);
     X509_STORE_CTX_set_verify_cb(store, on_fault);
     if (X509_verify_cert(store) > 0 && may_sign(store))

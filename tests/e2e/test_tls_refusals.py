@@ -203,6 +203,36 @@ class Trust(TlsCase):
             env = environment(SSL_CERT_FILE=self.other.ca, SSL_CERT_DIR="/nowhere")
             self.assertRefused(run_client(server, env=env), "cert-untrusted")
 
+    def test_a_fault_of_a_trust_store_is_not_blamed_on_the_server(self):
+        """Nor waited for. An entry of a directory is read in the handshake, a file at the start."""
+        cut = pathlib.Path(self.made.ca).read_bytes()[:-60]
+        for put, sentence in (
+                (os.mkfifo, "{} cannot be read: it is a FIFO, not a regular file"),
+                (os.mkdir, "{} cannot be read: it is a directory, not a regular file"),
+                (lambda path: openssl("x509", "-in", self.made.ca, "-outform", "DER", "-out", path),
+                 r"there is no CA certificate in {} \(PEM is expected\)"),
+                (lambda path: pathlib.Path(path).write_bytes(cut), "{} is damaged: block 1 .*")):
+            place = self.hashed()
+            path = f"{place}/{os.listdir(place)[0]}"
+            os.rename(path, f"{place}/12345678.0")
+            put(path)
+            for options, env, prefix, what in (
+                    (("--ca", place), {}, "the certificate of ::1 cannot be verified: ", "--ca"),
+                    ((), {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": place},
+                     "the certificate of ::1 cannot be verified: ", "SSL_CERT_DIR"),
+                    ((), {"SSL_CERT_FILE": path, "SSL_CERT_DIR": self.hashed()}, "", "SSL_CERT_FILE")):
+                with self.subTest(sentence, what=what), self.serve() as server:
+                    result = run_client(server, *options, env=environment(**env))
+                    self.assertFails(result, 8, "system-file")
+                    self.assertRegex(result.err.decode(),
+                                     f"^tcpgreet: {prefix}{sentence.format(f'{what} {path}')} \\(system-file\\)\n$")
+
+    def test_variables_that_are_empty_are_reported_as_that(self):
+        with self.serve() as server:
+            self.assertRefused(run_client(server, env=environment(SSL_CERT_FILE="", SSL_CERT_DIR="")),
+                               "cert-no-trust-store",
+                               ".* neither SSL_CERT_FILE, which is empty, nor SSL_CERT_DIR, which is empty .*")
+
     def test_an_invalid_ca_is_reported(self):
         nothing = folder() / "nothing.pem"
         nothing.write_text("no certificate\n")

@@ -20,6 +20,7 @@
 
 #include "support/certificates.h"
 #include "support/skip.h"
+#include "tls/lookup.h"
 #include "tls/store.h"
 
 enum { OTHER_USER = 65534 };
@@ -57,20 +58,27 @@ static int known(X509_STORE *store)
     return sk_X509_OBJECT_num(X509_STORE_get0_objects(store));
 }
 
-/* A folder as `openssl rehash` makes it, with one CA. */
-static void add_folder(X509_STORE *store, const struct certificates *all, const struct certificate *ca)
+static void add_lookup(X509_STORE *store, const char *directories, const char *file)
 {
-    char name[16], file[CERTIFICATES_PATH_BYTES];
-    snprintf(name, sizeof name, "%08lx.0", X509_subject_name_hash(ca->x509));
-    certificates_put(certificates_path(all, name, file), ca->x509);
-    assert_int_equal(X509_STORE_load_path(store, all->folder), 1);
+    struct err err = {0};
+    struct tls_lookup lookup = {"--ca", directories, "the file", file};
+    assert_int_equal(tls_lookup_add(store, &lookup, &err), 0);
+    tls_lookup_begin();
+}
+
+/* "DIRECTORY/5ed36f99.0", as `openssl rehash` makes it, of one CA. */
+static void hashed_path(const char *directory, const struct certificate *ca, const char *suffix,
+                        char path[CERTIFICATES_PATH_BYTES * 2])
+{
+    snprintf(path, CERTIFICATES_PATH_BYTES * 2, "%s/%08lx.%s", directory, X509_subject_name_hash(ca->x509),
+             suffix);
 }
 
 static void a_late_file_is_read_when_it_is_needed(void **state)
 {
     const struct certificates *all = *state;
     X509_STORE *store = X509_STORE_new();
-    assert_int_equal(tls_store_add_late(store, all->ca_file), 0);
+    add_lookup(store, "", all->ca_file);
     assert_int_equal(known(store), 0);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(verdict(store, &all->server), X509_V_OK);
@@ -82,11 +90,13 @@ static void a_late_file_is_read_when_it_is_needed(void **state)
 static void a_late_file_is_left_alone_where_the_folder_has_the_ca(void **state)
 {
     const struct certificates *all = *state;
+    char path[CERTIFICATES_PATH_BYTES * 2];
     struct certificate foreign;
     X509_STORE *store = X509_STORE_new();
     certificate_make(&foreign, &(struct certificate_wish){.issuer = &all->unknown_ca});
-    add_folder(store, all, &all->unknown_ca);
-    assert_int_equal(tls_store_add_late(store, all->ca_file), 0);
+    hashed_path(all->folder, &all->unknown_ca, "0", path);
+    certificates_put(path, all->unknown_ca.x509);
+    add_lookup(store, all->folder, all->ca_file);
     assert_int_equal(verdict(store, &foreign), X509_V_OK);
     assert_int_equal(known(store), 1);
     assert_int_equal(verdict(store, &all->server), X509_V_OK); /* of the file's CA */
@@ -102,10 +112,11 @@ static void what_is_in_neither_is_not_trusted(void **state)
     certificate_make(&foreign, &(struct certificate_wish){.issuer = &all->unknown_ca});
     for (int there = 0; there < 2; there++) {
         X509_STORE *store = X509_STORE_new();
-        assert_int_equal(tls_store_add_late(store, there ? all->ca_file : "/nonexistent"), 0);
+        add_lookup(store, "/nonexistent:", there ? all->ca_file : "/nonexistent");
         for (int i = 0; i < 2; i++)
             assert_int_equal(verdict(store, &foreign), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
         assert_int_equal(known(store), there);
+        assert_null(tls_lookup_fault()); /* what is not there is no fault */
         X509_STORE_free(store);
     }
     certificate_fini(&foreign);
@@ -118,7 +129,7 @@ static void make_directory(const struct certificates *all, const char *name,
     static const char *const names[] = {"deadbeef.0", "deadbeef.1", "deadbeef.2"};
     char within[CERTIFICATES_PATH_BYTES * 2];
     assert_int_equal(mkdir(certificates_path(all, name, path), 0700), 0);
-    snprintf(within, sizeof within, "%s/%08lx.0", path, X509_subject_name_hash(all->root.x509));
+    hashed_path(path, &all->root, "0", within);
     certificates_put(within, all->root.x509);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(within, sizeof within, "%s/%s", path, names[i]);
@@ -211,12 +222,74 @@ static void a_directory_that_may_not_be_read_is_refused_with_that_reason(void **
     }
 }
 
+/* The kinds of entry that OpenSSL would wait for, or pass over in silence. */
+static void what_a_hashed_entry_lacks_is_its_fault(void **state)
+{
+    const struct certificates *all = *state;
+    static const struct {
+        const char *file; /* the bytes of it, NULL for a FIFO */
+        const char *text; /* after its path */
+    } cases[] = {
+        {NULL, " cannot be read: it is a FIFO, not a regular file"},
+        {"no certificate\n", " (PEM is expected)"},
+        {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", " is damaged"},
+    };
+    char path[CERTIFICATES_PATH_BYTES], within[CERTIFICATES_PATH_BYTES * 2];
+    make_directory(all, "faults", path);
+    hashed_path(path, &all->root, "0", within);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[sizeof within + 64];
+        X509_STORE *store = X509_STORE_new();
+        assert_int_equal(unlink(within), 0);
+        if (cases[i].file == NULL)
+            assert_int_equal(mkfifo(within, 0600), 0);
+        else
+            certificates_put_bytes(within, (struct bytes){cases[i].file, strlen(cases[i].file)});
+        add_lookup(store, path, NULL);
+        assert_int_equal(verdict(store, &all->server), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+        const struct err *fault = tls_lookup_fault();
+        assert_non_null(fault);
+        snprintf(text, sizeof text, "--ca %s%s", within, cases[i].text);
+        assert_int_equal(fault->reason, ERR_SYSTEM_FILE);
+        assert_non_null(strstr(fault->text, text));
+        tls_lookup_begin();
+        assert_null(tls_lookup_fault());
+        X509_STORE_free(store);
+    }
+    remove_directory(path);
+}
+
+static void a_hashed_entry_that_may_not_be_read_is_reported_with_that_reason(void **state)
+{
+    const struct certificates *all = *state;
+    char path[CERTIFICATES_PATH_BYTES], within[CERTIFICATES_PATH_BYTES * 2];
+    X509_STORE *store = X509_STORE_new();
+    make_directory(all, "closed", path);
+    hashed_path(path, &all->root, "0", within);
+    assert_int_equal(chmod(within, 0), 0);
+    assert_int_equal(chmod(all->folder, 0711), 0);
+    assert_int_equal(chmod(path, 0711), 0);
+    bool is_root = geteuid() == 0;
+    if (is_root && seteuid(OTHER_USER) < 0)
+        skip_because("another user");
+    add_lookup(store, path, NULL);
+    int code = verdict(store, &all->server);
+    assert_int_equal(is_root ? seteuid(0) : 0, 0);
+    assert_int_equal(code, X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+    assert_non_null(tls_lookup_fault());
+    assert_int_equal(tls_lookup_fault()->reason, ERR_SYSTEM_PERMISSION);
+    X509_STORE_free(store);
+    remove_directory(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_late_file_is_read_when_it_is_needed),
         cmocka_unit_test(a_late_file_is_left_alone_where_the_folder_has_the_ca),
         cmocka_unit_test(what_is_in_neither_is_not_trusted),
+        cmocka_unit_test(what_a_hashed_entry_lacks_is_its_fault),
+        cmocka_unit_test(a_hashed_entry_that_may_not_be_read_is_reported_with_that_reason),
         cmocka_unit_test(what_leads_nowhere_in_a_directory_is_skipped),
         cmocka_unit_test(a_directory_that_cannot_be_read_to_its_end_is_refused),
         cmocka_unit_test(a_directory_that_may_not_be_read_is_refused_with_that_reason),
