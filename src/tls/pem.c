@@ -172,46 +172,75 @@ int tls_pem_add_cas(X509_STORE *store, const char *what, const char *path, STACK
     return 0;
 }
 
+/* The rest of a file of revocation lists. */
+struct lists {
+    const char *what;
+    const char *path;
+    BIO *pem; /* NULL: DER */
+    const unsigned char *der, *end;
+    int count; /* that were read */
+};
+
 /* Returns: the next list; NULL at the end, or where it is none. */
-static X509_CRL *next_crl(BIO *bio, bool is_pem)
+static X509_CRL *next_list(struct lists *lists)
 {
-    return is_pem ? PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL) : d2i_X509_CRL_bio(bio, NULL);
+    if (lists->pem != NULL)
+        return PEM_read_bio_X509_CRL(lists->pem, NULL, NULL, NULL);
+    return lists->der < lists->end ? d2i_X509_CRL(NULL, &lists->der, lists->end - lists->der) : NULL;
 }
 
-static int add_crls(X509_STORE *store, BIO *bio, const char *what, const char *path, bool is_pem,
-                    struct err *err)
+/* OpenSSL would take a delta list for a complete one, or pass it over, depending on its flags. */
+static int add_list(X509_STORE *store, const struct lists *lists, X509_CRL *crl, struct err *err)
 {
-    int count = 0;
-    for (X509_CRL *crl; (count == 0 || is_pem) && (crl = next_crl(bio, is_pem)) != NULL; count++) {
-        bool added = X509_STORE_add_crl(store, crl) == 1;
-        X509_CRL_free(crl);
-        if (!added)
-            return tls_fail(err, ERR_INTERNAL, "adding a revocation list");
-    }
-    bool whole = !is_pem || ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+    if (X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) >= 0)
+        return err_set(
+            err, ERR_SYSTEM_FILE, 0,
+            "revocation list %d in %s %s is a delta CRL, which is not supported: use the complete list of its CA",
+            lists->count + 1, lists->what, lists->path);
+    return X509_STORE_add_crl(store, crl) == 1 ? 0 : tls_fail(err, ERR_INTERNAL, "adding a revocation list");
+}
+
+static int add_lists(X509_STORE *store, struct lists *lists, struct err *err)
+{
     ERR_clear_error();
-    if (count == 0 && whole)
+    for (X509_CRL *crl; (crl = next_list(lists)) != NULL; lists->count++) {
+        int added = add_list(store, lists, crl, err);
+        X509_CRL_free(crl);
+        if (added < 0)
+            return -1;
+    }
+    bool is_whole = lists->pem != NULL ? ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE
+                                       : lists->der == lists->end || lists->count == 0;
+    ERR_clear_error();
+    if (lists->count == 0 && is_whole)
         return err_set(err, ERR_SYSTEM_FILE, 0,
-                       "there is no revocation list in %s %s (PEM or DER is expected)", what, path);
-    return whole ? 0
-                 : err_set(err, ERR_SYSTEM_FILE, 0, "revocation list %d in %s %s is damaged", count + 1, what,
-                           path);
+                       "there is no revocation list in %s %s (PEM or DER is expected)", lists->what,
+                       lists->path);
+    return is_whole ? 0
+                    : err_set(err, ERR_SYSTEM_FILE, 0, "revocation list %d in %s %s is damaged",
+                              lists->count + 1, lists->what, lists->path);
+}
+
+/* A list in DER is a SEQUENCE, with its length in more than one byte unless it is tiny. */
+static bool is_der(const struct file *file)
+{
+    bool is_long = file->length > 1 && file->data[0] == 0x30 && (file->data[1] & 0x80) != 0;
+    return is_long || !contains((struct bytes){file->data, file->length}, BEGIN);
 }
 
 int tls_pem_add_crls(X509_STORE *store, const char *what, const char *path, struct err *err)
 {
-    static const char mark[] = "-----BEGIN ";
     struct file file;
-    BIO *bio = NULL;
     int result = -1;
 
     if (file_read(what, path, &file, err) < 0)
         return -1;
-    bool is_pem = memmem(file.data, file.length, mark, sizeof mark - 1) != NULL;
-    ERR_clear_error();
-    if ((!is_pem || tls_pem_check(what, path, &file, err) == 0) && (bio = tls_file_bio(&file, err)) != NULL)
-        result = add_crls(store, bio, what, path, is_pem, err);
-    BIO_free(bio);
+    struct lists lists = {.what = what, .path = path, .der = (const unsigned char *)file.data};
+    lists.end = lists.der + file.length;
+    if (is_der(&file) ||
+        (tls_pem_check(what, path, &file, err) == 0 && (lists.pem = tls_file_bio(&file, err)) != NULL))
+        result = add_lists(store, &lists, err);
+    BIO_free(lists.pem);
     file_free(&file);
     return result;
 }

@@ -25,7 +25,8 @@ BIO *tls_file_bio(const struct file *file, struct err *err);
 int tls_pem_add_cas(X509_STORE *store, const char *what, const char *path, STACK_OF(X509_NAME) * names,
                     struct err *err);
 
-/* Adds every revocation list of a file, PEM or one in DER, to a store. Shape, errors: likewise. */
+/* Adds every revocation list of a file, PEM or DER, to a store. Shape: likewise. Errors: likewise;
+ * system-file also for a delta CRL. Source: RFC 5280 section 5.2.4. */
 int tls_pem_add_crls(X509_STORE *store, const char *what, const char *path, struct err *err);
 
 #endif

@@ -25,6 +25,7 @@ struct list {
     const struct certificate *revoked; /* NULL: it is empty */
     const struct certificate *signer;  /* NULL: the issuer */
     int64_t from_s, until_s;           /* seconds from now; 0: an hour ago, in a day */
+    bool delta;
 };
 
 static struct certificate leaf;
@@ -55,11 +56,17 @@ static X509_CRL *make(const struct list *list)
         assert_int_equal(X509_CRL_add0_revoked(crl, entry), 1);
         ASN1_TIME_free(when);
     }
+    if (list->delta) {
+        ASN1_INTEGER *base = ASN1_INTEGER_new();
+        assert_int_equal(ASN1_INTEGER_set(base, 1), 1);
+        assert_int_equal(X509_CRL_add1_ext_i2d(crl, NID_delta_crl, base, 1, 0), 1);
+        ASN1_INTEGER_free(base);
+    }
     assert_true(X509_CRL_sign(crl, signer->key, EVP_sha256()) > 0);
     return crl;
 }
 
-/* Writes lists into a file, as PEM or the first in DER. */
+/* Writes lists into a file. */
 static void put(const char *path, const struct list *lists, size_t count, bool pem)
 {
     FILE *file = fopen(path, "w");
@@ -134,8 +141,6 @@ static void a_revocation_list_is_applied_and_its_limits_are_named(void **state)
     for (size_t i = 0; i < 2 * COUNT(rows); i++) {
         const bool pem = i % 2 == 0;
         const struct list *lists = rows[i / 2].lists;
-        if (!pem && lists[1].issuer != NULL)
-            continue; /* a file of DER has one */
         put(path, lists, COUNT(rows[0].lists), pem);
         struct tls_client *client =
             tls_party_client(&(struct tls_client_config){.ca = rows[i / 2].ca, .policy.crl = path});
@@ -175,6 +180,89 @@ static void a_file_without_whole_lists_is_refused(void **state)
     }
 }
 
+static void append(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "a");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Each would be passed over in silence, or a part of the lists for all of them. */
+static void what_is_no_complete_list_is_refused(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate *root = &all->root;
+    const struct {
+        struct list lists[2];
+        const char *rest; /* after DER */
+        const char *sentence;
+    } rows[] = {
+        {{{.issuer = root}}, "junk", "revocation list 2 in --crl "},
+        {{{.issuer = root}, {.issuer = root, .revoked = &leaf}}, "0", "revocation list 3 in --crl "},
+        {{{.issuer = root}},
+         "\n-----BEGIN X509 CRL-----\nQUJD\n-----END X509 CRL-----\n",
+         "revocation list 2 in --crl "},
+        {{{.issuer = root, .delta = true}}, NULL, "revocation list 1 in --crl "},
+        {{{.issuer = root, .revoked = &leaf}, {.issuer = root, .delta = true}},
+         NULL,
+         "is a delta CRL, which is not supported: use the complete list of its CA"},
+    };
+    char path[CERTIFICATES_PATH_BYTES];
+    certificates_path(all, "partial", path);
+    for (size_t i = 0; i < 2 * COUNT(rows); i++) {
+        const bool pem = i % 2 == 0;
+        struct err err = {0};
+        if (pem && rows[i / 2].rest != NULL)
+            continue;
+        put(path, rows[i / 2].lists, COUNT(rows[0].lists), pem);
+        if (rows[i / 2].rest != NULL)
+            append(path, rows[i / 2].rest);
+        assert_null(
+            tls_client_new(&(struct tls_client_config){.ca = all->ca_file, .policy.crl = path}, &err));
+        if (err.reason != ERR_SYSTEM_FILE || strstr(err.text, rows[i / 2].sentence) == NULL)
+            fail_msg("row %zu: message \"%s\" (%s)", i / 2, err.text, err_word(err.reason));
+        assert_int_equal(ERR_peek_error(), 0);
+    }
+}
+
+/* With --crl, also the lists beside the CAs of a directory count, as with OpenSSL's own programs. */
+static void a_list_in_a_directory_of_cas_is_applied(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate *between = &all->intermediate;
+    const struct {
+        struct list list;
+        enum err_reason reason;
+        const char *sentence;
+    } rows[] = {
+        {{.issuer = between}, ERR_OK, ""},
+        {{.issuer = between, .revoked = &leaf}, ERR_CERT_REVOKED, CHAIN "was revoked by its issuer"},
+        {{.issuer = between, .delta = true}, ERR_SYSTEM_FILE, "is a delta CRL, which is not supported"},
+    };
+    char file[CERTIFICATES_PATH_BYTES], name[2][32], path[2][CERTIFICATES_PATH_BYTES];
+    put(certificates_path(all, "lists", file), &(struct list){.issuer = &all->root}, 1, true);
+    snprintf(name[0], sizeof name[0], "%08lx.0", X509_subject_name_hash(all->root.x509));
+    snprintf(name[1], sizeof name[1], "%08lx.r0", X509_subject_name_hash(between->x509));
+    certificates_put(certificates_path(all, name[0], path[0]), all->root.x509);
+    certificates_path(all, name[1], path[1]);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct tls_meeting meeting = {0};
+        put(path[1], &rows[i].list, 1, true);
+        struct tls_client *client =
+            tls_party_client(&(struct tls_client_config){.ca = all->folder, .policy.crl = file});
+        for (int times = 0; times < 2; times++) {
+            visit(&meeting, client, all);
+            if (meeting.client.err.reason != rows[i].reason ||
+                strstr(meeting.client.err.text, rows[i].sentence) == NULL)
+                fail_msg("row %zu: message \"%s\" (%s)", i, meeting.client.err.text,
+                         err_word(meeting.client.err.reason));
+        }
+        tls_meeting_part(&meeting);
+        tls_client_free(client);
+    }
+}
+
 /* A ticket from before the revocation does not help. */
 static void a_server_refuses_a_client_that_was_revoked(void **state)
 {
@@ -191,7 +279,7 @@ static void a_server_refuses_a_client_that_was_revoked(void **state)
 
     for (int revoked = 0; revoked < 2; revoked++) {
         struct tls_meeting meeting = {0};
-        put(path, &(struct list){&all->root, revoked ? &all->client : NULL, NULL, 0, 0}, 1, true);
+        put(path, &(struct list){&all->root, revoked ? &all->client : NULL, NULL, 0, 0, false}, 1, true);
         struct tls_server *next = tls_party_server(&config);
         if (server != NULL)
             tls_server_inherit(next, server);
@@ -340,6 +428,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_revocation_list_is_applied_and_its_limits_are_named),
         cmocka_unit_test(a_file_without_whole_lists_is_refused),
+        cmocka_unit_test(what_is_no_complete_list_is_refused),
+        cmocka_unit_test(a_list_in_a_directory_of_cas_is_applied),
         cmocka_unit_test(a_stapled_response_counts_where_it_can_be_verified),
         cmocka_unit_test(a_server_refuses_a_client_that_was_revoked),
     };
