@@ -32,15 +32,31 @@ struct lookup {
 
 static X509_LOOKUP_METHOD *method;
 static _Thread_local struct err fault;
+static _Thread_local bool is_of_list;
 
 void tls_lookup_begin(void)
 {
     fault = (struct err){0};
+    is_of_list = false;
 }
 
 const struct err *tls_lookup_fault(void)
 {
     return fault.reason != ERR_OK ? &fault : NULL;
+}
+
+bool tls_lookup_lacks_list(void)
+{
+    return is_of_list;
+}
+
+/* That of a list replaces that of a CA, which may not be needed. */
+static void keep_fault(const struct err *why, bool of_list)
+{
+    if (of_list && !is_of_list)
+        tls_lookup_begin();
+    is_of_list = is_of_list || of_list;
+    err_set_from(&fault, why, "%s", why->text);
 }
 
 /* Gives the first that the store has by now. */
@@ -71,7 +87,7 @@ static bool read_file(X509_STORE *store, X509_LOOKUP_TYPE type, const char *what
     ERR_pop_to_mark();
     bool is_absent = why.native == ENOENT || why.native == ENOTDIR || why.native == ELOOP;
     if (result < 0 && !is_absent)
-        err_set_from(&fault, &why, "%s", why.text);
+        keep_fault(&why, type == X509_LU_CRL);
     return result == 0;
 }
 

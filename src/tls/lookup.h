@@ -5,6 +5,7 @@
 #define TCPGREET_TLS_LOOKUP_H
 
 #include <openssl/x509_vfy.h>
+#include <stdbool.h>
 
 #include "tcpgreet/base/err.h"
 
@@ -26,5 +27,8 @@ void tls_lookup_begin(void);
 /* What kept a file from being used that this thread has needed since tls_lookup_begin. Returns: NULL for
  * nothing. */
 const struct err *tls_lookup_fault(void);
+
+/* Returns: whether that is a revocation list. One that is older does not replace it. */
+bool tls_lookup_lacks_list(void);
 
 #endif

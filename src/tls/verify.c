@@ -193,6 +193,19 @@ static int on_fault(int is_valid, X509_STORE_CTX *store)
     return 0;
 }
 
+/* OpenSSL makes do with the lists that could be read, of which one may be older than one that could not. */
+static bool has_its_lists(X509_STORE_CTX *store)
+{
+    if (!tls_lookup_lacks_list())
+        return true;
+    X509_STORE_CTX_set_error(store, X509_V_ERR_UNABLE_TO_GET_CRL);
+    X509_STORE_CTX_set_error_depth(store, 0);
+    X509_STORE_CTX_set_current_cert(store, X509_STORE_CTX_get0_cert(store));
+    keep_verdict(store, X509_V_ERR_UNABLE_TO_GET_CRL);
+    keep_store_fault(store, false);
+    return false;
+}
+
 int tls_verify(X509_STORE_CTX *store, void *argument)
 {
     const struct tls_trust *trust = argument;
@@ -216,7 +229,7 @@ int tls_verify(X509_STORE_CTX *store, void *argument)
     tls_lookup_begin();
     X509_STORE_CTX_set_app_data(store, argument);
     X509_STORE_CTX_set_verify_cb(store, on_fault);
-    if (X509_verify_cert(store) > 0 && may_sign(store))
+    if (X509_verify_cert(store) > 0 && may_sign(store) && has_its_lists(store))
         return 1;
     keep_verdict(store, X509_STORE_CTX_get_error(store)); /* it may fail without a fault: no memory */
     return 0;

@@ -239,16 +239,23 @@ static void a_list_in_a_directory_of_cas_is_applied(void **state)
         {{.issuer = between}, ERR_OK, ""},
         {{.issuer = between, .revoked = &leaf}, ERR_CERT_REVOKED, CHAIN "was revoked by its issuer"},
         {{.issuer = between, .delta = true}, ERR_SYSTEM_FILE, "is a delta CRL, which is not supported"},
+        {{.issuer = between},
+         ERR_SYSTEM_FILE,
+         ".r1 (PEM or DER is expected)"}, /* there is an invalid one, too */
     };
-    char file[CERTIFICATES_PATH_BYTES], name[2][32], path[2][CERTIFICATES_PATH_BYTES];
+    char file[CERTIFICATES_PATH_BYTES], name[3][32], path[3][CERTIFICATES_PATH_BYTES];
     put(certificates_path(all, "lists", file), &(struct list){.issuer = &all->root}, 1, true);
     snprintf(name[0], sizeof name[0], "%08lx.0", X509_subject_name_hash(all->root.x509));
     snprintf(name[1], sizeof name[1], "%08lx.r0", X509_subject_name_hash(between->x509));
     certificates_put(certificates_path(all, name[0], path[0]), all->root.x509);
     certificates_path(all, name[1], path[1]);
+    snprintf(name[2], sizeof name[2], "%08lx.r1", X509_subject_name_hash(between->x509));
+    certificates_path(all, name[2], path[2]);
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct tls_meeting meeting = {0};
         put(path[1], &rows[i].list, 1, true);
+        if (i == COUNT(rows) - 1)
+            certificates_put_bytes(path[2], BYTES_LITERAL("junk"));
         struct tls_client *client =
             tls_party_client(&(struct tls_client_config){.ca = all->folder, .policy.crl = file});
         for (int times = 0; times < 2; times++) {
