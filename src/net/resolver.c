@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,8 @@ static bool is_out_of_descriptors(void)
 static int fail(struct err *err, const char *host, const char *service, int code, int native)
 {
     char shown[256], hint[SERVICE_HINT_BYTES];
+    const char *zone = strchr(host, '%'); /* only an IPv6 address holds one */
+
     escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown);
     if (is_out_of_descriptors())
         return err_set(err, ERR_SYSTEM_DESCRIPTORS, EMFILE, "cannot resolve %s: %s (raise ulimit -n)", shown,
@@ -72,7 +75,7 @@ static int fail(struct err *err, const char *host, const char *service, int code
 #ifdef EAI_ADDRFAMILY
     case EAI_ADDRFAMILY:
 #endif
-        if (strchr(host, '%') != NULL) /* only an IPv6 address holds one, before its zone */
+        if (zone != NULL && if_nametoindex(zone + 1) == 0)
             return err_set_facts(
                 err, ERR_RESOLVE_NOT_FOUND, &(struct err_facts){.detail = ERR_DETAIL_LITERAL, .native = code},
                 "there is no address %s: this machine has no interface %s (ip link lists them)", shown,

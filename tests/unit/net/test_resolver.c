@@ -153,6 +153,22 @@ static void a_zone_that_does_not_exist_is_refused(void **state)
                                   "nosuchzone (ip link lists them)");
 }
 
+static void an_interface_that_exists_is_not_called_missing(void **state)
+{
+    struct fixture *fixture = *state;
+    char name[IF_NAMESIZE], host[64], expected[96];
+    struct err err = {0};
+
+    if (if_indextoname(1, name) == NULL)
+        skip_because("no network interface");
+    snprintf(host, sizeof host, "::1%%%s", name); /* not link-local */
+    snprintf(expected, sizeof expected, "there is no address for %s", host);
+    struct target target = parse(host, "6000");
+    assert_null(start(fixture, &target, true, true, &err));
+    assert_int_equal(err.reason, ERR_RESOLVE_NOT_FOUND);
+    assert_string_equal(err.text, expected);
+}
+
 static void each_wanted_family_is_answered_once(void **state)
 {
     struct fixture *fixture = *state;
@@ -443,6 +459,7 @@ int main(void)
         RESOLVER_TEST(literals_are_answered_without_asking),
         RESOLVER_TEST(a_zone_becomes_the_interfaces_number),
         RESOLVER_TEST(a_zone_that_does_not_exist_is_refused),
+        RESOLVER_TEST(an_interface_that_exists_is_not_called_missing),
         RESOLVER_TEST(each_wanted_family_is_answered_once),
         RESOLVER_TEST(an_unwanted_family_is_not_asked_for),
         RESOLVER_TEST(a_service_that_does_not_exist_is_named),
