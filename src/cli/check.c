@@ -114,7 +114,7 @@ static int check_family(const struct check *check, const char *option, const str
 }
 
 /* Source: RFC 4007 section 6: such an address exists on every link. */
-static int check_zone(const struct check *check, const char *option, const struct target *target)
+int option_check_zone(const char *option, const struct target *target, struct err *err)
 {
     struct in6_addr address;
     char without[INET6_ADDRSTRLEN];
@@ -129,13 +129,12 @@ static int check_zone(const struct check *check, const char *option, const struc
     bool is_link_local = IN6_IS_ADDR_LINKLOCAL(&address) || IN6_IS_ADDR_MC_LINKLOCAL(&address);
     bool has_zone = target->host[length] == '%';
     if (has_zone && !is_link_local)
-        return err_set(check->err, ERR_USAGE, 0,
-                       "the %s address %s is not link-local and has no zone: write %s", option, target->host,
-                       without);
+        return err_set(err, ERR_USAGE, 0, "the %s address %s is not link-local and has no zone: write %s",
+                       option, target->host, without);
     if (has_zone || !IN6_IS_ADDR_LINKLOCAL(&address))
         return 0;
     return err_set(
-        check->err, ERR_USAGE, 0,
+        err, ERR_USAGE, 0,
         "the %s address %s is link-local: append its interface, as in %s%%eth0 (ip link lists them)", option,
         target->host, target->host);
 }
@@ -159,7 +158,7 @@ static int check_proxy(const struct check *check)
 {
     const struct target *at = &check->options->client.proxy.at;
 
-    return check_family(check, "--proxy", at) != 0 ? -1 : check_zone(check, "--proxy", at);
+    return check_family(check, "--proxy", at) != 0 ? -1 : option_check_zone("--proxy", at, check->err);
 }
 
 static int check_listen(const struct check *check, const struct target *list, size_t i)
@@ -195,7 +194,8 @@ static int check_targets(const struct check *check)
         (const struct target *)(const void *)((const char *)check->options + field->offset);
     char option[OPTION_TITLE_BYTES];
 
-    if (is_given(check, "metrics") && check_zone(check, "--metrics", &check->options->server.metrics) != 0)
+    if (is_given(check, "metrics") &&
+        option_check_zone("--metrics", &check->options->server.metrics, check->err) != 0)
         return -1;
     if (check_resolve(check) != 0 || (is_given(check, "proxy") && check_proxy(check) != 0))
         return -1;
@@ -205,7 +205,7 @@ static int check_targets(const struct check *check)
     for (size_t i = 0; i < field->size / sizeof(*list) && list[i].service[0] != '\0'; i++)
         if (check_listen(check, list, i) != 0 ||
             (check->options->mode != MODE_EXPORTER && check_family(check, option, &list[i]) != 0) ||
-            check_zone(check, option, &list[i]) != 0)
+            option_check_zone(option, &list[i], check->err) != 0)
             return -1;
     return 0;
 }
@@ -230,7 +230,7 @@ static int check_source(const struct check *check)
         return err_set(check->err, ERR_USAGE, 0,
                        "--source takes an IPv4 or IPv6 address; a range FIRST-LAST is for --bench");
     if (target_parse(&source, word, "0", check->err) != 0 || check_family(check, "--source", &source) != 0 ||
-        check_zone(check, "--source", &source) != 0)
+        option_check_zone("--source", &source, check->err) != 0)
         return -1;
     if (is_literal(peer) && peer->kind != source.kind)
         return err_set(check->err, ERR_USAGE, 0, "--source and --%s name addresses of different families",

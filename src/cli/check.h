@@ -18,4 +18,7 @@ struct option_given {
 /* The mode, what it accepts, what excludes what. Errors: usage: a sentence that names the option. */
 int option_check(const struct options *options, const struct option_given *given, struct err *err);
 
+/* A link-local address needs a zone, others have none. Errors: usage: a sentence that names the option. */
+int option_check_zone(const char *option, const struct target *target, struct err *err);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "check.h"
 #include "table.h"
 
 int query_set(struct probe_config *probe, const char *name, const char *word, struct err *err)
@@ -23,15 +24,18 @@ static int check_families(const struct probe_config *probe, struct err *err)
     return 0;
 }
 
+/* A proxy decides itself what it connects to. */
+static int check_target(const struct probe_config *probe, struct err *err)
+{
+    return probe->proxy.kind != PROXY_NONE ? 0 : option_check_zone("target", &probe->target, err);
+}
+
 static int check_tls(const struct probe_config *probe, struct err *err)
 {
     struct target name;
 
     if (probe->use_tls && tls_available(err) != 0)
         return -1;
-    if (!probe->use_tls && (probe->tls.servername != NULL || probe->tls.policy.alpn != NULL ||
-                            probe->tls.pins.count > 0 || probe->limits.expect_days.warning > 0))
-        return err_set(err, ERR_USAGE, 0, "servername, alpn, pin and expect_days need tls=1");
     if (probe->tls.servername != NULL && target_parse(&name, probe->tls.servername, "0", err) != 0)
         return err_context(err, "servername");
     return 0;
@@ -70,6 +74,8 @@ int query_complete(struct probe_config *probe, struct err *err)
     query_imply(probe);
     if (probe->until != PROBE_UNTIL_EXCHANGE) /* the query ends the probe before the exchange */
         probe->script = (struct script){0};
-    return check_families(probe, err) != 0 || check_tls(probe, err) != 0 || check_phases(probe, err) != 0 ? -1
-                                                                                                          : 0;
+    return check_families(probe, err) != 0 || check_target(probe, err) != 0 || check_tls(probe, err) != 0 ||
+                   check_phases(probe, err) != 0
+               ? -1
+               : 0;
 }

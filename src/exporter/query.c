@@ -15,23 +15,24 @@ enum { SHOWN_BYTES = 96, MARGIN_MS = 500, MARGIN_SHARE = 5, SECONDS_MAX = 24 * 3
 static const struct allowed {
     const char *name;
     const char *option;
+    bool needs_tls;
 } allowed[] = {
-    {"target", NULL},
-    {"tls", "tls"},
-    {"ipv4", "ipv4"},
-    {"ipv6", "ipv6"},
-    {"starttls", "starttls"},
-    {"servername", "servername"},
-    {"pin", "pin"},
-    {"alpn", "alpn"},
-    {"tls_min", "tls-min"},
-    {"until", "until"},
-    {"expect_days", "expect-days"},
-    {"expect_alert", "expect-alert"},
-    {"require", "require"},
-    {"connect_timeout", "connect-timeout"},
-    {"answer_timeout", "answer-timeout"},
-    {"timeout", "timeout"},
+    {"target", NULL, false},
+    {"tls", "tls", false},
+    {"ipv4", "ipv4", false},
+    {"ipv6", "ipv6", false},
+    {"starttls", "starttls", false},
+    {"servername", "servername", true},
+    {"pin", "pin", true},
+    {"alpn", "alpn", true},
+    {"tls_min", "tls-min", true},
+    {"until", "until", false},
+    {"expect_days", "expect-days", true},
+    {"expect_alert", "expect-alert", false},
+    {"require", "require", false},
+    {"connect_timeout", "connect-timeout", false},
+    {"answer_timeout", "answer-timeout", false},
+    {"timeout", "timeout", false},
 };
 enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]), TARGET = 0, TLS, IPV4, IPV6, FLAGS_END };
 
@@ -131,6 +132,15 @@ static int refuse(const struct parse *parse, enum query_result why, const char *
                                            : "it is too long");
 }
 
+/* Shape: the probe is complete: other parameters may imply TLS. */
+static int check_needs(const struct parse *parse)
+{
+    for (size_t i = 0; i < ALLOWED; i++)
+        if (parse->given[i] && allowed[i].needs_tls && !parse->query->probe.use_tls)
+            return err_set(parse->err, ERR_USAGE, 0, "%s needs tls=1", allowed[i].name);
+    return 0;
+}
+
 int exporter_query_parse(struct exporter_query *query, const struct exporter_config *config, const char *text,
                          struct err *err)
 {
@@ -154,7 +164,7 @@ int exporter_query_parse(struct exporter_query *query, const struct exporter_con
         return -1;
     if (is_plain && query->probe.use_tls)
         return err_set(err, ERR_USAGE, 0, "tls=0 excludes starttls, expect_alert and until=tls");
-    return 0;
+    return check_needs(&parse);
 }
 
 /* White space around a field's value is no part of it (RFC 9110 section 5.5). Returns: 0 for what is no

@@ -181,7 +181,10 @@ class QueryTest(Case):
         ("target=a:1&timeout=-5s", "time"),
         ("target=a:1&until=soon", "until"),
         ("target=a:1&expect_days=14", "tls=1"),
-        ("target=a:1&servername=a", "tls=1"),
+        ("target=a:1&servername=a", "servername needs tls=1"),
+        ("target=a:1&tls_min=1.2", "tls_min needs tls=1"),
+        ("target=[::1%25lo]:80", "the target address ::1%lo is not link-local and has no zone"),
+        ("target=[fe80::1]:80", "the target address fe80::1 is link-local: append its interface"),
         ("target=a:1&module=http_2xx", "unknown parameter"),
         ("target=a:1&ca=/etc/passwd", "unknown parameter"),
         ("target=a:1&cert=/etc/passwd", "unknown parameter"),
@@ -222,6 +225,7 @@ class QueryTest(Case):
     def test_a_proxy_leaves_nothing_to_resolve(self):
         with Exporter("--proxy", "http://127.0.0.1:1") as exporter:
             status, _, text = exporter.probe("localhost:80", until="resolve")
+            self.assertEqual(exporter.probe("[fe80::1]:80")[0], 200)  # which the proxy may reach
         self.assertEqual(status, 400, text)
         self.assertIn("the proxy resolves the name", text)
 

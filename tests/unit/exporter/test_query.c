@@ -112,6 +112,7 @@ static void a_probe_without_a_limit_gets_one(void **state)
 static void each_parameter_is_the_option_of_that_name(void **state)
 {
     (void)state;
+    implies_tls = true;
     accepted("target=[::1]:1&starttls=smtp&servername=n&pin=p&alpn=a&tls_min=1.3&until=tls&expect_days=7,3"
              "&expect_alert=e&require=any&connect_timeout=1s&answer_timeout=2s&timeout=3s");
     assert_string_equal(options.text, "starttls=smtp;servername=n;pin=p;alpn=a;tls-min=1.3;until=tls;"
@@ -125,6 +126,7 @@ static void words_stay_as_long_as_the_query(void **state)
     char text[] = "target=a:1&servername=first&alpn=second&until=third";
 
     (void)state;
+    implies_tls = true;
     accepted(text);
     memset(text, 'x', sizeof(text) - 1);
     assert_string_equal(words[0], "first");
@@ -159,6 +161,25 @@ static void tls_that_is_implied_contradicts_tls_0_alone(void **state)
     accepted("target=a:1&until=tls");
     accepted("target=a:1&tls=1&until=tls");
     refused("target=a:1&tls=0&until=tls", "tls=0 excludes");
+}
+
+static void what_only_tls_has_needs_it(void **state)
+{
+    static const char *const parameters[] = {"servername", "pin", "alpn", "tls_min", "expect_days"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(parameters); i++) {
+        char text[64], why[64];
+        snprintf(text, sizeof(text), "target=a:1&%s=1", parameters[i]);
+        snprintf(why, sizeof(why), "%s needs tls=1", parameters[i]);
+        config.probe.use_tls = implies_tls = false;
+        refused(text, why);
+        config.probe.use_tls = true;
+        accepted(text);
+        config.probe.use_tls = false;
+        implies_tls = true;
+        accepted(text);
+    }
 }
 
 static void what_the_options_refuse_names_the_parameter(void **state)
@@ -372,6 +393,7 @@ int main(void)
         cmocka_unit_test_setup(words_stay_as_long_as_the_query, set_up),
         cmocka_unit_test_setup(a_flag_is_1_or_0, set_up),
         cmocka_unit_test_setup(tls_that_is_implied_contradicts_tls_0_alone, set_up),
+        cmocka_unit_test_setup(what_only_tls_has_needs_it, set_up),
         cmocka_unit_test_setup(what_the_options_refuse_names_the_parameter, set_up),
         cmocka_unit_test_setup(what_could_read_files_or_send_bytes_is_unknown, set_up),
         cmocka_unit_test_setup(a_parameter_stands_once, set_up),
