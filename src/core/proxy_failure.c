@@ -7,7 +7,7 @@
 #include "tcpgreet/core/greeting.h"
 #include "tcpgreet/core/service.h"
 
-enum { QUOTED_BYTES = 100 };
+enum { QUOTED_BYTES = 100, ASKED_BYTES = PROXY_NAME_BYTES + 16 };
 
 size_t proxy_finish(struct proxy *proxy, enum proxy_end end)
 {
@@ -109,43 +109,59 @@ static void fail_malformed(const struct proxy *proxy, struct bytes rest, struct 
                   proxy_name(proxy, name), quoted);
 }
 
+/* Returns: ", asked for " and the target, where the proxy has the request; else "". */
+static const char *asked_for(const struct proxy *proxy, char text[ASKED_BYTES])
+{
+    char target[PROXY_NAME_BYTES];
+
+    text[0] = '\0';
+    if (proxy->asked)
+        snprintf(text, ASKED_BYTES, ", asked for %s", proxy_target_name(proxy, target));
+    return text;
+}
+
 /* It may be a server of another protocol, as long as it has sent nothing. */
 static void fail_closed(const struct proxy *proxy, struct err *err)
 {
-    char name[PROXY_NAME_BYTES], target[PROXY_NAME_BYTES];
+    char name[PROXY_NAME_BYTES], asked[ASKED_BYTES];
     struct err_facts facts = {.detail = ERR_DETAIL_PROXY_CLOSED};
     const char *ended = dialogue_ended(&proxy->dialogue);
 
     proxy_name(proxy, name);
-    proxy_target_name(proxy, target);
+    asked_for(proxy, asked);
     if (proxy->begun)
         err_set_facts(err, ERR_CONNECT_PROXY, &facts,
-                      "proxy %s %s the connection before its reply was complete, asked for %s", name, ended,
-                      target);
+                      "proxy %s %s the connection before its reply was complete%s", name, ended, asked);
+    else if (proxy->stage == 0)
+        err_set_facts(
+            err, ERR_CONNECT_PROXY, &facts,
+            "proxy %s %s the connection without a reply%s (it may not accept this client, or may not be such a proxy)",
+            name, ended, asked);
     else
-        err_set_facts(err, ERR_CONNECT_PROXY, &facts,
-                      "proxy %s %s the connection without a reply, asked for %s%s", name, ended, target,
-                      proxy->stage > 0 ? "" : " (it may not accept this client, or may not be such a proxy)");
+        err_set_facts(err, ERR_CONNECT_PROXY, &facts, "proxy %s %s the connection without a reply%s%s", name,
+                      ended, proxy->asked ? "" : " to the user name and the password", asked);
 }
 
 /* A proxy that waits for the target and one that hangs are the same to us, once it has the request. */
 static void fail_silent(const struct proxy *proxy, struct err *err)
 {
-    char name[PROXY_NAME_BYTES], target[PROXY_NAME_BYTES];
+    char name[PROXY_NAME_BYTES], target[PROXY_NAME_BYTES], asked[ASKED_BYTES];
     struct err_facts facts = {.detail = ERR_DETAIL_PROXY_SILENT};
 
     proxy_name(proxy, name);
-    proxy_target_name(proxy, target);
     if (proxy->begun)
-        err_set_facts(err, ERR_CONNECT_PROXY, &facts,
-                      "proxy %s did not complete its reply in time, asked for %s", name, target);
-    else if (!proxy->asked)
+        err_set_facts(err, ERR_CONNECT_PROXY, &facts, "proxy %s did not complete its reply in time%s", name,
+                      asked_for(proxy, asked));
+    else if (proxy->asked)
+        err_set_facts(err, ERR_CONNECT_TIMEOUT, &facts,
+                      "proxy %s does not reply to the request for %s: it is slow, or it waits for the target",
+                      name, proxy_target_name(proxy, target));
+    else if (proxy->stage == 0)
         err_set_facts(err, ERR_CONNECT_PROXY, &facts,
                       "proxy %s accepted the connection and does not reply (is it a SOCKS5 proxy?)", name);
     else
-        err_set_facts(err, ERR_CONNECT_TIMEOUT, &facts,
-                      "proxy %s does not reply to the request for %s: it is slow, or it waits for the target",
-                      name, target);
+        err_set_facts(err, ERR_CONNECT_PROXY, &facts,
+                      "proxy %s does not reply to the user name and the password", name);
 }
 
 void proxy_fail(const struct proxy *proxy, struct bytes rest, struct err *err)

@@ -281,13 +281,13 @@ static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *ou
     return 0;
 }
 
-/* Returns: what is quoted, without the end of its line. */
+/* Returns: what is quoted, without the end of its line; all of it where it is nothing else. */
 static struct bytes trimmed(const struct starttls *starttls)
 {
     struct bytes bytes = {starttls->quote, starttls->quote_count};
     while (bytes.length > 0 && (bytes.data[bytes.length - 1] == '\r' || bytes.data[bytes.length - 1] == '\n'))
         bytes.length--;
-    return bytes;
+    return bytes.length > 0 ? bytes : (struct bytes){starttls->quote, starttls->quote_count};
 }
 
 /* A record of TLS, an alert usually: what a server that uses TLS from the start answers to a plain command.

@@ -43,6 +43,8 @@ static void expect_end(const struct proxy_talk *talk, const struct expected *exp
             fail_msg("not \"%s\" but \"%s\"", expected->part, talk->err.text);
         if (strstr(talk->err.text, "hunter2") != NULL)
             fail_msg("the password is in: %s", talk->err.text);
+        if (strstr(talk->err.text, "asked for") != NULL && !talk->proxy.asked)
+            fail_msg("it was not asked yet: %s", talk->err.text);
         return;
     }
     assert_int_equal(talk->proxy.dialogue.state, DIALOGUE_OVER);
@@ -375,13 +377,21 @@ static void a_socks_reply_that_is_not_valid_or_not_complete_is_none(void **state
         SOCKS_BAD(NULL, NO_METHOD "\x04\x00", 0, ERR_DETAIL_PROXY_MALFORMED, 0, "\"\\x04\\x00\""),
         SOCKS_BAD(NULL, NO_METHOD "\x05\x00\x00\x02", 0, ERR_DETAIL_PROXY_MALFORMED, 0, "is not valid"),
         SOCKS_BAD(NULL, "", PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
-                  "without a reply, asked for target.example:6000 (it may"),
+                  "closed the connection without a reply (it may not"),
         SOCKS_BAD(NULL, "\x05", PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0, "before its reply was complete"),
-        SOCKS_BAD(NULL, NO_METHOD, PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
-                  "closed the connection without a reply"),
-        SOCKS_BAD(NULL, NO_METHOD "\x05\x00", PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
+        SOCKS_BAD("bob", PASSWORD_METHOD, PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
+                  "without a reply to the user name and the password"),
+        SOCKS_BAD("bob", PASSWORD_METHOD "\x01", PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
                   "before its reply was complete"),
+        SOCKS_BAD(NULL, NO_METHOD, PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
+                  "without a reply, asked for target.example:6000"),
+        SOCKS_BAD(NULL, NO_METHOD "\x05\x00", PROXY_TALK_EOF, ERR_DETAIL_PROXY_CLOSED, 0,
+                  "before its reply was complete, asked for target.example:6000"),
         SOCKS_BAD(NULL, "", PROXY_TALK_EXPIRE, ERR_DETAIL_PROXY_SILENT, 0, "is it a SOCKS5 proxy?"),
+        SOCKS_BAD("bob", PASSWORD_METHOD, PROXY_TALK_EXPIRE, ERR_DETAIL_PROXY_SILENT, 0,
+                  "does not reply to the user name and the password"),
+        SOCKS_BAD("bob", PASSWORD_METHOD "\x01", PROXY_TALK_EXPIRE, ERR_DETAIL_PROXY_SILENT, 0,
+                  "did not complete its reply"),
         SOCKS_BAD(NULL, NO_METHOD "\x05\x00", PROXY_TALK_EXPIRE, ERR_DETAIL_PROXY_SILENT, 0,
                   "did not complete its reply"),
         {NULL, BYTES_LITERAL(NO_METHOD), PROXY_TALK_EXPIRE, ERR_CONNECT_TIMEOUT, ERR_DETAIL_PROXY_SILENT, 0,

@@ -117,6 +117,18 @@ static void data_behind_the_go_ahead_is_refused_as_an_injection(void **state)
     assert_int_equal(tried, (1u << STARTTLS_PROTOCOLS) - 2);
 }
 
+static void the_end_of_a_line_is_quoted_where_it_is_all_that_was_sent(void **state)
+{
+    struct run run;
+    (void)state;
+    start(&run, STARTTLS_POSTGRES);
+    feed_text(&run, "S\r\n");
+    expect_failed(&run, ERR_TLS_STARTTLS, "(command injection): \"\\r\\n\"");
+    start(&run, STARTTLS_SMTP);
+    feed_text(&run, "\n");
+    expect_failed(&run, ERR_TLS_STARTTLS, "does not use SMTP on this port: it sent \"\\n\"");
+}
+
 static void a_silent_peer_sent_nothing_while_starttls_was_awaited(void **state)
 {
     (void)state;
@@ -335,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_dialogue_ends_as_it_must_and_quotes_the_peer),
         cmocka_unit_test(data_behind_the_go_ahead_is_refused_as_an_injection),
+        cmocka_unit_test(the_end_of_a_line_is_quoted_where_it_is_all_that_was_sent),
         cmocka_unit_test(a_silent_peer_sent_nothing_while_starttls_was_awaited),
         cmocka_unit_test(a_peer_that_stalls_is_quoted),
         cmocka_unit_test(a_peer_that_closes_is_quoted),
