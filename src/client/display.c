@@ -27,15 +27,16 @@ static int put(struct display *display, struct bytes bytes, struct err *err)
     return output_write(display->output, bytes, err);
 }
 
-/* At most PART_BYTES. The network may cut a character in two: its front is kept for the next call. */
-static int put_escaped(struct display *display, struct bytes bytes, struct err *err)
+/* At most PART_BYTES. is_partial: the network may have cut a character in two: its front is kept for the next
+ * call. */
+static int put_escaped(struct display *display, struct bytes bytes, bool is_partial, struct err *err)
 {
     char in[PART_BYTES + DISPLAY_CUT_MAX];
     char out[ESCAPED_MAX * sizeof in] = "";
     struct escape_style style = {.ascii = display->is_ascii,
                                  .keep_newline = true,
                                  .keep_layout = display->keeps_layout,
-                                 .partial = true};
+                                 .partial = is_partial};
     struct sink whole = {in, 0, sizeof in};
     struct sink shown = {out, 0, sizeof out};
 
@@ -53,7 +54,7 @@ int display_put(struct display *display, struct bytes bytes, struct err *err)
         return put(display, bytes, err);
     while (bytes.length > 0) {
         size_t length = bytes.length < PART_BYTES ? bytes.length : PART_BYTES;
-        if (put_escaped(display, (struct bytes){bytes.data, length}, err) < 0)
+        if (put_escaped(display, (struct bytes){bytes.data, length}, true, err) < 0)
             return -1;
         bytes = bytes_skip(bytes, length);
     }
@@ -71,4 +72,11 @@ void display_end_line(struct display *display)
     if (display->is_terminal && !display->at_line_start && display->output != NULL)
         put(display, BYTES_LITERAL("\n"), NULL); /* a failure is reported when the output is closed */
     display_settle(display);
+}
+
+void display_end(struct display *display)
+{
+    if (display->cut_length > 0 && display->output != NULL)
+        put_escaped(display, BYTES_LITERAL(""), false, NULL); /* a failure is reported as above */
+    display_end_line(display);
 }

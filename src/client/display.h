@@ -33,6 +33,9 @@ int display_put(struct display *display, struct bytes bytes, struct err *err);
  * error next begins on a line of its own. */
 void display_end_line(struct display *display);
 
+/* The same where no more of the peer's bytes follow: a character that is not complete is shown escaped. */
+void display_end(struct display *display);
+
 /* On a terminal, waits shortly until what is queued is shown, so that standard error keeps its order. */
 void display_settle(struct display *display);
 

@@ -299,7 +299,7 @@ static void close_output(struct run *run)
 {
     struct err why = {0};
 
-    display_end_line(&run->display);
+    display_end(&run->display);
     run->display.output = NULL;
     if (output_close(run->output, OUTPUT_GRACE_MS, &why) < 0 && !run->is_cut)
         *run->err = why;

@@ -361,6 +361,13 @@ class Terminals(Case):
             self.assertIn(b"OK\r\r\nA:\tb\r\r\n\\x1b]0;owned\\x07\\x1b[2J\\x9b31mred\\rover\\x08\r\n", shown)
             self.assertNotIn(b"\x1b", shown)
 
+    def test_a_character_that_the_end_cuts_is_shown_escaped(self):
+        for cut, shown in (b"\xe2\x82", b"\\xe2\\x82"), (b"\xf0\x9f\x98", b"\\xf0\\x9f\\x98"), (b"\n\xc3", b"\r\n\\xc3"):
+            with Script(lambda peer, cut=cut: peer.send(b"abc" + cut)) as server, \
+                    Terminal("--connect", "::1", str(server.port), "--raw") as terminal:
+                terminal.expect(b"abc" + shown + b"\r\n")
+                self.assertEqual(terminal.wait(), 0)
+
     def test_bytes_to_a_pipe_are_whole_while_a_person_types(self):
         out, out_end = os.pipe()
         with Script(lambda peer: peer.expect(b"typed\n").send(b"\x1b[2J\0").expect_eof()) as server, \
