@@ -371,6 +371,10 @@ int bench_merge(const struct bench_merge_config *config, struct err *err)
         status = read_result(config->files[i], &sum[i > 0], err);
         if (status == 0 && i > 0)
             bench_result_add(&sum[0], &sum[1]);
+        if (status == 0 && !bench_result_fits(&sum[0]))
+            status = err_set(err, ERR_SYSTEM_FILE, 0,
+                             "%s: its sum with the results before it exceeds what a result can hold",
+                             config->files[i]);
     }
     if (status == 0)
         status = write_sum(config, &sum[0], err);

@@ -30,6 +30,9 @@ int bench_result_read(FILE *in, const char *name, struct bench_result *result, s
 
 enum { KEY_BYTES = 64 };
 
+/* Below a nanosecond divided by BENCH_SLOTS. */
+#define MEASURE_LEAST 1e-12
+
 int bench_merge_available(struct err *err)
 {
     (void)err;
@@ -80,6 +83,16 @@ static int take_number(struct members *members, const char *key, double *number)
     if (!json_is_number(value) || json_number_value(value) < 0)
         return reject(members, key, "is not a number of at least 0");
     *number = json_number_value(value);
+    return 0;
+}
+
+/* What a bench was asked for or has measured: what is derived from it is finite. */
+static int take_measure(struct members *members, const char *key, double *number)
+{
+    if (take_number(members, key, number))
+        return -1;
+    if (*number > (double)BENCH_COUNT_MAX || (*number > 0 && *number < MEASURE_LEAST))
+        return reject(members, key, "is out of range");
     return 0;
 }
 
@@ -156,23 +169,24 @@ static int take_failures(struct members *members, struct bench_result *result)
 {
     const json_t *object;
     const char *known[ERR_REASON_COUNT];
+    size_t known_count = 0;
 
     if (take_container(members, "failures", JSON_OBJECT, &object))
         return -1;
     struct members counts = {object, "failures.", 0, members->err};
-    for (size_t i = 0; i < ERR_REASON_COUNT; i++) {
-        known[i] = err_word((enum err_reason)i);
-        if (json_object_get(object, known[i]) != NULL && take_count(&counts, known[i], &result->failures[i]))
+    for (size_t i = ERR_OK + 1; i < ERR_REASON_COUNT; i++) {
+        const char *word = known[known_count++] = err_word((enum err_reason)i);
+        if (json_object_get(object, word) != NULL && take_count(&counts, word, &result->failures[i]))
             return -1;
     }
-    return reject_unknown(&counts, known, ERR_REASON_COUNT);
+    return reject_unknown(&counts, known, known_count);
 }
 
 static int take_slots(struct members *members, struct bench_result *result)
 {
     const json_t *array;
 
-    if (take_number(members, "slot_seconds", &result->slot_s) ||
+    if (take_measure(members, "slot_seconds", &result->slot_s) ||
         take_container(members, "slots", JSON_ARRAY, &array))
         return -1;
     if (json_array_size(array) > BENCH_SLOTS)
@@ -273,13 +287,16 @@ static int take_scalars(struct members *members, struct bench_result *result)
 
     if (take_text(members, "target", result->target) || take_proxy(members, result) ||
         take_bool(members, "tls", &result->tls) || take_bool(members, "open_loop", &result->open_loop) ||
-        take_number(members, "rate_asked", &result->rate_asked) ||
+        take_measure(members, "rate_asked", &result->rate_asked) ||
         take_count(members, "connections_asked", &result->connections_asked) ||
-        take_number(members, "duration_seconds", &result->duration_s) || take_count(members, "runs", &runs) ||
-        take_count(members, "names", &result->names) || take_number(members, "names_per_second", &derived) ||
+        take_measure(members, "duration_seconds", &result->duration_s) ||
+        take_count(members, "runs", &runs) || take_count(members, "names", &result->names) ||
+        take_number(members, "names_per_second", &derived) ||
         take_count(members, "connections", &result->connections) ||
         take_count(members, "resumed", &result->resumed) || take_count(members, "late", &result->late))
         return -1;
+    if (result->resumed > result->connections)
+        return reject(members, "resumed", "exceeds \"connections\"");
     result->runs = (unsigned)runs;
     return runs >= 1 && runs <= INT_MAX ? 0 : reject(members, "runs", "is not a number of runs");
 }

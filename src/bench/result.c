@@ -1,7 +1,10 @@
 #include "result.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "format.h"
 
 uint64_t bench_result_failed(const struct bench_result *result)
 {
@@ -53,4 +56,20 @@ void bench_result_add(struct bench_result *result, const struct bench_result *ot
         result->failures[i] += other->failures[i];
     histogram_add(&result->answers, &other->answers);
     histogram_add(&result->connects, &other->connects);
+}
+
+bool bench_result_fits(const struct bench_result *result)
+{
+    const uint64_t counts[] = {result->connections_asked, result->names, result->connections,
+                               result->resumed,           result->late,  result->answers.total,
+                               result->connects.total};
+    bool fits = result->runs <= INT_MAX && result->rate_asked <= (double)BENCH_COUNT_MAX;
+
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
+        fits = fits && counts[i] <= BENCH_COUNT_MAX;
+    for (size_t i = 0; i < ERR_REASON_COUNT; i++)
+        fits = fits && result->failures[i] <= BENCH_COUNT_MAX;
+    for (size_t i = 0; i < BENCH_SLOTS; i++)
+        fits = fits && result->slots[i] <= BENCH_COUNT_MAX;
+    return fits;
 }

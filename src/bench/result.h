@@ -40,6 +40,9 @@ uint64_t bench_result_failed(const struct bench_result *result);
  * the slots have the same width, else dropped. Different targets become "several targets". */
 void bench_result_add(struct bench_result *result, const struct bench_result *other);
 
+/* Whether it can be written and read again: sums may exceed what one result holds. */
+bool bench_result_fits(const struct bench_result *result);
+
 /* Each writes one whole result, in UTF-8. The caller checks out for errors. */
 void bench_result_text(const struct bench_result *result, FILE *out);
 void bench_result_json(const struct bench_result *result, FILE *out);

@@ -578,6 +578,17 @@ class Merging(BenchCase):
         failures = json.loads(self.merge(file, file))["failures"]
         self.assertEqual(failures, {"connect-refused": 2 * measured(done)["failures"]["connect-refused"]})
 
+    def test_a_sum_that_could_not_be_merged_again_is_refused_by_name(self):
+        files, results = self.results()
+        for key, most in ("runs", 2**31 - 1), ("names", 2**53), ("rate_asked", 2.0**53):
+            with self.subTest(key):
+                path = self.keep(key, {**results[0], key: most})
+                self.merge(path)
+                done = run("--bench-merge", files[1], path, path)
+                self.assertFails(done, 8, "system-file")
+                self.assertIn(f"{path}: its sum with the results before it exceeds".encode(), done.err)
+                self.assertEqual(done.out, b"")
+
     def test_a_file_that_is_no_result_is_refused_by_name(self):
         files, results = self.results()
         self.merge(files[0])

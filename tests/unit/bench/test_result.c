@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,37 @@ static void different_proxies_become_several_proxies(void **state)
     assert_string_equal(sum.proxy, "several proxies");
     bench_result_add(&two, &one);
     assert_string_equal(two.proxy, "several proxies");
+}
+
+static void a_sum_that_no_reader_accepts_does_not_fit(void **state)
+{
+    static const uint64_t most = UINT64_C(1) << 53;
+    uint64_t *const counts[] = {&sum.connections_asked,
+                                &sum.names,
+                                &sum.connections,
+                                &sum.resumed,
+                                &sum.late,
+                                &sum.answers.total,
+                                &sum.connects.total,
+                                &sum.failures[ERR_CONNECT_REFUSED],
+                                &sum.slots[BENCH_SLOTS - 1]};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        *counts[i] = most;
+        assert_true(bench_result_fits(&sum));
+        ++*counts[i];
+        assert_false(bench_result_fits(&sum));
+        *counts[i] = 0;
+    }
+    sum.rate_asked = (double)most;
+    sum.runs = INT_MAX;
+    assert_true(bench_result_fits(&sum));
+    sum.runs++;
+    assert_false(bench_result_fits(&sum));
+    sum.runs = 1;
+    sum.rate_asked *= 2;
+    assert_false(bench_result_fits(&sum));
 }
 
 static void different_targets_become_several_targets(void **state)
@@ -455,6 +487,11 @@ static const struct {
     {"\"failures\":{}", "\"failures\":[]", "\"failures\" is not an object"},
     {"\"failures\":{}", "\"failures\":{\"bad-luck\":1}", "\"failures.bad-luck\" is unknown"},
     {"\"failures\":{}", "\"failures\":{\"internal\":-1}", "\"failures.internal\" is not a count"},
+    {"\"failures\":{}", "\"failures\":{\"ok\":5}", "\"failures.ok\" is unknown"},
+    {"\"resumed\":30", "\"resumed\":41", "\"resumed\" exceeds \"connections\""},
+    {"\"rate_asked\":0", "\"rate_asked\":1.7e308", "\"rate_asked\" is out of range"},
+    {"\"duration_seconds\":", "\"duration_seconds\":5e-324,\"x\":", "\"duration_seconds\" is out of range"},
+    {"\"slot_seconds\":", "\"slot_seconds\":1e300,\"x\":", "\"slot_seconds\" is out of range"},
     {"\"slots\":[", "\"slots\":[1,", "\"slots\" has too many elements"},
     {"\"slots\":[8", "\"slots\":[-8", "\"slots\" contains an element that is not a count"},
     {"\"count\":2000", "\"count\":2001", "\"answers.count\" is not the sum of the buckets"},
@@ -544,6 +581,7 @@ int main(void)
         TEST(adding_is_the_same_in_either_order),
         TEST(slots_of_different_widths_are_dropped),
         TEST(different_proxies_become_several_proxies),
+        TEST(a_sum_that_no_reader_accepts_does_not_fit),
         TEST(different_targets_become_several_targets),
         TEST(the_text_report_of_a_complete_result),
         TEST(the_text_of_failures_has_the_most_frequent_first),
