@@ -15,26 +15,26 @@ enum { SHOWN_BYTES = 96, MARGIN_MS = 500, MARGIN_SHARE = 5, SECONDS_MAX = 24 * 3
 static const struct allowed {
     const char *name;
     const char *option;
-    bool needs_tls;
 } allowed[] = {
-    {"target", NULL, false},
-    {"tls", "tls", false},
-    {"ipv4", "ipv4", false},
-    {"ipv6", "ipv6", false},
-    {"starttls", "starttls", false},
-    {"servername", "servername", true},
-    {"pin", "pin", true},
-    {"alpn", "alpn", true},
-    {"tls_min", "tls-min", true},
-    {"until", "until", false},
-    {"expect_days", "expect-days", true},
-    {"expect_alert", "expect-alert", false},
-    {"require", "require", false},
-    {"connect_timeout", "connect-timeout", false},
-    {"answer_timeout", "answer-timeout", false},
-    {"timeout", "timeout", false},
+    {"target", NULL},
+    {"tls", "tls"},
+    {"ipv4", "ipv4"},
+    {"ipv6", "ipv6"},
+    {"starttls", "starttls"},
+    {"servername", "servername"},
+    {"pin", "pin"},
+    {"alpn", "alpn"},
+    {"tls_min", "tls-min"},
+    {"until", "until"},
+    {"expect_days", "expect-days"},
+    {"expect_alert", "expect-alert"},
+    {"require", "require"},
+    {"connect_timeout", "connect-timeout"},
+    {"answer_timeout", "answer-timeout"},
+    {"timeout", "timeout"},
 };
 enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]), TARGET = 0, TLS, IPV4, IPV6, FLAGS_END };
+enum { STARTTLS = FLAGS_END, SERVERNAME, PIN, ALPN, TLS_MIN, UNTIL, EXPECT_DAYS };
 
 struct parse {
     struct exporter_query *query;
@@ -135,9 +135,11 @@ static int refuse(const struct parse *parse, enum query_result why, const char *
 /* Shape: the probe is complete: other parameters may imply TLS. */
 static int check_needs(const struct parse *parse)
 {
-    for (size_t i = 0; i < ALLOWED; i++)
-        if (parse->given[i] && allowed[i].needs_tls && !parse->query->probe.use_tls)
-            return err_set(parse->err, ERR_USAGE, 0, "%s needs tls=1", allowed[i].name);
+    static const size_t of_tls[] = {SERVERNAME, PIN, ALPN, TLS_MIN, EXPECT_DAYS};
+
+    for (size_t i = 0; i < sizeof(of_tls) / sizeof(of_tls[0]) && !parse->query->probe.use_tls; i++)
+        if (parse->given[of_tls[i]])
+            return err_set(parse->err, ERR_USAGE, 0, "%s needs tls=1", allowed[of_tls[i]].name);
     return 0;
 }
 
