@@ -18,6 +18,7 @@ static struct stream_tls *of(struct stream *stream)
 static void on_message(int sent, int version, int content_type, const void *bytes, size_t length, SSL *ssl,
                        void *context)
 {
+    enum { EMPTY_CERTIFICATE_BYTES = 8 }; /* in TLS 1.3: the header, two lengths of nothing */
     struct stream_tls *tls = context;
     (void)version;
     if (!sent && (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
@@ -28,6 +29,9 @@ static void on_message(int sent, int version, int content_type, const void *byte
         tls->is_requested = true;
         tls->asked_in_vain = SSL_get_certificate(ssl) == NULL;
     }
+    if (sent && content_type == SSL3_RT_HANDSHAKE && length > EMPTY_CERTIFICATE_BYTES &&
+        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE)
+        tls->is_shown = true;
     if (trace_sink != NULL)
         tls_trace_message(stream_fd(tls->lower), sent, content_type, bytes, length);
 }

@@ -45,45 +45,66 @@ static int fail_plaintext(const struct stream_tls *tls, struct err *err)
                          sent);
 }
 
-/* An alert that the peer sent. OpenSSL leaves out what it finds no memory for, such as this side's
- * certificate: then the peer may complain of that. */
-static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
+/* "handshake_failure", in quotes; the number of one that has no name. Returns: text. */
+static const char *put_alert(int alert, char *text, size_t room)
 {
-    const char *name = SSL_alert_desc_string_long(alert);
-    struct err_facts facts = {.native = alert, .alert = alert};
-    if (tls->was_short)
-        return err_set_facts(
-            err, ERR_INTERNAL, &facts,
-            "not enough memory in the TLS handshake; then the peer sent the TLS alert \"%s\"",
-            tls_alert_name(alert) != NULL ? tls_alert_name(alert) : name);
+    const char *name = tls_alert_name(alert);
+    if (name != NULL)
+        snprintf(text, room, "\"%s\"", name);
+    else
+        snprintf(text, room, "%d", alert);
+    return text;
+}
+
+static bool is_about_a_certificate(int alert)
+{
     switch (alert) {
-    case SSL_AD_PROTOCOL_VERSION:
-        facts.detail = ERR_DETAIL_TLS_VERSION;
-        return err_set_facts(err, ERR_TLS_PROTOCOL, &facts,
-                             "the peer supports no TLS version that this side allows");
-    case SSL_AD_CERTIFICATE_REQUIRED:
-        facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
-        return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
-                             "the server requires a client certificate (give --cert and --key)");
     case SSL_AD_BAD_CERTIFICATE:
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
     case SSL_AD_CERTIFICATE_REVOKED:
     case SSL_AD_CERTIFICATE_EXPIRED:
     case SSL_AD_CERTIFICATE_UNKNOWN:
     case SSL_AD_UNKNOWN_CA:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* An alert that the peer sent. OpenSSL leaves out what it finds no memory for, such as this side's
+ * certificate: then the peer may complain of that. */
+static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
+{
+    char name[64];
+    struct err_facts facts = {.native = alert, .alert = alert};
+    put_alert(alert, name, sizeof name);
+    if (tls->was_short)
+        return err_set_facts(err, ERR_INTERNAL, &facts,
+                             "not enough memory in the TLS handshake; then the peer sent the TLS alert %s",
+                             name);
+    if (alert == SSL_AD_PROTOCOL_VERSION) {
+        facts.detail = ERR_DETAIL_TLS_VERSION;
+        return err_set_facts(err, ERR_TLS_PROTOCOL, &facts,
+                             "the peer supports no TLS version that this side allows");
+    }
+    if (alert == SSL_AD_CERTIFICATE_REQUIRED) {
+        facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
+        return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+                             "the server requires a client certificate (give --cert and --key)");
+    }
+    if (is_about_a_certificate(alert) && tls->is_shown) {
         facts.detail = ERR_DETAIL_CERTIFICATE_REFUSED;
         return err_set_facts(err, tls->whose != NULL ? ERR_TLS_CLIENT_CERTIFICATE : ERR_TLS_ALERT, &facts,
-                             "the peer rejected our certificate: %s", name);
-    default:
-        if (tls->asked_in_vain) { /* TLS 1.2 has no alert of its own for that */
-            facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
-            return err_set_facts(
-                err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
-                "the server requested a client certificate and then sent the TLS alert \"%s\" (give --cert and --key)",
-                name);
-        }
-        return err_set_facts(err, ERR_TLS_ALERT, &facts, "the peer sent the TLS alert \"%s\"", name);
+                             "the peer rejected our certificate: %s", tls_alert_name(alert));
     }
+    if (tls->asked_in_vain) { /* TLS 1.2 has no alert of its own for that; Java has none in 1.3 either */
+        facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
+        return err_set_facts(
+            err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+            "the server requested a client certificate and then sent the TLS alert %s (give --cert and --key)",
+            name);
+    }
+    return err_set_facts(err, ERR_TLS_ALERT, &facts, "the peer sent the TLS alert %s", name);
 }
 
 void stream_tls_fail_cut(const struct stream_tls *tls, struct err *err)

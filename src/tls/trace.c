@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tcpgreet/base/trace.h"
+#include "tcpgreet/tls/tls.h"
 
 /* The random of a HelloRetryRequest, RFC 8446 section 4.1.3. */
 static const unsigned char retry_random[] = {0xCF, 0x21, 0xAD, 0x74, 0xE5, 0x9A, 0x61, 0x11, 0xBE, 0x1D, 0x8C,
@@ -50,6 +51,16 @@ static enum trace_step handshake_step(const unsigned char *bytes, size_t length)
     }
 }
 
+/* "sent: unknown_ca"; the number of an alert that has no name. */
+static void put_alert(const char *way, int alert, char *text, size_t room)
+{
+    const char *name = alert == SSL_AD_CLOSE_NOTIFY ? "close_notify" : tls_alert_name(alert);
+    if (name != NULL)
+        snprintf(text, room, "%s: %s", way, name);
+    else
+        snprintf(text, room, "%s: %d", way, alert);
+}
+
 void tls_trace_message(int fd, int sent, int content_type, const unsigned char *bytes, size_t length)
 {
     enum trace_step step;
@@ -65,7 +76,7 @@ void tls_trace_message(int fd, int sent, int content_type, const unsigned char *
         step = TRACE_TLS_CHANGE_CIPHER_SPEC;
     } else if (content_type == SSL3_RT_ALERT && length >= 2) {
         step = bytes[1] == SSL_AD_CLOSE_NOTIFY ? TRACE_TLS_CLOSE_NOTIFY : TRACE_TLS_ALERT;
-        snprintf(arguments, sizeof arguments, "%s: %s", way, SSL_alert_desc_string_long(bytes[1]));
+        put_alert(way, bytes[1], arguments, sizeof arguments);
     } else {
         return; /* record headers and inner content types */
     }

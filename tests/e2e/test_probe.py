@@ -304,7 +304,7 @@ TLS = [
         "tls-silent-peer", "silent-peer", "there is no reply to the ClientHello"),
     Row("handshake_failure",
         below_tls(peers.alerts),
-        "tls-alert", "tls-alert", 'the TLS alert "handshake failure"'),
+        "tls-alert", "tls-alert", 'the TLS alert "handshake_failure"'),
     Row("a handshake that makes no sense",
         below_tls(peers.garbles),
         "tls-protocol", "tls-protocol", "unexpected message"),

@@ -320,7 +320,7 @@ class Agreement(TlsCase):
                 self.assertIn(f", ALPN {agreed} with".encode(), result.err)
             result = self.run_client(server, "--alpn", "greet/3")
             self.assertFails(result, 5, "tls-alert")
-            self.assertIn(b"no application protocol", result.err)
+            self.assertIn(b"no_application_protocol", result.err)
             self.assertDialogue(self.run_client(server), MICHAEL)  # who offers none is welcome
         with self.serve() as server:
             result = self.run_client(server, "-v", "--alpn", "greet/1")  # a server that knows no ALPN ignores it
@@ -485,7 +485,7 @@ class Explain(TlsCase):
         with TlsScript(greet, server_context(self.made.server)) as server:
             result = connect("::1", server.port, "Michael", "--tls", "--explain", "--ca", certificates("--rsa").ca)
         self.assertEqual(result.code, 6)
-        self.assertRegex(result.err, b"TLS alert sent: unknown CA")
+        self.assertRegex(result.err, b"TLS alert sent: unknown_ca")
 
     def test_mutual_tls_is_explained(self):
         context = server_context(self.made.server, client_ca=self.made.ca)

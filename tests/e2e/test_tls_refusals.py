@@ -457,9 +457,10 @@ class StrangePeers(TlsCase):
                 self.assertRefused(run_client(server, "--ca", self.made.ca), "tls-alert")
 
     def test_an_alert_is_reported_by_its_name(self):
-        for number, name, word in ((40, "handshake failure", "tls-alert"), (80, "internal error", "tls-alert"),
-                                   (112, "unrecognized name", "tls-alert"),
-                                   (48, "unknown CA", "tls-client-certificate"),
+        for number, name, word in ((40, "handshake_failure", "tls-alert"), (80, "internal_error", "tls-alert"),
+                                   (112, "unrecognized_name", "tls-alert"), (109, "missing_extension", "tls-alert"),
+                                   (255, "alert 255", "tls-alert"),
+                                   (48, "unknown_ca", "tls-alert"),  # no certificate was requested
                                    (70, "no TLS version", "tls-protocol"), (0, "ended TLS", "tls-protocol")):
             def serve(peer):
                 peer.receive()
@@ -481,6 +482,27 @@ class StrangePeers(TlsCase):
                 for pair in (other.client, self.made.server, issue(self.made, "late", "clientAuth", -9000, -3600)):
                     result = run_client(server, *base, "--cert", pair[0], "--key", pair[1])
                     self.assertRefused(result, "tls-client-certificate", "the peer rejected our certificate: .*")
+
+    def test_a_client_certificate_that_was_not_sent_is_not_the_one_that_is_rejected(self):
+        """Java's server has bad_certificate for none."""
+        context = server_context(self.made.server, VERSIONS[0])
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(self.made.ca)
+        absent = r'the server requested a client certificate and then sent the TLS alert "{}" \(give --cert and --key\)'
+        for number, name in ((42, "bad_certificate"), (43, "unsupported_certificate"), (46, "certificate_unknown"),
+                             (48, "unknown_ca"), (40, "handshake_failure")):
+            def serve(peer):
+                peer.send(ByHand(peer, context, server_side=True).flight())
+                peer.receive()
+                peer.send(bytes([0x15, 3, 3, 0, 2, 2, number]))
+                wait_for_end(peer)
+            with self.subTest(name):
+                self.assertRefused(self.meet(serve), "tls-client-certificate", absent.format(name))
+                shown = self.meet(serve, "--cert", self.made.client[0], "--key", self.made.client[1])
+                if number == 40:
+                    self.assertRefused(shown, "tls-alert", 'the peer sent the TLS alert "handshake_failure"')
+                else:
+                    self.assertRefused(shown, "tls-client-certificate", f"the peer rejected our certificate: {name}")
 
     def test_the_key_of_a_client_may_stand_in_its_certificate_file(self):
         both = folder() / "both.pem"

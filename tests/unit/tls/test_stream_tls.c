@@ -211,7 +211,12 @@ static const struct {
     {SENT("\x16"), false, ERR_TLS_TIMEOUT, ERR_TLS_TIMEOUT, "localhost took too long"},
     {SENT("\x16\x03\x03\x00\x7a\x02"), true, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL,
      "closed the connection during"},
-    {SENT("\x15\x03\x01\x00\x02\x02\x28"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "\"handshake failure\""},
+    {SENT("\x15\x03\x01\x00\x02\x02\x28"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "\"handshake_failure\""},
+    {SENT("\x15\x03\x03\x00\x02\x02\x56"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL,
+     "the TLS alert \"inappropriate_fallback\""},
+    {SENT("\x15\x03\x03\x00\x02\x02\xff"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL, "the TLS alert 255"},
+    {SENT("\x15\x03\x03\x00\x02\x02\x2a"), false, ERR_TLS_ALERT, ERR_TLS_PROTOCOL,
+     "the peer sent the TLS alert \"bad_certificate\""},
     {SENT("\x15\x03\x01\x00\x02\x02\x46"), false, ERR_TLS_PROTOCOL, ERR_TLS_PROTOCOL, "no TLS version"},
 #undef PLAIN
 #undef SENT
@@ -353,7 +358,7 @@ static void the_protocol_above_is_agreed_or_refused(void **state)
             assert_string_equal(meeting.client.facts.alpn, cases[i].agreed);
             assert_string_equal(meeting.server.facts.alpn, cases[i].agreed);
         } else {
-            tls_party_expect_failure(&meeting.client, ERR_TLS_ALERT, "no application protocol");
+            tls_party_expect_failure(&meeting.client, ERR_TLS_ALERT, "no_application_protocol");
             tls_party_expect_failure(&meeting.server, ERR_TLS_PROTOCOL, "no application protocol");
         }
         tls_meeting_part(&meeting);
