@@ -110,12 +110,30 @@ bool probe_is_client_certificate(const struct probe_result *result, const struct
     return address->err.reason == ERR_TLS_CLIENT_CERTIFICATE;
 }
 
+/* What may help against an alert about our certificate. Source: RFC 8446 section 6.2. */
+static const char *remedy_of_refusal(int alert)
+{
+    enum { UNSUPPORTED_CERTIFICATE = 43, REVOKED = 44, EXPIRED = 45, UNKNOWN_CA = 48 };
+    switch (alert) {
+    case UNSUPPORTED_CERTIFICATE:
+        return "it must be for clients (extended key usage clientAuth), with a key of a type that the server supports";
+    case REVOKED:
+        return "it was revoked, a new one with a new key is needed";
+    case EXPIRED:
+        return "renew it; if its dates are right, check the server's clock";
+    case UNKNOWN_CA:
+        return "it must come from a CA that the server trusts";
+    default:
+        return "check its dates and its purpose, and see the server's log";
+    }
+}
+
 void probe_reports_client_certificate(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
     if (first->err.detail == ERR_DETAIL_CERTIFICATE_REFUSED)
-        text_append(line, "At %s %s: it must come from a CA that the server trusts.",
-                    probe_group_place(group).text, first->err.text);
+        text_append(line, "At %s %s: %s.", probe_group_place(group).text, first->err.text,
+                    remedy_of_refusal(first->err.alert));
     else
         text_append(line, "At %s a client certificate is required: add --cert and --key.",
                     probe_group_place(group).text);

@@ -83,7 +83,11 @@ static void make_address(struct probe_address *address, const struct diagnosed_a
     address->reach = one->reach;
     if (one->reach == REACH_OPEN)
         address->local = endpoint_of(strchr(one->peer, ':') != NULL ? "2001:db8:77::1" : "198.51.100.1");
-    struct err_facts facts = {.detail = one->detail, .native = one->native, .name = one->name};
+    struct err_facts facts = {.detail = one->detail,
+                              .native = one->native,
+                              .alert = one->alert,
+                              .depth = one->depth,
+                              .name = one->name};
     if (one->received != NULL)
         facts.received = (struct bytes){one->received, strlen(one->received)};
     if (one->reason != ERR_OK)

@@ -39,7 +39,7 @@ struct diagnosed_address {
     const char *name;     /* that was expected */
     const char *received; /* from the peer */
     uint16_t port;        /* 0: 6000 */
-    int native;
+    int native, alert, depth;
     enum reach reach; /* not REACH_OPEN: never bound, this machine could not try */
     uint32_t syn_again, again;
     bool starttls;     /* its phase was before the last one */

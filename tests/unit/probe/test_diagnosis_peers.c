@@ -7,6 +7,12 @@
 
 #include "support/diagnosed.h"
 
+#define REFUSES(name, number)                                                                                \
+    {                                                                                                        \
+        .peer = V4, PROBE_WELCOME, ERR_TLS_CLIENT_CERTIFICATE, "the peer rejected our certificate: " name,   \
+        SHOWN_GOOD, ERR_DETAIL_CERTIFICATE_REFUSED, .alert = (number)                                        \
+    }
+
 static const struct diagnosed_row rows[] = {
     {"plain peer",
      {{.peer = V4, PROBE_TLS, ERR_TLS_PLAINTEXT_PEER, "not TLS", .received = "220 \"mail\" ESMTP\r\n"}},
@@ -68,9 +74,28 @@ static const struct diagnosed_row rows[] = {
      {{.peer = V4,
        PROBE_WELCOME,
        ERR_TLS_CLIENT_CERTIFICATE,
-       "the peer rejected our certificate: unknown CA",
+       "the peer rejected our certificate: unknown_ca",
        SHOWN_GOOD,
-       ERR_DETAIL_CERTIFICATE_REFUSED}},
+       ERR_DETAIL_CERTIFICATE_REFUSED,
+       .alert = 48}},
+     .tls = true,
+     .findings = {{"client-certificate", "rejected our certificate: unknown_ca: it must come from a CA"}}},
+    {"refuses our certificate for its dates",
+     {REFUSES("certificate_expired", 45)},
+     .tls = true,
+     .findings = {{"client-certificate",
+                   "certificate_expired: renew it; if its dates are right, check the"}}},
+    {"refuses our certificate for its purpose",
+     {REFUSES("unsupported_certificate", 43)},
+     .tls = true,
+     .findings = {{"client-certificate",
+                   "unsupported_certificate: it must be for clients (extended key usage"}}},
+    {"refuses our certificate because it was revoked",
+     {REFUSES("certificate_revoked", 44)},
+     .tls = true,
+     .findings = {{"client-certificate", "certificate_revoked: it was revoked, a new one with a new key"}}},
+    {"refuses our certificate without a reason",
+     {REFUSES("bad_certificate", 42)},
      .tls = true,
      .findings = {{"client-certificate", "rejected our certificate: unknown CA: it must come from a CA"}}},
     {"cut after ClientHello",
