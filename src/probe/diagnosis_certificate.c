@@ -128,7 +128,10 @@ bool probe_is_cert_expired(const struct probe_result *result, const struct probe
 void probe_reports_cert_expired(const struct probe_group *group, struct text_line *line)
 {
     const struct probe_address *first = probe_group_first(group);
-    if (has_ended(group->result, first))
+    if (first->err.detail == ERR_DETAIL_ANCHOR_EXPIRED)
+        text_append(line, "At %s a CA certificate of the trust store here has expired: %s.",
+                    probe_group_place(group).text, first->err.text);
+    else if (has_ended(group->result, first))
         text_append(line, "At %s the certificate %s: ask its operator to renew it.",
                     probe_group_place(group).text, validity(group).text);
     else
@@ -203,7 +206,11 @@ bool probe_is_cert_purpose(const struct probe_result *result, const struct probe
 
 void probe_reports_cert_purpose(const struct probe_group *group, struct text_line *line)
 {
-    if (probe_group_first(group)->err.detail == ERR_DETAIL_KEY_USAGE)
+    const struct err *err = &probe_group_first(group)->err;
+    if (err->depth > 0)
+        text_append(line, "At %s a CA certificate above the server's does not allow TLS servers: %s.",
+                    probe_group_place(group).text, err->text);
+    else if (err->detail == ERR_DETAIL_KEY_USAGE)
         text_append(
             line,
             "At %s the certificate may not be used for signatures, which every TLS handshake needs: issue it with the key usage digitalSignature.",

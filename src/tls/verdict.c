@@ -89,6 +89,13 @@ static int fail_dates(const struct tls_verdict *verdict, const char *which, stru
 
     format_time(seconds, when, sizeof when);
     format_span(expired ? passed : -passed, expired ? 0 : 1, span, sizeof span);
+    if (expired && !verdict->is_sent) {
+        facts.detail = ERR_DETAIL_ANCHOR_EXPIRED;
+        return err_set_facts(err, ERR_CERT_EXPIRED, &facts,
+                             "%s expired %s ago (%s), and was not sent: replace it in the trust store (%s)",
+                             which, span, when,
+                             verdict->whose != NULL ? "the system's, or --ca" : "--client-ca");
+    }
     if (expired)
         return err_set_facts(err, ERR_CERT_EXPIRED, &facts, "%s expired %s ago (%s)%s", which, span, when,
                              verdict->whose != NULL ? "; ask its operator to renew it"
@@ -138,6 +145,13 @@ static int fail_untrusted(const struct tls_verdict *verdict, const char *which, 
     if (verdict->certificate != NULL)
         tls_name_text(X509_get_issuer_name(verdict->certificate), issuer, sizeof issuer);
     struct err_facts facts = facts_of(verdict, ERR_DETAIL_ISSUER_UNKNOWN);
+    if (verdict->is_other_key) {
+        facts.detail = ERR_DETAIL_ISSUER_OTHER_KEY;
+        return err_set_facts(
+            err, ERR_CERT_UNTRUSTED, &facts,
+            "%s was issued by \"%s\": a CA of that name is trusted here, but has another key (%s FILE trusts a CA)",
+            which, issuer, verdict->whose != NULL ? "--ca" : "--client-ca");
+    }
     return err_set_facts(err, ERR_CERT_UNTRUSTED, &facts,
                          "%s was issued by \"%s\", which is not trusted here (%s FILE trusts a CA%s)", which,
                          issuer, verdict->whose != NULL ? "--ca" : "--client-ca",

@@ -25,6 +25,8 @@ struct tls_verdict {
     int store_native;           /* errno of TLS_STORE_UNREADABLE */
     struct err *unread;         /* ours to free: why a file that may be what is missing was not read; NULL */
     bool leaf_alone;            /* the peer sent nothing but its own certificate */
+    bool is_sent;               /* the peer sent the certificate at fault */
+    bool is_other_key;          /* a CA of its issuer's name is trusted, and did not sign it */
 };
 
 /* The verdict that a connection keeps, by SSL_set_app_data. Returns: NULL where there is none. */

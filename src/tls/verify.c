@@ -85,6 +85,58 @@ static void keep_date(X509_STORE_CTX *store, struct tls_verdict *verdict)
         verdict->since = tls_seconds(X509_REVOKED_get0_revocationDate(entry));
 }
 
+/* Whether no CA that is trusted stands above. */
+static bool is_about_trust(int code)
+{
+    return code != X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT && code != X509_V_ERR_HOSTNAME_MISMATCH &&
+           code != X509_V_ERR_IP_ADDRESS_MISMATCH && pin_covers(code);
+}
+
+static bool is_sent(X509_STORE_CTX *store, const X509 *certificate)
+{
+    const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    for (int i = 0; i < sk_X509_num(sent); i++)
+        if (certificate != NULL && X509_cmp(sk_X509_value(sent, i), certificate) == 0)
+            return true;
+    return false;
+}
+
+/* Whether CAs of the issuer's name are trusted, of which none has signed the certificate. */
+static bool has_other_key(X509_STORE_CTX *store, X509 *certificate)
+{
+    ERR_set_mark(); /* without memory, less is reported */
+    STACK_OF(X509) *named = X509_STORE_CTX_get1_certs(store, X509_get_issuer_name(certificate));
+    bool is_other = sk_X509_num(named) > 0;
+    for (int i = 0; i < sk_X509_num(named); i++) {
+        EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(named, i));
+        is_other = is_other && key != NULL && X509_verify(certificate, key) != 1;
+    }
+    sk_X509_pop_free(named, X509_free);
+    ERR_pop_to_mark();
+    return is_other;
+}
+
+/* OpenSSL has one code for the extended key usage and for the key usage. */
+static bool is_of_key_usage(X509_STORE_CTX *store, X509 *certificate)
+{
+    uint32_t wanted = SSL_is_server(ssl_of(store)) == 1 ? XKU_SSL_CLIENT : XKU_SSL_SERVER | XKU_SGC;
+    return (X509_get_extended_key_usage(certificate) & wanted) != 0 &&
+           (X509_get_key_usage(certificate) & KU_DIGITAL_SIGNATURE) == 0;
+}
+
+/* What the code alone does not show. */
+static void keep_circumstances(X509_STORE_CTX *store, struct tls_verdict *verdict)
+{
+    verdict->leaf_alone = sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= 1;
+    verdict->is_sent = verdict->depth == 0 || is_sent(store, verdict->certificate);
+    if (verdict->certificate == NULL)
+        return;
+    verdict->is_other_key = is_about_trust(verdict->code) && has_other_key(store, verdict->certificate);
+    if (verdict->code == X509_V_ERR_INVALID_PURPOSE && verdict->depth == 0 &&
+        is_of_key_usage(store, verdict->certificate))
+        verdict->code = X509_V_ERR_KEYUSAGE_NO_DIGITAL_SIGNATURE;
+}
+
 /* Any fault may be the work of a failed allocation, which is dropped where a key is decoded, for one: then
  * the key counts as too short. */
 static void keep_verdict(X509_STORE_CTX *store, int code)
@@ -102,14 +154,7 @@ static void keep_verdict(X509_STORE_CTX *store, int code)
     if (verdict->leaf == NULL)
         verdict->leaf = with_reference(X509_STORE_CTX_get0_cert(store));
     keep_date(store, verdict);
-    verdict->leaf_alone = sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= 1;
-}
-
-/* No CA can be trusted where there is no trust store: then that is the cause. */
-static bool is_about_trust(int code)
-{
-    return code != X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT && code != X509_V_ERR_HOSTNAME_MISMATCH &&
-           code != X509_V_ERR_IP_ADDRESS_MISMATCH && pin_covers(code);
+    keep_circumstances(store, verdict);
 }
 
 /* What kept a CA or a list from being read may be why it is missing. */
@@ -123,6 +168,7 @@ static void keep_unread(struct tls_verdict *verdict)
         *verdict->unread = *fault;
 }
 
+/* No CA can be trusted where there is no trust store: then that is the cause. */
 static void keep_store_fault(X509_STORE_CTX *store, bool is_system)
 {
     struct tls_verdict *verdict = verdict_of(store);

@@ -104,6 +104,10 @@ static void add_extensions(X509 *x509, X509 *issuer, const struct certificate_wi
     } else if (wish->usage != NULL) {
         add_extension(x509, issuer, NID_key_usage, wish->usage);
     }
+    if (wish->key_ids) {
+        add_extension(x509, issuer, NID_subject_key_identifier, "hash");
+        add_extension(x509, issuer, NID_authority_key_identifier, "keyid:always");
+    }
     if (wish->constraints != NULL)
         add_extension(x509, issuer, NID_name_constraints, wish->constraints);
     if (wish->names != NULL)

@@ -36,6 +36,7 @@ struct certificate_wish {
     const char *curve; /* instead of kind */
     bool ca;
     bool sha1;
+    bool key_ids;          /* names its key and its issuer's, which has its own named, too */
     bool unknown_critical; /* has an unknown critical extension */
 };
 

@@ -76,14 +76,18 @@ enum err_detail {
     ERR_DETAIL_CERTIFICATE_ABSENT,  /* tls-client-certificate: one is required and none was sent (alert) */
     ERR_DETAIL_CERTIFICATE_REFUSED, /* tls-client-certificate: the one that was sent is refused (alert) */
     ERR_DETAIL_ISSUER_UNKNOWN,      /* cert-untrusted: no trust anchor above it (depth, name of the host) */
-    ERR_DETAIL_REVOCATION_UNKNOWN,  /* cert-untrusted: no revocation list that can be used (name of the host)
-                                     */
-    ERR_DETAIL_NO_NAMES,            /* cert-name: nothing in subjectAltName (name of the host) */
-    ERR_DETAIL_OTHER_NAMES,         /* cert-name: other names (name of the host) */
-    ERR_DETAIL_ADDRESS_AS_NAME,     /* cert-name: the address stands there as a DNS name (name of the host) */
-    ERR_DETAIL_HOST_UNFIT,          /* cert-name: no certificate can be for such a host (name) */
-    ERR_DETAIL_KEY_USAGE,           /* cert-purpose: it may not sign, which every handshake needs */
-    ERR_DETAIL_TLS_ASSUMED,     /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
+    ERR_DETAIL_ISSUER_OTHER_KEY, /* cert-untrusted: a CA of its issuer's name is trusted, which did not sign
+                                  * it (depth, name of the host) */
+    ERR_DETAIL_ANCHOR_EXPIRED,   /* cert-expired: a CA of the trust store, which the peer did not send (depth,
+                                  * name of the host) */
+    ERR_DETAIL_REVOCATION_UNKNOWN, /* cert-untrusted: no revocation list that can be used (name of the host)
+                                    */
+    ERR_DETAIL_NO_NAMES,           /* cert-name: nothing in subjectAltName (name of the host) */
+    ERR_DETAIL_OTHER_NAMES,        /* cert-name: other names (name of the host) */
+    ERR_DETAIL_ADDRESS_AS_NAME,    /* cert-name: the address stands there as a DNS name (name of the host) */
+    ERR_DETAIL_HOST_UNFIT,         /* cert-name: no certificate can be for such a host (name) */
+    ERR_DETAIL_KEY_USAGE,          /* cert-purpose: it may not sign, which every handshake needs */
+    ERR_DETAIL_TLS_ASSUMED,        /* dialogue-tls-peer: it behaves as a TLS server would, no more is known */
     ERR_DETAIL_UNANSWERED,      /* dialogue-early-end, dialogue-unexpected: the peer closed on the first bytes
                                  * that it received, before it sent any */
     ERR_DETAIL_SERVER_FULL,     /* dialogue-early-end: the server has too many connections */

@@ -16,7 +16,7 @@
 enum { DAY = CERTIFICATES_DAY, HOUR = 60 * 60 };
 
 /* Who comes: with a certificate of whom. */
-enum client_case { WITHOUT, ALL_OK, UNKNOWN_CA, ITSELF, EXPIRED, OF_A_SERVER, CLIENT_CASES };
+enum client_case { WITHOUT, ALL_OK, UNKNOWN_CA, ITSELF, EXPIRED, OF_A_SERVER, OF_A_CA, CLIENT_CASES };
 
 static const struct {
     struct certificate_wish wish; /* without its issuer */
@@ -35,6 +35,9 @@ static const struct {
     [OF_A_SERVER] = {{.purpose = "serverAuth"},
                      ERR_CERT_PURPOSE,
                      "the client's certificate is not for a TLS client"},
+    [OF_A_CA] = {{.purpose = "clientAuth", .usage = "critical,keyCertSign,cRLSign"},
+                 ERR_CERT_PURPOSE,
+                 "the client's certificate may not be used for signatures"},
 };
 
 /* Returns: the file of a client's certificate and key, NULL: none. */

@@ -266,6 +266,18 @@ static const struct row rows[] = {
      ERR_CERT_PURPOSE,
      "lacks digitalS",
      false},
+    {"localhost",
+     {.names = SAN, .purpose = "serverAuth", .usage = "critical,keyCertSign,cRLSign"},
+     ROOT,
+     ERR_CERT_PURPOSE,
+     CERTIFICATE "may not be used for signatures, which every TLS",
+     false},
+    {"localhost",
+     {.names = SAN, .purpose = "clientAuth", .usage = "critical,keyCertSign,cRLSign"},
+     ROOT,
+     ERR_CERT_PURPOSE,
+     "is not for a TLS server (see its extended key usage)",
+     false},
     /* strength */
     {"localhost",
      {.names = SAN, .kind = CERTIFICATE_RSA_1024},
@@ -453,6 +465,9 @@ static void a_fault_of_the_ca_above_names_it(void **state)
         {{.common_name = "SHA-1 CA", .ca = true, .sha1 = true},
          ERR_CERT_WEAK,
          "the CA certificate \"SHA-1 CA\" above that of localhost is signed with a broken hash"},
+        {{.common_name = "mail CA", .ca = true, .purpose = "emailProtection"},
+         ERR_CERT_PURPOSE,
+         "the CA certificate \"mail CA\" above that of localhost is not for a TLS server (see its extended"},
         {{.common_name = "no CA at all"},
          ERR_CERT_UNTRUSTED,
          "the certificate \"no CA at all\" above that of localhost may not sign others"},
@@ -483,6 +498,62 @@ static void a_fault_of_the_ca_above_names_it(void **state)
     }
     tls_meeting_part(&meeting);
     tls_client_free(client);
+}
+
+/* Its operator cannot renew what stands in this side's trust store, unless the server sends it, too. */
+static void an_expired_ca_of_the_trust_store_is_named_as_that(void **state)
+{
+    const struct certificates *all = *state;
+    struct tls_meeting meeting = {0};
+    struct certificate root, leaf;
+    char path[CERTIFICATES_PATH_BYTES];
+
+    certificate_make(
+        &root, &(struct certificate_wish){
+                   .common_name = "old root", .ca = true, .from_s = -9 * DAY, .until_s = -2 * DAY - HOUR});
+    certificate_make(&leaf, &(struct certificate_wish){.issuer = &root, .names = SAN});
+    certificates_put(certificates_path(all, "old.crt", path), root.x509);
+    struct tls_client *client = tls_party_client(&(struct tls_client_config){.ca = path});
+    visit(&meeting, client, &(struct exhibit){.chain = {&leaf, NULL}}, "localhost");
+    check(&meeting, 0, ERR_CERT_EXPIRED, "\"old root\" above that of localhost expired 2 days ago (");
+    check(&meeting, 0, ERR_CERT_EXPIRED,
+          "), and was not sent: replace it in the trust store (the system's, or --ca)");
+    assert_int_equal(meeting.client.err.detail, ERR_DETAIL_ANCHOR_EXPIRED);
+    visit(&meeting, client, &(struct exhibit){.chain = {&leaf, &root, NULL}}, "localhost");
+    check(&meeting, 1, ERR_CERT_EXPIRED, "); ask its operator to renew it");
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    certificate_fini(&leaf);
+    certificate_fini(&root);
+}
+
+/* Without identifiers of keys the CA of that name is tried, and its signature is found to be wrong. */
+static void a_trusted_ca_of_the_issuers_name_with_another_key_is_named(void **state)
+{
+    const struct certificates *all = *state;
+    const struct certificate_wish ca = {.common_name = "namesake", .ca = true, .key_ids = true};
+    struct tls_meeting meeting = {0};
+    struct certificate issuer, other, leaf;
+    char path[CERTIFICATES_PATH_BYTES];
+
+    certificate_make(&issuer, &ca);
+    certificate_make(&other, &ca);
+    certificate_make(&leaf, &(struct certificate_wish){.issuer = &issuer, .names = SAN, .key_ids = true});
+    certificates_put(certificates_path(all, "namesake.crt", path), other.x509);
+    struct tls_client *client = tls_party_client(&(struct tls_client_config){.ca = path});
+    for (size_t i = 0; i < 2; i++) {
+        visit(&meeting, client, &(struct exhibit){.chain = {&leaf, i == 0 ? NULL : &issuer, NULL}},
+              "localhost");
+        check(
+            &meeting, i, ERR_CERT_UNTRUSTED,
+            "was issued by \"namesake\": a CA of that name is trusted here, but has another key (--ca FILE");
+        assert_int_equal(meeting.client.err.detail, ERR_DETAIL_ISSUER_OTHER_KEY);
+    }
+    tls_meeting_part(&meeting);
+    tls_client_free(client);
+    certificate_fini(&leaf);
+    certificate_fini(&other);
+    certificate_fini(&issuer);
 }
 
 static void a_path_of_more_cas_than_one_of_them_allows_is_refused(void **state)
@@ -691,6 +762,8 @@ int main(void)
         cmocka_unit_test(insecure_and_pins_disable_nothing_else),
         cmocka_unit_test(a_wrong_pin_is_answered_with_the_right_one),
         cmocka_unit_test(a_fault_of_the_ca_above_names_it),
+        cmocka_unit_test(an_expired_ca_of_the_trust_store_is_named_as_that),
+        cmocka_unit_test(a_trusted_ca_of_the_issuers_name_with_another_key_is_named),
         cmocka_unit_test(a_path_of_more_cas_than_one_of_them_allows_is_refused),
         cmocka_unit_test(certificates_of_more_than_64_kib_are_refused_in_words),
         cmocka_unit_test(what_ca_names_is_believed),
