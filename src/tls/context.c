@@ -17,6 +17,7 @@
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384"
 #define HYBRID_GROUPS "X25519MLKEM768:" GROUPS
+#define CLIENT_GROUPS ":P-521" /* or a server's key on it would be refused in TLS 1.2 */
 #define SIGNATURES                                                                                           \
     "ecdsa_secp256r1_sha256:ed25519:ecdsa_secp384r1_sha384:ecdsa_secp521r1_sha512:ed448:"                    \
     "rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pss_rsae_sha512:"                                           \
@@ -82,11 +83,11 @@ void tls_version_put(FILE *out)
     fprintf(out, "%s (built with %s)\n", OpenSSL_version(OPENSSL_VERSION), OPENSSL_VERSION_TEXT);
 }
 
-static int set_groups(SSL_CTX *context)
+static int set_groups(SSL_CTX *context, bool is_client)
 {
-    int set = SSL_CTX_set1_groups_list(context, HYBRID_GROUPS) == 1;
+    int set = SSL_CTX_set1_groups_list(context, is_client ? HYBRID_GROUPS CLIENT_GROUPS : HYBRID_GROUPS) == 1;
     ERR_clear_error(); /* libraries before 3.5 have no ML-KEM */
-    return set || SSL_CTX_set1_groups_list(context, GROUPS) == 1;
+    return set || SSL_CTX_set1_groups_list(context, is_client ? GROUPS CLIENT_GROUPS : GROUPS) == 1;
 }
 
 SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *policy, struct err *err)
@@ -109,7 +110,8 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
     if (SSL_CTX_set_min_proto_version(context, policy->tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_ciphersuites(context, SUITES_13) == 1 &&
         SSL_CTX_set_cipher_list(context, SUITES_12) == 1 &&
-        SSL_CTX_set1_sigalgs_list(context, SIGNATURES) == 1 && set_groups(context))
+        SSL_CTX_set1_sigalgs_list(context, SIGNATURES) == 1 &&
+        set_groups(context, method == TLS_client_method()))
         return context;
     tls_fail(err, ERR_INTERNAL, "setting the TLS policy");
     SSL_CTX_free(context);

@@ -556,6 +556,30 @@ static void a_trusted_ca_of_the_issuers_name_with_another_key_is_named(void **st
     certificate_fini(&issuer);
 }
 
+static void a_key_on_each_curve_that_is_offered_is_accepted_in_both_versions(void **state)
+{
+    static const char *const curves[] = {"P-256", "P-384", "P-521"};
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    const struct certificates *all = *state;
+    struct tls_client *client = tls_party_client_plain(all);
+
+    for (size_t i = 0; i < COUNT(curves) * COUNT(versions); i++) {
+        struct tls_meeting meeting = {0};
+        struct certificate leaf;
+        certificate_make(&leaf, &(struct certificate_wish){.issuer = &all->root,
+                                                           .names = SAN,
+                                                           .curve = curves[i / COUNT(versions)]});
+        const struct certificate *const chain[] = {&leaf, NULL};
+        tls_meeting_wire(&meeting);
+        meeting.client.stream = tls_client_stream(client, meeting.lowers[0], "localhost", NULL);
+        meeting.server.stream = tls_raw_server(meeting.lowers[1], versions[i % COUNT(versions)], chain, NULL);
+        tls_meeting_shake(&meeting);
+        tls_meeting_part(&meeting);
+        certificate_fini(&leaf);
+    }
+    tls_client_free(client);
+}
+
 static void a_path_of_more_cas_than_one_of_them_allows_is_refused(void **state)
 {
     const struct certificates *all = *state;
@@ -764,6 +788,7 @@ int main(void)
         cmocka_unit_test(a_fault_of_the_ca_above_names_it),
         cmocka_unit_test(an_expired_ca_of_the_trust_store_is_named_as_that),
         cmocka_unit_test(a_trusted_ca_of_the_issuers_name_with_another_key_is_named),
+        cmocka_unit_test(a_key_on_each_curve_that_is_offered_is_accepted_in_both_versions),
         cmocka_unit_test(a_path_of_more_cas_than_one_of_them_allows_is_refused),
         cmocka_unit_test(certificates_of_more_than_64_kib_are_refused_in_words),
         cmocka_unit_test(what_ca_names_is_believed),
