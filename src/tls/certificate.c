@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <string.h>
@@ -70,12 +71,29 @@ static void put_address(char *text, size_t room, const ASN1_OCTET_STRING *addres
     put_name(text, room, shown);
 }
 
+/* What is no text in its own encoding is shown as bytes. */
+static void put_text(char *text, size_t room, const ASN1_STRING *string)
+{
+    unsigned char *utf8 = NULL;
+    ERR_set_mark();
+    int length = ASN1_STRING_to_UTF8(&utf8, string);
+    ERR_pop_to_mark();
+    if (length < 0) {
+        put_string(text, room, "", string);
+        return;
+    }
+    char shown[128];
+    put_name(text, room,
+             escape_quoted((struct bytes){(const char *)utf8, (size_t)length}, shown, sizeof shown));
+    OPENSSL_free(utf8);
+}
+
 const char *tls_name_text(const X509_NAME *name, char *text, size_t room)
 {
     int index = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
     text[0] = '\0';
     if (index >= 0) {
-        put_string(text, room, "", X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
+        put_text(text, room, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
         return text;
     }
     char *line = X509_NAME_oneline(name, NULL, 0);

@@ -192,6 +192,35 @@ static void a_rejected_certificate_has_its_facts(void **state)
     tls_client_free(client);
 }
 
+/* What is no text in its own encoding is shown as its bytes are. */
+static void a_common_name_is_text_in_whatever_encoding(void **state)
+{
+    static const struct {
+        int type;
+        struct bytes bytes;
+        const char *shown;
+    } rows[] = {
+        {V_ASN1_UTF8STRING, {"K\xc3\xa4se", 5}, "K\xc3\xa4se"},
+        {V_ASN1_BMPSTRING, {"\0K\0\xe4\0s\0e", 8}, "K\xc3\xa4se"},
+        {V_ASN1_T61STRING, {"K\xe4se", 4}, "K\xc3\xa4se"},
+        {V_ASN1_UNIVERSALSTRING, {"\0\0\0K\0\1\xf9\xc0", 8}, "K\xf0\x9f\xa7\x80"},
+        {V_ASN1_BMPSTRING, {"\0a\0\0\0\x1b", 6}, "a\\x00\\x1b"},
+        {V_ASN1_UTF8STRING, {"\xe4", 1}, "\\xe4"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        X509_NAME *name = X509_NAME_new();
+        char shown[64];
+        assert_int_equal(X509_NAME_add_entry_by_NID(name, NID_commonName, rows[i].type,
+                                                    (const unsigned char *)rows[i].bytes.data,
+                                                    (int)rows[i].bytes.length, -1, 0),
+                         1);
+        assert_string_equal(tls_name_text(name, shown, sizeof shown), rows[i].shown);
+        assert_int_equal(ERR_peek_error(), 0);
+        X509_NAME_free(name);
+    }
+}
+
 static void a_fault_of_a_ca_is_reported_as_such(void **state)
 {
     const struct certificates *all = *state;
@@ -430,6 +459,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rejected_certificate_has_its_facts),
         cmocka_unit_test(the_first_of_the_verified_chain_to_expire_is_named),
+        cmocka_unit_test(a_common_name_is_text_in_whatever_encoding),
         cmocka_unit_test(a_fault_of_a_ca_is_reported_as_such),
         cmocka_unit_test(known_facts_are_reported_after_a_later_failure),
         cmocka_unit_test(a_rejected_client_certificate_is_reported_to_the_server),
