@@ -120,7 +120,7 @@ static const char *remedy_of_refusal(int alert)
     case REVOKED:
         return "it was revoked, a new one with a new key is needed";
     case EXPIRED:
-        return "renew it; if its dates are right, check the server's clock";
+        return "renew it; if its dates are right, check those of the CAs above it, and the server's clock";
     case UNKNOWN_CA:
         return "it must come from a CA that the server trusts";
     default:

@@ -84,7 +84,7 @@ static const struct diagnosed_row rows[] = {
      {REFUSES("certificate_expired", 45)},
      .tls = true,
      .findings = {{"client-certificate",
-                   "certificate_expired: renew it; if its dates are right, check the"}}},
+                   "certificate_expired: renew it; if its dates are right, check those of"}}},
     {"refuses our certificate for its purpose",
      {REFUSES("unsupported_certificate", 43)},
      .tls = true,
