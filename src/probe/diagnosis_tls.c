@@ -56,7 +56,7 @@ void probe_reports_tls_peer(const struct probe_group *group, struct text_line *l
                 probe_group_place(group).text);
 }
 
-/* Whether the server has told the client to begin TLS. */
+/* Whether the server has asked the client to begin TLS. */
 static bool has_agreed(const struct probe_address *address)
 {
     return address->spans[PROBE_STARTTLS].end_ns >= 0 && address->last > PROBE_STARTTLS;
