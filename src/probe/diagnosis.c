@@ -9,7 +9,8 @@
 enum scope {
     CAUSE, /* failures that are not explained yet; by this they are */
     HINT,  /* the same, but later rules may give the cause */
-    FACT   /* every address, failed or not */
+    FACT,  /* every address, failed or not */
+    DOUBT  /* the same; the rule is about those that are OK */
 };
 
 /*
@@ -30,6 +31,7 @@ static const struct rule {
     {"dns-blocked", NULL, probe_is_blocked, probe_reports_blocked, CAUSE},
     {"ipv6-unavailable", probe_finds_no_v6, NULL, probe_reports_no_family, CAUSE},
     {"ipv4-unavailable", probe_finds_no_v4, NULL, probe_reports_no_family, CAUSE},
+    {"unspecified-address", NULL, probe_is_unspecified, probe_reports_unspecified, CAUSE},
     {"ipv6-unreachable", probe_finds_unreachable_v6, NULL, probe_reports_unreachable_family, CAUSE},
     {"ipv4-unreachable", probe_finds_unreachable_v4, NULL, probe_reports_unreachable_family, CAUSE},
     {"unreachable-all", probe_finds_unreachable, NULL, probe_reports_unreachable, CAUSE},
@@ -76,13 +78,14 @@ static const struct rule {
     {"unanswered", NULL, probe_is_unanswered, probe_reports_unanswered, CAUSE},
     {"truncated", NULL, probe_is_truncated, probe_reports_truncated, CAUSE},
     {"early-end", NULL, probe_is_early_end, probe_reports_early_end, CAUSE},
-    {"cert-expired", probe_finds_cert_expired, NULL, probe_reports_cert_believed, FACT},
-    {"dns-blocked", probe_finds_blocked, NULL, probe_reports_blocked, FACT},
-    {"address-differs", probe_finds_other_cert, NULL, probe_reports_other_cert, FACT},
+    {"cert-expired", probe_finds_cert_expired, NULL, probe_reports_cert_believed, DOUBT},
+    {"dns-blocked", probe_finds_blocked, NULL, probe_reports_blocked, DOUBT},
+    {"unspecified-address", probe_finds_unspecified, NULL, probe_reports_unspecified, DOUBT},
+    {"address-differs", probe_finds_other_cert, NULL, probe_reports_other_cert, DOUBT},
     {"dns-slow-one-type", probe_finds_dns_slow_type, NULL, probe_reports_dns_slow_type, FACT},
     {"lost-syn", probe_finds_lost_syn, NULL, probe_reports_lost_syn, FACT},
     {"retransmits", probe_finds_retransmits, NULL, probe_reports_retransmits, FACT},
-    {"cert-expires-soon", probe_finds_cert_ending, NULL, probe_reports_cert_ending, FACT},
+    {"cert-expires-soon", probe_finds_cert_ending, NULL, probe_reports_cert_ending, DOUBT},
 };
 
 /* A sentence that is too long ends in dots. */
@@ -119,16 +122,27 @@ size_t probe_diagnose(const struct probe_result *result, struct probe_finding fi
         const struct rule *rule = &rules[i];
         struct text_line line = {0};
 
-        gather(&group, rule->scope == FACT ? NULL : explained);
+        gather(&group, rule->scope >= FACT ? NULL : explained);
         if (rule->is != NULL)
             probe_group_keep(&group, rule->is);
         if (rule->is != NULL ? group.count == 0 : !rule->finds(&group))
             continue;
         rule->reports(&group, &line);
         findings[count].word = rule->word;
+        findings[count].is_doubt = rule->scope == DOUBT;
         put_sentence(&line, findings[count++].text);
         for (size_t j = 0; rule->scope == CAUSE && j < group.count; j++)
             explained[group.index[j]] = true;
     }
+    return count;
+}
+
+size_t probe_doubts(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX])
+{
+    size_t all = probe_diagnose(result, findings), count = 0;
+
+    for (size_t i = 0; i < all; i++)
+        if (findings[i].is_doubt)
+            findings[count++] = findings[i];
     return count;
 }

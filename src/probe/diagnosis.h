@@ -19,15 +19,15 @@ void probe_report_reach(const struct probe_group *group, struct text_line *line)
 void probe_report_reach_of_family(const struct probe_group *group, struct text_line *line);
 
 /* Rules about names and paths. */
-probe_about_fn probe_is_blocked;
-probe_choose_fn probe_finds_blocked, probe_finds_no_name, probe_finds_dns_failure, probe_finds_dns_slow_type,
-    probe_finds_unreachable_v6, probe_finds_unreachable_v4, probe_finds_unreachable, probe_finds_refused,
-    probe_finds_timeout, probe_finds_mixed, probe_finds_unconnected_outlier, probe_finds_outlier,
-    probe_finds_lost_syn, probe_finds_retransmits;
-probe_report_fn probe_reports_blocked, probe_reports_no_name, probe_reports_dns_failure,
-    probe_reports_dns_slow_type, probe_reports_unreachable_family, probe_reports_unreachable,
-    probe_reports_refused, probe_reports_timeout, probe_reports_mixed, probe_reports_outlier,
-    probe_reports_lost_syn, probe_reports_retransmits;
+probe_about_fn probe_is_blocked, probe_is_unspecified;
+probe_choose_fn probe_finds_blocked, probe_finds_unspecified, probe_finds_no_name, probe_finds_dns_failure,
+    probe_finds_dns_slow_type, probe_finds_unreachable_v6, probe_finds_unreachable_v4,
+    probe_finds_unreachable, probe_finds_refused, probe_finds_timeout, probe_finds_mixed,
+    probe_finds_unconnected_outlier, probe_finds_outlier, probe_finds_lost_syn, probe_finds_retransmits;
+probe_report_fn probe_reports_blocked, probe_reports_unspecified, probe_reports_no_name,
+    probe_reports_dns_failure, probe_reports_dns_slow_type, probe_reports_unreachable_family,
+    probe_reports_unreachable, probe_reports_refused, probe_reports_timeout, probe_reports_mixed,
+    probe_reports_outlier, probe_reports_lost_syn, probe_reports_retransmits;
 
 /* Rules about the proxy. */
 probe_choose_fn probe_finds_unreachable_proxy;

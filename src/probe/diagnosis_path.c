@@ -125,6 +125,32 @@ void probe_reports_blocked(const struct probe_group *group, struct text_line *li
         probe_result_resolved(group->result), endpoint_family(&first->peer) == AF_INET6 ? "::" : "0.0.0.0");
 }
 
+/* The same without a name service. */
+bool probe_is_unspecified(const struct probe_result *result, const struct probe_address *address)
+{
+    return result->literal && is_unspecified(&address->peer);
+}
+
+static bool is_unspecified_and_ok(const struct probe_result *result, const struct probe_address *address)
+{
+    return probe_is_unspecified(result, address) && address->err.reason == ERR_OK;
+}
+
+bool probe_finds_unspecified(struct probe_group *group)
+{
+    probe_group_keep(group, is_unspecified_and_ok);
+    return group->count > 0;
+}
+
+void probe_reports_unspecified(const struct probe_group *group, struct text_line *line)
+{
+    bool v6 = endpoint_family(&probe_group_first(group)->peer) == AF_INET6;
+    text_append(
+        line,
+        "%s is no host's address, and a connection to it leads to this machine: give the address of the host, or %s for this machine.",
+        v6 ? "::" : "0.0.0.0", v6 ? "::1" : "127.0.0.1");
+}
+
 bool probe_finds_dns_failure(struct probe_group *group)
 {
     group->count = 0;

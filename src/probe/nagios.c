@@ -69,14 +69,11 @@ static void put_ok(FILE *out, const struct probe_result *result)
         (void)fprintf(out, ", slowest total %.6f s", (double)slowest_ns / NS_PER_S);
 }
 
-static void put_remarks(FILE *out, const struct probe_result *result)
+static void put_sentences(FILE *out, const struct probe_finding *sentences, size_t count)
 {
-    struct probe_finding remarks[PROBE_REMARKS_MAX];
-    size_t count = probe_remarks(result, remarks);
-
     for (size_t i = 0; i < count; i++) {
         (void)fputs("; ", out);
-        put_text(out, remarks[i].text);
+        put_text(out, sentences[i].text);
     }
 }
 
@@ -86,19 +83,21 @@ static void put_message(FILE *out, const struct probe_result *result, const stru
 {
     bool repeats = result->verdict.reason == ERR_THRESHOLD && count > 0;
     const char *between = "";
+    struct probe_finding doubts[PROBE_FINDINGS_MAX], remarks[PROBE_REMARKS_MAX];
 
     if (result->verdict.reason != ERR_OK && !repeats) {
         put_text(out, result->verdict.text);
         between = "; ";
     } else if (count == 0) {
         put_ok(out, result);
+        put_sentences(out, doubts, probe_doubts(result, doubts));
     }
     for (size_t i = 0; i < count; i++) {
         (void)fputs(between, out);
         put_text(out, alerts[i].text);
         between = "; ";
     }
-    put_remarks(out, result);
+    put_sentences(out, remarks, probe_remarks(result, remarks));
 }
 
 /* Source: the guidelines' "Performance data": 'label'=value[UOM];[warn];[crit];[min];[max]. */

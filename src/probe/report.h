@@ -14,6 +14,7 @@ enum { PROBE_FINDINGS_MAX = 16, PROBE_SENTENCE_BYTES = 600 };
 
 /* One finding. Printable, one sentence, one line. */
 struct probe_finding {
+    bool is_doubt;    /* what is wrong at an address that is OK, and not only slow; of a remark: unset */
     const char *word; /* the rule's: "ipv6-unreachable", "dns-slow-one-type", ...; never renamed */
     char text[PROBE_SENTENCE_BYTES];
 };
@@ -23,6 +24,9 @@ struct probe_finding {
 size_t probe_diagnose(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
 
 enum { PROBE_REMARKS_MAX = RACE_FAMILIES + 4 };
+
+/* The findings that are doubts: what an OK may not be reported without. Returns: how many. */
+size_t probe_doubts(const struct probe_result *result, struct probe_finding findings[PROBE_FINDINGS_MAX]);
 
 /* What is no finding, and is reported once: addresses that do not count, and why; peers that close at once,
  * where no more was asked for; alerts that were expected; what is possible and not proved. Returns: how many

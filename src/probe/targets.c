@@ -89,6 +89,7 @@ static int fail_memory(struct err *err)
 /* Returns: 0, -1: a failure that cannot be counted must not end as OK. */
 static int add_failure(struct run *run, const struct slot *slot, const struct probe_result *result)
 {
+    struct probe_finding doubts[PROBE_FINDINGS_MAX];
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -102,7 +103,8 @@ static int add_failure(struct run *run, const struct slot *slot, const struct pr
         return fail_memory(run->err);
     }
     run->plugin_code = probe_plugin_worse(code, run->plugin_code);
-    if (code != PROBE_PLUGIN_OK && ftell(run->failures.file) + (long)length < FAILURES_BYTES)
+    bool is_shown = code != PROBE_PLUGIN_OK || probe_doubts(result, doubts) > 0;
+    if (is_shown && ftell(run->failures.file) + (long)length < FAILURES_BYTES)
         (void)fprintf(run->failures.file, "%s\n", text); /* put_plugin checks it */
     free(text);
     return 0;

@@ -300,6 +300,8 @@ class Results(Case):
         done = targets(self.mixed[:1], "--format", "nagios")
         self.assertRegex(done.out, rb"^TCPGREET OK - 1/1 targets OK \|")
         self.assertEqual(done.code, 0)
+        done = targets([self.mixed[0], f":: {self.server.port}"], "--format", "nagios")
+        self.assertRegex(done.out, rb"^TCPGREET OK - 2/2 targets OK .*\nOK - .*; :: is no host's address,.*\n$")
         done = targets([f"{self.mixed[0]} --warn total=0.000001"], "--format", "nagios")
         self.assertEqual(done.code, 1, repr(done))
 

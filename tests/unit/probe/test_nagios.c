@@ -93,6 +93,24 @@ static void the_line_of_two_addresses_that_are_ok(void **state)
     assert_message(OK, "TCPGREET OK - [::1]:6000: 1/1 address OK through TCP, slowest total 0.000047 s");
 }
 
+static void what_stands_against_an_ok_is_on_its_line(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_TLS_OK);
+    result.addresses[1].tls.not_after = result.started_s + 1 - INT64_C(2) * 86400;
+    result.addresses[0].tls.not_after = result.addresses[1].tls.not_after;
+    assert_message(
+        OK, "TCPGREET OK - greet.example.net:6000: 2/2 addresses OK, slowest total 0.061730 s; At both "
+            "addresses the certificate expired 1 day ago, on 2025-12-30; it was not verified here, but "
+            "other clients reject it: ask its operator to renew it.");
+    use(PROBE_SAMPLE_OK);
+    result.addresses[0].peer = endpoint_wildcard(AF_INET6, 6000);
+    assert_message(OK,
+                   "TCPGREET OK - localhost:6000: 2/2 addresses OK, slowest total 0.000670 s; localhost "
+                   "resolves to ::, which is no host's address and leads to this machine: usually the answer "
+                   "of a DNS filter that blocks the name.");
+}
+
 static void what_this_machine_cannot_reach_does_not_count(void **state)
 {
     (void)state;
@@ -331,6 +349,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_line_of_two_addresses_that_are_ok, start),
+        cmocka_unit_test_setup(what_stands_against_an_ok_is_on_its_line, start),
         cmocka_unit_test_setup(what_this_machine_cannot_reach_does_not_count, start),
         cmocka_unit_test_setup(a_verdict_is_a_status_and_its_text, start),
         cmocka_unit_test_setup(every_reason_has_its_status, start),
