@@ -32,13 +32,13 @@ void interrupt_begin(struct interrupt *interrupt, const int *numbers, size_t cou
     }
 }
 
-int interrupt_await(const struct interrupt *interrupt, int fd)
+int interrupt_await(const struct interrupt *interrupt, int fd, const struct timespec *timeout)
 {
     fd_set set;
 
     FD_ZERO(&set);
     FD_SET((uint16_t)fd, &set); /* below FD_SETSIZE; to musl it is an index without a sign */
-    int count = pselect(fd + 1, &set, NULL, NULL, NULL, &interrupt->mask);
+    int count = pselect(fd + 1, &set, NULL, NULL, timeout, &interrupt->mask);
     return count < 0 && errno == EINTR ? 0 : count;
 }
 

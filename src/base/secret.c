@@ -25,7 +25,7 @@ static int read_line(int fd, const struct interrupt *interrupt, char *line, size
     int ready;
 
     do
-        ready = interrupt_await(interrupt, fd);
+        ready = interrupt_await(interrupt, fd, NULL);
     while (ready == 0 && interrupt_caught() == 0);
     ssize_t length = ready > 0 ? read(fd, line, room) : -1;
     return length > 0 && line[length - 1] == '\n' ? (int)length - 1 : -1;

@@ -36,21 +36,23 @@ static bool is_standard_input(const char *file)
     return strcmp(file, "-") == 0;
 }
 
-static int read_text(struct option_list *list, const char *file, struct err *err)
+static int read_text(struct option_list *list, struct probe_targets *targets, struct err *err)
 {
     static const char mark[] = "\xef\xbb\xbf"; /* of UTF-8 */
+    const char *file = targets->file;
+    bool is_standard = is_standard_input(file);
+    struct input input = {
+        .path = is_standard ? NULL : file, .name = list->name, .timeout_ms = list->base->probe.timeout_ms};
 
-    if (is_standard_input(file)) {
+    if (is_standard)
         (void)snprintf(list->name, sizeof(list->name), "standard input");
-        if (input_read_all(NULL, list->name, &list->text, err) < 0)
-            return -1;
-    } else {
+    else
         escape_text((struct bytes){file, strlen(file)}, list->name, sizeof(list->name));
-        int result = input_is_fifo(file) ? input_read_all(file, list->name, &list->text, err)
-                                         : file_read("--targets", file, &list->text, err);
-        if (result < 0)
-            return -1;
-    }
+    int result = is_standard || input_is_fifo(file) ? input_read_all(&input, &list->text, err)
+                                                    : file_read("--targets", file, &list->text, err);
+    if (result < 0)
+        return -1;
+    targets->took_ms = input.took_ms;
     if (list->text.length >= sizeof(mark) - 1 && memcmp(list->text.data, mark, sizeof(mark) - 1) == 0)
         memset(list->text.data, ' ', sizeof(mark) - 1);
     return 0;
@@ -201,7 +203,7 @@ int options_read_targets(struct options *options, struct err *err)
         return err_set(err, ERR_INTERNAL, 0, "not enough memory for the list of targets");
     options->list = list;
     list->base = options;
-    if (read_text(list, file, err) < 0 || check_text(list, err) < 0)
+    if (read_text(list, &options->targets, err) < 0 || check_text(list, err) < 0)
         return -1;
     options->targets.count = list->count;
     options->targets.read = read_target;

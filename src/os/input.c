@@ -7,18 +7,20 @@
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "tcpgreet/base/interrupt.h"
 #include "tcpgreet/os/signals.h"
 
-enum { INPUT_BYTES_FIRST = 64 * 1024 };
+enum { INPUT_BYTES_FIRST = 64 * 1024, MS_PER_S = 1000, NS_PER_MS = 1000 * 1000 };
 
 static const int numbers[SIGNALS_OF_END] = {SIGINT, SIGTERM};
 
 /* What is read. */
 struct watch {
     int fd;
-    const char *name;
+    struct input *input;
+    uint64_t start_ns;
     struct interrupt interrupt;
 };
 
@@ -30,13 +32,30 @@ static int fail(const char *name, struct err *err)
     return err_set(err, reason, errno, "%s cannot be read: %s", name, strerror(errno));
 }
 
+/* Returns: as interrupt_await, at the latest when the timeout is over. */
+static int await_in_time(const struct watch *watch)
+{
+    struct input *input = watch->input;
+    int64_t left_ms = input->timeout_ms - input->took_ms;
+    struct timespec left = {.tv_sec = left_ms / MS_PER_S, .tv_nsec = left_ms % MS_PER_S * NS_PER_MS};
+
+    int ready = interrupt_await(&watch->interrupt, watch->fd, input->timeout_ms > 0 ? &left : NULL);
+    input->took_ms = (int64_t)(uv_hrtime() - watch->start_ns) / NS_PER_MS;
+    return ready;
+}
+
 /* Returns: 1: there is something to read, or the end; 0: not yet; -1 with err. */
 static int await(const struct watch *watch, struct err *err)
 {
-    int ready = interrupt_await(&watch->interrupt, watch->fd);
+    const struct input *input = watch->input;
+
+    if (input->timeout_ms > 0 && input->took_ms >= input->timeout_ms)
+        return err_set(err, ERR_CONNECT_TIMEOUT, 0, "--timeout (%g s) expired before the end of %s",
+                       (double)input->timeout_ms / MS_PER_S, input->name);
+    int ready = await_in_time(watch);
     if (interrupt_caught() != 0)
         return signals_set_end(interrupt_caught(), err);
-    return ready < 0 ? fail(watch->name, err) : ready;
+    return ready < 0 ? fail(input->name, err) : ready;
 }
 
 /* Returns: 0, -1: no memory, or too much. */
@@ -62,7 +81,7 @@ static int read_all(const struct watch *watch, struct file *file, struct err *er
     size_t room = 0;
 
     for (;;) {
-        if (make_room(watch->name, file, &room, err) < 0)
+        if (make_room(watch->input->name, file, &room, err) < 0)
             return -1;
         int ready = await(watch, err);
         if (ready < 0)
@@ -75,7 +94,7 @@ static int read_all(const struct watch *watch, struct file *file, struct err *er
         if (count > 0)
             file->length += (size_t)count;
         else if (errno != EINTR && errno != EAGAIN)
-            return fail(watch->name, err);
+            return fail(watch->input->name, err);
     }
 }
 
@@ -85,16 +104,19 @@ bool input_is_fifo(const char *path)
     return stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
-int input_read_all(const char *path, const char *name, struct file *file, struct err *err)
+int input_read_all(struct input *input, struct file *file, struct err *err)
 {
-    struct watch watch = {.fd = path != NULL ? file_open(path) : STDIN_FILENO, .name = name};
+    const char *path = input->path;
+    struct watch watch = {
+        .fd = path != NULL ? file_open(path) : STDIN_FILENO, .input = input, .start_ns = uv_hrtime()};
     int result = -1;
 
     *file = (struct file){0};
+    input->took_ms = 0;
     if (watch.fd >= FD_SETSIZE)
         errno = EMFILE;
     if (watch.fd < 0 || watch.fd >= FD_SETSIZE)
-        fail(name, err);
+        fail(input->name, err);
     else {
         interrupt_begin(&watch.interrupt, numbers, SIGNALS_OF_END);
         result = read_all(&watch, file, err);

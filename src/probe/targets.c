@@ -68,6 +68,13 @@ static int64_t elapsed_ms(const struct run *run)
     return (int64_t)(uv_hrtime() - run->start_ns) / NS_PER_MS;
 }
 
+/* Returns: what is left of --timeout since start_ns. Shape: there is a --timeout. */
+static int64_t limit_ms(const struct run *run)
+{
+    int64_t left_ms = run->common->timeout_ms - run->targets->took_ms;
+    return left_ms > 0 ? left_ms : 1;
+}
+
 static void stop(struct run *run)
 {
     run->is_over = true;
@@ -331,7 +338,7 @@ static int watch(struct run *run, struct err *err)
     if (signals_watch_end(&run->loop, run->signals, on_signal, run, err) < 0)
         return -1;
     if (common->timeout_ms > 0)
-        uv_timer_start(&run->limit, on_limit, (uint64_t)common->timeout_ms, 0);
+        uv_timer_start(&run->limit, on_limit, (uint64_t)limit_ms(run), 0);
     return 0;
 }
 
@@ -418,8 +425,7 @@ static int report_end(struct run *run, struct err *err)
 static int deliver(struct run *run, int code, struct err *err)
 {
     struct output *queue = run->output.queue;
-    bool is_cut =
-        run->signal != 0 || (run->common->timeout_ms > 0 && elapsed_ms(run) >= run->common->timeout_ms);
+    bool is_cut = run->signal != 0 || (run->common->timeout_ms > 0 && elapsed_ms(run) >= limit_ms(run));
 
     run->err = &run->delivery;
     if (queue != NULL && !is_cut && output_is_pending(queue))

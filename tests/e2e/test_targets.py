@@ -83,6 +83,18 @@ class Lists(Case):
         self.assertEqual(process.communicate(timeout=LIMIT_S)[0], b"")
         self.assertEqual(process.returncode, 143)
 
+    def test_the_time_of_the_whole_run_ends_the_wait_for_a_list(self):
+        fifo = self.folder / "fifo"
+        os.mkfifo(fifo)
+        reader, writer = os.pipe()  # which stays open
+        os.write(writer, b"::1 1\n")
+        for name, stdin in (fifo, subprocess.DEVNULL), ("-", reader):
+            process = spawn(("--probe", "--targets", name, "--timeout", "100ms"), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertRegex(process.communicate(timeout=LIMIT_S)[1], rb"^tcpgreet: --timeout \(0\.1 s\) expired before the end of ")
+            self.assertEqual(process.returncode, 4)
+        os.close(reader)
+        os.close(writer)
+
     def test_blank_lines_comments_and_ends_of_lines_of_any_kind(self):
         with Server() as server:
             at = f"::1 {server.port}".encode()

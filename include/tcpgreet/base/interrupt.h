@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
 
 enum { INTERRUPT_SIGNALS_MAX = 5 };
 
@@ -19,9 +20,9 @@ struct interrupt {
  * interrupt_end. Shape: one at a time. Thread: no other runs, as for what follows. Source: sigaction(2). */
 void interrupt_begin(struct interrupt *interrupt, const int *numbers, size_t count);
 
-/* Waits for something to read from fd, or its end. Returns: 1; 0: one of the signals came, or another; -1
- * with errno. Shape: fd is below FD_SETSIZE. Source: pselect(2). */
-int interrupt_await(const struct interrupt *interrupt, int fd);
+/* Waits for something to read from fd, or its end. Returns: 1; 0: one of the signals came, or another, or the
+ * timeout is over; -1 with errno. Shape: fd is below FD_SETSIZE; timeout NULL: none. Source: pselect(2). */
+int interrupt_await(const struct interrupt *interrupt, int fd, const struct timespec *timeout);
 
 /* Returns: the one of the signals that came last since interrupt_begin, 0 for none. */
 int interrupt_caught(void);

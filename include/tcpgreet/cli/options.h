@@ -65,8 +65,9 @@ int options_check_system(const struct options *options, struct err *err);
 
 /* Reads the list of --targets and checks every line as the two functions above check the command line.
  * Reports up to 10 wrong lines on standard error. Waits for standard input, which SIGINT and SIGTERM
- * interrupt. Shape: without --targets nothing is done. Errors: of the first wrong line, "FILE:12: ...";
- * usage: the list is empty or too long, or a line is; as file_read; interrupted, terminated. */
+ * interrupt, at most for --timeout. Shape: without --targets nothing is done. Errors: of the first wrong
+ * line, "FILE:12: ..."; usage: the list is empty or too long, or a line is; as file_read; as input_read_all.
+ */
 int options_read_targets(struct options *options, struct err *err);
 
 /* Frees that list. Shape: there need be none. */

@@ -19,6 +19,7 @@ struct probe_targets {
     const char *file; /* as the user gave it; NULL: there is no list */
     int parallel;     /* at a time; lowered where descriptors do not suffice */
     size_t count;
+    int64_t took_ms; /* to get the list: a part of timeout_ms */
     /* Errors: internal: no memory. Returns: 0, for release; -1. */
     int (*read)(void *context, size_t index, struct probe_target *target, struct err *err);
     /* Shape: *target {0} is allowed. */
