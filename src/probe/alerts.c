@@ -21,7 +21,7 @@ static const struct probe_address *find_offender(const struct probe_result *resu
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
         int64_t ns = probe_time_ns(address, time);
-        if (ns >= 0 && threshold_alerts(range, (double)ns / NS_PER_S) &&
+        if (ns >= 0 && probe_is_measured(result, address) && threshold_alerts(range, (double)ns / NS_PER_S) &&
             (slowest == NULL || ns > probe_time_ns(slowest, time)))
             slowest = address;
     }

@@ -28,13 +28,24 @@ int64_t probe_time_ns(const struct probe_address *address, int time)
     return ok || time != (int)address->last ? probe_span_ns(&address->spans[time]) : -1;
 }
 
+bool probe_is_measured(const struct probe_result *result, const struct probe_address *address)
+{
+    if (!result->require_any || address->err.reason == ERR_OK)
+        return true;
+    for (size_t i = 0; i < result->address_count; i++)
+        if (result->addresses[i].err.reason == ERR_OK)
+            return false;
+    return true;
+}
+
 int64_t probe_slowest_ns(const struct probe_result *result, int time)
 {
     int64_t slowest_ns = -1;
 
     for (size_t i = 0; i < result->address_count; i++) {
-        int64_t ns = probe_time_ns(&result->addresses[i], time);
-        if (ns > slowest_ns)
+        const struct probe_address *address = &result->addresses[i];
+        int64_t ns = probe_time_ns(address, time);
+        if (probe_is_measured(result, address) && ns > slowest_ns)
             slowest_ns = ns;
     }
     return slowest_ns;
@@ -63,7 +74,7 @@ const struct probe_address *probe_first_to_expire(const struct probe_result *res
 
     for (size_t i = 0; i < result->address_count; i++) {
         const struct probe_address *address = &result->addresses[i];
-        if (probe_has_certificate(address) &&
+        if (probe_has_certificate(address) && probe_is_measured(result, address) &&
             (first == NULL || probe_expires(address) < probe_expires(first)))
             first = address;
     }

@@ -13,7 +13,11 @@ const char *probe_time_name(int time);
 /* Returns: how long a phase that succeeded took, or the total of an address that is OK; -1. */
 int64_t probe_time_ns(const struct probe_address *address, int time);
 
-/* Returns: the slowest of all addresses, -1 where there is none. */
+/* Returns: whether what was measured at an address is held to limits: with --require any a failed one is not
+ * where another is OK. */
+bool probe_is_measured(const struct probe_result *result, const struct probe_address *address);
+
+/* Returns: the slowest of the addresses that are measured, -1 where there is none. */
 int64_t probe_slowest_ns(const struct probe_result *result, int time);
 
 /* Returns: whether the peer showed a certificate. */
@@ -26,7 +30,8 @@ int64_t probe_expires(const struct probe_address *address);
 /* Returns: whole days from the round to then, rounded down: -1 on the day after it. */
 int64_t probe_days_left(const struct probe_result *result, const struct probe_address *address);
 
-/* Returns: the address whose chain expires first, NULL where there is no certificate. */
+/* Returns: of the addresses that are measured the one whose chain expires first, NULL where there is no
+ * certificate. */
 const struct probe_address *probe_first_to_expire(const struct probe_result *result);
 
 /* Returns: "ipv6" or "ipv4". */

@@ -167,6 +167,26 @@ static void one_ok_address_is_enough_with_require_any(void **state)
     assert_performance("'connect'=0.000410s", true);
 }
 
+static void what_fails_beside_an_ok_address_is_held_to_no_limit_with_require_any(void **state)
+{
+    (void)state;
+    use(PROBE_SAMPLE_TLS_OK);
+    result.addresses[0].tls.not_after = result.started_s - 1;
+    err_set(&result.addresses[0].err, ERR_CERT_EXPIRED, 0, "the certificate expired");
+    hold_to(NULL, "connect=11ms");
+    thresholds.expect_days.warning = 30;
+    assert_message(CRITICAL, "TCPGREET CRITICAL - greet.example.net:6000: connect took 0.011320 s at "
+                             "[2001:db8:10::25]:6000, outside --crit connect=0.011; the certificate at "
+                             "[2001:db8:10::25]:6000 is no longer valid, --expect-days asks for 30 days");
+    result.require_any = true;
+    result.addresses[1].tls.pin[0] = '\0'; /* which nothing differs from */
+    assert_message(OK, "TCPGREET OK - greet.example.net:6000: 1/2 addresses OK, slowest total 0.059790 s");
+    assert_performance("'days'=42;30:;;;\n", true);
+    assert_performance("'connect'=0.011", false);
+    err_set(&result.addresses[1].err, ERR_CERT_EXPIRED, 0, "the certificate expired");
+    assert_performance("'days'=-1;30:;;;\n", true);
+}
+
 static void performance_data_are_the_slowest_of_the_ok_addresses(void **state)
 {
     (void)state;
@@ -354,6 +374,7 @@ int main(void)
         cmocka_unit_test_setup(a_verdict_is_a_status_and_its_text, start),
         cmocka_unit_test_setup(every_reason_has_its_status, start),
         cmocka_unit_test_setup(one_ok_address_is_enough_with_require_any, start),
+        cmocka_unit_test_setup(what_fails_beside_an_ok_address_is_held_to_no_limit_with_require_any, start),
         cmocka_unit_test_setup(performance_data_are_the_slowest_of_the_ok_addresses, start),
         cmocka_unit_test_setup(a_broken_limit_is_named, start),
         cmocka_unit_test_setup(limits_that_hold_are_quiet, start),
