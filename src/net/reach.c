@@ -158,6 +158,22 @@ static enum reach judge_scope(const struct endpoint *to, const struct held *held
     return held->known && scope == SCOPE_WIDE && !held->wide ? REACH_LOCAL_ONLY : REACH_OPEN;
 }
 
+/* Source: RFC 1122 sections 3.2.1.3 and 4.2.3.10, RFC 4291 section 2.7. */
+static bool is_no_host(const struct endpoint *to)
+{
+    if (endpoint_family(to) == AF_INET6)
+        return IN6_IS_ADDR_MULTICAST(&to->address.v6.sin6_addr);
+    uint32_t v4 = ntohl(to->address.v4.sin_addr.s_addr);
+    return IN_MULTICAST(v4) || v4 == INADDR_BROADCAST;
+}
+
+static bool lacks_interface(const struct endpoint *to)
+{
+    char name[IF_NAMESIZE];
+    uint32_t zone = endpoint_family(to) == AF_INET6 ? to->address.v6.sin6_scope_id : 0;
+    return zone != 0 && if_indextoname(zone, name) == NULL;
+}
+
 enum reach reach_explain(const struct endpoint *to, int native)
 {
     struct endpoint real = unmapped(to);
@@ -168,6 +184,10 @@ enum reach reach_explain(const struct endpoint *to, int native)
     if (is_refused_family(native))
         return judge_refused(family, &held);
     enum reach route = judge_route(&real, native);
+    if (route != REACH_OPEN && is_no_host(&real))
+        return REACH_NO_HOST;
+    if (route != REACH_OPEN && lacks_interface(&real))
+        return REACH_NO_INTERFACE;
     for (size_t i = 0; route != REACH_OPEN && i < sizeof causes / sizeof causes[0]; i++)
         if (causes[i] != REACH_OPEN)
             return causes[i];
@@ -213,6 +233,8 @@ static const struct clause {
     [REACH_DISCARDED] = {"this machine has a blackhole route", NULL},
     [REACH_NO_SOURCE] = {"this machine has no source address for a connection", NULL},
     [REACH_NO_PORT] = {"this machine has no free local port for a connection", NULL},
+    [REACH_NO_HOST] = {"TCP cannot connect", NULL},
+    [REACH_NO_INTERFACE] = {"this machine has no such interface for a connection", NULL},
 };
 
 static const struct clause remedies[] = {
@@ -228,6 +250,8 @@ static const struct clause remedies[] = {
     [REACH_DISCARDED] = {"change it, see ip -", " route"},
     [REACH_NO_SOURCE] = {"add an address, or wait while it is tentative, see ip address", NULL},
     [REACH_NO_PORT] = {"close connections, or widen net.ipv4.ip_local_port_range", NULL},
+    [REACH_NO_HOST] = {"it is a multicast or broadcast address, give that of one host", NULL},
+    [REACH_NO_INTERFACE] = {"ip link lists its interfaces", NULL},
 };
 
 static const char *put_clause(const struct clause *clause, int family, char text[REACH_TEXT_BYTES])

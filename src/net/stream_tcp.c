@@ -296,7 +296,8 @@ static int fail_at_once(const struct endpoint *to, int native, enum reach *reach
     *reach = reach_explain(to, native);
     if (*reach == REACH_OPEN)
         return err_set(err, err_reason_of_connect(native), native, "%s", strerror(native));
-    bool is_clear = *reach == REACH_NO_ROUTE || *reach == REACH_REJECTED || *reach == REACH_PROHIBITED;
+    bool is_clear = *reach == REACH_NO_ROUTE || *reach == REACH_REJECTED || *reach == REACH_PROHIBITED ||
+                    *reach == REACH_NO_HOST;
     return err_set(err, ERR_CONNECT_UNREACHABLE, native, "%s",
                    is_clear ? strerror(native) : reach_text(*reach, endpoint_family(to), why));
 }

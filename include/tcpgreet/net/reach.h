@@ -25,7 +25,11 @@ enum reach {
     REACH_PROHIBITED, /* a route of type prohibit, or a filter */
     REACH_DISCARDED,  /* a route of type blackhole */
     REACH_NO_SOURCE,  /* a route, and no address to send from */
-    REACH_NO_PORT     /* both, and no local port that is free */
+    REACH_NO_PORT,    /* both, and no local port that is free */
+
+    /* It cannot be reached, whatever the routes are. */
+    REACH_NO_HOST,     /* a multicast address, or the limited broadcast address */
+    REACH_NO_INTERFACE /* its zone is no interface */
 };
 
 enum { REACH_TEXT_BYTES = 128 };

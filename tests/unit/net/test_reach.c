@@ -59,6 +59,12 @@ static void what_a_machine_lacks_is_explained(void **state)
         {"blackhole", {.up = true, .wide = true}, WIDE4, EINVAL, REACH_DISCARDED},
         {"no source", {.up = true, .wide = true}, WIDE6, EADDRNOTAVAIL, REACH_NO_SOURCE},
         {"no port", {.up = true, .wide = true}, "::1", EADDRNOTAVAIL, REACH_NO_PORT},
+        {"multicast", {.up = true, .wide = true}, "224.0.0.1", ENETUNREACH, REACH_NO_HOST},
+        {"multicast", {.up = true, .wide = true}, "ff02::1", ENETUNREACH, REACH_NO_HOST},
+        {"the last of multicast", {.up = true}, "::ffff:239.255.255.255", ENETUNREACH, REACH_NO_HOST},
+        {"broadcast", {.up = true, .wide = true}, "255.255.255.255", ENETUNREACH, REACH_NO_HOST},
+        {"neither", {.up = true, .wide = true}, "240.0.0.1", ENETUNREACH, REACH_NO_ROUTE},
+        {"multicast, and no question of reach", {.up = true}, "224.0.0.1", ECONNREFUSED, REACH_OPEN},
     };
     (void)state;
 
@@ -69,6 +75,18 @@ static void what_a_machine_lacks_is_explained(void **state)
         if (reach != cases[i].expected)
             fail_msg("%s, %s, errno %d: %d", cases[i].name, cases[i].to, cases[i].native, (int)reach);
     }
+}
+
+static void a_zone_that_is_no_interface_is_explained(void **state)
+{
+    struct endpoint to = sandbox_endpoint("fe80::1");
+    (void)state;
+    enter(&(struct sandbox_network){.up = true, .wide = true});
+    to.address.v6.sin6_scope_id = 1; /* lo */
+    assert_int_equal(reach_explain(&to, ENETUNREACH), REACH_NO_ROUTE);
+    to.address.v6.sin6_scope_id = 99;
+    assert_int_equal(reach_explain(&to, ENETUNREACH), REACH_NO_INTERFACE);
+    assert_int_equal(reach_explain(&to, ECONNREFUSED), REACH_OPEN);
 }
 
 static void a_family_is_there_with_its_first_address(void **state)
@@ -182,7 +200,7 @@ static void each_cause_has_its_text_and_its_remedy(void **state)
     }
     assert_string_equal(reach_text(REACH_LOCAL_ONLY, AF_INET, text),
                         "this machine has only loopback and link-local IPv4 addresses");
-    for (enum reach reach = REACH_UNSUPPORTED; reach <= REACH_NO_PORT; reach++) {
+    for (enum reach reach = REACH_UNSUPPORTED; reach <= REACH_NO_INTERFACE; reach++) {
         assert_in_range(strlen(reach_text(reach, AF_INET6, text)), 10, REACH_TEXT_BYTES - 2);
         assert_in_range(strlen(reach_remedy(reach, AF_INET6, text)), 10, REACH_TEXT_BYTES - 2);
         assert_int_equal(reach_is_impossible(reach), reach <= REACH_LOCAL_ONLY);
@@ -194,6 +212,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_machine_lacks_is_explained),
+        cmocka_unit_test(a_zone_that_is_no_interface_is_explained),
         cmocka_unit_test(a_family_is_there_with_its_first_address),
         cmocka_unit_test(an_address_is_tried_without_a_packet),
         cmocka_unit_test(the_source_address_shows_what_is_missing),
