@@ -16,7 +16,6 @@
 #include "tcpgreet/base/trace.h"
 
 #define HOSTS_FILE RESOLVER_HOSTS_FILE
-#define HOSTS_REMEDY ": add it to " HOSTS_FILE ", with 127.0.0.1 and ::1"
 
 enum { ANSWER_MAX = 128 };
 
@@ -56,6 +55,16 @@ static bool is_out_of_descriptors(void)
     return is_out;
 }
 
+/* Returns: what to do where a name of this machine is not found, or nothing. */
+static const char *hosts_remedy(const char *host)
+{
+    if (!target_is_localhost(host))
+        return "";
+    return host[strlen(host) - 1] == '.' ? ": leave out the dot at its end, " HOSTS_FILE
+                                           " has names without it"
+                                         : ": add it to " HOSTS_FILE ", with 127.0.0.1 and ::1";
+}
+
 /* code: of getaddrinfo; native: its errno. */
 static int fail(struct err *err, const char *host, const char *service, int code, int native)
 {
@@ -81,15 +90,15 @@ static int fail(struct err *err, const char *host, const char *service, int code
                 "there is no address %s: this machine has no interface %s (ip link lists them)", shown,
                 strchr(shown, '%') + 1);
         return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "there is no address for %s%s", shown,
-                       target_is_localhost(host) ? HOSTS_REMEDY : "");
+                       hosts_remedy(host));
     case EAI_SERVICE:
         return err_set_facts(
             err, ERR_RESOLVE_NOT_FOUND, &(struct err_facts){.detail = ERR_DETAIL_SERVICE, .native = code},
             "there is no TCP service named %s: use a port number%s", service, service_hint(service, hint));
     case EAI_AGAIN:
         if (target_is_localhost(host))
-            return err_set(err, ERR_RESOLVE_TEMPORARY, code, "there is no address for %s" HOSTS_REMEDY,
-                           shown);
+            return err_set(err, ERR_RESOLVE_TEMPORARY, code, "there is no address for %s%s", shown,
+                           hosts_remedy(host));
         return err_set(err, ERR_RESOLVE_TEMPORARY, code,
                        "no name server had an answer for %s: try again, or check /etc/resolv.conf", shown);
     case EAI_MEMORY:
@@ -98,7 +107,7 @@ static int fail(struct err *err, const char *host, const char *service, int code
         return err_set(err, ERR_RESOLVE_TEMPORARY, native, "cannot resolve %s: %s", shown, strerror(native));
     case EAI_FAIL:
         return err_set(err, ERR_RESOLVE_TEMPORARY, code, "the name servers failed on %s%s", shown,
-                       target_is_localhost(host) ? HOSTS_REMEDY : "");
+                       hosts_remedy(host));
     default:
         return err_set(err, ERR_RESOLVE_NOT_FOUND, code, "cannot resolve %s: %s", shown, gai_strerror(code));
     }

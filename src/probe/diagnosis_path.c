@@ -54,8 +54,11 @@ static const struct err *blames_the_words(const struct probe_result *result)
 
 static void report_no_localhost(const struct probe_result *result, struct text_line *line)
 {
-    text_append(line, "There is no address for %s: add it to /etc/hosts, with 127.0.0.1 and ::1.",
-                probe_result_resolved(result));
+    const char *name = probe_result_resolved(result);
+    text_append(line, "There is no address for %s: %s.", name,
+                name[strlen(name) - 1] == '.'
+                    ? "leave out the dot at its end, /etc/hosts has names without it"
+                    : "add it to /etc/hosts, with 127.0.0.1 and ::1");
 }
 
 static void report_no_family(const struct probe_result *result, enum race_family family,

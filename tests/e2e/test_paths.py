@@ -374,6 +374,9 @@ class HostsFile(OneFamily):
         result = self.connect("localhost", 6000)
         self.assertFails(result, 3, "resolve-temporary")
         self.assertIn(b"no address for localhost: add it to /etc/hosts, with 127.0.0.1 and ::1", result.err)
+        result = self.connect("localhost.", 6000)
+        self.assertFails(result, 3, "resolve-temporary")
+        self.assertIn(b"no address for localhost.: leave out the dot at its end", result.err)
 
 
 if __name__ == "__main__":
