@@ -336,18 +336,32 @@ void probe_phrase_names(const struct stream_tls_facts *facts, struct text_line *
         text_append(line, "for no host name or address, and without a subject");
 }
 
-void probe_phrase_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line)
+/* Returns: how many whole days from the round it is, in either direction. */
+static int64_t days_to(const struct probe_result *result, int64_t when)
 {
     enum { DAY_S = 86400 };
-    int64_t left_s = not_after - result->started_s;
-    int64_t days = (left_s < 0 ? -left_s : left_s) / DAY_S;
-    struct text until = text_date(not_after);
+    int64_t to_s = when - result->started_s;
+    return (to_s < 0 ? -to_s : to_s) / DAY_S;
+}
+
+/* Returns: the date, with its time where that is less than a day from the round. */
+static struct text date_of(const struct probe_result *result, int64_t when)
+{
+    struct text date = text_date(when);
+    if (days_to(result, when) > 0)
+        date.text[strcspn(date.text, " ")] = '\0';
+    return date;
+}
+
+void probe_phrase_validity_until(const struct probe_result *result, int64_t not_after, struct text_line *line)
+{
+    int64_t days = days_to(result, not_after);
+    struct text until = date_of(result, not_after);
     struct text span = {"less than a day"};
 
-    until.text[strcspn(until.text, " ")] = '\0';
     if (days > 0)
         (void)snprintf(span.text, sizeof(span.text), "%" PRId64 " day%s", days, days == 1 ? "" : "s");
-    if (left_s < 0)
+    if (not_after < result->started_s)
         text_append(line, "expired %s ago, on %s", span.text, until.text);
     else
         text_append(line, "%s left, until %s", span.text, until.text);
@@ -356,11 +370,8 @@ void probe_phrase_validity_until(const struct probe_result *result, int64_t not_
 void probe_phrase_validity(const struct probe_result *result, const struct stream_tls_facts *facts,
                            struct text_line *line)
 {
-    struct text from = text_date(facts->not_before);
-
-    from.text[strcspn(from.text, " ")] = '\0';
     if (facts->not_before > result->started_s)
-        text_append(line, "not valid before %s", from.text);
+        text_append(line, "not valid before %s", date_of(result, facts->not_before).text);
     else
         probe_phrase_validity_until(result, facts->not_after, line);
 }

@@ -212,6 +212,17 @@ static void a_date_is_whole_in_every_century(void **state)
     assert_validity(INT64_C(-62167219200), INT64_C(-62135596801), "0-12-31, issued");
 }
 
+static void a_date_that_is_less_than_a_day_away_has_its_time(void **state)
+{
+    const int64_t started = 1767225600; /* 2026-01-01 00:00:00 UTC */
+    (void)state;
+    assert_validity(started + 7500, started + 86400,
+                    "\n    not valid before 2026-01-01 02:05:00 UTC, issued");
+    assert_validity(started + 86400, started + 86400, "\n    not valid before 2026-01-02, issued");
+    assert_validity(0, started + 7500, "\n    less than a day left, until 2026-01-01 02:05:00 UTC, issued");
+    assert_validity(0, started - 60, "\n    expired less than a day ago, on 2025-12-31 23:59:00 UTC, issued");
+}
+
 static size_t times_in(const char *text, const char *part)
 {
     size_t count = 0;
@@ -519,6 +530,7 @@ int main(void)
         cmocka_unit_test(the_verdict_is_printed_without_a_finding),
         cmocka_unit_test(a_refused_certificate_is_shown_once_with_what_is_wrong_with_it),
         cmocka_unit_test(a_date_is_whole_in_every_century),
+        cmocka_unit_test(a_date_that_is_less_than_a_day_away_has_its_time),
         cmocka_unit_test(each_certificate_is_shown_once_with_whose_it_is),
         cmocka_unit_test(no_line_is_wider_than_the_page),
         cmocka_unit_test(no_peer_drives_the_terminal),
