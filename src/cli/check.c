@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hint.h"
 #include "measured.h"
 #include "tcpgreet/base/escape.h"
 
@@ -328,10 +329,9 @@ static int check_identities(const struct check *check)
 static int check_tls(const struct check *check)
 {
     const char *servername = check->options->client.tls.servername;
-    struct target name;
 
-    if (servername != NULL && target_parse(&name, servername, "0", check->err) != 0)
-        return err_context(check->err, "--servername");
+    if (servername != NULL && hint_name("--servername", servername, check->err) != 0)
+        return -1;
     if (check->options->mode == MODE_LISTEN && is_given(check, "crl") && !is_given(check, "client-ca"))
         return err_set(check->err, ERR_USAGE, 0,
                        "--crl with --listen checks client certificates: it needs --client-ca");

@@ -187,6 +187,21 @@ int hint_host(const char *option, const char *word, const char *next, struct err
     return check_zone(option, word, err) < 0 ? -1 : check_ipv6_port(option, word, next, err);
 }
 
+int hint_name(const char *option, const char *word, struct err *err)
+{
+    const char *scheme = strstr(word, "://");
+    const char *authority = scheme != NULL ? scheme + strlen("://") : word;
+    char host[COMMAND_BYTES], port[COMMAND_BYTES], shown[COMMAND_BYTES];
+    struct target name;
+
+    split_authority(authority, host, port);
+    bool is_more = scheme != NULL || strpbrk(word, "@/") != NULL || target_is_one_word(word);
+    if (is_more && host[0] != '\0' && target_parse(&name, host, "0", NULL) == 0)
+        return err_set(err, ERR_USAGE, 0, "%s takes a name alone, without scheme, port or path: %s", option,
+                       escape_text((struct bytes){host, strlen(host)}, shown, sizeof(shown)));
+    return target_parse(&name, word, "0", err) == 0 ? 0 : err_context(err, "%s", option);
+}
+
 static bool hint_word(const struct option_word *words, const char *word, char *text, size_t room)
 {
     enum { EDITS_MAX = 2 };

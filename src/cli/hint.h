@@ -15,6 +15,10 @@ struct option_row;
  * usage: with the command line that was probably meant. */
 int hint_host(const char *option, const char *word, const char *next, struct err *err);
 
+/* Checks a host name or address that stands alone. Returns: 0; -1 with err. Errors: usage: it is none, or a
+ * URL, HOST:PORT or the like: with the name that was probably meant. */
+int hint_name(const char *option, const char *word, struct err *err);
+
 /* Returns: what to use instead of an option that other programs have (-l, -p, --ssl); NULL if it is not
  * known. Shape: name is without dashes. */
 const char *hint_option(const char *name, size_t length);

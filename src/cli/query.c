@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "hint.h"
 #include "table.h"
 
 int query_set(struct probe_config *probe, const char *name, const char *word, struct err *err)
@@ -32,13 +33,9 @@ static int check_target(const struct probe_config *probe, struct err *err)
 
 static int check_tls(const struct probe_config *probe, struct err *err)
 {
-    struct target name;
-
     if (probe->use_tls && tls_available(err) != 0)
         return -1;
-    if (probe->tls.servername != NULL && target_parse(&name, probe->tls.servername, "0", err) != 0)
-        return err_context(err, "servername");
-    return 0;
+    return probe->tls.servername != NULL ? hint_name("servername", probe->tls.servername, err) : 0;
 }
 
 static int check_phases(const struct probe_config *probe, struct err *err)

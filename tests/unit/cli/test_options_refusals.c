@@ -461,6 +461,15 @@ static void options_of_tls_that_do_not_go_together_are_refused(void **state)
     REFUSE("--servername is for --connect, --probe or --bench, not for --listen", "--listen", "1", "--tls",
            "--servername=x");
     REFUSE("--servername: a b is not a host name", "--connect", "a", "1", "--tls", "--servername=a b");
+    REFUSE("--servername takes a name alone, without scheme, port or path: host", "--connect", "a", "1",
+           "--tls", "--servername=host:443");
+    REFUSE("--servername takes a name alone, without scheme, port or path: x.example", "--probe", "a", "1",
+           "--tls", "--servername=https://u@x.example:8443/path");
+    REFUSE("--servername takes a name alone, without scheme, port or path: ::1", "--connect", "a", "1",
+           "--tls", "--servername=[::1]:443");
+    REFUSE("--servername: https:// is not", "--connect", "a", "1", "--tls", "--servername=https://");
+    REFUSE("--servername: a:b:c is not an IPv6 address", "--connect", "a", "1", "--tls",
+           "--servername=a:b:c");
     REFUSE("--servername: 256.1.1.1 is not an IPv4 address", "--probe", "a", "1", "--tls",
            "--servername=256.1.1.1");
     REFUSE("--client-ca is for --listen, not for --connect", "--connect", "a", "1", "--tls", "--client-ca=c");
