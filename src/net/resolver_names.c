@@ -5,6 +5,17 @@
 #include "tcpgreet/base/escape.h"
 #include "tcpgreet/base/idn.h"
 
+/* Full-width digits become a number, other characters what no name holds. */
+static int check(const char *host, const char *labels, struct err *err)
+{
+    struct target target;
+    char shown[256];
+
+    if (idn_is_ascii(host) || target_parse(&target, labels, "0", err) == 0)
+        return 0;
+    return err_context(err, "%s", escape_text((struct bytes){host, strlen(host)}, shown, sizeof shown));
+}
+
 int resolver_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err *err)
 {
     const char *why;
@@ -12,7 +23,7 @@ int resolver_a_labels(const char *host, char out[TARGET_HOST_BYTES], struct err 
 
     enum idn_result result = idn_to_ascii(host, out, TARGET_HOST_BYTES, &why);
     if (result == IDN_OK && idn_is_ascii(out))
-        return 0;
+        return check(host, out, err);
     if (result == IDN_OK)
         return err_set(err, ERR_USAGE, 0,
                        "internationalized names are not available in this build: write the host as A-labels "

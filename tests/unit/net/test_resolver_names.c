@@ -18,10 +18,11 @@ static enum idn_result scripted_idn(const char *host, char *ascii, size_t room, 
 #undef idn_to_ascii
 
 static enum idn_result result;
+static const char *labels; /* NULL: as the host */
 
 static enum idn_result scripted_idn(const char *host, char *ascii, size_t room, const char **why)
 {
-    (void)snprintf(ascii, room, "%s", host);
+    (void)snprintf(ascii, room, "%s", labels != NULL ? labels : host);
     *why = "of this";
     return result;
 }
@@ -67,6 +68,31 @@ static void host_that_can_be_converted_is_kept(void **state)
     assert_string_equal(out, "example.org");
 }
 
+static void host_that_becomes_a_number_or_no_name_is_refused(void **state)
+{
+    static const char *const cases[][2] = {
+        {"1", "\xef\xbc\x91: 1 is not an IPv4 address: write all four numbers"},
+        {"127.1", "\xef\xbc\x91: 127.1 is not an IPv4 address"},
+        {"a/b", "\xef\xbc\x91: a/b is not a host name: it may hold"},
+    };
+    char out[TARGET_HOST_BYTES];
+    (void)state;
+    result = IDN_OK;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct err err = {0};
+        labels = cases[i][0];
+        assert_int_equal(resolver_a_labels("\xef\xbc\x91", out, &err), -1);
+        assert_int_equal(err.reason, ERR_USAGE);
+        assert_memory_equal(err.text, cases[i][1], strlen(cases[i][1]));
+    }
+    labels = "xn--bcher-kva.example";
+    assert_int_equal(resolver_a_labels("b\xc3\xbc"
+                                       "cher.example",
+                                       out, NULL),
+                     0);
+    labels = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -74,6 +100,7 @@ int main(void)
         cmocka_unit_test(name_that_cannot_be_converted_is_an_internal_error),
         cmocka_unit_test(name_that_this_build_leaves_as_it_is_is_refused),
         cmocka_unit_test(host_that_can_be_converted_is_kept),
+        cmocka_unit_test(host_that_becomes_a_number_or_no_name_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
