@@ -195,6 +195,15 @@ static size_t unit_length(struct bytes escaped)
     return lead != NULL ? lead->length : 1;
 }
 
+struct bytes escape_without_end(struct bytes bytes)
+{
+    size_t length = bytes.length;
+
+    while (length > 0 && (bytes.data[length - 1] == '\n' || bytes.data[length - 1] == '\r'))
+        length--;
+    return length > 0 ? (struct bytes){bytes.data, length} : bytes;
+}
+
 size_t escape_trim(struct bytes escaped)
 {
     size_t length = 0;

@@ -87,9 +87,8 @@ static void fail_strange(const struct proxy *proxy, struct bytes rest, struct er
     struct bytes line = {rest.data, 0};
     while (line.length < rest.length && rest.data[line.length] != '\n')
         line.length++;
-    if (line.length > 0 && rest.data[line.length - 1] == '\r')
-        line.length--;
-    escape_quoted(line, quoted, sizeof quoted);
+    line.length += line.length < rest.length;
+    escape_quoted(escape_without_end(line), quoted, sizeof quoted);
     proxy_name(proxy, name);
     if (known != NULL)
         err_set_facts(err, ERR_CONNECT_PROXY, &facts, "%s is not %s proxy: %s; it sent \"%s\"", name,

@@ -281,15 +281,6 @@ static size_t expire(struct dialogue *dialogue, struct bytes in, struct sink *ou
     return 0;
 }
 
-/* Returns: what is quoted, without the end of its line; all of it where it is nothing else. */
-static struct bytes trimmed(const struct starttls *starttls)
-{
-    struct bytes bytes = {starttls->quote, starttls->quote_count};
-    while (bytes.length > 0 && (bytes.data[bytes.length - 1] == '\r' || bytes.data[bytes.length - 1] == '\n'))
-        bytes.length--;
-    return bytes.length > 0 ? bytes : (struct bytes){starttls->quote, starttls->quote_count};
-}
-
 /* A record of TLS, an alert usually: what a server that uses TLS from the start answers to a plain command.
  */
 static bool is_tls(const struct starttls *starttls)
@@ -353,7 +344,8 @@ static void failure(const struct dialogue *dialogue, struct bytes rest, struct e
 {
     const struct starttls *starttls = (const struct starttls *)dialogue;
     const char *name = script_of(starttls)->name;
-    struct err_facts facts = {.received = trimmed(starttls)};
+    struct err_facts facts = {.received =
+                                  escape_without_end((struct bytes){starttls->quote, starttls->quote_count})};
     char quote[QUOTED_BYTES];
     (void)rest;
 

@@ -77,11 +77,7 @@ static bool is_like(const struct probe_address *a, const struct probe_address *b
 
 const char *probe_phrase_first(const struct probe_address *address, char *text, size_t room)
 {
-    struct bytes first = probe_address_first(address);
-
-    while (first.length > 0 && (first.data[first.length - 1] == '\n' || first.data[first.length - 1] == '\r'))
-        first.length--;
-    return escape_quoted(first, text, room);
+    return escape_quoted(escape_without_end(probe_address_first(address)), text, room);
 }
 
 /* Returns: how long it was listened to, to a tenth: the end of the run may have cut that short. */

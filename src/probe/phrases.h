@@ -56,7 +56,8 @@ void probe_phrase_validity(const struct probe_result *result, const struct strea
 void probe_phrase_validity_until(const struct probe_result *result, int64_t not_after,
                                  struct text_line *line);
 
-/* What a peer sent first, quoted, without the end of its line. Returns: text; "" where it sent nothing. */
+/* What a peer sent first, quoted, without the end of its line unless that is all. Returns: text; "" where it
+ * sent nothing. */
 const char *probe_phrase_first(const struct probe_address *address, char *text, size_t room);
 
 /* "not a tcpgreet server (it sent \"SSH-2.0-OpenSSH_9.2\"), service: ssh"; nothing where all that is OK is

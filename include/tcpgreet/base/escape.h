@@ -29,6 +29,9 @@ char *escape_text(struct bytes bytes, char *text, size_t room);
 /* The same for a text that will stand between double quotes. */
 char *escape_quoted(struct bytes bytes, char *text, size_t room);
 
+/* For quoting. Returns: bytes without the ends of lines behind them, unless these are all. */
+struct bytes escape_without_end(struct bytes bytes);
+
 /* For cutting escaped text.
  * Returns: the length of the longest prefix that ends neither inside an escape nor inside a UTF-8 character.
  */

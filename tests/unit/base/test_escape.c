@@ -316,6 +316,21 @@ static void trimmed_text_ends_with_a_whole_unit(void **state)
     }
 }
 
+static void what_is_quoted_has_no_end_of_its_line_unless_that_is_all(void **state)
+{
+    static const char *const cases[][2] = {
+        {"", ""},       {"a", "a"},
+        {"a\r\n", "a"}, {"a\n\nb\n\n", "a\n\nb"},
+        {"\n", "\n"},   {"\r\n\r\n", "\r\n\r\n"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bytes kept = escape_without_end((struct bytes){cases[i][0], strlen(cases[i][0])});
+        assert_int_equal(kept.length, strlen(cases[i][1]));
+        assert_ptr_equal(kept.data, cases[i][0]);
+    }
+}
+
 static void the_character_set_is_that_of_the_first_variable_that_is_set(void **state)
 {
     static const struct {
@@ -361,6 +376,7 @@ int main(void)
         cmocka_unit_test(full_sink_never_gets_half_an_escape),
         cmocka_unit_test(text_is_cut_with_dots_where_it_does_not_fit),
         cmocka_unit_test(trimmed_text_ends_with_a_whole_unit),
+        cmocka_unit_test(what_is_quoted_has_no_end_of_its_line_unless_that_is_all),
         cmocka_unit_test(the_character_set_is_that_of_the_first_variable_that_is_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,6 +179,9 @@ static void what_is_quoted_is_escaped(void **state)
     start(&run, STARTTLS_FTP);
     feed_text(&run, "421 \"\x9b\xff\"\r\n");
     expect_failed(&run, ERR_TLS_STARTTLS, "421 \\\"\\x9b\\xff\\\"");
+    start(&run, STARTTLS_SMTP);
+    feed_text(&run, "\n");
+    expect_failed(&run, ERR_TLS_STARTTLS, "it sent \"\\n\"");
 }
 
 /* MySQL's first packet holds a NUL, and no newline. */
