@@ -56,6 +56,17 @@ static void put_wrapped(const struct probe_page *page, const char *text)
     }
 }
 
+/* What is verified, and what is wrong nevertheless. */
+static void put_ok(const struct probe_result *result, struct text_line *line)
+{
+    struct probe_finding doubts[PROBE_FINDINGS_MAX];
+    size_t count = probe_doubts(result, doubts);
+
+    probe_phrase_through(result, line);
+    for (size_t i = 0; i < count; i++)
+        text_append(line, "%s%s", line->length > 0 ? "; " : "", doubts[i].text);
+}
+
 void probe_totals_line(const struct probe_result *result, const struct probe_style *style, bool is_wrapped,
                        FILE *out)
 {
@@ -65,7 +76,7 @@ void probe_totals_line(const struct probe_result *result, const struct probe_sty
     const char *sentence = sentence_of(result);
 
     if (result->verdict.reason == ERR_OK) {
-        probe_phrase_through(result, &through);
+        put_ok(result, &through);
         sentence = through.text + strspn(through.text, " ");
     }
     text_append(&line, "%s%s%s", result->target, *sentence != '\0' ? "  " : "", sentence);

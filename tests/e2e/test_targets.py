@@ -301,7 +301,7 @@ class Results(Case):
         if shutil.which("promtool"):
             subprocess.run(["promtool", "check", "metrics"], input=done.out, check=True)
 
-    def test_a_plugin_has_one_line_for_all_and_one_for_each_failure(self):
+    def test_a_plugin_has_one_line_for_all_and_one_for_each_failure_or_doubt(self):
         done = targets(self.mixed, "--format", "nagios")
         first, *rest = done.out.decode().splitlines()
         self.assertEqual((done.code, done.err), (2, b""), repr(done))
@@ -314,6 +314,9 @@ class Results(Case):
         self.assertEqual(done.code, 0)
         done = targets([self.mixed[0], f":: {self.server.port}"], "--format", "nagios")
         self.assertRegex(done.out, rb"^TCPGREET OK - 2/2 targets OK .*\nOK - .*; :: is no host's address,.*\n$")
+        done = targets([f":: {self.server.port}", f":: {self.server.port} --until connect"])
+        self.assertRegex(done.out, rb"(?m)^OK .*:\d+  :: is no host's address,")
+        self.assertRegex(done.out, rb"(?m)^OK .*:\d+  through TCP; :: is no host's address,")
         done = targets([f"{self.mixed[0]} --warn total=0.000001"], "--format", "nagios")
         self.assertEqual(done.code, 1, repr(done))
 
