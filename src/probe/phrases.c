@@ -1,7 +1,7 @@
 #include "phrases.h"
 
-#include <math.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "plan.h"
