@@ -37,7 +37,7 @@ static int await_in_time(const struct watch *watch)
 {
     struct input *input = watch->input;
     int64_t left_ms = input->timeout_ms - input->took_ms;
-    struct timespec left = {.tv_sec = left_ms / MS_PER_S, .tv_nsec = left_ms % MS_PER_S * NS_PER_MS};
+    struct timespec left = {.tv_sec = left_ms / MS_PER_S, .tv_nsec = (long)(left_ms % MS_PER_S) * NS_PER_MS};
 
     int ready = interrupt_await(&watch->interrupt, watch->fd, input->timeout_ms > 0 ? &left : NULL);
     input->took_ms = (int64_t)(uv_hrtime() - watch->start_ns) / NS_PER_MS;
