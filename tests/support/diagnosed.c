@@ -94,6 +94,8 @@ static void make_address(struct probe_address *address, const struct diagnosed_a
         err_set_facts(&address->err, one->reason, &facts, "%s", one->text);
     address->tls = facts_of(one->shown);
     address->tls.trusted = one->reason == ERR_OK;
+    address->peer_is = one->peer_is;
+    address->is_certificate_requested = one->is_certificate_requested;
     address->tcp =
         (struct tcp_facts){.known = true, .retransmits = one->again, .syn_retransmits = one->syn_again};
 }
@@ -115,7 +117,7 @@ void diagnosed_make(struct probe_result *result, const struct diagnosed_row *row
     *result = (struct probe_result){.host = HOST,
                                     .target = HOST ":6000",
                                     .tls = row->tls,
-                                    .until = PROBE_UNTIL_DIALOGUE,
+                                    .until = row->until != 0 ? row->until : PROBE_UNTIL_DIALOGUE,
                                     .sends_header = row->sends_header,
                                     .started_s = STARTED_S};
     if (row->host != NULL)

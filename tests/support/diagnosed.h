@@ -44,6 +44,8 @@ struct diagnosed_address {
     uint32_t syn_again, again;
     bool starttls;     /* its phase was before the last one */
     int64_t waited_ms; /* longer than the others, in the last phase */
+    enum probe_peer peer_is;
+    bool is_certificate_requested;
 };
 
 /* One fault: the result, the expected findings in order, and a part of each sentence. */
@@ -54,8 +56,9 @@ struct diagnosed_row {
     int64_t v6_ms, v4_ms; /* of the name service's answers; 0: at once; -1: none */
     enum err_reason v6, v4;
     bool only_v6, only_v4;
-    bool v6_not_in_hosts; /* /etc/hosts has the name for IPv4 only */
-    const char *host;     /* NULL: HOST */
+    bool v6_not_in_hosts;   /* /etc/hosts has the name for IPv4 only */
+    const char *host;       /* NULL: HOST */
+    enum probe_until until; /* 0: PROBE_UNTIL_DIALOGUE */
     bool sends_header;
     bool through_proxy; /* http://proxy.example:3128 */
     const char *remark; /* a part of the only one; NULL: none */
