@@ -68,7 +68,8 @@ static void on_up(void *context)
     struct probe_trial *trial = context;
 
     trial->up = true;
-    trial->record->is_certificate_requested = stream_tls_is_certificate_requested(trial->conn.stream);
+    trial->record->is_certificate_requested =
+        stream_tls_is_certificate_requested(trial->conn.stream) && stream_tls_is_1_3(trial->conn.stream);
     trial->exchange.may_be_refused = trial->record->is_certificate_requested;
     probe_handshake_follow(trial->scope, trial->record, trial->conn.stream);
     struct probe_pace pace = {.rtt_us = trial->record->tcp.rtt_us,
@@ -80,8 +81,11 @@ static void on_up(void *context)
     if (only_listens(trial))
         trial->policy.answer_ms = trial->policy.listen_ms;
     trial->brief = (struct probe_brief){.conn = &trial->conn, .closed = release, .context = trial};
-    if (only_listens(trial) && listen_us < US_PER_MS && probe_brief_begin(&trial->brief, listen_us))
+    if (only_listens(trial) && (listen_us < US_PER_MS || trial->record->is_certificate_requested) &&
+        probe_brief_begin(&trial->brief, listen_us))
         trial->holds++;
+    if (trial->record->is_certificate_requested && trial->scope->plan.expect_alert == 0)
+        tls_session_await_ticket(trial->session, probe_brief_hasten, &trial->brief); /* it has accepted us */
     uv_update_time(probe_scope_loop(trial->scope)); /* the handshake's work is no part of that */
     if (trial->record->last == PROBE_TLS)
         end(trial);
@@ -140,6 +144,8 @@ static void on_closing(void *context)
     struct err ignored = {0};
 
     probe_brief_end(&trial->brief);
+    if (record->is_certificate_requested)
+        tls_session_await_ticket(trial->session, NULL, NULL);
     probe_handshake_follow(trial->scope, record, stream);
     if ((!only_listens(trial) && record->last != PROBE_EXCHANGE) || record->spans[record->last].end_ns < 0)
         end(trial);

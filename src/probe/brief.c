@@ -24,6 +24,14 @@ bool probe_brief_begin(struct probe_brief *brief, int64_t us)
     return true;
 }
 
+void probe_brief_hasten(void *context)
+{
+    struct probe_brief *brief = context;
+
+    if (alarm_is_open(&brief->alarm))
+        alarm_set(&brief->alarm, uv_hrtime());
+}
+
 static void on_closed(void *context)
 {
     struct probe_brief *brief = context;

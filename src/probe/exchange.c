@@ -1,6 +1,7 @@
 #include "exchange.h"
 
 #include "record.h"
+#include "tcpgreet/tls/tls.h"
 
 struct dialogue *probe_exchange_init(struct probe_trial *trial)
 {
@@ -14,7 +15,7 @@ bool probe_exchange_awaits_refusal(struct probe_trial *trial)
 {
     enum { US_PER_MS = 1000 };
 
-    if (!trial->exchange.may_be_refused || trial->conn.bytes_in > 0)
+    if (!trial->exchange.may_be_refused || trial->conn.bytes_in > 0 || tls_session_has_ticket(trial->session))
         return false;
     if (!probe_brief_begin(&trial->brief, (int64_t)PROBE_LISTEN_MS * US_PER_MS))
         return false;

@@ -94,7 +94,7 @@ struct probe_address {
                                                  exchange: what met the last expectation, or came instead */
     size_t first_count;
     int64_t listened_ns;           /* when listening ended; 0: it did not come to that */
-    bool is_certificate_requested; /* of this client, in the TLS handshake */
+    bool is_certificate_requested; /* of this client, in TLS 1.3, where it is refused after the handshake */
     int alert;                     /* the TLS alert that was expected, and came; 0 */
     struct probe_volume volume;
 };

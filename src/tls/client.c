@@ -30,6 +30,8 @@ struct tls_session {
     struct tls_client *client;
     SSL_SESSION *ticket; /* the newest */
     char host[HOST_BYTES];
+    void (*came)(void *context); /* one more; NULL */
+    void *context;
 };
 
 struct tls_client {
@@ -90,6 +92,8 @@ static int on_session(SSL *ssl, SSL_SESSION *given)
     SSL_SESSION_free(session->ticket);
     session->ticket = copy;
     snprintf(session->host, sizeof session->host, "%s", tls_verdict_of(ssl)->whose);
+    if (session->came != NULL)
+        session->came(session->context);
     return 0; /* the original stays OpenSSL's */
 }
 
@@ -278,6 +282,12 @@ struct tls_session *tls_session_new(struct tls_client *client, struct err *err)
     else
         session->client = client;
     return session;
+}
+
+void tls_session_await_ticket(struct tls_session *session, void (*came)(void *context), void *context)
+{
+    session->came = came;
+    session->context = context;
 }
 
 bool tls_session_has_ticket(const struct tls_session *session)

@@ -127,8 +127,9 @@ class Exchange(ExchangeCase):
             target = "--probe", "::1", str(server.port), "--tls", "--ca", str(made.ca), "--send", "x"
             result = run(*target, "--format", "json")
             self.assertEqual((result.code, json.loads(result.out)["verdict"]["word"]), (5, "tls-client-certificate"), result)
-            result = run(*target, "--cert", made.client[0], "--key", made.client[1])
-            self.assertEqual(result.code, 0, result)
+            identity = "--cert", made.client[0], "--key", made.client[1]
+            self.assertEqual(run(*target, *identity).code, 0)
+            self.assertEqual(run(*target[:-2], "--until", "tls", *identity).code, 0)
 
     def test_a_last_send_is_sent_and_nothing_is_awaited(self):
         def receives(peer):

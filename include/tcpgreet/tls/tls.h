@@ -92,6 +92,10 @@ struct tls_session *tls_session_new(struct tls_client *client, struct err *err);
 struct stream *tls_session_stream(struct tls_session *session, struct stream *lower, const char *host,
                                   struct err *err);
 
+/* With TLS 1.3 a server gives a ticket after it has accepted the client's Finished and certificate, if it
+ * requested one (RFC 8446 section 4.6.1). Calls back: came, inside stream_read, at each; NULL: no more. */
+void tls_session_await_ticket(struct tls_session *session, void (*came)(void *context), void *context);
+
 /* Returns: whether a peer gave one. */
 bool tls_session_has_ticket(const struct tls_session *session);
 

@@ -109,6 +109,12 @@ static void a_session_is_for_the_name_that_it_was_proved_to(void **state)
     tls_server_free(server);
 }
 
+static void on_ticket(void *context)
+{
+    int *count = context;
+    (*count)++;
+}
+
 /* With TLS 1.3 the ticket comes behind the handshake. */
 static void a_ticket_is_there_once_something_was_read(void **state)
 {
@@ -119,13 +125,17 @@ static void a_ticket_is_there_once_something_was_read(void **state)
     struct err err = {0};
     char data[1];
     size_t count;
+    int tickets = 0;
 
+    tls_session_await_ticket(session, on_ticket, &tickets);
     tls_meeting_wire(&meeting);
     meet(&meeting, session, tls_server_stream(server, meeting.lowers[1], &err), "localhost");
     tls_meeting_shake(&meeting);
     assert_false(tls_session_has_ticket(session));
+    assert_int_equal(tickets, 0);
     assert_int_equal(stream_read(meeting.client.stream, data, sizeof data, &count, &err), STREAM_WANT_READ);
     assert_true(tls_session_has_ticket(session));
+    assert_true(tickets > 0);
     tls_meeting_part(&meeting);
     tls_session_free(session);
     tls_client_free(client);
