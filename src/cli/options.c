@@ -438,8 +438,7 @@ int option_parse_line(struct options *options, const struct option_line *line, s
     *options = *line->base;
     options->operands = line->operands;
     options->operand_count = 0;
-    options->exporter.probe =
-        (struct probe_config){0}; /* a line is of a probe; what it gives is stored here, too */
+    options->exporter.probe = (struct probe_config){0}; /* what a line gives is stored here, too */
     bool is_taken = take_words(&parse) == 0;
     script_free(&options->exporter.probe.script);
     if (!is_taken || take_line_target(&parse) != 0)
