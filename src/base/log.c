@@ -348,8 +348,18 @@ bool log_drain(int wait_ms)
     return is_drained;
 }
 
+/* What is queued could be written: it is the writer that does not get to run, on a machine that is
+ * overloaded. */
+static bool is_writer_late(void)
+{
+    struct pollfd output = {.fd = journal.fd, .events = POLLOUT};
+    return journal.length > 0 && journal.failure == 0 && poll(&output, 1, 0) == 1 &&
+           (output.revents & POLLOUT) != 0;
+}
+
 void log_close(int wait_ms)
 {
+    enum { WAITS_MAX = 20 };
     struct timespec end = time_after(wait_ms > 0 ? wait_ms : 0);
     (void)log_release();
     pthread_mutex_lock(&journal.lock);
@@ -366,8 +376,13 @@ void log_close(int wait_ms)
     journal.stalled = false;
     pthread_cond_signal(&journal.queued);
     int failure = 0;
-    while (journal.running && failure == 0)
+    for (int waits = 1; journal.running && failure == 0;) {
         failure = pthread_cond_timedwait(&journal.drained, &journal.lock, &end);
+        if (failure != ETIMEDOUT || wait_ms <= 0 || waits++ == WAITS_MAX || !is_writer_late())
+            continue;
+        end = time_after(wait_ms);
+        failure = 0;
+    }
     journal.abandoned = journal.running;
     pthread_t writer = journal.writer;
     bool join = !journal.running;

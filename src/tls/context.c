@@ -24,6 +24,15 @@
     "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                                              \
     "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512"
 
+/* OpenSSL 3.2 and later, where it is built with it. Certificates are small, and what a stranger has
+ * compressed is not decompressed here. */
+#ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+#define NO_CERTIFICATE_COMPRESSION                                                                           \
+    (SSL_OP_NO_TX_CERTIFICATE_COMPRESSION | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION)
+#else
+#define NO_CERTIFICATE_COMPRESSION 0
+#endif
+
 enum { SECURITY_LEVEL = 2 /* 112 bits: RSA from 2048, no SHA-1 */ };
 
 int tls_fail(struct err *err, enum err_reason reason, const char *doing)
@@ -102,8 +111,8 @@ SSL_CTX *tls_context_new(const SSL_METHOD *method, const struct tls_policy *poli
         return NULL;
     }
     SSL_CTX_set_security_level(context, SECURITY_LEVEL);
-    SSL_CTX_set_options(context,
-                        SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE | NO_CERTIFICATE_COMPRESSION);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context, 1);
     SSL_CTX_set_max_cert_list(context, TLS_CERTIFICATES_BYTES);

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import ROOT, Case, environment, main
+from harness import ROOT, Case, await_that, environment, main
 
 INSTALL = {
     "apt-get": "apt-get update; apt-get -y --no-install-recommends install ",
@@ -285,7 +285,7 @@ class Elsewhere(Scripts):
                                "while :; do sleep 0.1; done",
                                cmake=(f'while [ ! -s "{begun}" ]; do sleep 0.1; done', "exit 1"))
         self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (1, "0 passed, 1 failed, 0 skipped"))
-        self.assertEqual(begun.read_text(), "ended\n")
+        await_that(lambda: begun.read_text() == "ended\n", "the other run has ended")
 
     def test_its_cases_are_added_to_the_closing_line(self):
         code, last, output = self.run_test(0, "noise", "90 passed, 0 failed, 3 skipped",

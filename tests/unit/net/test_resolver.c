@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <net/if.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,8 @@ static void literals_are_answered_without_asking(void **state)
         struct err err = {0};
         char text[ENDPOINT_TEXT_BYTES];
 
+        if (strcmp(literals[i][1], "http") == 0 && getservbyname("http", "tcp") == NULL)
+            continue; /* a machine without /etc/services */
         fixture->answers = 0;
         fixture->count = 0;
         assert_non_null(start(fixture, &target, true, true, &err));
