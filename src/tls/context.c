@@ -24,8 +24,8 @@
     "rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:"                                              \
     "rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512"
 
-/* OpenSSL 3.2 and later, where it is built with it. Certificates are small, and what a stranger has
- * compressed is not decompressed here. */
+/* OpenSSL 3.2 and later, where it is built with it. Certificates are small, and nothing that an unknown peer
+ * has compressed is decompressed. */
 #ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
 #define NO_CERTIFICATE_COMPRESSION                                                                           \
     (SSL_OP_NO_TX_CERTIFICATE_COMPRESSION | SSL_OP_NO_RX_CERTIFICATE_COMPRESSION)
