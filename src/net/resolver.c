@@ -58,9 +58,11 @@ static bool is_out_of_descriptors(void)
 /* Returns: what to do where a name of this machine is not found, or nothing. */
 static const char *hosts_remedy(const char *host)
 {
+    const char *dot = strrchr(host, '.');
+
     if (!target_is_localhost(host))
         return "";
-    return host[strlen(host) - 1] == '.' ? ": leave out the dot at its end, " HOSTS_FILE
+    return dot != NULL && dot[1] == '\0' ? ": leave out the dot at its end, " HOSTS_FILE
                                            " has names without it"
                                          : ": add it to " HOSTS_FILE ", with 127.0.0.1 and ::1";
 }

@@ -17,9 +17,9 @@ struct tls_lookup {
     const char *file; /* PEM, for the CAs that no directory has; NULL; it need not exist */
 };
 
-/* Borrows: the strings of lookup, as long as store is valid. Shape: once for each store. Returns: 0, -1.
+/* Borrows: the strings of where, as long as store is valid. Shape: once for each store. Returns: 0, -1.
  * Errors: internal: no memory. Source: openssl-rehash(1). */
-int tls_lookup_add(X509_STORE *store, const struct tls_lookup *lookup, struct err *err);
+int tls_lookup_add(X509_STORE *store, const struct tls_lookup *where, struct err *err);
 
 /* Called before a verification. */
 void tls_lookup_begin(void);
