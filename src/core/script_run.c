@@ -349,11 +349,11 @@ static size_t end_with_peer(struct dialogue *dialogue, struct bytes in, struct s
 {
     struct script_run *run = of(dialogue);
 
+    run->has_ended = true;
     if (is_ready(run)) {
         dialogue->state = DIALOGUE_OVER;
         return in.length;
     }
-    run->has_ended = true;
     size_t consumed = go_on(run, in, out, now_ms, HOW_ENDED);
     if (is_ready(run))
         dialogue->state = DIALOGUE_OVER;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <openssl/x509v3.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -36,7 +35,7 @@ void tls_verdict_fini(struct tls_verdict *verdict)
     X509_free(verdict->certificate);
     X509_free(verdict->leaf);
     sk_X509_pop_free(verdict->chain, X509_free);
-    free(verdict->unread);
+    err_free(verdict->unread);
     *verdict = (struct tls_verdict){.whose = verdict->whose};
 }
 

@@ -23,7 +23,7 @@ struct tls_verdict {
     enum tls_store_fault store; /* the system's trust store, where it was needed and is none */
     const char *directory;      /* of the trust store at fault; borrowed from the environment */
     int store_native;           /* errno of TLS_STORE_UNREADABLE */
-    struct err *unread;         /* ours to free: why a file that may be what is missing was not read; NULL */
+    struct err *unread;         /* an err_copy: why a file that may be what is missing was not read; NULL */
     bool leaf_alone;            /* the peer sent nothing but its own certificate */
     bool is_sent;               /* the peer sent the certificate at fault */
     bool is_other_key;          /* a CA of its issuer's name is trusted, and did not sign it */

@@ -3,7 +3,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdlib.h>
 
 #include "certificate.h"
 #include "lookup.h"
@@ -163,9 +162,8 @@ static void keep_unread(struct tls_verdict *verdict)
     const struct err *fault = tls_lookup_fault();
     bool is_about_files = is_about_trust(verdict->code) || verdict->code == X509_V_ERR_UNABLE_TO_GET_CRL ||
                           verdict->code == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
-    if (fault != NULL && is_about_files && verdict->unread == NULL &&
-        (verdict->unread = malloc(sizeof *fault)) != NULL)
-        *verdict->unread = *fault;
+    if (fault != NULL && is_about_files && verdict->unread == NULL)
+        verdict->unread = err_copy(fault);
 }
 
 /* No CA can be trusted where there is no trust store: then that is the cause. */

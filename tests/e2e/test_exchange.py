@@ -131,6 +131,25 @@ class Exchange(ExchangeCase):
             self.assertEqual(run(*target, *identity).code, 0)
             self.assertEqual(run(*target[:-2], "--until", "tls", *identity).code, 0)
 
+    def test_a_last_send_to_a_server_that_only_requests_a_client_certificate(self):
+        if not has_tls():
+            self.skipTest("this program was built without TLS")
+        made = certificates()
+        context = server_context(made.server, ssl.TLSVersion.TLSv1_3, client_ca=made.ca)
+        context.verify_mode, context.num_tickets = ssl.CERT_OPTIONAL, 0  # which would be its acceptance
+
+        def answers(peer):
+            peer.expect(b"x").send(b"y").expect_eof()
+
+        def ends(peer):
+            peer.expect(b"x").end()
+
+        for serve, remarks in (answers, []), (ends, ["closed-at-once"]):
+            with self.subTest(serve.__name__), TlsScript(serve, context) as server:
+                result = run("--probe", "::1", str(server.port), "--tls", "--ca", str(made.ca), "--send", "x", "--format", "json")
+                found = json.loads(result.out)
+                self.assertEqual((result.code, [remark["word"] for remark in found["remarks"]]), (0, remarks), result)
+
     def test_a_last_send_is_sent_and_nothing_is_awaited(self):
         def receives(peer):
             peer.expect(b"QUIT\n").expect_eof().reset()

@@ -80,8 +80,7 @@ enum err_detail {
                                   * it (depth, name of the host) */
     ERR_DETAIL_ANCHOR_EXPIRED,   /* cert-expired: a CA of the trust store, which the peer did not send (depth,
                                   * name of the host) */
-    ERR_DETAIL_REVOCATION_UNKNOWN, /* cert-untrusted: no revocation list that can be used (name of the host)
-                                    */
+    ERR_DETAIL_REVOCATION_UNKNOWN, /* cert-untrusted: no usable revocation list (name of the host) */
     ERR_DETAIL_NO_NAMES,           /* cert-name: nothing in subjectAltName (name of the host) */
     ERR_DETAIL_OTHER_NAMES,        /* cert-name: other names (name of the host) */
     ERR_DETAIL_ADDRESS_AS_NAME,    /* cert-name: the address stands there as a DNS name (name of the host) */

@@ -30,7 +30,7 @@ struct conn_shared {
     char out[CONN_QUEUE_BYTES];
 };
 
-/* Takes: loop as borrowed. Returns: one of its own allocation, for free(); NULL: not enough memory. */
+/* Borrows: loop. Returns: one of its own allocation, for free(); NULL: not enough memory. */
 struct conn_shared *conn_shared_new(uv_loop_t *loop);
 
 /* How it ended. */
