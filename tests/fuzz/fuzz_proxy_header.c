@@ -1,5 +1,5 @@
 /* Input: what a peer sends first. The verdict is the same however it is cut; its parts are inside it,
- * and what is written of it is parsed to the same again. */
+ * and what is written of it is parsed to the same again, unless one of its addresses alone is IPv4-mapped. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +37,12 @@ static void check_written(const struct proxy_header *header, enum proxy_header_v
     size_t length = proxy_header_write(version, &header->source, &header->destination, out), taken = 0;
 
     CHECK(proxy_header_parse((struct bytes){out, length}, &again, &taken) == PROXY_HEADER_WHOLE);
-    CHECK(taken == length && again.kind == header->kind && again.version == version);
+    CHECK(taken == length && again.version == version);
+    if (endpoint_family(&header->source) != endpoint_family(&header->destination)) {
+        CHECK(again.kind == (version == PROXY_HEADER_V1 ? PROXY_HEADER_UNKNOWN : PROXY_HEADER_LOCAL));
+        return;
+    }
+    CHECK(again.kind == header->kind);
     CHECK(endpoint_equal(&again.source, &header->source));
     CHECK(endpoint_equal(&again.destination, &header->destination));
     CHECK(strlen(proxy_header_format(&again, text)) < sizeof text - 1);
