@@ -51,7 +51,7 @@ static int await(const struct watch *watch, struct err *err)
 
     if (input->timeout_ms > 0 && input->took_ms >= input->timeout_ms)
         return err_set(err, ERR_CONNECT_TIMEOUT, 0, "--timeout (%g s) expired before the end of %s",
-                       (double)input->timeout_ms / MS_PER_S, input->name);
+                       (double)input->timeout_ms / (double)MS_PER_S, input->name);
     int ready = await_in_time(watch);
     if (interrupt_caught() != 0)
         return signals_set_end(interrupt_caught(), err);
