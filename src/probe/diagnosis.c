@@ -79,6 +79,7 @@ static const struct rule {
     {"truncated", NULL, probe_is_truncated, probe_reports_truncated, CAUSE},
     {"early-end", NULL, probe_is_early_end, probe_reports_early_end, CAUSE},
     {"cert-expired", probe_finds_cert_expired, NULL, probe_reports_cert_believed, DOUBT},
+    {"cert-not-yet-valid", probe_finds_cert_early, NULL, probe_reports_cert_believed_early, DOUBT},
     {"dns-blocked", probe_finds_blocked, NULL, probe_reports_blocked, DOUBT},
     {"unspecified-address", probe_finds_unspecified, NULL, probe_reports_unspecified, DOUBT},
     {"address-differs", probe_finds_other_cert, NULL, probe_reports_other_cert, DOUBT},

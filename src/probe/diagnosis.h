@@ -49,12 +49,13 @@ probe_report_fn probe_reports_starttls, probe_reports_plaintext_peer, probe_repo
 probe_about_fn probe_is_no_trust_store, probe_is_missing_intermediate, probe_is_self_signed,
     probe_is_cert_name, probe_is_cert_expired, probe_is_cert_early, probe_is_cert_untrusted,
     probe_is_cert_purpose, probe_is_cert_weak, probe_is_cert_pin, probe_is_cert_revoked;
-probe_choose_fn probe_finds_cert_expired, probe_finds_cert_ending, probe_finds_other_cert;
+probe_choose_fn probe_finds_cert_expired, probe_finds_cert_early, probe_finds_cert_ending,
+    probe_finds_other_cert;
 probe_report_fn probe_reports_no_trust_store, probe_reports_missing_intermediate, probe_reports_self_signed,
     probe_reports_cert_name, probe_reports_cert_expired, probe_reports_cert_early,
     probe_reports_cert_untrusted, probe_reports_cert_purpose, probe_reports_cert_weak, probe_reports_cert_pin,
-    probe_reports_cert_revoked, probe_reports_cert_believed, probe_reports_cert_ending,
-    probe_reports_other_cert;
+    probe_reports_cert_revoked, probe_reports_cert_believed, probe_reports_cert_believed_early,
+    probe_reports_cert_ending, probe_reports_other_cert;
 
 /* Rules about the dialogue. */
 probe_about_fn probe_is_volume_broken, probe_is_volume_corrupted, probe_is_reset, probe_is_wrong_service,

@@ -142,15 +142,30 @@ void probe_reports_cert_expired(const struct probe_group *group, struct text_lin
 }
 
 /* --insecure believes what others will not. */
-static bool is_believed(const struct probe_result *result, const struct probe_address *address)
+static bool is_believed(const struct probe_address *address)
 {
-    return address->err.reason == ERR_OK && probe_has_certificate(address) &&
-           probe_expires(address) < result->started_s;
+    return address->err.reason == ERR_OK && probe_has_certificate(address);
+}
+
+static bool is_believed_late(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_believed(address) && probe_expires(address) < result->started_s;
+}
+
+static bool is_believed_early(const struct probe_result *result, const struct probe_address *address)
+{
+    return is_believed(address) && address->tls.not_before > result->started_s;
 }
 
 bool probe_finds_cert_expired(struct probe_group *group)
 {
-    probe_group_keep(group, is_believed);
+    probe_group_keep(group, is_believed_late);
+    return group->count > 0;
+}
+
+bool probe_finds_cert_early(struct probe_group *group)
+{
+    probe_group_keep(group, is_believed_early);
     return group->count > 0;
 }
 
@@ -160,6 +175,14 @@ void probe_reports_cert_believed(const struct probe_group *group, struct text_li
         line,
         "At %s %s; it was not verified here, but other clients reject it: ask its operator to renew it.",
         probe_group_place(group).text, expiring(group).text);
+}
+
+void probe_reports_cert_believed_early(const struct probe_group *group, struct text_line *line)
+{
+    text_append(
+        line,
+        "At %s the certificate is %s; it was not verified here, but other clients reject it: check the clocks of this machine and of its issuer.",
+        probe_group_place(group).text, validity(group).text);
 }
 
 bool probe_is_cert_early(const struct probe_result *result, const struct probe_address *address)

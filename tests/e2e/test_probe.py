@@ -448,6 +448,9 @@ CERTIFICATES = [
     Row("expired, with --insecure",
         presenting(peers.ends_cleanly, "expired", "--insecure"),
         "ok", "cert-expired", "it was not verified here"),
+    Row("not yet valid, with --insecure",
+        presenting(peers.ends_cleanly, "not-yet-valid", "--insecure"),
+        "ok", "cert-not-yet-valid", "it was not verified here"),
 ]
 
 PATHS = [
