@@ -181,7 +181,7 @@ void probe_reports_cert_believed_early(const struct probe_group *group, struct t
 {
     text_append(
         line,
-        "At %s the certificate is %s; it was not verified here, but other clients reject it: check the clocks of this machine and of its issuer.",
+        "At %s the certificate is %s; it was not verified here, but other clients reject it, unless this machine's clock is slow.",
         probe_group_place(group).text, validity(group).text);
 }
 

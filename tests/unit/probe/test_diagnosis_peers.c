@@ -163,8 +163,9 @@ static const struct diagnosed_row rows[] = {
     {"not yet valid, with --insecure",
      {ALL_OK_TLS(V4, SHOWN_EARLY)},
      .tls = true,
-     .findings = {{"cert-not-yet-valid",
-                   "the certificate is not valid before 2026-01-03; it was not verified here"}}},
+     .findings =
+         {{"cert-not-yet-valid",
+           "not valid before 2026-01-03; it was not verified here, but other clients reject it, unless"}}},
     {"not yet valid",
      {{.peer = V4, PROBE_TLS, ERR_CERT_NOT_YET_VALID, "not yet", SHOWN_EARLY}},
      .tls = true,
