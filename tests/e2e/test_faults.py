@@ -132,10 +132,8 @@ def verify_targets(run):
 
 
 def verify_bench(run):
-    """It has answers, unless the machine is so slow that a connection took a quarter of the time."""
     result = json.loads(run.out)
-    is_slow = (result["connects"]["max"] or 0) > result["duration_seconds"] / 4
-    assert result["failures"] == {} and (result["names"] > 0 or is_slow), run
+    assert result["failures"] == {} and result["names"] > 0, run
 
 
 class Lenient:
@@ -240,7 +238,7 @@ class OneTlsRunTest(OneRunTest):
     def test_bench(self):
         with self.serve() as server:
             self.both("--bench", "::1", server.port, "--tls", "--ca", certificates().ca, "--resume", "--connections", "1",
-                      "--names", "1", "--duration", "300ms", "--format", "json", verify=verify_bench)
+                      "--names", "1", "--duration", "1s", "--format", "json", verify=verify_bench)
 
     def test_starttls(self):
         def serve(peer):
