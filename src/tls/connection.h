@@ -36,7 +36,7 @@ struct stream_tls {
     bool lower_drained; /* the last read below left nothing: the next one would wait */
     bool ahead;         /* OpenSSL may hold bytes that wake no poll: some came, and it has not waited since */
     bool is_requested;  /* the server sent a CertificateRequest */
-    bool asked_in_vain; /* for a certificate that this side does not have; no data came since */
+    bool asked_in_vain; /* for a certificate, and none was sent; no data came since */
     bool is_shown;      /* a certificate of this side was sent */
     bool was_short;   /* of memory in the handshake, which may have gone on regardless; no data came since */
     uint8_t progress; /* enum stream_tls_progress */

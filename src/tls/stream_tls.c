@@ -21,17 +21,18 @@ static void on_message(int sent, int version, int content_type, const void *byte
     enum { EMPTY_CERTIFICATE_BYTES = 8 }; /* in TLS 1.3: the header, two lengths of nothing */
     struct stream_tls *tls = context;
     (void)version;
+    (void)ssl;
     if (!sent && (content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT) &&
         tls->flood <= STREAM_TLS_FLOOD_MAX)
         tls->flood++;
     if (!sent && content_type == SSL3_RT_HANDSHAKE && length > 0 &&
-        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE_REQUEST) {
+        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE_REQUEST)
         tls->is_requested = true;
-        tls->asked_in_vain = SSL_get_certificate(ssl) == NULL;
+    if (sent && content_type == SSL3_RT_HANDSHAKE && length > 0 &&
+        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE) {
+        tls->is_shown = length > EMPTY_CERTIFICATE_BYTES;
+        tls->asked_in_vain = !tls->is_shown;
     }
-    if (sent && content_type == SSL3_RT_HANDSHAKE && length > EMPTY_CERTIFICATE_BYTES &&
-        *(const unsigned char *)bytes == SSL3_MT_CERTIFICATE)
-        tls->is_shown = true;
     if (trace_sink != NULL)
         tls_trace_message(stream_fd(tls->lower), sent, content_type, bytes, length);
 }

@@ -65,10 +65,33 @@ static bool is_about_a_certificate(int alert)
     case SSL_AD_CERTIFICATE_EXPIRED:
     case SSL_AD_CERTIFICATE_UNKNOWN:
     case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_CERTIFICATE_REQUIRED:
         return true;
     default:
         return false;
     }
+}
+
+/* One is asked for, and this side has none, or has one that OpenSSL leaves out: the server's list of
+ * signature algorithms has none for its key. TLS 1.2 has no alert of its own for that; Java has none in 1.3
+ * either. */
+static int fail_without_certificate(const struct stream_tls *tls, int alert, const char *name,
+                                    struct err *err)
+{
+    bool has_one = SSL_get_certificate(tls->ssl) != NULL;
+    const struct err_facts facts = {.detail = has_one ? ERR_DETAIL_CERTIFICATE_UNFIT
+                                                      : ERR_DETAIL_CERTIFICATE_ABSENT,
+                                    .native = alert,
+                                    .alert = alert};
+    const char *why = has_one ? "ours was not sent: no signature algorithm that the server takes fits its key"
+                              : "give --cert and --key";
+
+    if (alert == SSL_AD_CERTIFICATE_REQUIRED)
+        return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+                             "the server requires a client certificate (%s)", why);
+    return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
+                         "the server requested a client certificate and then sent the TLS alert %s (%s)",
+                         name, why);
 }
 
 /* An alert that the peer sent. OpenSSL leaves out what it finds no memory for, such as this side's
@@ -87,23 +110,13 @@ static int fail_alert(const struct stream_tls *tls, int alert, struct err *err)
         return err_set_facts(err, ERR_TLS_PROTOCOL, &facts,
                              "the peer supports no TLS version that this side allows");
     }
-    if (alert == SSL_AD_CERTIFICATE_REQUIRED) {
-        facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
-        return err_set_facts(err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
-                             "the server requires a client certificate (give --cert and --key)");
-    }
     if (is_about_a_certificate(alert) && tls->is_shown) {
         facts.detail = ERR_DETAIL_CERTIFICATE_REFUSED;
         return err_set_facts(err, tls->whose != NULL ? ERR_TLS_CLIENT_CERTIFICATE : ERR_TLS_ALERT, &facts,
                              "the peer rejected our certificate: %s", tls_alert_name(alert));
     }
-    if (tls->asked_in_vain) { /* TLS 1.2 has no alert of its own for that; Java has none in 1.3 either */
-        facts.detail = ERR_DETAIL_CERTIFICATE_ABSENT;
-        return err_set_facts(
-            err, ERR_TLS_CLIENT_CERTIFICATE, &facts,
-            "the server requested a client certificate and then sent the TLS alert %s (give --cert and --key)",
-            name);
-    }
+    if (tls->whose != NULL && (alert == SSL_AD_CERTIFICATE_REQUIRED || tls->asked_in_vain))
+        return fail_without_certificate(tls, alert, name, err);
     return err_set_facts(err, ERR_TLS_ALERT, &facts, "the peer sent the TLS alert %s", name);
 }
 

@@ -11,7 +11,7 @@ import warnings
 import harness
 from harness import (BINARY, GOODBYE, LIMIT_S, OPENING, Case, Script, Server, connect, environment, hello, main, ms,
                      needs_names, unhurried)
-from tls_harness import (VERSIONS, ByHand, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
+from tls_harness import (VERSIONS, ByHand, Program, TlsScript, certificates, client_context, dialogue, folder, greet, issue,
                          openssl, pin_of, server_context, skip_without_tls)
 
 WARNING = b"tcpgreet: --insecure: the certificate is not verified, the connection may be intercepted\n"
@@ -503,6 +503,22 @@ class StrangePeers(TlsCase):
                     self.assertRefused(shown, "tls-alert", 'the peer sent the TLS alert "handshake_failure"')
                 else:
                     self.assertRefused(shown, "tls-client-certificate", f"the peer rejected our certificate: {name}")
+
+    def test_a_client_certificate_that_the_server_has_no_signature_algorithm_for_is_not_sent(self):
+        unfit = "ours was not sent: no signature algorithm that the server takes fits its key"
+        for flag, sentence in (("-tls1_3", f"the server requires a client certificate ({unfit})"),
+                               ("-tls1_2", "the server requested a client certificate and then sent the TLS alert "
+                                f'"handshake_failure" ({unfit})')):
+            with self.subTest(flag), Program(
+                    "openssl", "s_server", "-accept", "[::1]:0", "-cert", self.made.server[0], "-key", self.made.server[1],
+                    "-CAfile", self.made.ca, "-Verify", "1", "-client_sigalgs", "RSA-PSS+SHA256", flag) as server:
+                base = ("::1", str(server.ports()["::1"]), "--tls", "--ca", self.made.ca, "--cert", self.made.client[0], "--key",
+                        self.made.client[1])
+                self.assertRefused(connect(*base, "Michael"), "tls-client-certificate", re.escape(sentence))
+                shown = harness.run("--probe", *base, "--until", "tls")
+                self.assertEqual(shown.code, 5, repr(shown))
+                self.assertIn(b"a client certificate is required; the one of --cert was not sent",
+                              b" ".join(shown.out.split()))
 
     def test_the_key_of_a_client_may_stand_in_its_certificate_file(self):
         both = folder() / "both.pem"
