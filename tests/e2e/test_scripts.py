@@ -194,7 +194,7 @@ class Durations(Tree):
     def test_soak_and_fuzz_understand_the_same(self):
         self.stand_in("python3", f'echo "soak $TCPGREET_SOAK_S" >>"{self.calls}"')
         self.stand_in("cmake", "exit 0")
-        program = self.tree / "build" / "fuzz" / "tests" / "fuzz_line"
+        program = self.tree / "build" / "asan" / "tests" / "fuzzer_line"
         program.parent.mkdir(parents=True)
         (self.tree / "tests" / "fuzz" / "corpus" / "line").mkdir(parents=True)
         (self.tree / "tests" / "fuzz" / "corpus" / "line" / "one").touch()
