@@ -136,8 +136,9 @@ void probe_reports_client_certificate(const struct probe_group *group, struct te
                     remedy_of_refusal(first->err.alert));
     else if (first->err.detail == ERR_DETAIL_CERTIFICATE_UNFIT)
         text_append(line,
-                    "At %s a client certificate is required; the one of --cert was not sent, as no signature "
-                    "algorithm that the server takes fits its key: one with a key of another type may help.",
+                    "At %s a client certificate is required; the one of --cert was not sent, as it fits no "
+                    "signature algorithm that both sides allow: one with another type of key or of signature "
+                    "may help.",
                     probe_group_place(group).text);
     else
         text_append(line, "At %s a client certificate is required: add --cert and --key.",

@@ -72,9 +72,9 @@ static bool is_about_a_certificate(int alert)
     }
 }
 
-/* One is asked for, and this side has none, or has one that OpenSSL leaves out: the server's list of
- * signature algorithms has none for its key. TLS 1.2 has no alert of its own for that; Java has none in 1.3
- * either. */
+/* One is asked for, and this side has none, or has one that OpenSSL leaves out: with the signature
+ * algorithms that both sides allow, its key cannot sign, or its issuer could not (RFC 8446 section 4.2.3).
+ * TLS 1.2 has no alert of its own for that; Java has none in 1.3 either. */
 static int fail_without_certificate(const struct stream_tls *tls, int alert, const char *name,
                                     struct err *err)
 {
@@ -83,7 +83,7 @@ static int fail_without_certificate(const struct stream_tls *tls, int alert, con
                                                       : ERR_DETAIL_CERTIFICATE_ABSENT,
                                     .native = alert,
                                     .alert = alert};
-    const char *why = has_one ? "ours was not sent: no signature algorithm that the server takes fits its key"
+    const char *why = has_one ? "ours was not sent: it fits no signature algorithm that both sides allow"
                               : "give --cert and --key";
 
     if (alert == SSL_AD_CERTIFICATE_REQUIRED)

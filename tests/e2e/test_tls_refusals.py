@@ -504,8 +504,23 @@ class StrangePeers(TlsCase):
                 else:
                     self.assertRefused(shown, "tls-client-certificate", f"the peer rejected our certificate: {name}")
 
+    def test_a_certificate_that_is_required_although_one_was_sent_is_a_rejection_of_that(self):
+        context = server_context(self.made.server, VERSIONS[0], client_ca=self.made.ca)
+        sentences = {(): "the server requires a client certificate \\(give --cert and --key\\)",
+                     ("--cert", self.made.client[0], "--key", self.made.client[1]):
+                     "the peer rejected our certificate: certificate_required"}
+
+        def serve(peer):
+            peer.send(ByHand(peer, context, server_side=True).flight())
+            peer.receive()
+            peer.send(bytes([0x15, 3, 3, 0, 2, 2, 116]))
+            wait_for_end(peer)
+        for options, sentence in sentences.items():
+            with self.subTest(sentence):
+                self.assertRefused(self.meet(serve, *options), "tls-client-certificate", sentence)
+
     def test_a_client_certificate_that_the_server_has_no_signature_algorithm_for_is_not_sent(self):
-        unfit = "ours was not sent: no signature algorithm that the server takes fits its key"
+        unfit = "ours was not sent: it fits no signature algorithm that both sides allow"
         for flag, sentence in (("-tls1_3", f"the server requires a client certificate ({unfit})"),
                                ("-tls1_2", "the server requested a client certificate and then sent the TLS alert "
                                 f'"handshake_failure" ({unfit})')):

@@ -74,7 +74,7 @@ enum err_detail {
     ERR_DETAIL_TLS_CUT,             /* tls-protocol: the peer closed or reset during the handshake */
     ERR_DETAIL_TLS_UNANSWERED,      /* tls-protocol: the same, before the peer sent a byte */
     ERR_DETAIL_CERTIFICATE_ABSENT,  /* tls-client-certificate: one is required and none was sent (alert) */
-    ERR_DETAIL_CERTIFICATE_UNFIT,   /* tls-client-certificate: likewise, as its key does not fit (alert) */
+    ERR_DETAIL_CERTIFICATE_UNFIT,   /* tls-client-certificate: likewise, as it does not fit (alert) */
     ERR_DETAIL_CERTIFICATE_REFUSED, /* tls-client-certificate: the one that was sent is refused (alert) */
     ERR_DETAIL_ISSUER_UNKNOWN,      /* cert-untrusted: no trust anchor above it (depth, name of the host) */
     ERR_DETAIL_ISSUER_OTHER_KEY, /* cert-untrusted: a CA of its issuer's name is trusted, which did not sign
