@@ -3,6 +3,7 @@
 Package managers, id and build tools are stand-ins: nothing is installed or built, and any user may run this.
 """
 
+import json
 import os
 import pathlib
 import shutil
@@ -177,7 +178,7 @@ class Tree(Scripts):
         super().setUp()
         self.tree = self.folder / "tree"
         (self.tree / "scripts").mkdir(parents=True)
-        for name in "analyze", "fuzz", "seconds", "soak":
+        for name in "analyze", "check-warnings", "fuzz", "seconds", "soak":
             shutil.copy(ROOT / "scripts" / name, self.tree / "scripts")
 
     def assertRefused(self, done, why):
@@ -221,6 +222,43 @@ class Durations(Tree):
         self.stand_in("cmake")
         self.assertRefused(self.script("fuzz", "10m", "nothing", tree=self.tree), "unknown target: nothing")
         self.assertRefused(self.script("fuzz", "--help", tree=self.tree), "unknown target: --help")
+
+
+class CheckWarnings(Tree):
+    def check(self, *compilers):
+        """With a stand-in for CMake, of which two sources are compiled, and a header alone that is not to be."""
+        entries = [{"directory": "$4", "file": file, "command": f"$CC {file}"}
+                   for file in ("/src/one.c", "/src/two.c", "$4/tests/alone.c")]
+        self.stand_in("cmake", 'cat >"$4/compile_commands.json" <<END', json.dumps(entries), "END")
+        return self.script("check-warnings", *compilers, tree=self.tree)
+
+    def test_every_source_is_read_without_making_code(self):
+        self.stand_in("clang-99")
+        done = self.check("clang-99")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        self.assertEqual(sorted(self.recorded().splitlines()),
+                         ["clang-99 /src/one.c -fsyntax-only", "clang-99 /src/two.c -fsyntax-only"])
+
+    def test_clang_is_what_reads_them_unless_another_is_named(self):
+        self.stand_in("clang")
+        self.assertEqual(self.check().returncode, 0)
+        self.assertIn("clang /src/one.c ", self.recorded())
+
+    def test_a_warning_in_one_of_them_fails(self):
+        self.stand_in("clang", 'case $1 in /src/two.c) echo "two.c: warning" >&2; exit 1 ;; esac')
+        done = self.check()
+        self.assertNotEqual(done.returncode, 0)
+        self.assertEqual(done.stderr, "two.c: warning\n")
+
+    def test_without_a_list_of_the_sources_it_fails(self):
+        self.stand_in("cmake", "exit 0")
+        self.assertNotEqual(self.script("check-warnings", tree=self.tree).returncode, 0)
+
+    def test_a_wrong_command_line_is_refused(self):
+        self.stand_in("cmake")
+        for given in ("--help",), ("clang", "gcc"):
+            with self.subTest(given):
+                self.assertRefused(self.script("check-warnings", *given, tree=self.tree), "")
 
 
 class Analyze(Tree):
